@@ -1,0 +1,320 @@
+//! [`Clock`]: the only reader of time and the only maker of timers.
+//!
+//! Everything that asks what time it is gets a [`Moment`]; everything that waits asks [`Clock::sleep_until`]. A test
+//! holds a [`ManualClock`] and moves both. What elapses is the larger of what the monotonic clock and the wall clock
+//! say: the monotonic one stands still while a machine is suspended, and a wall clock that was set back must not make
+//! anything younger.
+
+#![expect(clippy::disallowed_methods, reason = "the one owner of time")]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point in time on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    monotonic: Duration,
+    wall: Duration,
+}
+
+impl Moment {
+    /// Time passed since `earlier`: the larger of both clocks' answers, zero if both went back.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.monotonic.saturating_sub(earlier.monotonic).max(self.wall.saturating_sub(earlier.wall))
+    }
+
+    /// This moment moved by `by`, saturating.
+    #[must_use]
+    pub const fn plus(self, by: Duration) -> Self {
+        Self { monotonic: self.monotonic.saturating_add(by), wall: self.wall.saturating_add(by) }
+    }
+
+    /// Whether `deadline` has been reached on either clock.
+    #[must_use]
+    pub fn reached(self, deadline: Self) -> bool {
+        self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
+    }
+
+    /// Time since 1970-01-01T00:00:00Z by the wall clock.
+    #[must_use]
+    pub const fn unix(self) -> Duration {
+        self.wall
+    }
+
+    /// Time since the clock was made, by the monotonic clock: for ordering and for compact storage.
+    #[must_use]
+    pub const fn uptime(self) -> Duration {
+        self.monotonic
+    }
+}
+
+/// A wait ended before what was waited for came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("deadline reached")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+/// A cheap handle to the process's time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { start: Instant },
+    Manual(Arc<Mutex<ManualTime>>),
+}
+
+impl Clock {
+    /// The machine's clocks.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System { start: Instant::now() })
+    }
+
+    /// A clock that stands still until its [`ManualClock`] moves it.
+    #[must_use]
+    pub fn manual() -> (Self, ManualClock) {
+        let time = Arc::new(Mutex::new(ManualTime {
+            base: Instant::now(),
+            monotonic: Duration::ZERO,
+            wall: Duration::from_secs(1_800_000_000),
+            next_sleeper: 0,
+            sleepers: BTreeMap::new(),
+        }));
+        (Self(Source::Manual(Arc::clone(&time))), ManualClock(time))
+    }
+
+    /// Now, on both clocks.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            Source::System { start } => Moment {
+                monotonic: start.elapsed(),
+                wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            },
+            Source::Manual(time) => {
+                let time = lock(time);
+                Moment { monotonic: time.monotonic, wall: time.wall }
+            }
+        }
+    }
+
+    /// Waits until `deadline` on the monotonic clock; at once if it has passed.
+    pub fn sleep_until(&self, deadline: Moment) -> Sleep {
+        match &self.0 {
+            Source::System { start } => {
+                let deadline = start.checked_add(deadline.monotonic).unwrap_or_else(far_future);
+                Sleep(Sleeper::System(Box::pin(tokio::time::sleep_until(deadline.into()))))
+            }
+            Source::Manual(time) => Sleep(Sleeper::Manual(ManualSleep {
+                time: Arc::clone(time),
+                deadline: deadline.monotonic,
+                id: None,
+            })),
+        }
+    }
+
+    /// Waits for `duration`.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.now().plus(duration))
+    }
+
+    /// Runs `future` until it is done or `deadline` is reached, whichever is first.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] if the deadline came first; the future is dropped then.
+    pub async fn deadline<F: Future>(&self, deadline: Moment, future: F) -> Result<F::Output, Elapsed> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep_until(deadline) => Err(Elapsed),
+        }
+    }
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(86_400 * 365)
+}
+
+/// A timer made by a [`Clock`].
+#[must_use = "a timer does nothing unless awaited"]
+pub struct Sleep(Sleeper);
+
+enum Sleeper {
+    System(Pin<Box<tokio::time::Sleep>>),
+    Manual(ManualSleep),
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sleep")
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Sleeper::System(sleep) => sleep.as_mut().poll(cx),
+            Sleeper::Manual(sleep) => sleep.poll(cx),
+        }
+    }
+}
+
+impl hyper::rt::Sleep for Sleep {}
+
+impl hyper::rt::Timer for Clock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Self::sleep(self, duration))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        let base = match &self.0 {
+            Source::System { start } => *start,
+            Source::Manual(time) => lock(time).base,
+        };
+        let monotonic = deadline.saturating_duration_since(base);
+        Box::pin(Self::sleep_until(self, Moment { monotonic, wall: Duration::MAX }))
+    }
+
+    fn now(&self) -> Instant {
+        match &self.0 {
+            Source::System { .. } => Instant::now(),
+            Source::Manual(time) => {
+                let time = lock(time);
+                time.base + time.monotonic
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ManualTime {
+    base: Instant,
+    monotonic: Duration,
+    wall: Duration,
+    next_sleeper: u64,
+    sleepers: BTreeMap<(Duration, u64), Waker>,
+}
+
+impl ManualTime {
+    fn take_due(&mut self) -> Vec<Waker> {
+        let later = self.sleepers.split_off(&(self.monotonic, u64::MAX));
+        std::mem::replace(&mut self.sleepers, later).into_values().collect()
+    }
+}
+
+fn lock(time: &Mutex<ManualTime>) -> MutexGuard<'_, ManualTime> {
+    time.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct ManualSleep {
+    time: Arc<Mutex<ManualTime>>,
+    deadline: Duration,
+    id: Option<u64>,
+}
+
+impl ManualSleep {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut time = lock(&self.time);
+        if time.monotonic >= self.deadline {
+            return Poll::Ready(());
+        }
+        let id = *self.id.get_or_insert_with(|| {
+            time.next_sleeper += 1;
+            time.next_sleeper
+        });
+        time.sleepers.insert((self.deadline, id), cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for ManualSleep {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            lock(&self.time).sleepers.remove(&(self.deadline, id));
+        }
+    }
+}
+
+/// The hand that moves a manual [`Clock`].
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<ManualTime>>);
+
+impl ManualClock {
+    /// Moves both clocks on by `by` and wakes every timer that is due.
+    pub fn advance(&self, by: Duration) {
+        let due = {
+            let mut time = lock(&self.0);
+            time.monotonic += by;
+            time.wall += by;
+            time.take_due()
+        };
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves the wall clock alone on by `by`: what a suspended machine sees when it wakes.
+    pub fn jump_wall_ahead(&self, by: Duration) {
+        let mut time = lock(&self.0);
+        time.wall = time.wall.saturating_add(by);
+    }
+
+    /// Sets the wall clock alone back by `by`.
+    pub fn jump_wall_back(&self, by: Duration) {
+        let mut time = lock(&self.0);
+        time.wall = time.wall.saturating_sub(by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn elapsed_time_is_the_larger_of_both_clocks() {
+        let (clock, hand) = Clock::manual();
+        let start = clock.now();
+        hand.advance(Duration::from_secs(5));
+        assert_eq!(clock.now().since(start), Duration::from_secs(5));
+        hand.jump_wall_ahead(HOUR);
+        assert_eq!(clock.now().since(start), HOUR + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_makes_nothing_younger() {
+        let (clock, hand) = Clock::manual();
+        let start = clock.now();
+        hand.advance(Duration::from_secs(5));
+        hand.jump_wall_back(10 * 365 * 24 * HOUR);
+        assert_eq!(clock.now().since(start), Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn a_manual_timer_fires_when_the_hand_passes_it() {
+        let (clock, hand) = Clock::manual();
+        let mut sleep = std::pin::pin!(clock.sleep(HOUR));
+        assert!(futures_poll(sleep.as_mut()).await.is_pending());
+        hand.advance(HOUR);
+        sleep.await;
+    }
+
+    async fn futures_poll(mut sleep: Pin<&mut Sleep>) -> Poll<()> {
+        std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await
+    }
+}

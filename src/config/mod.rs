@@ -1,0 +1,197 @@
+//! The configuration: defaults, files and environment, parsed once into values that cannot be wrong.
+//!
+//! [`Config`] is what the rest of the program sees: durations, addresses and sizes in their own types, every bound
+//! checked. `raw` reads, `load` collects **all** faults with key, source and what is allowed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The data port.
+    pub listen: Listen,
+    /// The admin port.
+    pub admin: Admin,
+    /// The API behind the proxy.
+    pub upstream: Upstream,
+    /// What is stored and for how long.
+    pub cache: Cache,
+    /// How long an upstream answer proves a credential.
+    pub proof: Proof,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// `[listen]`: the data port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Worker threads; `None` is one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// Open connections above which accepting pauses.
+    pub max_connections: usize,
+    /// From the first byte of a head, or from connect, to the end of the head.
+    pub header_timeout: Duration,
+    /// How long a connection may stand idle between requests.
+    pub idle_timeout: Duration,
+    /// From SIGTERM to the moment at which accepting ends.
+    pub drain_delay: Duration,
+    /// From the end of accepting to the moment at which what is left is cut.
+    pub drain_timeout: Duration,
+    /// Whether a plaintext listener off loopback is accepted.
+    pub allow_plaintext: bool,
+    /// `[listen.tls]`: TLS instead of plaintext.
+    pub tls: Option<ListenTls>,
+}
+
+/// `[listen.tls]`: PEM files of the data port's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenTls {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key of the leaf.
+    pub key: PathBuf,
+}
+
+/// `[admin]`: the admin port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// File with the token that data and actions need.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[upstream]`: the API behind the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Scheme and authority; no path.
+    pub url: Uri,
+    /// From the start of a connect to the end of its TLS handshake.
+    pub connect_timeout: Duration,
+    /// Pass-through: from the end of the request body to the head of the answer.
+    pub first_byte_timeout: Duration,
+    /// Pass-through: without a byte either way.
+    pub idle_timeout: Duration,
+    /// Fills and proofs, in all.
+    pub fill_timeout: Duration,
+    /// Pass-through calls under way at once; an organization has at most a quarter of them.
+    pub max_connections: usize,
+    /// PEM file of roots to trust in place of the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// `User-Agent` of fills.
+    pub user_agent: String,
+    /// Whether an `http://` upstream off loopback is accepted.
+    pub allow_plaintext: bool,
+}
+
+/// `[cache]`: what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Bytes of keys, bodies and overhead that the store may hold.
+    pub max_bytes: u64,
+    /// Who may share a stored response.
+    pub share: Share,
+    /// `[cache.lead_labels]`
+    pub lead_labels: CachedResource,
+    /// `[cache.lead_label_lists]`
+    pub lead_label_lists: CachedResource,
+}
+
+/// `cache.share`: who may share a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Every proven credential of the organization.
+    Organization,
+    /// The credential that fetched it alone.
+    Credential,
+}
+
+/// Lifetime of one kind of stored response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedResource {
+    /// Freshness lifetime, before jitter.
+    pub ttl: Duration,
+}
+
+/// `[proof]`: how long an upstream answer proves a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// While the upstream can be asked.
+    pub max_age: Duration,
+    /// While it cannot.
+    pub outage_max_age: Duration,
+    /// Credentials that are remembered; the least recently proven leaves.
+    pub max_credentials: NonZeroUsize,
+}
+
+/// `[log]`: what is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or `target=level` directives joined by commas.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// `log.format`: how a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Listen {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                workers: None,
+                max_connections: 10_000,
+                header_timeout: Duration::from_secs(10),
+                idle_timeout: Duration::from_secs(120),
+                drain_delay: Duration::from_secs(5),
+                drain_timeout: Duration::from_secs(25),
+                allow_plaintext: false,
+                tls: None,
+            },
+            admin: Admin { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)), token_file: None },
+            upstream: Upstream {
+                url: Uri::from_static("https://api.instantly.ai"),
+                connect_timeout: Duration::from_secs(2),
+                first_byte_timeout: Duration::from_secs(100),
+                idle_timeout: Duration::from_secs(60),
+                fill_timeout: Duration::from_secs(10),
+                max_connections: 512,
+                ca_file: None,
+                user_agent: concat!("instantly-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
+                allow_plaintext: false,
+            },
+            cache: Cache {
+                max_bytes: 64 * MIB,
+                share: Share::Organization,
+                lead_labels: CachedResource { ttl: Duration::from_secs(300) },
+                lead_label_lists: CachedResource { ttl: Duration::from_secs(60) },
+            },
+            proof: Proof {
+                max_age: Duration::from_secs(60),
+                outage_max_age: Duration::from_secs(300),
+                max_credentials: NonZeroUsize::new(100_000).expect("not zero"),
+            },
+            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+        }
+    }
+}

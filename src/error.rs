@@ -1,0 +1,357 @@
+//! [`ProxyError`]: every failure that this proxy answers itself, and the one mapping to what the client sees.
+//!
+//! A kind decides status, sentence and `Proxy-Status` error type (RFC 9209 §2.3); the cause goes to the log only. No
+//! sentence holds request data: what a client sent must not come back, nor reach a log, by way of an error.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::closed_enum::closed_enum;
+
+closed_enum! {
+    /// What failed; the `error` field of the log.
+    pub enum ErrorKind {
+        /// No Host field, or one that is not a host with an optional port.
+        BadHost = "bad_host",
+        /// More than one Host field.
+        RepeatedHost = "repeated_host",
+        /// More than one Authorization field, or control bytes in it.
+        BadAuthorization = "bad_authorization",
+        /// Content-Length repeated, with a leading zero, or not a number.
+        BadContentLength = "bad_content_length",
+        /// Transfer-Encoding other than one `chunked`, or in HTTP/1.0.
+        BadTransferEncoding = "bad_transfer_encoding",
+        /// Connection names a field that must reach the next hop.
+        BadConnection = "bad_connection",
+        /// A field that would change the method.
+        MethodOverride = "method_override",
+        /// A field that would change the path, on a label path.
+        PathOverride = "path_override",
+        /// A field that looks like a framing, authorization or host field.
+        LookAlikeField = "look_alike_field",
+        /// Another spelling of a label path.
+        PathSpelling = "path_spelling",
+        /// A request target that is no path.
+        BadTarget = "bad_target",
+        /// A body on a read of labels.
+        BodyOnRead = "body_on_read",
+        /// TE other than `trailers`.
+        BadTe = "bad_te",
+        /// The body of a label write ended early or did not come in time.
+        BodyIncomplete = "body_incomplete",
+        /// A method that is not passed on.
+        MethodNotAllowed = "method_not_allowed",
+        /// The body of a label write is over its limit.
+        BodyTooLarge = "body_too_large",
+        /// The request target is over its limit.
+        TargetTooLong = "target_too_long",
+        /// Expect other than `100-continue`.
+        ExpectationFailed = "expectation_failed",
+        /// An absolute target whose authority is not the Host's.
+        Misdirected = "misdirected",
+        /// More fields, or larger ones, than the limit.
+        FieldsTooLarge = "fields_too_large",
+        /// Our own `Via` came back.
+        Loop = "loop",
+        /// `only-if-cached` and nothing that may be served.
+        OnlyIfCached = "only_if_cached",
+        /// The upstream could not be connected to.
+        ConnectFailed = "connect_failed",
+        /// The upstream did not accept a connection in time.
+        ConnectTimeout = "connect_timeout",
+        /// TLS with the upstream failed.
+        TlsFailed = "tls_failed",
+        /// The upstream did not answer in time.
+        UpstreamTimeout = "upstream_timeout",
+        /// The upstream's answer ended early or was no HTTP.
+        BadUpstreamAnswer = "bad_upstream_answer",
+        /// The upstream asked to switch protocols.
+        UnaskedUpgrade = "unasked_upgrade",
+        /// The upstream's answer belongs to another request or organization.
+        MixedUpAnswer = "mixed_up_answer",
+        /// The upstream answered 5xx to the read that this one had joined.
+        UpstreamFailed = "upstream_failed",
+        /// The upstream answered 429 to the read that this one had joined.
+        UpstreamLimited = "upstream_limited",
+        /// Every upstream connection that this caller may use is taken.
+        NoConnection = "no_connection",
+        /// A fault of this proxy.
+        Internal = "internal",
+    }
+}
+
+/// What the client sees of a kind: status, sentence, and the error type of `Proxy-Status`.
+struct Face(u16, &'static str, &'static str);
+
+impl ErrorKind {
+    #[expect(clippy::too_many_lines, reason = "a table: one row a kind")]
+    const fn face(self) -> Face {
+        const REQUEST: &str = "http_request_error";
+        const DENIED: &str = "http_request_denied";
+        match self {
+            Self::BadHost => Face(
+                400,
+                "Host is missing or malformed: send one host name or address with an optional port.",
+                REQUEST,
+            ),
+            Self::RepeatedHost => Face(400, "Host was sent more than once: send it once.", REQUEST),
+            Self::BadAuthorization => Face(
+                400,
+                "Authorization was sent more than once or holds control bytes: send one value.",
+                REQUEST,
+            ),
+            Self::BadContentLength => {
+                Face(400, "Content-Length must be one decimal number without leading zeros.", REQUEST)
+            }
+            Self::BadTransferEncoding => {
+                Face(400, "Transfer-Encoding must be one chunked, in HTTP/1.1.", REQUEST)
+            }
+            Self::BadConnection => {
+                Face(400, "Connection names a field that must reach the API: remove the name.", REQUEST)
+            }
+            Self::MethodOverride => Face(
+                400,
+                "Fields that override the method are not accepted: send the method itself.",
+                REQUEST,
+            ),
+            Self::PathOverride => {
+                Face(400, "Fields that override the path or host are not accepted on lead labels.", REQUEST)
+            }
+            Self::LookAlikeField => Face(
+                400,
+                "A field name with an underscore imitates a framing, authorization or host field.",
+                REQUEST,
+            ),
+            Self::PathSpelling => Face(
+                400,
+                "This is another spelling of a lead-label path: send /api/v2/lead-labels or /api/v2/lead-labels/{id}.",
+                REQUEST,
+            ),
+            Self::BadTarget => {
+                Face(400, "The request target must be an absolute path with an optional query.", REQUEST)
+            }
+            Self::BodyOnRead => Face(400, "A read of lead labels has no body: send it without one.", REQUEST),
+            Self::BadTe => Face(400, "TE may only say trailers.", REQUEST),
+            Self::BodyIncomplete => Face(
+                400,
+                "The request body ended early or did not arrive in time; nothing was sent to the API.",
+                REQUEST,
+            ),
+            Self::MethodNotAllowed => {
+                Face(405, "This method is not passed on: use one of those in Allow.", DENIED)
+            }
+            Self::BodyTooLarge => Face(
+                413,
+                "The body of a lead-label write may have 1 MiB at most; nothing was sent to the API.",
+                DENIED,
+            ),
+            Self::TargetTooLong => Face(414, "The request target may have 8 KiB at most.", DENIED),
+            Self::ExpectationFailed => Face(417, "Expect may only say 100-continue.", DENIED),
+            Self::Misdirected => Face(421, "The target's authority is not the one in Host.", DENIED),
+            Self::FieldsTooLarge => Face(431, "A request may have 100 fields in 32 KiB at most.", DENIED),
+            Self::Loop => Face(
+                508,
+                "This request has passed through this proxy before: its upstream leads back to it.",
+                "proxy_loop_detected",
+            ),
+            Self::OnlyIfCached => Face(
+                504,
+                "The client asked for a stored response alone, and there is none that it may have.",
+                "proxy_internal_response",
+            ),
+            Self::ConnectFailed => {
+                Face(502, "The API could not be connected to: try again.", "destination_unavailable")
+            }
+            Self::ConnectTimeout => {
+                Face(504, "The API did not accept a connection in time: try again.", "connection_timeout")
+            }
+            Self::TlsFailed => Face(
+                502,
+                "No trusted TLS connection to the API could be made: see the proxy's log.",
+                "tls_protocol_error",
+            ),
+            Self::UpstreamTimeout => Face(
+                504,
+                "The API did not answer in time; a write may have taken effect.",
+                "http_response_timeout",
+            ),
+            Self::BadUpstreamAnswer => Face(
+                502,
+                "The API's answer ended early or was malformed; a write may have taken effect.",
+                "http_response_incomplete",
+            ),
+            Self::UnaskedUpgrade => {
+                Face(502, "The API asked to switch protocols, which is not passed on.", "http_upgrade_failed")
+            }
+            Self::MixedUpAnswer => Face(
+                502,
+                "The API's answer was not the one to this request and was discarded: try again.",
+                "http_protocol_error",
+            ),
+            Self::UpstreamFailed => {
+                Face(502, "The API failed to answer this read: try again.", "http_response_incomplete")
+            }
+            Self::UpstreamLimited => {
+                Face(429, "The API's rate limit is reached: try again after the time in Retry-After.", DENIED)
+            }
+            Self::NoConnection => Face(
+                503,
+                "Every upstream connection that this caller may use is taken: try again after the time in Retry-After.",
+                "connection_limit_reached",
+            ),
+            Self::Internal => Face(500, "The proxy failed to answer: see its log.", "proxy_internal_error"),
+        }
+    }
+
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.face().0).expect("the table holds valid statuses")
+    }
+
+    /// The sentence that the client reads.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        self.face().1
+    }
+
+    /// The error type that `Proxy-Status` names (RFC 9209 §2.3).
+    #[must_use]
+    pub const fn proxy_status(self) -> &'static str {
+        self.face().2
+    }
+
+    /// A failure without a cause to log.
+    #[must_use]
+    pub const fn error(self) -> ProxyError {
+        ProxyError { kind: self, retry_after: None, cause: None }
+    }
+}
+
+/// A failure that this proxy answers itself.
+#[derive(Debug)]
+pub struct ProxyError {
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ProxyError {
+    /// What failed.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same failure with what brought it about, for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// The same failure with a wait to recommend; sent in whole seconds, rounded up.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The causes from the outermost inwards, joined by `: `. For the log; never for the client.
+    #[must_use]
+    pub fn causes(&self) -> Option<String> {
+        let mut cause: &dyn std::error::Error = self.cause.as_deref()?;
+        let mut text = cause.to_string();
+        while let Some(inner) = cause.source() {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner;
+        }
+        Some(text)
+    }
+
+    /// The answer in the vendor's shape, with `Proxy-Status` and no `Cache-Status`. A 400 closes the connection, so
+    /// that nothing that follows it is read as a request.
+    #[must_use]
+    pub fn response(&self) -> Response<Body> {
+        let status = self.kind.status();
+        let mut response = Response::new(Body::whole(envelope(status, self.kind.message())));
+        *response.status_mut() = status;
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        fields.insert(
+            "proxy-status",
+            HeaderValue::try_from(format!("instantly-proxy; error={}", self.kind.proxy_status()))
+                .expect("the table holds tokens"),
+        );
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE"));
+        }
+        if status == StatusCode::BAD_REQUEST {
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(wait) = self.retry_after {
+            fields.insert(RETRY_AFTER, HeaderValue::from(whole_seconds_up(wait)));
+        }
+        response
+    }
+}
+
+/// The vendor's error envelope: `{"statusCode":…,"error":"<HTTP phrase>","message":"…"}`.
+#[must_use]
+pub fn envelope(status: StatusCode, message: &str) -> Bytes {
+    let phrase = status.canonical_reason().unwrap_or("Unknown");
+    let message = serde_json::Value::from(message);
+    Bytes::from(format!(r#"{{"statusCode":{},"error":"{phrase}","message":{message}}}"#, status.as_u16()))
+}
+
+fn whole_seconds_up(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.message())
+    }
+}
+
+impl std::error::Error for ProxyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_status_of_the_contract_and_a_sentence() {
+        for kind in ErrorKind::ALL {
+            let status = kind.status().as_u16();
+            assert!(
+                [400, 405, 413, 414, 417, 421, 429, 431, 500, 502, 503, 504, 508].contains(&status),
+                "{kind}: {status}"
+            );
+            assert!(kind.message().ends_with('.'), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_envelope_is_json_of_the_vendors_shape() {
+        let body: serde_json::Value =
+            serde_json::from_slice(&envelope(StatusCode::NOT_FOUND, "a \"b\"")).unwrap();
+        assert_eq!(body, serde_json::json!({"statusCode": 404, "error": "Not Found", "message": "a \"b\""}));
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        let error = ErrorKind::NoConnection.error().retry_after(Duration::from_millis(1200));
+        assert_eq!(error.response().headers()[RETRY_AFTER], "2");
+    }
+}

@@ -1,0 +1,22 @@
+//! A caching reverse proxy for the Instantly API.
+
+pub mod admin;
+pub mod body;
+pub mod cache;
+pub mod caller;
+pub mod classify;
+pub mod cli;
+pub mod clock;
+mod closed_enum;
+pub mod config;
+pub mod error;
+pub mod guard;
+pub mod logging;
+pub mod metrics;
+pub mod outcome;
+pub mod proxy;
+pub mod resource;
+pub mod semantics;
+pub mod server;
+pub mod simulator;
+pub mod upstream;

@@ -1,0 +1,3 @@
+//! The `instantly-proxy` program.
+
+fn main() {}

@@ -1,0 +1,157 @@
+//! How a request was answered, in the words that the log, the metrics and `Cache-Status` (RFC 9211) share.
+//!
+//! Every enum here is closed: a series or a log field can say nothing that is not on this page.
+
+use http::HeaderValue;
+
+use crate::closed_enum::closed_enum;
+
+closed_enum! {
+    /// What kind of request it was: the `route` label.
+    pub enum Route {
+        /// A read of one lead label.
+        LeadLabel = "lead_label",
+        /// A read of a page of lead labels.
+        LeadLabelList = "lead_label_list",
+        /// A write of a lead label.
+        LeadLabelWrite = "lead_label_write",
+        /// Anything else that the API offers.
+        PassThrough = "pass_through",
+        /// Refused by the guard before it was looked at.
+        Refused = "refused",
+    }
+}
+
+closed_enum! {
+    /// How a request was answered: the `outcome` label. The first that fits, in this order.
+    pub enum Outcome {
+        /// Refused here, with a 4xx of our own.
+        Rejected = "rejected",
+        /// Failed here, with a 5xx of our own; an `only-if-cached` read that missed included.
+        Error = "error",
+        /// Answered from a fresh stored response, a 304 included.
+        Hit = "hit",
+        /// Answered from a stale stored response.
+        Stale = "stale",
+        /// A label read that may not be cached.
+        Bypass = "bypass",
+        /// Answered by a flight that another request leads.
+        Collapsed = "collapsed",
+        /// Answered by a flight of its own.
+        Miss = "miss",
+        /// A write or a pass-through call.
+        Forwarded = "forwarded",
+    }
+}
+
+closed_enum! {
+    /// Class of the status that was sent downstream: the `status` label.
+    pub enum StatusClass {
+        /// 200 to 299.
+        Success = "2xx",
+        /// 300 to 399.
+        Redirection = "3xx",
+        /// 400 to 499.
+        ClientError = "4xx",
+        /// 500 to 599.
+        ServerError = "5xx",
+        /// The client was gone before a head could be sent.
+        None = "none",
+    }
+}
+
+impl StatusClass {
+    /// Class of a final status; one that HTTP does not define counts as a server error.
+    #[must_use]
+    pub fn of(status: http::StatusCode) -> Self {
+        match status.as_u16() {
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+closed_enum! {
+    /// Why a read on a label path is passed through uncached: the `detail` of `fwd=bypass`.
+    pub enum BypassReason {
+        /// `search` in the query: such a list proves, and is never stored.
+        Search = "search",
+        /// A query that is none of the known parameters, each at most once.
+        Query = "query",
+        /// The path with a trailing slash or an upper-case UUID.
+        Path = "path",
+        /// A cookie that is not the edge's.
+        Cookie = "cookie",
+        /// `api_key` in the query.
+        ApiKey = "api-key",
+        /// `x-as-workspace` that is doubled or no UUID.
+        Workspace = "workspace",
+        /// `Authorization` that is absent or not `Bearer` and one token68.
+        Authorization = "authorization",
+        /// Another field that may choose whose data comes back.
+        IdentityField = "identity-field",
+    }
+}
+
+closed_enum! {
+    /// By what an upstream call was avoided: the `by` label.
+    pub enum Avoided {
+        /// A fresh stored response.
+        Hit = "hit",
+        /// A stale stored response.
+        Stale = "stale",
+        /// Another request's flight.
+        Collapse = "collapse",
+    }
+}
+
+/// The member that this cache adds to `Cache-Status` (RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Answered from a stored response; seconds of freshness left.
+    Hit {
+        /// Freshness lifetime minus age in whole seconds; negative when stale.
+        ttl: i64,
+    },
+    /// Proven, fetched by this request's own flight.
+    Miss {
+        /// Whether the answer was stored.
+        stored: bool,
+    },
+    /// Proven, answered by somebody else's flight.
+    Collapsed,
+    /// Proven, fetched because the client asked for it.
+    Request,
+    /// A label read of a credential without proof: never tells what is cached.
+    Proof,
+    /// A label write.
+    Method,
+    /// A label read that may not be cached.
+    Uncached(BypassReason),
+    /// Everything else.
+    PassThrough,
+}
+
+impl CacheStatus {
+    /// The whole field value.
+    #[must_use]
+    pub fn value(self) -> HeaderValue {
+        match self {
+            Self::Hit { ttl } => HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}"))
+                .expect("a decimal number is a valid field value"),
+            Self::Miss { stored: true } => HeaderValue::from_static("instantly-proxy; fwd=miss; stored"),
+            Self::Miss { stored: false } => HeaderValue::from_static("instantly-proxy; fwd=miss"),
+            Self::Collapsed => HeaderValue::from_static("instantly-proxy; fwd=miss; collapsed"),
+            Self::Request => HeaderValue::from_static("instantly-proxy; fwd=request"),
+            Self::Proof => HeaderValue::from_static("instantly-proxy; fwd=request; detail=proof"),
+            Self::Method => HeaderValue::from_static("instantly-proxy; fwd=method"),
+            Self::Uncached(reason) => {
+                HeaderValue::try_from(format!("instantly-proxy; fwd=bypass; detail={reason}"))
+                    .expect("a closed enum's text is a valid field value")
+            }
+            Self::PassThrough => HeaderValue::from_static("instantly-proxy; fwd=bypass"),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The way to the upstream.
+
+pub mod purpose;
