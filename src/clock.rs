@@ -126,6 +126,11 @@ impl Clock {
         }
     }
 
+    /// Waits until the clock has run for `uptime`.
+    pub fn sleep_until_uptime(&self, uptime: Duration) -> Sleep {
+        self.sleep_until(Moment { monotonic: uptime, wall: Duration::MAX })
+    }
+
     /// Waits for `duration`.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(self.now().plus(duration))

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod body;
+mod bounded;
 pub mod cache;
 pub mod caller;
 pub mod classify;
@@ -10,9 +11,11 @@ pub mod clock;
 mod closed_enum;
 pub mod config;
 pub mod error;
+pub mod fence;
 pub mod guard;
 pub mod logging;
 pub mod metrics;
+pub mod organization;
 pub mod outcome;
 pub mod proxy;
 pub mod resource;

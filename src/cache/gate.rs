@@ -1,6 +1,18 @@
-//! The response gate: which upstream answers may be stored.
+//! The response gate: which upstream answers of status 200 may be stored, and which may not even be delivered.
+//!
+//! A value in, a verdict out: the head first (what may be stored at all), then one strict pass over the whole body for
+//! the identity check. Doubt never stores.
 
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, Version};
+
+use super::scan::Scan;
+use crate::classify::Target;
 use crate::closed_enum::closed_enum;
+use crate::organization::OrganizationId;
+use crate::resource::Descriptor;
+use crate::semantics::media_type;
 
 closed_enum! {
     /// Why an answer of status 200 may not be stored, or not be delivered.
@@ -41,3 +53,115 @@ closed_enum! {
         OtherOrganization = "other_organization",
     }
 }
+
+/// What a body that passed says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The one organization that it names.
+    pub organization: OrganizationId,
+    /// Whether it limits who may see it: not shared between credentials then.
+    pub private: bool,
+}
+
+/// Whose answer is awaited, as far as it is known before the answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// The organization that the credential is bound to.
+    pub organization: Option<OrganizationId>,
+    /// The organization that `x-as-workspace` asks for.
+    pub workspace: Option<OrganizationId>,
+}
+
+impl GateReason {
+    /// Whether the answer belongs to somebody else: it is delivered to nobody.
+    #[must_use]
+    pub const fn is_mix_up(self) -> bool {
+        matches!(self, Self::OtherId | Self::OtherOrganization)
+    }
+}
+
+/// Whether the framing of an answer contradicts itself (RFC 9112 §6.3): two parsers would end it at different bytes.
+#[must_use]
+pub fn has_ambiguous_framing(fields: &HeaderMap) -> bool {
+    fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH)
+}
+
+/// Judges the head of a 200.
+///
+/// # Errors
+///
+/// Why it may not be stored.
+pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
+    let fields = &head.headers;
+    let cookies_hinder = !media_type::are_edge_cookies(fields.get_all(SET_COOKIE).iter());
+    let delimited = head.version >= Version::HTTP_2
+        || fields.contains_key(CONTENT_LENGTH)
+        || fields.contains_key(TRANSFER_ENCODING);
+    if !media_type::is_json(fields) {
+        Err(GateReason::ContentType)
+    } else if fields.contains_key(CONTENT_ENCODING) {
+        Err(GateReason::Encoded)
+    } else if cookies_hinder {
+        Err(GateReason::SetCookie)
+    } else if !media_type::vary_is_inert(fields) {
+        Err(GateReason::Vary)
+    } else if !delimited {
+        Err(GateReason::CloseDelimited)
+    } else {
+        Ok(())
+    }
+}
+
+/// Judges the whole body of a 200: is it the answer to this read, and whose is it?
+///
+/// # Errors
+///
+/// Why it may not be stored; [`GateReason::is_mix_up`] tells where it may not be delivered either.
+pub fn examine_body(
+    resource: &'static Descriptor,
+    target: &Target,
+    expected: Expected,
+    body: &[u8],
+) -> Result<Identity, GateReason> {
+    let scan = Scan::of(resource, body)?;
+    match target {
+        Target::Item(id) => check_id(&scan, *id)?,
+        Target::List(_) => match scan.items {
+            None => return Err(GateReason::Shape),
+            Some(0) => return Err(GateReason::EmptyList),
+            Some(_) => {}
+        },
+    }
+    let organization = scan.organization()?;
+    if expected.workspace.is_some_and(|workspace| workspace != organization) {
+        return Err(GateReason::OtherWorkspace);
+    }
+    if expected.organization.is_some_and(|bound| bound != organization) {
+        return Err(GateReason::OtherOrganization);
+    }
+    Ok(Identity { organization, private: scan.private })
+}
+
+/// The id must be the one asked for, byte by byte. Another spelling of it is doubt; another id is another's answer.
+fn check_id(scan: &Scan, asked: uuid::Uuid) -> Result<(), GateReason> {
+    let Some(id) = scan.id.as_deref() else {
+        return Err(GateReason::Shape);
+    };
+    if asked.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) == id {
+        return Ok(());
+    }
+    match uuid::Uuid::try_parse(id) {
+        Ok(other) if other != asked => Err(GateReason::OtherId),
+        _ => Err(GateReason::Shape),
+    }
+}
+
+/// The organization that the answer to a write names, whatever its shape: a label, or nothing of use.
+#[must_use]
+pub fn organization_of(resource: &'static Descriptor, body: &[u8]) -> Option<OrganizationId> {
+    Scan::of(resource, body).ok()?.organization().ok()
+}
+
+#[cfg(test)]
+#[path = "gate/tests.rs"]
+mod tests;

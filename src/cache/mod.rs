@@ -1,3 +1,9 @@
-//! The cache: keys, stored responses, what may be stored, what may be served.
+//! The cache: keys, stored responses, what may be stored, what may be served, and the flights that fetch.
 
+pub mod decide;
+pub mod flight;
 pub mod gate;
+pub mod key;
+mod scan;
+pub mod store;
+pub mod stored;

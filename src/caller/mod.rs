@@ -1,1 +1,5 @@
-//! Caller.
+//! Callers: who asks, and what the upstream has proved of them.
+
+pub mod attempts;
+pub mod bindings;
+pub mod credential;

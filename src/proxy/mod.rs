@@ -1,24 +1,71 @@
-//! The way of a request, on one screen.
+//! The way of a request, on one screen: [`Worker::handle`].
+//!
+//! Guard, classify, identify, key, look up, decide, fly, gate, store, answer. **Identify before key, key before look-up,
+//! no look-up without an organization**: a stored byte cannot be reached but through a proof that the upstream gave this
+//! very credential. `read` holds the order of steps for label reads, `fill` what a flight does, `write` label writes,
+//! `forward` everything else, and [`exchange::Exchange::finish`] is the one place that maps errors, sets the fields that
+//! every answer carries, counts and logs.
+
+mod answer;
+mod exchange;
+mod fill;
+mod flying;
+mod forward;
+mod purge;
+mod read;
+mod whole;
+mod write;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use uuid::Uuid;
+use tokio::runtime::Handle;
 
+pub use self::purge::{Purge, Purged};
 use crate::body::Body;
+use crate::cache::flight::Flights;
+use crate::cache::store::Store;
+use crate::caller::attempts::Attempts;
+use crate::caller::bindings::Bindings;
+use crate::caller::credential::Digester;
+use crate::classify::{Class, classify};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::error::ErrorKind;
+use crate::config::{self, Config};
+use crate::fence::Fence;
+use crate::guard;
 use crate::metrics::{Gauges, Metrics};
+use crate::outcome::CacheStatus;
+use crate::upstream::client::{Upstream, UpstreamClient};
+use crate::upstream::permits::Permits;
 
 /// Everything that requests share; one per process.
 #[derive(Debug)]
-pub struct Proxy {}
+pub struct Proxy {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    digester: Digester,
+    bindings: Bindings,
+    attempts: Attempts,
+    fence: Fence,
+    store: Store,
+    flights: Flights<fill::Landing>,
+    upstream: Upstream,
+    label_client: UpstreamClient,
+    permits: Permits,
+    cache: config::Cache,
+    timeouts: config::Upstream,
+    /// Runs everything that outlives a caller, and the label connections.
+    runtime: Handle,
+    draining: AtomicBool,
+}
 
-/// Why a proxy could not be set up: an unreadable root certificate, mostly.
+/// Why a proxy could not be set up.
 #[derive(Debug)]
 pub struct SetupError(pub String);
 
@@ -30,71 +77,100 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// What a purge is to reach; nothing given is everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purge {
-    /// This organization alone.
-    pub organization: Option<Uuid>,
-    /// This label (and every list, which may hold it) alone.
-    pub label: Option<Uuid>,
+/// A worker's share of the proxy: answers requests on the thread that read them.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    proxy: Arc<Proxy>,
+    pass_through_client: UpstreamClient,
 }
 
-/// What a purge took away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Stored responses.
-    pub entries: u64,
-    /// Their bytes, keys and overhead included.
-    pub bytes: u64,
-    /// Proofs of credentials, which must be earned again.
-    pub proofs: u64,
+impl Worker {
+    /// Answers one request; never fails: a failure is an answer.
+    pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let proxy = &self.proxy;
+        let (head, body) = request.into_parts();
+        let mut exchange = exchange::Exchange::begin(proxy, &head, peer);
+        if let Err(refused) = guard::check(&head, !body.is_end_stream(), proxy.upstream.pseudonym()) {
+            return exchange.finish(Err(refused.error()));
+        }
+        let class = classify(&head);
+        exchange.classified(&class);
+        let answer = match class {
+            Class::Read(read) => proxy.read(&head, read).await,
+            Class::Write { resource, item } => {
+                Box::pin(proxy.write(head, body, write::Subject { resource, item }, exchange.id())).await
+            }
+            Class::Uncached { reason, .. } => {
+                Box::pin(self.forward(head, body, CacheStatus::Uncached(reason), exchange.id())).await
+            }
+            Class::PassThrough => {
+                Box::pin(self.forward(head, body, CacheStatus::PassThrough, exchange.id())).await
+            }
+        };
+        exchange.finish(answer)
+    }
 }
 
 impl Proxy {
-    /// Sets up the store, the bindings and the way to the upstream. `flights` runs everything that outlives a caller.
+    /// Sets up the store, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
     ///
     /// # Errors
     ///
     /// If the roots to trust cannot be read.
     pub fn new(
-        _config: &Config,
-        _clock: Clock,
-        _metrics: Arc<Metrics>,
-        _flights: tokio::runtime::Handle,
+        config: &Config,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        runtime: Handle,
     ) -> Result<Arc<Self>, SetupError> {
-        Ok(Arc::new(Self {}))
+        let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics))?;
+        let proxy = Arc::new(Self {
+            digester: Digester::default(),
+            bindings: Bindings::new(&config.proof),
+            attempts: Attempts::default(),
+            fence: Fence::default(),
+            store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
+            flights: Flights::default(),
+            label_client: upstream.label_client(),
+            permits: Permits::new(config.upstream.max_connections, clock.clone()),
+            cache: config.cache.clone(),
+            timeouts: config.upstream.clone(),
+            runtime,
+            draining: AtomicBool::new(false),
+            upstream,
+            clock,
+            metrics,
+        });
+        proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
+        Ok(proxy)
     }
 
     /// The part of the proxy that belongs to one worker thread; made on that thread's runtime.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker { _proxy: Arc::clone(self) }
+        Worker { proxy: Arc::clone(self), pass_through_client: self.upstream.pass_through_client() }
     }
 
-    /// From now on no fill that begins is stored: what a draining process does.
-    pub fn stop_storing(&self) {}
-
-    /// Takes stored responses away, and proofs with them where an organization or everything is named.
-    pub fn purge(&self, _what: Purge) -> Purged {
-        Purged::default()
+    /// From now on no fill that begins is stored: what a draining process does. Its successor may already answer
+    /// writes that this process will not hear of.
+    pub fn stop_storing(&self) {
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Sizes at this moment.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        Gauges::default()
+        let (cache_entries, cache_bytes) = self.store.size();
+        Gauges { cache_entries, cache_bytes, bindings: self.bindings.len() as u64 }
     }
 }
 
-/// A worker's share of the proxy: answers requests.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    _proxy: Arc<Proxy>,
-}
-
-impl Worker {
-    /// Answers one request; never fails: a failure is an answer.
-    pub async fn handle(&self, _request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
-        ErrorKind::Internal.error().response()
+/// Lets go of what has expired or is idle, until the proxy is gone.
+async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
+    loop {
+        clock.sleep(Duration::from_secs(1)).await;
+        let Some(proxy) = proxy.upgrade() else { return };
+        proxy.store.tidy();
+        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
     }
 }

@@ -1,3 +1,8 @@
-//! The way to the upstream.
+//! The way to the upstream: two clients, their time-outs, and the connections that a caller may hold.
 
+pub mod activity;
+pub mod client;
+mod connector;
+pub mod permits;
 pub mod purpose;
+pub mod transfer;

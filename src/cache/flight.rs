@@ -1,0 +1,198 @@
+//! Flights: many reads, one fill (collapsed forwarding, RFC 9111 §4).
+//!
+//! A fill runs in a task of its own, so that no caller's leaving cancels it. Who arrives while it is under way follows
+//! it. However the task ends, a panic included, its key is free again and everybody who follows is woken.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::sync::watch;
+
+use super::key::CacheKey;
+use crate::bounded::bounded;
+use crate::caller::credential::CredentialDigest;
+use crate::classify::Target;
+use crate::clock::{Clock, Elapsed, Moment};
+use crate::fence::Tick;
+
+/// For how long a key whose answer could not be stored is not collapsed.
+const NOT_COLLAPSED_FOR: Duration = Duration::from_secs(10);
+/// Such keys that are told apart.
+const NOT_COLLAPSED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
+/// Who may share a flight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FlightKey {
+    /// Every credential that is proven for the key's organization.
+    Shared(CacheKey),
+    /// Reads of one credential.
+    Own {
+        /// Whose.
+        credential: CredentialDigest,
+        /// Name of the resource.
+        resource: &'static str,
+        /// What is read.
+        target: Target,
+        /// Whether the answer may be stored: the client can forbid it.
+        storing: bool,
+    },
+}
+
+/// A fill under way, as its leader and its followers see it. `L` is what it lands with.
+#[derive(Debug)]
+pub struct Flight<L> {
+    /// Place of the fill in the order of writes.
+    pub begun: Tick,
+    /// The credential whose token the fill carries.
+    pub leader: CredentialDigest,
+    landing: watch::Receiver<Option<L>>,
+}
+
+/// The fill ended without an answer: it panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crashed;
+
+impl<L: Clone> Flight<L> {
+    /// Waits for the landing, until `deadline` at most. The flight goes on whatever happens here.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] at the deadline; [`Crashed`] inside if the fill panicked.
+    pub async fn landing(&self, clock: &Clock, deadline: Moment) -> Result<Result<L, Crashed>, Elapsed> {
+        let mut landing = self.landing.clone();
+        clock
+            .deadline(deadline, async move {
+                match landing.wait_for(Option::is_some).await {
+                    Ok(landed) => landed.clone().ok_or(Crashed),
+                    Err(_) => Err(Crashed),
+                }
+            })
+            .await
+    }
+}
+
+/// What became of a read that asked for a flight.
+#[derive(Debug)]
+pub enum Boarding<L, S> {
+    /// Somebody else's flight is under way.
+    Following(Arc<Flight<L>>),
+    /// A flight was made: run the fill and land it.
+    Leading(Arc<Flight<L>>, Ticket<L>),
+    /// None is needed: one has just landed.
+    Landed(S),
+}
+
+/// Every flight under way.
+#[derive(Debug)]
+pub struct Flights<L>(Arc<Tables<L>>);
+
+#[derive(Debug)]
+struct Tables<L> {
+    under_way: Mutex<HashMap<FlightKey, Arc<Flight<L>>>>,
+    not_collapsed: Mutex<LruCache<CacheKey, Moment>>,
+}
+
+impl<L> Default for Flights<L> {
+    fn default() -> Self {
+        Self(Arc::new(Tables {
+            under_way: Mutex::default(),
+            not_collapsed: Mutex::new(bounded(NOT_COLLAPSED)),
+        }))
+    }
+}
+
+impl<L> Flights<L> {
+    /// Follows the flight of `key` if `joinable` says so; otherwise begins one, unless `landed` finds that none is needed
+    /// any more. It is asked under the lock that a landing flight takes after it has stored: between a miss and a new
+    /// flight nothing can land unseen.
+    pub fn board<S>(
+        &self,
+        key: FlightKey,
+        leader: CredentialDigest,
+        joinable: impl FnOnce(&Flight<L>) -> bool,
+        landed: impl FnOnce() -> Option<S>,
+        begin: impl FnOnce() -> Tick,
+    ) -> Boarding<L, S> {
+        let mut under_way = lock(&self.0.under_way);
+        if let Some(flight) = under_way.get(&key)
+            && joinable(flight)
+        {
+            return Boarding::Following(Arc::clone(flight));
+        }
+        if let Some(found) = landed() {
+            return Boarding::Landed(found);
+        }
+        let (land, landing) = watch::channel(None);
+        let flight = Arc::new(Flight { begun: begin(), leader, landing });
+        under_way.insert(key.clone(), Arc::clone(&flight));
+        drop(under_way);
+        let ticket = Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, land };
+        Boarding::Leading(flight, ticket)
+    }
+
+    /// Remembers that answers to this key cannot be shared.
+    pub fn note_not_collapsible(&self, key: CacheKey, now: Moment) {
+        lock(&self.0.not_collapsed).put(key, now.plus(NOT_COLLAPSED_FOR));
+    }
+
+    /// Whether reads of this key may share a flight.
+    #[must_use]
+    pub fn is_collapsible(&self, key: &CacheKey, now: Moment) -> bool {
+        lock(&self.0.not_collapsed).peek(key).is_none_or(|until| now.reached(*until))
+    }
+
+    /// Whether a flight of this key is under way.
+    #[must_use]
+    pub fn is_under_way(&self, key: &FlightKey) -> bool {
+        lock(&self.0.under_way).contains_key(key)
+    }
+
+    /// How many fills are under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.0.under_way).len()
+    }
+
+    /// Whether none is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The right to land a flight; dropping it frees the key.
+#[derive(Debug)]
+pub struct Ticket<L> {
+    tables: Arc<Tables<L>>,
+    key: FlightKey,
+    begun: Tick,
+    land: watch::Sender<Option<L>>,
+}
+
+impl<L> Ticket<L> {
+    /// Ends the flight: the key is free, everybody who follows is woken.
+    pub fn land(self, landing: L) {
+        self.land.send_replace(Some(landing));
+    }
+}
+
+impl<L> Drop for Ticket<L> {
+    fn drop(&mut self) {
+        let mut under_way = lock(&self.tables.under_way);
+        // A younger flight may have taken the key when a write made this one unfit to join.
+        if under_way.get(&self.key).is_some_and(|flight| flight.begun == self.begun) {
+            under_way.remove(&self.key);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "flight/tests.rs"]
+mod tests;

@@ -1,0 +1,121 @@
+use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
+
+use super::*;
+use crate::caller::credential::Digester;
+use crate::clock::ManualClock;
+use crate::fence::Sequence;
+use crate::organization::OrganizationId;
+
+struct World {
+    clock: Clock,
+    hand: ManualClock,
+    sequence: Sequence,
+    flights: Flights<u32>,
+    caller: CredentialDigest,
+}
+
+fn world() -> World {
+    let (clock, hand) = Clock::manual();
+    let mut fields = HeaderMap::new();
+    fields.insert("authorization", HeaderValue::from_static("Bearer a"));
+    let caller = Digester::default().credential(&fields).unwrap().digest();
+    World { clock, hand, sequence: Sequence::default(), flights: Flights::default(), caller }
+}
+
+fn cache_key() -> CacheKey {
+    CacheKey {
+        resource: "lead_label",
+        organization: OrganizationId(Uuid::from_u128(1)),
+        owner: None,
+        target: Target::Item(Uuid::from_u128(7)),
+    }
+}
+
+impl World {
+    fn board(&self, joinable: bool) -> Boarding<u32, ()> {
+        let key = FlightKey::Shared(cache_key());
+        self.flights.board(key, self.caller, |_| joinable, || None, || self.sequence.advance())
+    }
+
+    fn lead(&self) -> (Arc<Flight<u32>>, Ticket<u32>) {
+        match self.board(true) {
+            Boarding::Leading(flight, ticket) => (flight, ticket),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn follow(&self) -> Arc<Flight<u32>> {
+        match self.board(true) {
+            Boarding::Following(flight) => flight,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn soon(&self) -> Moment {
+        self.clock.now().plus(Duration::from_secs(10))
+    }
+}
+
+#[tokio::test]
+async fn everybody_who_follows_gets_the_landing_and_the_key_is_free() {
+    let world = world();
+    let (leader, ticket) = world.lead();
+    let followers: Vec<_> = (0..100).map(|_| world.follow()).collect();
+    ticket.land(5);
+    for flight in followers.iter().chain([&leader]) {
+        assert_eq!(flight.landing(&world.clock, world.soon()).await, Ok(Ok(5)));
+    }
+    assert!(world.flights.is_empty());
+}
+
+#[tokio::test]
+async fn a_flight_whose_fill_panics_wakes_everybody_and_leaves_no_stuck_key() {
+    let world = world();
+    let (_, ticket) = world.lead();
+    let follower = world.follow();
+    drop(ticket);
+    assert_eq!(follower.landing(&world.clock, world.soon()).await, Ok(Err(Crashed)));
+    assert!(world.flights.is_empty());
+}
+
+#[tokio::test]
+async fn each_follower_waits_until_its_own_deadline_only() {
+    let world = world();
+    let (_, ticket) = world.lead();
+    let flight = world.follow();
+    let short = flight.landing(&world.clock, world.clock.now().plus(Duration::from_secs(1)));
+    let (short, ()) = tokio::join!(short, async { world.hand.advance(Duration::from_secs(1)) });
+    assert_eq!(short, Err(Elapsed));
+    ticket.land(5);
+    assert_eq!(flight.landing(&world.clock, world.soon()).await, Ok(Ok(5)));
+}
+
+#[test]
+fn a_flight_that_may_not_be_joined_is_replaced_and_its_end_leaves_the_younger_one() {
+    let world = world();
+    let (_, older) = world.lead();
+    let Boarding::Leading(_, younger) = world.board(false) else { panic!("joined") };
+    older.land(1);
+    assert_eq!(world.flights.len(), 1);
+    younger.land(2);
+    assert!(world.flights.is_empty());
+}
+
+#[test]
+fn a_flight_that_just_landed_is_found_instead_of_begun_again() {
+    let world = world();
+    let key = FlightKey::Shared(cache_key());
+    let boarding = world.flights.board(key, world.caller, |_| true, || Some(7), || world.sequence.advance());
+    assert!(matches!(boarding, Boarding::Landed(7)));
+    assert!(world.flights.is_empty());
+}
+
+#[test]
+fn a_key_that_cannot_be_shared_is_not_collapsed_for_ten_seconds() {
+    let world = world();
+    world.flights.note_not_collapsible(cache_key(), world.clock.now());
+    assert!(!world.flights.is_collapsible(&cache_key(), world.clock.now()));
+    world.hand.advance(Duration::from_secs(10));
+    assert!(world.flights.is_collapsible(&cache_key(), world.clock.now()));
+}

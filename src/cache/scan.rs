@@ -1,0 +1,232 @@
+//! One strict pass over a JSON body: what it names, and whether two parsers could read it differently.
+//!
+//! Nothing is built from the body: its exact bytes are what is stored. The pass refuses duplicate keys at any depth
+//! (parsers differ on which one counts) and nesting beyond [`MAX_DEPTH`].
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use uuid::Uuid;
+
+use super::gate::GateReason;
+use crate::organization::OrganizationId;
+use crate::resource::Descriptor;
+
+/// Levels of arrays and objects that are followed.
+const MAX_DEPTH: u8 = 64;
+
+/// What a body says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The top level's id, where it is a string.
+    pub(super) id: Option<String>,
+    /// Number of items of a page, where there is such an array.
+    pub(super) items: Option<usize>,
+    /// Whether some item limits who may see it.
+    pub(super) private: bool,
+    organization: Option<OrganizationId>,
+    organization_doubt: Option<GateReason>,
+    fault: Option<GateReason>,
+}
+
+impl Scan {
+    /// Reads `body` to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`GateReason::NotJson`], [`GateReason::DuplicateKey`] or [`GateReason::TooDeep`].
+    pub(super) fn of(resource: &'static Descriptor, body: &[u8]) -> Result<Self, GateReason> {
+        let mut scan = Self::default();
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let walk = Walk { scan: &mut scan, resource, place: Place::Top, depth: 0 };
+        let read = walk.deserialize(&mut json).and_then(|node| json.end().map(|()| node));
+        match read {
+            Ok(Node::Object) => Ok(scan),
+            Ok(_) => Err(GateReason::NotJson),
+            Err(_) => Err(scan.fault.unwrap_or(GateReason::NotJson)),
+        }
+    }
+
+    /// The one organization that the body names.
+    ///
+    /// # Errors
+    ///
+    /// [`GateReason::NoOrganization`] or [`GateReason::MixedOrganizations`].
+    pub(super) fn organization(&self) -> Result<OrganizationId, GateReason> {
+        match (self.organization_doubt, self.organization) {
+            (Some(doubt), _) => Err(doubt),
+            (None, None) => Err(GateReason::NoOrganization),
+            (None, Some(organization)) => Ok(organization),
+        }
+    }
+
+    fn name_organization(&mut self, value: &Node<'_>) {
+        let named = match value {
+            Node::Text(text) if text.len() == 36 => Uuid::try_parse(text).ok().map(OrganizationId),
+            _ => None,
+        };
+        match (named, self.organization) {
+            (None, _) => self.organization_doubt = Some(GateReason::NoOrganization),
+            (Some(named), None) => self.organization = Some(named),
+            (Some(named), Some(earlier)) if named != earlier => {
+                self.organization_doubt = Some(GateReason::MixedOrganizations);
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+}
+
+/// Where in the document a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    Items,
+    Item,
+    Deeper,
+}
+
+/// What a value is, as far as anybody asks.
+enum Node<'de> {
+    Null,
+    Text(Cow<'de, str>),
+    Array(usize),
+    Object,
+    Other,
+}
+
+struct Walk<'a> {
+    scan: &'a mut Scan,
+    resource: &'static Descriptor,
+    place: Place,
+    depth: u8,
+}
+
+impl Walk<'_> {
+    fn inside(&mut self, place: Place) -> Walk<'_> {
+        Walk { scan: self.scan, resource: self.resource, place, depth: self.depth + 1 }
+    }
+
+    fn fail<E: Error>(&mut self, fault: GateReason) -> E {
+        self.scan.fault = Some(fault);
+        E::custom(fault)
+    }
+
+    fn check_depth<E: Error>(&mut self) -> Result<(), E> {
+        if self.depth < MAX_DEPTH { Ok(()) } else { Err(self.fail(GateReason::TooDeep)) }
+    }
+
+    fn note_member(&mut self, name: &str, value: Node<'_>) {
+        if name == self.resource.organization_member {
+            self.scan.name_organization(&value);
+        }
+        let describes_item = matches!(self.place, Place::Top | Place::Item);
+        if describes_item && name == self.resource.grants_member && !matches!(value, Node::Null) {
+            self.scan.private = true;
+        }
+        if self.place == Place::Top {
+            match value {
+                Node::Array(length) if name == self.resource.items_member => self.scan.items = Some(length),
+                Node::Text(text) if name == self.resource.id_member => self.scan.id = Some(text.into_owned()),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Node<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node<'de>, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node<'de>, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node<'de>, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node<'de>, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Node<'de>, A::Error> {
+        self.check_depth()?;
+        let place = if self.place == Place::Items { Place::Item } else { Place::Deeper };
+        let mut length = 0;
+        while items.next_element_seed(self.inside(place))?.is_some() {
+            length += 1;
+        }
+        Ok(Node::Array(length))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Node<'de>, A::Error> {
+        self.check_depth()?;
+        let mut names: HashSet<Cow<'de, str>> = HashSet::new();
+        while let Some(Name(name)) = members.next_key()? {
+            let in_items = self.place == Place::Top && name == self.resource.items_member;
+            let value =
+                members.next_value_seed(self.inside(if in_items { Place::Items } else { Place::Deeper }))?;
+            self.note_member(&name, value);
+            if !names.insert(name) {
+                return Err(self.fail(GateReason::DuplicateKey));
+            }
+        }
+        Ok(Node::Object)
+    }
+}
+
+/// A member's name, borrowed from the body unless it is written with escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}

@@ -1,0 +1,116 @@
+//! [`Store`]: stored responses in moka, bounded by bytes.
+//!
+//! moka decides what to keep when space runs out and drops what can no longer be served. It decides nothing about
+//! freshness or about writes: its clock is not ours, and an insert that races an invalidation is kept. Each look-up
+//! judges the stored response itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+use moka::policy::Expiry;
+use moka::sync::Cache;
+
+use super::key::CacheKey;
+use super::stored::StoredResponse;
+use crate::metrics::{EvictionCause, Metrics};
+
+/// What moka and the allocator add to an entry, measured by `benches/memory`.
+const OVERHEAD: usize = 256;
+
+/// Every stored response of the process.
+#[derive(Debug)]
+pub struct Store(Cache<CacheKey, Kept>);
+
+/// A stored response with the time after which it is of no use to anybody.
+#[derive(Clone, Debug)]
+struct Kept {
+    response: Arc<StoredResponse>,
+    useful_for: Duration,
+}
+
+struct Usefulness;
+
+impl Expiry<CacheKey, Kept> for Usefulness {
+    fn expire_after_create(&self, _: &CacheKey, kept: &Kept, _: Instant) -> Option<Duration> {
+        Some(kept.useful_for)
+    }
+
+    // Without this a replaced response would keep the deadline of the one before it.
+    fn expire_after_update(
+        &self,
+        _: &CacheKey,
+        kept: &Kept,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.useful_for)
+    }
+}
+
+impl Store {
+    /// An empty store that holds at most `max_bytes`.
+    #[must_use]
+    pub fn new(max_bytes: u64, metrics: Arc<Metrics>) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|key: &CacheKey, kept: &Kept| {
+                u32::try_from(weight(key, &kept.response)).unwrap_or(u32::MAX)
+            })
+            .expire_after(Usefulness)
+            .eviction_listener(move |_, _, cause| match cause {
+                RemovalCause::Size => metrics.eviction(EvictionCause::Size),
+                RemovalCause::Expired => metrics.eviction(EvictionCause::Expired),
+                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            })
+            .build();
+        Self(cache)
+    }
+
+    /// What is stored under `key`. The caller judges whether it may be served.
+    #[must_use]
+    pub fn get(&self, key: &CacheKey) -> Option<Arc<StoredResponse>> {
+        self.0.get(key).map(|kept| kept.response)
+    }
+
+    /// Stores `response`, unless what is there was fetched by a later fill. `useful_for` bounds how long it takes room.
+    pub fn insert(&self, key: CacheKey, response: Arc<StoredResponse>, useful_for: Duration) {
+        let _ = self.0.entry(key).and_compute_with(|present| match present {
+            Some(present) if present.value().response.begun > response.begun => Op::Nop,
+            _ => Op::Put(Kept { response, useful_for }),
+        });
+    }
+
+    /// Takes one stored response away.
+    pub fn remove(&self, key: &CacheKey) {
+        self.0.invalidate(key);
+    }
+
+    /// Takes away all that `chosen` says; returns how many and their bytes.
+    pub fn remove_all(&self, chosen: impl Fn(&CacheKey) -> bool) -> (u64, u64) {
+        let mut removed = (0, 0);
+        for (key, _) in self.0.iter().filter(|(key, _)| chosen(key)) {
+            if let Some(kept) = self.0.remove(&*key) {
+                removed = (removed.0 + 1, removed.1 + weight(&key, &kept.response) as u64);
+            }
+        }
+        removed
+    }
+
+    /// Lets moka drop what has expired; without it, an idle process would never shrink and the gauges would lie.
+    pub fn tidy(&self) {
+        self.0.run_pending_tasks();
+    }
+
+    /// How many responses are stored, and their bytes.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        self.0.run_pending_tasks();
+        (self.0.entry_count(), self.0.weighted_size())
+    }
+}
+
+fn weight(key: &CacheKey, response: &StoredResponse) -> usize {
+    size_of::<CacheKey>() + size_of::<StoredResponse>() + key.heap_bytes() + response.heap_bytes() + OVERHEAD
+}

@@ -1,0 +1,83 @@
+//! [`StoredResponse`]: an answer that may be served again, and its age and freshness (RFC 9111 §4.2).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::clock::Moment;
+use crate::fence::Tick;
+use crate::organization::OrganizationId;
+
+/// Lifetime of what was read while a write settles: the vendor's replication lag is not made longer.
+pub const SETTLING_LIFETIME: Duration = Duration::from_secs(1);
+
+/// A 200 that passed the gate: the body's exact bytes and the few fields that are our own to send.
+#[derive(Clone, Debug)]
+pub struct StoredResponse {
+    /// The organization that the body names.
+    pub organization: OrganizationId,
+    /// The body as it came.
+    pub body: Bytes,
+    /// `content-type` as it came.
+    pub content_type: HeaderValue,
+    /// A strong validator: the upstream's, or our hash of the body (RFC 9110 §8.8.3).
+    pub etag: HeaderValue,
+    /// When its fill was sent: age counts from here, so that it is never understated.
+    pub sent: Moment,
+    /// Place of its fill in the order of writes.
+    pub begun: Tick,
+    /// By how much the lifetime is shortened: 0 is not at all, 255 a tenth.
+    pub jitter: u8,
+    /// Whether it was read while a write settled.
+    pub settling: bool,
+}
+
+impl StoredResponse {
+    /// Time since its fill was sent.
+    #[must_use]
+    pub fn age(&self, now: Moment) -> Duration {
+        now.since(self.sent)
+    }
+
+    /// For how long it is fresh under the `ttl` of its resource: a lower `ttl` holds for what is stored at once.
+    #[must_use]
+    pub fn freshness_lifetime(&self, ttl: Duration) -> Duration {
+        let shortened = ttl - ttl / 2550 * u32::from(self.jitter);
+        if self.settling { shortened.min(SETTLING_LIFETIME) } else { shortened }
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.body.len() + self.content_type.len() + self.etag.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn jitter_shortens_by_a_tenth_at_most_and_settling_to_a_second() {
+        let (clock, _) = Clock::manual();
+        let mut stored = StoredResponse {
+            organization: OrganizationId(uuid::Uuid::nil()),
+            body: Bytes::new(),
+            content_type: HeaderValue::from_static("application/json"),
+            etag: HeaderValue::from_static("\"x\""),
+            sent: clock.now(),
+            begun: Tick::default(),
+            jitter: 0,
+            settling: false,
+        };
+        let ttl = Duration::from_secs(300);
+        assert_eq!(stored.freshness_lifetime(ttl), ttl);
+        stored.jitter = 255;
+        let shortest = stored.freshness_lifetime(ttl);
+        assert!(shortest >= Duration::from_secs(270) && shortest < Duration::from_secs(271), "{shortest:?}");
+        stored.settling = true;
+        assert_eq!(stored.freshness_lifetime(ttl), Duration::from_secs(1));
+    }
+}

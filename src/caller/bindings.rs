@@ -1,0 +1,401 @@
+//! [`Bindings`]: what the upstream has proved of each credential, and what it has refused.
+//!
+//! One lock guards a shard of `Authorization` values with everything that hangs on them, so that a proof and a refusal
+//! of one token are always seen in one order: a 200 that was sent before a refusal arrived never undoes it. All tables
+//! are bounded; where a refusal leaves its table, every answer sent before it is treated as refused (the safe side).
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
+use crate::bounded::bounded;
+use crate::clock::Moment;
+use crate::config;
+use crate::fence::Tick;
+use crate::metrics::ProofResult;
+use crate::organization::{Organization, OrganizationId};
+
+/// After a failed attempt the upstream counts as one that cannot be asked for this long.
+const FAILURE_COUNTS_FOR: Duration = Duration::from_secs(5);
+/// While the upstream cannot be asked, attempts of one credential begin this far apart.
+const NEXT_ATTEMPT_AFTER: Duration = Duration::from_secs(2);
+/// How long a route that a key has no scope for is remembered as such.
+const SCOPE_REFUSAL_LASTS: Duration = Duration::from_secs(600);
+/// Shards where there are many credentials; few credentials live in one, so that the bound is exact.
+const SHARDS: usize = 16;
+/// Refused values and routes that a shard tells apart.
+const REFUSALS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// What a credential may have, at one moment.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// No organization is known.
+    Unknown,
+    /// Proven: may have its organization's stored responses.
+    Proven {
+        /// Of this organization.
+        organization: Arc<Organization>,
+        /// Whether the proof has aged so far that it should be renewed in the background.
+        renew: bool,
+    },
+    /// Known, but not proven.
+    Lapsed {
+        /// Its organization: budget and epoch, no right to a hit.
+        organization: Arc<Organization>,
+        /// Set where the last proof would still do if the upstream could not be asked.
+        outage: Option<Outage>,
+    },
+}
+
+/// What is known of the upstream's reachability for a credential whose proof is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The latest attempt failed a moment ago: the upstream cannot be asked.
+    pub confirmed: bool,
+    /// The next attempt may begin.
+    pub attempt_due: bool,
+}
+
+/// A refusal by the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 401: about the `Authorization` value, unless the key merely lacks a scope for this route.
+    Unauthorized {
+        /// On which route.
+        route: RouteDigest,
+        /// Whether it was a label path, where a 401 always counts.
+        label_path: bool,
+    },
+    /// 402, or a JSON 403 on a label path: about this credential alone.
+    Credential,
+}
+
+/// Every binding, proof and refusal.
+#[derive(Debug)]
+pub struct Bindings {
+    shards: Box<[Mutex<Shard>]>,
+    rules: config::Proof,
+}
+
+#[derive(Debug)]
+struct Shard {
+    /// Ordered by latest proof: looking one up moves nothing.
+    bindings: LruCache<CredentialDigest, Binding>,
+    by_authorization: HashMap<AuthorizationDigest, Vec<CredentialDigest>>,
+    refused_authorizations: Refused<AuthorizationDigest>,
+    refused_credentials: Refused<CredentialDigest>,
+    routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
+}
+
+#[derive(Debug)]
+struct Binding {
+    authorization: AuthorizationDigest,
+    organization: Arc<Organization>,
+    /// When the latest proving read was sent; `None` once refused.
+    proof: Option<Moment>,
+    /// Tick of the latest label read that was answered 200; outlives refusals.
+    answered: Tick,
+    last_attempt: Option<Moment>,
+    last_failure: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RouteRefusal {
+    arrived: Tick,
+    scope_until: Option<Moment>,
+}
+
+impl Bindings {
+    /// An empty table under the given rules.
+    #[must_use]
+    pub fn new(rules: &config::Proof) -> Self {
+        let shards = if rules.max_credentials.get() < 4096 { 1 } else { SHARDS };
+        let capacity = NonZeroUsize::new(rules.max_credentials.get().div_ceil(shards)).expect("not zero");
+        Self { shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity))).collect(), rules: rules.clone() }
+    }
+
+    /// What this credential may have at `now`.
+    #[must_use]
+    pub fn standing(&self, credential: &Credential, now: Moment) -> Standing {
+        let shard = self.shard(credential);
+        let Some(binding) = shard.bindings.peek(&credential.digest()) else {
+            return Standing::Unknown;
+        };
+        let organization = Arc::clone(&binding.organization);
+        let age = binding.proof.map(|sent| now.since(sent));
+        match age {
+            // A `max_age` of zero asks each time.
+            Some(age) if age <= self.rules.max_age && !self.rules.max_age.is_zero() => {
+                Standing::Proven { organization, renew: age >= self.rules.max_age * 3 / 4 }
+            }
+            Some(age) if age <= self.rules.outage_max_age => {
+                Standing::Lapsed { organization, outage: Some(binding.outage(now)) }
+            }
+            _ => Standing::Lapsed { organization, outage: None },
+        }
+    }
+
+    /// Whether an answer of `organization` may be delivered to this credential at `now`: for those who waited for
+    /// somebody else's flight.
+    #[must_use]
+    pub fn is_proven_for(&self, credential: &Credential, organization: OrganizationId, now: Moment) -> bool {
+        matches!(self.standing(credential, now), Standing::Proven { organization: own, .. } if own.id() == organization)
+    }
+
+    /// The organization that this credential was last bound to, proven or not.
+    #[must_use]
+    pub fn organization(&self, credential: &Credential) -> Option<Arc<Organization>> {
+        self.shard(credential)
+            .bindings
+            .peek(&credential.digest())
+            .map(|binding| Arc::clone(&binding.organization))
+    }
+
+    /// Notes a 200 to this credential's own label read, begun at `begun` and sent at `sent`, whose body names
+    /// `organization`.
+    ///
+    /// [`ProofResult::Late`] and [`ProofResult::Moved`] prove nothing; the latter also drops the binding.
+    #[must_use]
+    pub fn prove(
+        &self,
+        credential: &Credential,
+        organization: &Arc<Organization>,
+        begun: Tick,
+        sent: Moment,
+    ) -> ProofResult {
+        let mut shard = self.shard(credential);
+        if shard.is_refused(credential, begun) {
+            return ProofResult::Late;
+        }
+        let digest = credential.digest();
+        let Some(binding) = shard.bindings.peek_mut(&digest) else {
+            shard.bind(credential, organization, begun, sent);
+            return ProofResult::Bound;
+        };
+        if binding.organization.id() != organization.id() {
+            shard.unbind(digest);
+            return ProofResult::Moved;
+        }
+        if begun > binding.answered {
+            binding.answered = begun;
+            binding.last_failure = None;
+            binding.proof = Some(sent);
+            // The table may have forgotten and made the organization anew meanwhile.
+            binding.organization = Arc::clone(organization);
+        }
+        shard.bindings.promote(&digest);
+        ProofResult::Renewed
+    }
+
+    /// Drops a binding whose organization is in doubt.
+    pub fn drop_binding(&self, credential: &Credential) {
+        self.shard(credential).unbind(credential.digest());
+    }
+
+    /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns.
+    ///
+    /// Returns whether it ended anything: a 401 on a route that the key has no scope for does not.
+    pub fn refuse(&self, credential: &Credential, refusal: Refusal, arrived: Tick, now: Moment) -> bool {
+        let mut shard = self.shard(credential);
+        match refusal {
+            Refusal::Credential => shard.refuse_credential(credential.digest(), arrived),
+            Refusal::Unauthorized { route, label_path } => {
+                if !label_path && shard.is_scope_refusal(credential, route, arrived, now) {
+                    return false;
+                }
+                shard.refuse_authorization(credential.authorization_digest(), arrived);
+            }
+        }
+        true
+    }
+
+    /// Notes a 401 to an `Authorization` value that came without a credential.
+    pub fn refuse_authorization(&self, authorization: AuthorizationDigest, arrived: Tick) {
+        self.shard_of(authorization).refuse_authorization(authorization, arrived);
+    }
+
+    /// Notes that a label read of this credential is sent now.
+    pub fn note_attempt(&self, credential: &Credential, now: Moment) {
+        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
+            binding.last_attempt = Some(now);
+        }
+    }
+
+    /// Notes that a label read of this credential failed: a time-out, a 5xx, an edge block, no connection.
+    pub fn note_failure(&self, credential: &Credential, now: Moment) {
+        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
+            binding.last_failure = Some(now);
+        }
+    }
+
+    /// Ends the proofs of one organization, or all; returns how many.
+    pub fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
+        let mut ended = 0;
+        for shard in &self.shards {
+            for (_, binding) in &mut lock(shard).bindings {
+                let concerned = organization.is_none_or(|id| binding.organization.id() == id);
+                if concerned && binding.proof.take().is_some() {
+                    ended += 1;
+                }
+            }
+        }
+        ended
+    }
+
+    /// Credentials whose organization is known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).bindings.len()).sum()
+    }
+
+    /// Whether no credential is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, credential: &Credential) -> MutexGuard<'_, Shard> {
+        self.shard_of(credential.authorization_digest())
+    }
+
+    fn shard_of(&self, authorization: AuthorizationDigest) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[authorization.shard(self.shards.len())])
+    }
+}
+
+impl Binding {
+    fn outage(&self, now: Moment) -> Outage {
+        let within = |moment: Option<Moment>, span| moment.is_some_and(|moment| now.since(moment) < span);
+        Outage {
+            confirmed: within(self.last_failure, FAILURE_COUNTS_FOR),
+            attempt_due: !within(self.last_attempt, NEXT_ATTEMPT_AFTER),
+        }
+    }
+}
+
+impl Shard {
+    fn new(capacity: NonZeroUsize) -> Self {
+        Self {
+            bindings: bounded(capacity),
+            by_authorization: HashMap::new(),
+            refused_authorizations: Refused::default(),
+            refused_credentials: Refused::default(),
+            routes: bounded(REFUSALS),
+        }
+    }
+
+    fn bind(&mut self, credential: &Credential, organization: &Arc<Organization>, begun: Tick, sent: Moment) {
+        let authorization = credential.authorization_digest();
+        let binding = Binding {
+            authorization,
+            organization: Arc::clone(organization),
+            proof: Some(sent),
+            answered: begun,
+            last_attempt: Some(sent),
+            last_failure: None,
+        };
+        if let Some((evicted, binding)) = self.bindings.push(credential.digest(), binding) {
+            self.forget_credential(binding.authorization, evicted);
+        }
+        self.by_authorization.entry(authorization).or_default().push(credential.digest());
+    }
+
+    fn unbind(&mut self, credential: CredentialDigest) {
+        if let Some(binding) = self.bindings.pop(&credential) {
+            self.forget_credential(binding.authorization, credential);
+        }
+    }
+
+    fn forget_credential(&mut self, authorization: AuthorizationDigest, credential: CredentialDigest) {
+        if let Some(credentials) = self.by_authorization.get_mut(&authorization) {
+            credentials.retain(|known| *known != credential);
+            if credentials.is_empty() {
+                self.by_authorization.remove(&authorization);
+            }
+        }
+    }
+
+    fn is_refused(&self, credential: &Credential, begun: Tick) -> bool {
+        self.refused_authorizations.refused_since(&credential.authorization_digest(), begun)
+            || self.refused_credentials.refused_since(&credential.digest(), begun)
+    }
+
+    fn refuse_authorization(&mut self, authorization: AuthorizationDigest, arrived: Tick) {
+        self.refused_authorizations.note(authorization, arrived);
+        for credential in self.by_authorization.get(&authorization).into_iter().flatten() {
+            if let Some(binding) = self.bindings.peek_mut(credential) {
+                binding.proof = None;
+            }
+        }
+    }
+
+    fn refuse_credential(&mut self, credential: CredentialDigest, arrived: Tick) {
+        self.refused_credentials.note(credential, arrived);
+        if let Some(binding) = self.bindings.peek_mut(&credential) {
+            binding.proof = None;
+        }
+    }
+
+    /// A 401 on a route that was refused before, while a label read sent after that refusal was answered 200, says
+    /// that the key is sound and lacks a scope. It is remembered for ten minutes.
+    fn is_scope_refusal(
+        &mut self,
+        credential: &Credential,
+        route: RouteDigest,
+        arrived: Tick,
+        now: Moment,
+    ) -> bool {
+        let answered = self.bindings.peek(&credential.digest()).map(|binding| binding.answered);
+        let key = (credential.authorization_digest(), credential.digest(), route);
+        let Some(record) = self.routes.get_mut(&key) else {
+            self.routes.put(key, RouteRefusal { arrived, scope_until: None });
+            return false;
+        };
+        if record.scope_until.is_some_and(|until| !now.reached(until)) {
+            return true;
+        }
+        let sound = answered.is_some_and(|answered| answered > record.arrived);
+        *record = RouteRefusal { arrived, scope_until: sound.then(|| now.plus(SCOPE_REFUSAL_LASTS)) };
+        sound
+    }
+}
+
+/// When each value was last refused, for as many as are told apart.
+#[derive(Debug)]
+struct Refused<K: std::hash::Hash + Eq> {
+    table: LruCache<K, Tick>,
+    /// Every value that is not in the table counts as refused then.
+    others: Tick,
+}
+
+impl<K: std::hash::Hash + Eq> Default for Refused<K> {
+    fn default() -> Self {
+        Self { table: bounded(REFUSALS), others: Tick::default() }
+    }
+}
+
+impl<K: std::hash::Hash + Eq + Copy> Refused<K> {
+    fn note(&mut self, value: K, arrived: Tick) {
+        if let Some((evicted, tick)) = self.table.push(value, arrived)
+            && evicted != value
+        {
+            self.others = self.others.max(tick);
+        }
+    }
+
+    fn refused_since(&self, value: &K, begun: Tick) -> bool {
+        self.table.peek(value).copied().unwrap_or_default().max(self.others) > begun
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "bindings/tests.rs"]
+mod tests;

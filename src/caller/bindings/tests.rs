@@ -1,0 +1,228 @@
+use http::{HeaderMap, HeaderValue, Method};
+use uuid::Uuid;
+
+use super::*;
+use crate::caller::credential::Digester;
+use crate::clock::{Clock, ManualClock};
+use crate::fence::Fence;
+
+struct World {
+    clock: Clock,
+    hand: ManualClock,
+    fence: Fence,
+    digester: Digester,
+    bindings: Bindings,
+}
+
+fn world() -> World {
+    world_of(100)
+}
+
+fn world_of(max_credentials: usize) -> World {
+    let (clock, hand) = Clock::manual();
+    let rules = config::Proof {
+        max_age: Duration::from_secs(60),
+        outage_max_age: Duration::from_secs(300),
+        max_credentials: NonZeroUsize::new(max_credentials).unwrap(),
+    };
+    World {
+        clock,
+        hand,
+        fence: Fence::default(),
+        digester: Digester::default(),
+        bindings: Bindings::new(&rules),
+    }
+}
+
+impl World {
+    fn credential(&self, token: &str, workspace: Option<u128>) -> Credential {
+        let mut fields = HeaderMap::new();
+        fields.insert("authorization", HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+        if let Some(number) = workspace {
+            let workspace = Uuid::from_u128(number).to_string();
+            fields.insert("x-as-workspace", HeaderValue::try_from(workspace).unwrap());
+        }
+        self.digester.credential(&fields).unwrap()
+    }
+
+    fn organization(&self, number: u128) -> Arc<Organization> {
+        self.fence.organizations().get(OrganizationId(Uuid::from_u128(number)), self.clock.now())
+    }
+
+    fn tick(&self) -> Tick {
+        self.fence.sequence().advance()
+    }
+
+    fn prove(&self, credential: &Credential, organization: u128) -> ProofResult {
+        let organization = self.organization(organization);
+        self.bindings.prove(credential, &organization, self.tick(), self.clock.now())
+    }
+
+    fn refuse(&self, credential: &Credential, refusal: Refusal) -> bool {
+        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now())
+    }
+
+    fn is_proven(&self, credential: &Credential) -> bool {
+        matches!(self.bindings.standing(credential, self.clock.now()), Standing::Proven { .. })
+    }
+
+    fn unauthorized(&self, path: &str, label_path: bool) -> Refusal {
+        Refusal::Unauthorized { route: self.digester.route(&Method::GET, path), label_path }
+    }
+}
+
+#[test]
+fn a_proof_lasts_max_age_and_asks_for_renewal_in_its_last_quarter() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    let renew = || match world.bindings.standing(&caller, world.clock.now()) {
+        Standing::Proven { renew, .. } => Some(renew),
+        _ => None,
+    };
+    assert_eq!(renew(), Some(false));
+    world.hand.advance(Duration::from_secs(44));
+    assert_eq!(renew(), Some(false));
+    world.hand.advance(Duration::from_secs(1));
+    assert_eq!(renew(), Some(true));
+    world.hand.advance(Duration::from_secs(15));
+    assert_eq!(renew(), Some(true), "at max_age");
+    world.hand.advance(Duration::from_millis(1));
+    assert_eq!(renew(), None, "use does not prolong it");
+}
+
+#[test]
+fn a_401_reaches_every_credential_of_that_authorization_and_no_other() {
+    let world = world();
+    let (plain, acting) = (world.credential("a", None), world.credential("a", Some(2)));
+    let other = world.credential("b", None);
+    for (credential, organization) in [(&plain, 1), (&acting, 2), (&other, 1)] {
+        assert_eq!(world.prove(credential, organization), ProofResult::Bound);
+    }
+    assert!(world.refuse(&acting, world.unauthorized("/api/v2/leads", false)));
+    assert!(!world.is_proven(&plain) && !world.is_proven(&acting));
+    assert!(world.is_proven(&other));
+    assert!(world.bindings.organization(&plain).is_some(), "the binding stays");
+}
+
+#[test]
+fn a_402_ends_the_proof_of_this_credential_alone() {
+    let world = world();
+    let (plain, acting) = (world.credential("a", None), world.credential("a", Some(2)));
+    assert_eq!(world.prove(&plain, 1), ProofResult::Bound);
+    assert_eq!(world.prove(&acting, 2), ProofResult::Bound);
+    world.refuse(&acting, Refusal::Credential);
+    assert!(world.is_proven(&plain) && !world.is_proven(&acting));
+}
+
+#[test]
+fn a_200_sent_before_a_refusal_arrived_proves_nothing() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let organization = world.organization(1);
+    let begun = world.tick();
+    world.refuse(&caller, Refusal::Credential);
+    let late = world.bindings.prove(&caller, &organization, begun, world.clock.now());
+    assert_eq!(late, ProofResult::Late);
+    assert!(!world.is_proven(&caller));
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound, "a read sent after it does");
+}
+
+#[test]
+fn a_late_200_is_refused_even_when_the_refusal_left_its_table() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let organization = world.organization(1);
+    let begun = world.tick();
+    world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true));
+    for number in 0..REFUSALS.get() {
+        let other = world.credential(&format!("garbage{number}"), None);
+        world.refuse(&other, world.unauthorized("/api/v2/lead-labels", true));
+    }
+    let late = world.bindings.prove(&caller, &organization, begun, world.clock.now());
+    assert_eq!(late, ProofResult::Late);
+}
+
+#[test]
+fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let emails = world.unauthorized("/api/v2/emails", false);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    assert!(world.refuse(&caller, emails), "the first one may mean the key");
+    assert!(!world.is_proven(&caller));
+    assert_eq!(world.prove(&caller, 1), ProofResult::Renewed);
+    assert!(!world.refuse(&caller, emails), "the labels were answered since");
+    assert!(world.is_proven(&caller));
+    assert!(
+        world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true)),
+        "a label path always counts"
+    );
+    assert!(!world.is_proven(&caller));
+}
+
+#[test]
+fn a_401_without_a_label_answer_in_between_counts_again() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let emails = world.unauthorized("/api/v2/emails", false);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    assert!(world.refuse(&caller, emails));
+    assert!(world.refuse(&caller, emails));
+}
+
+#[test]
+fn a_key_that_moved_to_another_organization_is_unbound() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    assert_eq!(world.prove(&caller, 2), ProofResult::Moved);
+    assert!(matches!(world.bindings.standing(&caller, world.clock.now()), Standing::Unknown));
+    assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
+}
+
+#[test]
+fn the_least_recently_proven_credential_leaves() {
+    let world = world_of(2);
+    let callers: Vec<_> = ["a", "b", "c"].iter().map(|token| world.credential(token, None)).collect();
+    for caller in &callers[..2] {
+        assert_eq!(world.prove(caller, 1), ProofResult::Bound);
+    }
+    assert_eq!(world.prove(&callers[0], 1), ProofResult::Renewed);
+    assert_eq!(world.prove(&callers[2], 1), ProofResult::Bound);
+    assert!(world.is_proven(&callers[0]) && !world.is_proven(&callers[1]) && world.is_proven(&callers[2]));
+    assert_eq!(world.bindings.len(), 2);
+}
+
+#[test]
+fn an_old_proof_does_only_while_the_upstream_cannot_be_asked() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    world.hand.advance(Duration::from_secs(61));
+    let outage = || match world.bindings.standing(&caller, world.clock.now()) {
+        Standing::Lapsed { outage, .. } => outage,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outage(), Some(Outage { confirmed: false, attempt_due: true }));
+    world.bindings.note_attempt(&caller, world.clock.now());
+    world.bindings.note_failure(&caller, world.clock.now());
+    assert_eq!(outage(), Some(Outage { confirmed: true, attempt_due: false }));
+    world.hand.advance(Duration::from_secs(2));
+    assert_eq!(outage(), Some(Outage { confirmed: true, attempt_due: true }));
+    world.hand.advance(Duration::from_secs(3));
+    assert_eq!(outage(), Some(Outage { confirmed: false, attempt_due: true }));
+    world.hand.advance(Duration::from_secs(235));
+    assert_eq!(outage(), None, "over outage_max_age");
+}
+
+#[test]
+fn a_purge_of_an_organization_ends_its_proofs() {
+    let world = world();
+    let (a, b) = (world.credential("a", None), world.credential("b", None));
+    assert_eq!(world.prove(&a, 1), ProofResult::Bound);
+    assert_eq!(world.prove(&b, 2), ProofResult::Bound);
+    assert_eq!(world.bindings.end_proofs(Some(OrganizationId(Uuid::from_u128(1)))), 1);
+    assert!(!world.is_proven(&a) && world.is_proven(&b));
+    assert_eq!(world.bindings.end_proofs(None), 1);
+}

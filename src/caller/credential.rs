@@ -1,0 +1,245 @@
+//! [`Credential`]: what identifies a caller, and the keyed digests that stand for it everywhere else.
+//!
+//! A digest is BLAKE3, keyed by random bytes of this process: an attacker chooses the input and the digest is looked up
+//! instead of the token, so it must be a real keyed hash of full width. Tokens themselves are held only by the request
+//! that brought them and by the upstream call made for it.
+
+use std::fmt;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
+
+use crate::organization::OrganizationId;
+
+/// The field that makes an admin key act for another workspace.
+pub const AS_WORKSPACE: &str = "x-as-workspace";
+
+/// Stands for an exact `Authorization` value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AuthorizationDigest([u8; 32]);
+
+/// Stands for an exact `Authorization` value and an exact `x-as-workspace` value or its absence.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CredentialDigest([u8; 32]);
+
+/// Stands for a method and the first three segments of a path: what a scope is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RouteDigest([u8; 32]);
+
+impl AuthorizationDigest {
+    /// A number below `shards`, the same for the same digest.
+    #[must_use]
+    pub fn shard(self, shards: usize) -> usize {
+        usize::from(self.0[0]) % shards
+    }
+}
+
+// A keyed digest tells nothing of the token without this process's key, but it has no place in a log line either.
+macro_rules! redacted {
+    ($($name:ident)+) => { $(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(***)"))
+            }
+        }
+    )+ };
+}
+
+redacted!(AuthorizationDigest CredentialDigest RouteDigest);
+
+/// Makes digests under one random key.
+pub struct Digester([u8; 32]);
+
+impl fmt::Debug for Digester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digester(***)")
+    }
+}
+
+impl Default for Digester {
+    /// A digester with a fresh key from the system's random source (by way of two version 4 UUIDs).
+    fn default() -> Self {
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+        seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+        // A version 4 UUID has six fixed bits: hashing spreads the 244 random ones over the whole key.
+        Self(*blake3::hash(&seed).as_bytes())
+    }
+}
+
+impl Digester {
+    /// The digest of the one `Authorization` value, if there is just one.
+    #[must_use]
+    pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
+        single(fields, AUTHORIZATION.as_str()).map(|value| self.authorization_of(value))
+    }
+
+    fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
+        AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes())
+    }
+
+    /// The credential that a request presents: one `Authorization`, and `x-as-workspace` absent or one UUID.
+    #[must_use]
+    pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
+        let authorization = single(fields, AUTHORIZATION.as_str())?;
+        let workspace = match fields.contains_key(AS_WORKSPACE) {
+            false => None,
+            true => {
+                let value = single(fields, AS_WORKSPACE)?;
+                Some((value.clone(), hyphenated(value)?))
+            }
+        };
+        let authorization_digest = self.authorization_of(authorization);
+        let digest = match &workspace {
+            None => CredentialDigest(authorization_digest.0),
+            // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
+            Some((value, _)) => {
+                let mut hasher = blake3::Hasher::new_keyed(&self.0);
+                hasher.update(&[0]).update(&authorization_digest.0).update(value.as_bytes());
+                CredentialDigest(*hasher.finalize().as_bytes())
+            }
+        };
+        let mut authorization = authorization.clone();
+        authorization.set_sensitive(true);
+        Some(Credential { digest, authorization_digest, authorization, workspace })
+    }
+
+    /// The route of a request, for telling refusals of scope from refusals of the key.
+    #[must_use]
+    pub fn route(&self, method: &http::Method, path: &str) -> RouteDigest {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(method.as_str().as_bytes());
+        for segment in path.split('/').skip(1).take(3) {
+            hasher.update(b"/").update(segment.as_bytes());
+        }
+        RouteDigest(*hasher.finalize().as_bytes())
+    }
+}
+
+fn single<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+    let mut values = fields.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+fn hyphenated(value: &HeaderValue) -> Option<Uuid> {
+    let bytes = value.as_bytes();
+    if bytes.len() == 36 { Uuid::try_parse_ascii(bytes).ok() } else { None }
+}
+
+/// What identifies a caller, with the field values that its own upstream calls carry.
+#[derive(Clone)]
+pub struct Credential {
+    digest: CredentialDigest,
+    authorization_digest: AuthorizationDigest,
+    authorization: HeaderValue,
+    workspace: Option<(HeaderValue, Uuid)>,
+}
+
+impl Credential {
+    /// Stands for it in every table.
+    #[must_use]
+    pub const fn digest(&self) -> CredentialDigest {
+        self.digest
+    }
+
+    /// Stands for its `Authorization` value alone.
+    #[must_use]
+    pub const fn authorization_digest(&self) -> AuthorizationDigest {
+        self.authorization_digest
+    }
+
+    /// The organization that `x-as-workspace` asks for: the only one that a body may name to prove it.
+    #[must_use]
+    pub fn workspace(&self) -> Option<OrganizationId> {
+        self.workspace.as_ref().map(|(_, id)| OrganizationId(*id))
+    }
+
+    /// Puts it into the fields of an upstream request, as it came.
+    pub fn present(&self, fields: &mut HeaderMap) {
+        fields.insert(AUTHORIZATION, self.authorization.clone());
+        if let Some((value, _)) = &self.workspace {
+            fields.insert(AS_WORKSPACE, value.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKSPACE: &str = "018f2a00-0000-7000-8000-00000000000a";
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn a_credential_is_told_by_its_exact_authorization_and_workspace() {
+        let digester = Digester::default();
+        let all = [
+            fields(&[("authorization", "Bearer a")]),
+            fields(&[("authorization", "bearer a")]),
+            fields(&[("authorization", "Bearer b")]),
+            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, WORKSPACE)]),
+            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "018F2A00-0000-7000-8000-00000000000A")]),
+        ];
+        for (i, left) in all.iter().enumerate() {
+            for (j, right) in all.iter().enumerate() {
+                let same = digester.credential(left).unwrap().digest()
+                    == digester.credential(right).unwrap().digest();
+                assert_eq!(same, i == j, "{i} against {j}");
+            }
+        }
+        let (plain, acting) = (digester.credential(&all[0]).unwrap(), digester.credential(&all[3]).unwrap());
+        assert_eq!(plain.authorization_digest(), acting.authorization_digest());
+    }
+
+    #[test]
+    fn doubled_or_malformed_fields_make_no_credential() {
+        let digester = Digester::default();
+        for bad in [
+            fields(&[]),
+            fields(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]),
+            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "")]),
+            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "018f2a000000700080000000000000aa")]),
+            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, WORKSPACE), (AS_WORKSPACE, WORKSPACE)]),
+        ] {
+            assert!(digester.credential(&bad).is_none(), "{} fields", bad.len());
+        }
+    }
+
+    #[test]
+    fn two_processes_digest_the_same_token_differently() {
+        let token = fields(&[("authorization", "Bearer a")]);
+        assert!(Digester::default().authorization(&token) != Digester::default().authorization(&token));
+    }
+
+    #[test]
+    fn a_route_is_the_method_and_three_segments() {
+        let digester = Digester::default();
+        let route = |method, path| digester.route(&method, path);
+        assert!(route(http::Method::GET, "/api/v2/leads/1") == route(http::Method::GET, "/api/v2/leads/2"));
+        assert!(route(http::Method::GET, "/api/v2/leads") != route(http::Method::POST, "/api/v2/leads"));
+        assert!(route(http::Method::GET, "/api/v2/leads") != route(http::Method::GET, "/api/v2/emails"));
+    }
+
+    #[test]
+    fn nothing_of_a_token_is_in_debug_output() {
+        let digester = Digester::default();
+        let credential = digester.credential(&fields(&[("authorization", "Bearer canary")])).unwrap();
+        let text = format!("{credential:?} {:?} {digester:?}", credential.digest());
+        assert!(!text.contains("canary"), "{text}");
+    }
+}

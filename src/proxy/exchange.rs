@@ -1,0 +1,244 @@
+//! [`Exchange`]: one request from its head to the end of its answer, and the one place where it is counted and logged.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::VIA;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use uuid::{Timestamp, Uuid};
+
+use super::Proxy;
+use super::answer::Answer;
+use crate::body::{Body, BodyError};
+use crate::classify::{Class, Target};
+use crate::clock::Moment;
+use crate::error::{ErrorKind, ProxyError};
+use crate::outcome::{Avoided, Outcome, Route, StatusClass};
+use crate::semantics::request_id;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// A path in the log is cut here; what matters of it comes first.
+const LOGGED_PATH: usize = 200;
+
+/// The id under which a request is found in the logs of every hop.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The caller's own where it is sane, else a fresh UUID of version 7.
+    fn of(fields: &HeaderMap, now: Moment) -> Self {
+        Self(request_id::sane(fields).cloned().unwrap_or_else(|| {
+            let unix = now.unix();
+            let time = Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos());
+            let mut text = Uuid::encode_buffer();
+            HeaderValue::from_str(Uuid::new_v7(time).hyphenated().encode_lower(&mut text))
+                .expect("a UUID is a valid field value")
+        }))
+    }
+
+    /// Puts it into a request's or an answer's fields.
+    pub(super) fn present(&self, fields: &mut HeaderMap) {
+        fields.insert(REQUEST_ID, self.0.clone());
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// A request that is being answered. Dropped before [`Exchange::finish`], it counts as one whose client left.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    line: Option<Line>,
+}
+
+/// What is counted and logged of a request.
+#[derive(Debug)]
+struct Line {
+    proxy: Arc<Proxy>,
+    begun: Moment,
+    id: RequestId,
+    peer: SocketAddr,
+    method: Method,
+    path: Box<str>,
+    route: Route,
+    outcome: Outcome,
+    status: Option<StatusCode>,
+    error: Option<ErrorKind>,
+    cause: Option<String>,
+}
+
+impl Exchange {
+    /// Begins with a request's head. Until it is classified it counts as refused.
+    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: SocketAddr) -> Self {
+        let begun = proxy.clock.now();
+        Self {
+            line: Some(Line {
+                proxy: Arc::clone(proxy),
+                begun,
+                id: RequestId::of(&head.headers, begun),
+                peer,
+                method: head.method.clone(),
+                path: logged_path(head.uri.path()),
+                route: Route::Refused,
+                outcome: Outcome::Rejected,
+                status: None,
+                error: None,
+                cause: None,
+            }),
+        }
+    }
+
+    /// The request's id.
+    pub(super) fn id(&self) -> &RequestId {
+        &self.line.as_ref().expect("taken by `finish` alone, which consumes the exchange").id
+    }
+
+    /// Notes what kind of request it is.
+    pub(super) fn classified(&mut self, class: &Class) {
+        let Some(line) = &mut self.line else { return };
+        (line.route, line.outcome) = match class {
+            Class::Read(read) => match read.target {
+                Target::Item(_) => (Route::LeadLabel, Outcome::Miss),
+                Target::List(_) => (Route::LeadLabelList, Outcome::Miss),
+            },
+            Class::Uncached { item: true, .. } => (Route::LeadLabel, Outcome::Bypass),
+            Class::Uncached { item: false, .. } => (Route::LeadLabelList, Outcome::Bypass),
+            Class::Write { .. } => (Route::LeadLabelWrite, Outcome::Forwarded),
+            Class::PassThrough => (Route::PassThrough, Outcome::Forwarded),
+        };
+    }
+
+    /// Turns what a request came to into what is sent: errors into their answers, the fields that every answer carries,
+    /// one count, one line of the log.
+    pub(super) fn finish(mut self, answer: Result<Answer, ProxyError>) -> Response<Body> {
+        let mut line = self.line.take().expect("taken here alone");
+        let mut response = match answer {
+            Ok(answer) => {
+                line.outcome = answer.outcome;
+                let mut response = answer.response;
+                response.headers_mut().insert(CACHE_STATUS, answer.cache_status.value());
+                response
+            }
+            Err(error) => {
+                let is_client_error = error.kind().status().is_client_error();
+                line.outcome = if is_client_error { Outcome::Rejected } else { Outcome::Error };
+                line.error = Some(error.kind());
+                line.cause = error.causes();
+                error.response()
+            }
+        };
+        let fields = response.headers_mut();
+        fields.append(VIA, HeaderValue::from_static("1.1 instantly-proxy"));
+        line.id.present(fields);
+        line.status = Some(response.status());
+        line.count();
+        match response.body() {
+            Body::Stream(_) => {
+                response.map(|body| Body::stream(Relayed { body, line, sent: 0, complete: false }))
+            }
+            Body::Whole(body) => {
+                line.log(body.as_ref().map_or(0, Bytes::len) as u64, true);
+                response
+            }
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.count();
+            line.log(0, false);
+        }
+    }
+}
+
+impl Line {
+    fn count(&self) {
+        let metrics = &self.proxy.metrics;
+        let status = self.status.map_or(StatusClass::None, StatusClass::of);
+        metrics.request(self.route, self.outcome, status, self.proxy.clock.now().since(self.begun));
+        match (self.status, self.outcome) {
+            (Some(_), Outcome::Hit) => metrics.avoided(Avoided::Hit),
+            (Some(_), Outcome::Stale) => metrics.avoided(Avoided::Stale),
+            (Some(_), Outcome::Collapsed) => metrics.avoided(Avoided::Collapse),
+            _ => {}
+        }
+    }
+
+    fn log(&self, response_bytes: u64, complete: bool) {
+        tracing::info!(
+            target: "instantly_proxy::access",
+            request_id = self.id.as_str(),
+            peer = %self.peer,
+            method = %self.method,
+            path = &*self.path,
+            route = self.route.as_str(),
+            outcome = self.outcome.as_str(),
+            status = self.status.map(|status| status.as_u16()),
+            error = self.error.map(ErrorKind::as_str),
+            cause = self.cause.as_deref(),
+            duration_ms = self.proxy.clock.now().since(self.begun).as_secs_f64() * 1000.0,
+            response_bytes,
+            complete,
+            "request",
+        );
+    }
+}
+
+/// A path without its query, where a key may stand, and not longer than a line should be.
+fn logged_path(path: &str) -> Box<str> {
+    let mut end = path.len().min(LOGGED_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path[..end].into()
+}
+
+/// A streamed answer on its way downstream; its line is logged when it ends, whichever way.
+struct Relayed {
+    body: Body,
+    line: Line,
+    sent: u64,
+    complete: bool,
+}
+
+impl http_body::Body for Relayed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => self.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(error)) => self.line.cause = Some(error.to_string()),
+            None => self.complete = true,
+        }
+        self.complete |= self.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        self.line.log(self.sent, self.complete);
+    }
+}

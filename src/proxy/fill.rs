@@ -1,0 +1,308 @@
+//! A fill: one upstream read that may prove a credential and produce a stored response. It runs in a task of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::response::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::Proxy;
+use super::whole::{self, StreamedAnswer, WholeAnswer};
+use crate::body::Body;
+use crate::cache::flight::Ticket;
+use crate::cache::gate::{self, Expected, GateReason, Identity};
+use crate::cache::key::CacheKey;
+use crate::cache::stored::StoredResponse;
+use crate::caller::attempts::AttemptGuard;
+use crate::caller::bindings::Refusal;
+use crate::caller::credential::{Credential, CredentialDigest};
+use crate::classify::{Read, Target};
+use crate::clock::Moment;
+use crate::config::Share;
+use crate::error::{ErrorKind, ProxyError};
+use crate::fence::Tick;
+use crate::metrics::{InvalidationCause, ProofResult};
+use crate::organization::Organization;
+use crate::resource;
+use crate::semantics::{media_type, validator};
+use crate::upstream::purpose::Purpose;
+
+/// Largest item that is read whole (G6).
+const MAX_ITEM: usize = 256 * 1024;
+/// Largest list that is read whole (G6).
+const MAX_LIST: usize = 4 * 1024 * 1024;
+/// Largest refusal that is read whole; a refusal's body is a sentence.
+const MAX_REFUSAL: usize = 256 * 1024;
+
+/// What a fill is to do.
+#[derive(Debug)]
+pub(super) struct Fill {
+    pub(super) credential: Credential,
+    pub(super) read: Read,
+    /// The organization that the credential is bound to.
+    pub(super) organization: Option<Arc<Organization>>,
+    /// Whether the answer may be stored.
+    pub(super) storing: bool,
+    /// Whether the answer may prove the credential.
+    pub(super) proving: bool,
+    pub(super) purpose: Purpose,
+    /// Its place in the order of writes, taken before it is sent.
+    pub(super) begun: Tick,
+    /// When it was begun; its own deadline counts from here.
+    pub(super) sent: Moment,
+    /// Held while it is under way, where it can prove the credential.
+    pub(super) attempt: Option<AttemptGuard>,
+}
+
+/// What a fill came to, in the form in which those who wait for it can share it.
+#[derive(Clone, Debug)]
+pub(super) enum Landing {
+    /// The body is what was asked for and names its organization: may go to every credential proven for it.
+    Checked {
+        response: Arc<StoredResponse>,
+        stored: bool,
+        /// Set where it may go to this credential alone.
+        owner: Option<CredentialDigest>,
+    },
+    /// For the credential that fetched it alone: a refusal, or a body that may not be shared.
+    Own(OwnAnswer),
+    /// The upstream failed or is limited: concerns everybody who asks it, but the body is the fetcher's own.
+    Upstream(Arc<WholeAnswer>),
+    /// No answer.
+    Failed(ErrorKind),
+}
+
+/// An answer for one credential.
+#[derive(Clone, Debug)]
+pub(super) enum OwnAnswer {
+    Whole(Arc<WholeAnswer>),
+    Streamed(Arc<StreamedAnswer>),
+    /// The answer was somebody else's and was discarded.
+    MixedUp,
+}
+
+impl Proxy {
+    /// Runs a fill behind everybody's back and lands its flight.
+    pub(super) fn launch(self: &Arc<Self>, mut fill: Fill, ticket: Ticket<Landing>) {
+        let proxy = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let attempt = fill.attempt.take();
+            let landing = proxy.fill(&fill).await;
+            ticket.land(landing);
+            drop(attempt);
+        });
+    }
+
+    async fn fill(&self, fill: &Fill) -> Landing {
+        self.bindings.note_attempt(&fill.credential, fill.sent);
+        let deadline = fill.sent.plus(self.timeouts.fill_timeout);
+        let landing = match self.clock.deadline(deadline, self.ask(fill, deadline)).await {
+            Ok(Ok(landing)) => landing,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
+                Landing::Failed(error.kind())
+            }
+            Err(_) => Landing::Failed(ErrorKind::UpstreamTimeout),
+        };
+        if matches!(landing, Landing::Failed(_) | Landing::Upstream(_)) {
+            self.bindings.note_failure(&fill.credential, self.clock.now());
+            self.metrics.proof(ProofResult::Failed);
+        }
+        landing
+    }
+
+    async fn ask(&self, fill: &Fill, deadline: Moment) -> Result<Landing, ProxyError> {
+        let mut fields = self.upstream.fill_fields();
+        fill.credential.present(&mut fields);
+        let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
+            .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
+        let request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
+        let give_up = self.clock.sleep_until(deadline);
+        let answer = self.upstream.send(&self.label_client, request, fill.purpose, give_up).await?;
+        match answer.status() {
+            StatusCode::OK => self.receive(fill, answer).await,
+            status => self.receive_other(fill, status, answer).await,
+        }
+    }
+
+    /// A 200: judged by the gate, then by what it proves, then by the fence.
+    async fn receive(&self, fill: &Fill, answer: Response<Incoming>) -> Result<Landing, ProxyError> {
+        let (head, body) = answer.into_parts();
+        let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
+        let body = match read_whole(body, limit).await? {
+            whole::Read::Whole(body) => body,
+            whole::Read::TooLarge(read, rest) => {
+                self.reject(fill, GateReason::TooLarge);
+                let idle = self.timeouts.idle_timeout;
+                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
+            }
+        };
+        let expected = Expected {
+            organization: fill.organization.as_ref().map(|organization| organization.id()),
+            workspace: fill.credential.workspace(),
+        };
+        let examined = gate::examine_head(&head)
+            .and_then(|()| gate::examine_body(fill.read.resource, &fill.read.target, expected, &body));
+        match examined {
+            Ok(identity) => Ok(self.accept(fill, head, body, identity)),
+            Err(reason) => Ok(self.turn_away(fill, head, body, reason)),
+        }
+    }
+
+    /// A body that is what was asked for: proves its credential unless that was refused since, and is stored unless
+    /// something was written since.
+    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, identity: Identity) -> Landing {
+        let organization = self.fence.organizations().get(identity.organization, self.clock.now());
+        if fill.proving {
+            let proof = self.bindings.prove(&fill.credential, &organization, fill.begun, fill.sent);
+            self.metrics.proof(proof);
+            match proof {
+                ProofResult::Moved => return self.turn_away(fill, head, body, GateReason::OtherOrganization),
+                ProofResult::Late => {
+                    return Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))));
+                }
+                _ => {}
+            }
+        }
+        let alone = identity.private || self.cache.share == Share::Credential || !fill.proving;
+        let owner = alone.then(|| fill.credential.digest());
+        if identity.private {
+            organization.note_private_response();
+        }
+        let target = &fill.read.target;
+        let response = Arc::new(StoredResponse {
+            organization: identity.organization,
+            content_type: head
+                .headers
+                .get(CONTENT_TYPE)
+                .cloned()
+                .unwrap_or(HeaderValue::from_static("application/json")),
+            etag: validator::upstream_strong_etag(&head.headers)
+                .unwrap_or_else(|| validator::strong_etag_of(&body)),
+            // A frame's slice would keep the connection's whole read buffer alive.
+            body: Bytes::copy_from_slice(&body),
+            sent: fill.sent,
+            begun: fill.begun,
+            jitter: fastrand::u8(..),
+            settling: self.fence.is_settling(&organization, target, fill.sent),
+        });
+        let stored = fill.storing
+            && fill.proving
+            && !self.draining.load(Ordering::SeqCst)
+            && self.fence.admits(&organization, target, fill.begun);
+        if stored {
+            let key = CacheKey {
+                resource: fill.read.resource.name,
+                organization: identity.organization,
+                owner,
+                target: target.clone(),
+            };
+            self.store.insert(key, Arc::clone(&response), self.ttl(target));
+        }
+        Landing::Checked { response, stored, owner }
+    }
+
+    /// A 200 that may not be stored, and perhaps not be delivered either.
+    fn turn_away(&self, fill: &Fill, head: Parts, body: Bytes, reason: GateReason) -> Landing {
+        self.reject(fill, reason);
+        if reason.is_mix_up() {
+            self.bindings.drop_binding(&fill.credential);
+            tracing::error!(reason = %reason, "an upstream answer belongs to another read and was discarded");
+            return Landing::Own(OwnAnswer::MixedUp);
+        }
+        self.metrics.proof(ProofResult::Unnamed);
+        Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
+    }
+
+    fn reject(&self, fill: &Fill, reason: GateReason) {
+        self.metrics.gate_rejection(reason);
+        // An empty list is released like a refusal: the next one may have items, or another credential may see more.
+        if let Some(organization) = &fill.organization
+            && reason != GateReason::EmptyList
+        {
+            let key = self.shared_key(fill, organization);
+            self.flights.note_not_collapsible(key, self.clock.now());
+        }
+    }
+
+    fn shared_key(&self, fill: &Fill, organization: &Organization) -> CacheKey {
+        CacheKey {
+            resource: fill.read.resource.name,
+            organization: organization.id(),
+            owner: (self.cache.share == Share::Credential).then(|| fill.credential.digest()),
+            target: fill.read.target.clone(),
+        }
+    }
+
+    /// Any other status: what it ends has ended when this returns.
+    async fn receive_other(
+        &self,
+        fill: &Fill,
+        status: StatusCode,
+        answer: Response<Incoming>,
+    ) -> Result<Landing, ProxyError> {
+        let arrived = self.fence.sequence().advance();
+        let (head, body) = answer.into_parts();
+        let is_json = media_type::is_json(&head.headers);
+        let refusal = match status {
+            StatusCode::UNAUTHORIZED => {
+                let route = self.digester.route(&Method::GET, fill.read.resource.collection);
+                Some(Refusal::Unauthorized { route, label_path: true })
+            }
+            StatusCode::PAYMENT_REQUIRED => Some(Refusal::Credential),
+            StatusCode::FORBIDDEN if is_json => Some(Refusal::Credential),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            self.bindings.refuse(&fill.credential, refusal, arrived, self.clock.now());
+            self.metrics.proof(ProofResult::Refused);
+        }
+        if status == StatusCode::NOT_FOUND
+            && let Some(organization) = &fill.organization
+        {
+            self.store.remove(&self.shared_key(fill, organization));
+            self.metrics.invalidation(InvalidationCause::NotFound);
+        }
+        let answer = match read_whole(body, MAX_REFUSAL).await? {
+            whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
+            whole::Read::TooLarge(read, rest) => {
+                let idle = self.timeouts.idle_timeout;
+                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
+            }
+        };
+        let is_edge_block = status == StatusCode::FORBIDDEN && !is_json;
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || is_edge_block {
+            return Ok(Landing::Upstream(answer));
+        }
+        Ok(Landing::Own(OwnAnswer::Whole(answer)))
+    }
+
+    /// Freshness lifetime of a target, before jitter.
+    pub(super) const fn ttl(&self, target: &Target) -> Duration {
+        match target {
+            Target::Item(_) => self.cache.lead_labels.ttl,
+            Target::List(_) => self.cache.lead_label_lists.ttl,
+        }
+    }
+}
+
+/// The error that followers of another credential get in place of the upstream's own words to the leader.
+pub(super) fn shared_failure(answer: &WholeAnswer) -> ProxyError {
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        let seconds =
+            answer.field(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(1);
+        return ErrorKind::UpstreamLimited.error().retry_after(Duration::from_secs(seconds));
+    }
+    ErrorKind::UpstreamFailed.error()
+}
+
+async fn read_whole(body: Incoming, limit: usize) -> Result<whole::Read, ProxyError> {
+    whole::read(body, limit).await.map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))
+}

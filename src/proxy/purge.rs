@@ -1,0 +1,61 @@
+//! Purge: an operator says that stored responses must go.
+
+use uuid::Uuid;
+
+use super::Proxy;
+use crate::classify::Target;
+use crate::metrics::InvalidationCause;
+use crate::organization::OrganizationId;
+
+/// What a purge is to reach; nothing given is everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purge {
+    /// This organization alone.
+    pub organization: Option<Uuid>,
+    /// This label alone, and every list, for a list may hold it.
+    pub label: Option<Uuid>,
+}
+
+/// What a purge took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Stored responses.
+    pub entries: u64,
+    /// Their bytes, keys and overhead included.
+    pub bytes: u64,
+    /// Proofs of credentials, which must be earned again.
+    pub proofs: u64,
+}
+
+impl Proxy {
+    /// Takes stored responses away, and proofs with them where an organization or everything is named.
+    ///
+    /// A purge is a raise: fills under way are not stored. With a label, lists of other organizations go too; they come
+    /// back with the next read, and telling them apart is not worth a second fence.
+    pub fn purge(&self, what: Purge) -> Purged {
+        let organization = what.organization.map(OrganizationId);
+        let (removed, proofs) = match (organization, what.label) {
+            (_, Some(label)) => {
+                self.fence.raise_everywhere(Some(label), None);
+                let concerned = |target: &Target| match target {
+                    Target::Item(id) => *id == label,
+                    Target::List(_) => true,
+                };
+                (self.store.remove_all(|key| concerned(&key.target)), 0)
+            }
+            (Some(id), None) => {
+                let organization = self.fence.organizations().get(id, self.clock.now());
+                self.fence.raise_purged(&organization);
+                (self.store.remove_all(|key| key.organization == id), self.bindings.end_proofs(Some(id)))
+            }
+            (None, None) => {
+                self.fence.raise_all();
+                (self.store.remove_all(|_| true), self.bindings.end_proofs(None))
+            }
+        };
+        self.metrics.invalidation(InvalidationCause::Purge);
+        let (entries, bytes) = removed;
+        tracing::info!(entries, size_bytes = bytes, proofs, "purged");
+        Purged { entries, bytes, proofs }
+    }
+}

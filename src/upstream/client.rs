@@ -1,0 +1,242 @@
+//! [`Upstream`]: the one place from which calls leave, and where each is counted and judged as HTTP.
+//!
+//! Label calls share connections (HTTP/2 where it is offered): their bodies are checked against their key before they
+//! are delivered. Pass-through bodies cannot be checked, so each of those calls has an HTTP/1.1 connection to itself.
+//! Redirects are never followed, the authority comes from the configuration alone, and the framing is always ours.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{HOST, USER_AGENT, VIA};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+
+use super::connector::{ConnectTimedOut, Connector, Protocols, tls};
+use super::purpose::{Purpose, UpstreamStatus};
+use crate::body::Body;
+use crate::cache::gate;
+use crate::clock::Clock;
+use crate::config;
+use crate::error::{ErrorKind, ProxyError};
+use crate::metrics::Metrics;
+use crate::proxy::SetupError;
+
+/// Idle upstream connections are closed after this long: below the 60 s and more that edges keep them open.
+const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(50);
+
+/// A pooled client; connections are driven on the runtime that opened them.
+#[derive(Clone)]
+pub struct UpstreamClient(Client<Connector, Body>);
+
+impl fmt::Debug for UpstreamClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpstreamClient")
+    }
+}
+
+/// Where calls go and what they carry.
+#[derive(Debug)]
+pub struct Upstream {
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    user_agent: HeaderValue,
+    via: HeaderValue,
+    pseudonym: String,
+    settings: config::Upstream,
+    tls: Arc<ClientConfig>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstream {
+    /// Reads the roots to trust and settles what every call carries.
+    ///
+    /// # Errors
+    ///
+    /// If `ca_file` cannot be used.
+    pub fn new(settings: &config::Upstream, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
+        let unusable = |what: &str| SetupError(format!("upstream.{what} cannot be used"));
+        let url = settings.url.clone().into_parts();
+        let authority = url.authority.ok_or_else(|| unusable("url"))?;
+        let pseudonym = format!("instantly-proxy-{:08x}", uuid::Uuid::new_v4().as_fields().0);
+        Ok(Self {
+            scheme: url.scheme.ok_or_else(|| unusable("url"))?,
+            host: HeaderValue::try_from(authority.as_str()).map_err(|_| unusable("url"))?,
+            authority,
+            user_agent: HeaderValue::try_from(&settings.user_agent).map_err(|_| unusable("user_agent"))?,
+            via: HeaderValue::try_from(format!("1.1 {pseudonym}")).map_err(|_| unusable("url"))?,
+            pseudonym,
+            settings: settings.clone(),
+            tls: tls(settings)?,
+            clock,
+            metrics,
+        })
+    }
+
+    /// This process's name in `Via` towards the upstream (RFC 9110 §7.6.3).
+    #[must_use]
+    pub fn pseudonym(&self) -> &str {
+        &self.pseudonym
+    }
+
+    /// A client for label calls.
+    #[must_use]
+    pub fn label_client(&self) -> UpstreamClient {
+        self.client(Protocols::Http2Preferred)
+    }
+
+    /// A client for pass-through calls; one per worker, so that no call hops between threads.
+    #[must_use]
+    pub fn pass_through_client(&self) -> UpstreamClient {
+        self.client(Protocols::Http1Only)
+    }
+
+    fn client(&self, protocols: Protocols) -> UpstreamClient {
+        let connector = Connector::new(&self.tls, protocols, &self.settings, self.clock.clone());
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .timer(self.clock.clone())
+            .pool_timer(self.clock.clone())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(self.settings.max_connections)
+            .http1_max_headers(256)
+            .set_host(false);
+        UpstreamClient(builder.build(connector))
+    }
+
+    /// The fields that a fill carries besides its credential: our own, never a client's.
+    #[must_use]
+    pub fn fill_fields(&self) -> HeaderMap {
+        let mut fields = HeaderMap::with_capacity(8);
+        fields.insert(http::header::ACCEPT, HeaderValue::from_static("application/json"));
+        fields.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        fields.insert(USER_AGENT, self.user_agent.clone());
+        fields.insert(VIA, self.via.clone());
+        fields
+    }
+
+    /// A request to the upstream with these fields, the configured authority and `Host`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BadTarget`] if the path cannot be sent.
+    pub fn request(
+        &self,
+        method: Method,
+        path: PathAndQuery,
+        fields: HeaderMap,
+        body: Body,
+    ) -> Result<Request<Body>, ProxyError> {
+        let uri = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(|cause| ErrorKind::BadTarget.error().because(cause))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = fields;
+        request.headers_mut().insert(HOST, self.host.clone());
+        Ok(request)
+    }
+
+    /// Sends a request; returns when the head of the answer is there, or `give_up` is.
+    ///
+    /// This is the only way out: what limits or paces upstream calls belongs here.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with connecting, TLS, time or HTTP. [`was_never_sent`] tells whether the request can have had an
+    /// effect.
+    pub async fn send(
+        &self,
+        client: &UpstreamClient,
+        mut request: Request<Body>,
+        purpose: Purpose,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<Response<Incoming>, ProxyError> {
+        let sent = self.clock.now();
+        let connection = capture_connection(&mut request);
+        let outcome = tokio::select! {
+            biased;
+            answer = client.0.request(request) => answer.map_err(describe).and_then(check_head),
+            () = give_up => {
+                // Whether the answer still comes is unknown: nobody else's may be taken for it.
+                if let Some(connected) = connection.connection_metadata().as_ref() {
+                    connected.poison();
+                }
+                Err(ErrorKind::UpstreamTimeout.error())
+            }
+        };
+        let status = match &outcome {
+            Ok(answer) => UpstreamStatus::of(answer.status()),
+            Err(error) => status_of(error.kind()),
+        };
+        self.metrics.upstream(purpose, status, self.clock.now().since(sent));
+        outcome
+    }
+}
+
+fn status_of(kind: ErrorKind) -> UpstreamStatus {
+    match kind {
+        ErrorKind::ConnectTimeout | ErrorKind::UpstreamTimeout => UpstreamStatus::Timeout,
+        _ => UpstreamStatus::Error,
+    }
+}
+
+/// Whether a request that failed so cannot have reached the upstream.
+#[must_use]
+pub const fn was_never_sent(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed | ErrorKind::NoConnection
+    )
+}
+
+fn check_head(answer: Response<Incoming>) -> Result<Response<Incoming>, ProxyError> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ErrorKind::UnaskedUpgrade.error());
+    }
+    if gate::has_ambiguous_framing(answer.headers()) {
+        return Err(ErrorKind::BadUpstreamAnswer
+            .error()
+            .because("both Content-Length and Transfer-Encoding"));
+    }
+    Ok(answer)
+}
+
+fn describe(error: ClientError) -> ProxyError {
+    let kind = if error.is_connect() {
+        if has_cause::<ConnectTimedOut>(&error) {
+            ErrorKind::ConnectTimeout
+        } else if has_cause::<rustls::Error>(&error) {
+            ErrorKind::TlsFailed
+        } else {
+            ErrorKind::ConnectFailed
+        }
+    } else {
+        ErrorKind::BadUpstreamAnswer
+    };
+    kind.error().because(error)
+}
+
+fn has_cause<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // An io::Error hides what it carries from `source`.
+        let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<E>() || carried.is_some_and(|inner| has_cause::<E>(inner)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,122 @@
+//! Connections to the upstream: name look-up, TCP and TLS under one deadline, with the roots that are to be trusted.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::body::BodyError;
+use crate::clock::Clock;
+use crate::config;
+use crate::proxy::SetupError;
+
+/// Connects within `connect_timeout`, TLS handshake included.
+#[derive(Clone)]
+pub(super) struct Connector {
+    inner: HttpsConnector<HttpConnector>,
+    clock: Clock,
+    timeout: Duration,
+}
+
+/// Which protocols a connector offers by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocols {
+    /// HTTP/2 where the upstream takes it, HTTP/1.1 otherwise.
+    Http2Preferred,
+    /// HTTP/1.1: one connection a call, so that a reader that stalls holds its own connection only.
+    Http1Only,
+}
+
+/// A connection was not there in time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectTimedOut;
+
+impl fmt::Display for ConnectTimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection within connect_timeout")
+    }
+}
+
+impl std::error::Error for ConnectTimedOut {}
+
+impl Connector {
+    pub(super) fn new(
+        tls: &Arc<ClientConfig>,
+        protocols: Protocols,
+        upstream: &config::Upstream,
+        clock: Clock,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        tcp.set_keepalive(Some(Duration::from_secs(30)));
+        let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(tls)).https_or_http();
+        let inner = match protocols {
+            Protocols::Http2Preferred => builder.enable_all_versions().wrap_connector(tcp),
+            Protocols::Http1Only => builder.enable_http1().wrap_connector(tcp),
+        };
+        Self { inner, clock, timeout: upstream.connect_timeout }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BodyError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let deadline = self.clock.now().plus(self.timeout);
+        let (connecting, clock) = (self.inner.call(uri), self.clock.clone());
+        Box::pin(async move { clock.deadline(deadline, connecting).await.map_err(|_| ConnectTimedOut)? })
+    }
+}
+
+/// TLS towards the upstream: the roots of `ca_file`, or the platform's, or Mozilla's where the platform has none.
+/// Verification cannot be switched off.
+///
+/// # Errors
+///
+/// If `ca_file` cannot be read or holds no certificate.
+pub(super) fn tls(upstream: &config::Upstream) -> Result<Arc<ClientConfig>, SetupError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = &upstream.ca_file {
+        let unreadable =
+            |cause: &dyn fmt::Display| SetupError(format!("upstream.ca_file {}: {cause}", file.display()));
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|cause| unreadable(&cause))? {
+            let certificate = certificate.map_err(|cause| unreadable(&cause))?;
+            roots.add(certificate).map_err(|cause| unreadable(&cause))?;
+        }
+        if roots.is_empty() {
+            return Err(unreadable(&"no certificate in it"));
+        }
+    } else {
+        // Single unreadable files of the platform are its own affair; an image may have none at all.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| SetupError(format!("TLS: {cause}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

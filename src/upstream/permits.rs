@@ -1,0 +1,136 @@
+//! [`Permits`]: how many pass-through calls may be under way at once, in all and for one account.
+//!
+//! Each such call has an upstream connection to itself. One organization gets a quarter of them at most, so that its
+//! slow calls cannot shut the others out. The wait is bounded; who waits in vain is told when to come back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::caller::credential::AuthorizationDigest;
+use crate::clock::Clock;
+use crate::error::{ErrorKind, ProxyError};
+use crate::organization::OrganizationId;
+
+/// How long a call waits for a permit.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// What a call that waited in vain is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Accounts above which those without a call under way are dropped.
+const SWEEP_ABOVE: usize = 1024;
+
+/// Whose calls count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// Of a bound credential.
+    Organization(OrganizationId),
+    /// Of a caller whose organization is not known.
+    Authorization(AuthorizationDigest),
+    /// Of callers without an `Authorization`.
+    Anonymous,
+}
+
+/// Every permit of the process.
+#[derive(Debug)]
+pub struct Permits {
+    all: Arc<Semaphore>,
+    accounts: Mutex<HashMap<Account, Weak<Semaphore>>>,
+    per_account: usize,
+    clock: Clock,
+}
+
+/// A call under way; its place is free when this is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    _all: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+}
+
+impl Permits {
+    /// `max` calls at once, a quarter of them for one account.
+    #[must_use]
+    pub fn new(max: usize, clock: Clock) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(max)),
+            accounts: Mutex::default(),
+            per_account: (max / 4).max(1),
+            clock,
+        }
+    }
+
+    /// A place for one call of `account`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoConnection`] if none came free in two seconds.
+    pub async fn take(&self, account: Account) -> Result<Permit, ProxyError> {
+        let own = self.of(account);
+        if let (Ok(own), Ok(all)) =
+            (Arc::clone(&own).try_acquire_owned(), Arc::clone(&self.all).try_acquire_owned())
+        {
+            return Ok(Permit { _all: all, _own: own });
+        }
+        let both = async {
+            // Own first: a caller with many slow calls waits in its own queue, not in everybody's.
+            let own = own.acquire_owned().await?;
+            let all = Arc::clone(&self.all).acquire_owned().await?;
+            Ok(Permit { _all: all, _own: own })
+        };
+        match self.clock.deadline(self.clock.now().plus(MAX_WAIT), both).await {
+            Ok(permit) => {
+                permit.map_err(|cause: tokio::sync::AcquireError| ErrorKind::Internal.error().because(cause))
+            }
+            Err(_) => Err(ErrorKind::NoConnection.error().retry_after(RETRY_AFTER)),
+        }
+    }
+
+    fn of(&self, account: Account) -> Arc<Semaphore> {
+        let mut accounts = self.lock();
+        if let Some(own) = accounts.get(&account).and_then(Weak::upgrade) {
+            return own;
+        }
+        if accounts.len() >= SWEEP_ABOVE {
+            accounts.retain(|_, own| own.strong_count() > 0);
+        }
+        let own = Arc::new(Semaphore::new(self.per_account));
+        accounts.insert(account, Arc::downgrade(&own));
+        own
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Account, Weak<Semaphore>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn organization(number: u128) -> Account {
+        Account::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
+    }
+
+    #[tokio::test]
+    async fn one_account_gets_a_quarter_and_leaves_the_rest_to_others() {
+        let (clock, hand) = Clock::manual();
+        let permits = Permits::new(8, clock);
+        let _held =
+            [permits.take(organization(1)).await.unwrap(), permits.take(organization(1)).await.unwrap()];
+        let third = permits.take(organization(1));
+        let other = permits.take(organization(2)).await;
+        assert!(other.is_ok());
+        let (third, ()) = tokio::join!(third, async { hand.advance(MAX_WAIT) });
+        assert_eq!(third.unwrap_err().kind(), ErrorKind::NoConnection);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_comes_free_goes_to_who_waits() {
+        let (clock, _) = Clock::manual();
+        let permits = Permits::new(4, clock);
+        let held = permits.take(organization(1)).await.unwrap();
+        let (next, ()) = tokio::join!(permits.take(organization(1)), async { drop(held) });
+        assert!(next.is_ok());
+    }
+}

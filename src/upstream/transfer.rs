@@ -1,0 +1,141 @@
+//! Bodies that pass through: each frame is noted as activity, trailers are dropped, and a body that stops is ended.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::activity::Activity;
+use super::permits::Permit;
+use crate::body::BodyError;
+use crate::clock::Elapsed;
+
+/// A request body on its way upstream.
+#[derive(Debug)]
+pub struct Upload {
+    body: Incoming,
+    activity: Activity,
+}
+
+impl Upload {
+    /// Passes `body` on.
+    #[must_use]
+    pub const fn new(body: Incoming, activity: Activity) -> Self {
+        Self { body, activity }
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        loop {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) if frame.is_data() => {
+                    this.activity.note_byte();
+                    if this.body.is_end_stream() {
+                        this.activity.note_request_sent();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Ok(_trailers)) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => {
+                    this.activity.note_request_sent();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body on its way downstream. It holds the call's permit, and ends with an error when no byte has moved for
+/// too long, so that neither a stalled reader nor a stalled upstream holds a connection for ever.
+pub struct Download {
+    /// Bytes of the body that were read before.
+    before: Option<Bytes>,
+    body: Incoming,
+    activity: Activity,
+    overdue: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _permit: Option<Permit>,
+}
+
+impl Download {
+    /// Passes `body` on until it ends or stands still for `idle`.
+    #[must_use]
+    pub fn new(body: Incoming, activity: Activity, idle: Duration, permit: Option<Permit>) -> Self {
+        activity.note_byte();
+        let watch = activity.clone();
+        let overdue = Box::pin(async move { watch.idle(idle).await });
+        Self { before: None, body, activity, overdue, _permit: permit }
+    }
+
+    /// The same behind bytes that were read of the body before.
+    #[must_use]
+    pub fn after(mut self, before: Bytes) -> Self {
+        self.before = (!before.is_empty()).then_some(before);
+        self
+    }
+}
+
+impl http_body::Body for Download {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(before) = this.before.take() {
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        loop {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                    this.activity.note_byte();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Poll::Ready(Some(Ok(_trailers))) => {}
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    ready!(this.overdue.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(Elapsed.into())));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.before.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let before = self.before.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(before));
+        }
+        hint.set_lower(rest.lower().saturating_add(before));
+        hint
+    }
+}
