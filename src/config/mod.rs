@@ -1,7 +1,19 @@
 //! The configuration: defaults, files and environment, parsed once into values that cannot be wrong.
 //!
 //! [`Config`] is what the rest of the program sees: durations, addresses and sizes in their own types, every bound
-//! checked. `raw` reads, `load` collects **all** faults with key, source and what is allowed.
+//! checked. [`load()`] collects **all** faults with key, source and what is allowed: `raw` merges the layers, `resolve`
+//! is the one conversion, [`Key`] names every key. [`files`] reads what the configuration points to.
+
+mod fault;
+pub mod files;
+mod key;
+mod load;
+mod parse;
+mod raw;
+mod report;
+mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -9,6 +21,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
+
+pub use self::fault::{Fault, Origin};
+pub use self::key::Key;
+pub use self::load::{environment, load, load_values};
+pub use self::report::Loaded;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,7 +75,7 @@ impl Server {
 
     /// Blocks until everything has stopped.
     #[must_use]
-    pub fn wait(self) -> Drained {
+    pub fn wait(&self) -> Drained {
         Drained::default()
     }
 }

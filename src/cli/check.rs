@@ -1,0 +1,12 @@
+//! `check`: read the configuration, named files included, and say that it is sound; its faults are told by the loader.
+
+use std::process::ExitCode;
+
+use super::say;
+use crate::config::Loaded;
+
+pub(super) fn run(loaded: &Loaded) -> ExitCode {
+    loaded.notices().for_each(say);
+    say("configuration is sound");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,128 @@
+//! `purge`: take stored responses away through the admin listener of the running proxy.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::admin_client::{AdminClient, Answer};
+use super::{Failure, Files, block_on, say};
+use crate::config::Loaded;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is to go; nothing named is everything.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// Stored responses of this organization alone, and its proofs
+    #[arg(long, value_name = "UUID")]
+    organization: Option<Uuid>,
+    /// This label alone, and every list, which may hold it
+    #[arg(long, value_name = "UUID")]
+    label: Option<Uuid>,
+}
+
+impl Arguments {
+    fn body(&self) -> Value {
+        let named = [("organization", self.organization), ("label", self.label)];
+        let members =
+            named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string().into())));
+        Value::Object(members.collect::<Map<_, _>>())
+    }
+}
+
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let admin = &loaded.config.admin;
+    let client = AdminClient::new(admin, PATIENCE)?.authorized(admin)?;
+    let answer = block_on(client.post("/api/purge", &arguments.body()))??;
+    say(outcome(&answer)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What went, as the admin listener counts it.
+#[derive(Deserialize)]
+struct Purged {
+    entries: u64,
+    bytes: u64,
+    proofs: u64,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+fn outcome(answer: &Answer) -> Result<String, Failure> {
+    if answer.status != StatusCode::OK {
+        let reason = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.message);
+        let reason = reason.unwrap_or_else(|_| "without a reason".to_owned());
+        return Err(Failure::failed(format!("the admin listener answered {}: {reason}", answer.status)));
+    }
+    let Purged { entries, bytes, proofs } = serde_json::from_slice(&answer.body)
+        .map_err(|_| Failure::failed("the admin listener's answer does not say what went"))?;
+    Ok(format!(
+        "purged {entries} stored response{} ({bytes} byte{}), ended {proofs} proof{}",
+        plural(entries),
+        plural(bytes),
+        plural(proofs)
+    ))
+}
+
+const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(7);
+
+    #[test]
+    fn only_what_was_named_is_asked_for() {
+        for (organization, label, body) in [
+            (None, None, serde_json::json!({})),
+            (Some(ID), None, serde_json::json!({"organization": "00000000-0000-0000-0000-000000000007"})),
+            (None, Some(ID), serde_json::json!({"label": "00000000-0000-0000-0000-000000000007"})),
+        ] {
+            assert_eq!(Arguments { files: Files::default(), organization, label }.body(), body);
+        }
+    }
+
+    #[test]
+    fn the_answer_is_told_in_words() {
+        for (status, body, said) in [
+            (
+                200,
+                r#"{"entries":12,"bytes":4321,"proofs":3}"#,
+                "purged 12 stored responses (4321 bytes), ended 3 proofs",
+            ),
+            (
+                200,
+                r#"{"entries":1,"bytes":1,"proofs":1}"#,
+                "purged 1 stored response (1 byte), ended 1 proof",
+            ),
+            (200, "{}", "the admin listener's answer does not say what went"),
+            (
+                403,
+                r#"{"message":"Set admin.token_file."}"#,
+                "the admin listener answered 403 Forbidden: Set admin.token_file.",
+            ),
+            (404, "no JSON", "the admin listener answered 404 Not Found: without a reason"),
+        ] {
+            let answer = Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            assert_eq!(outcome(&answer).unwrap_or_else(|failure| failure.lines.join("\n")), said);
+        }
+    }
+}

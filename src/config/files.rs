@@ -1,0 +1,127 @@
+//! The files that the configuration names: certificates, keys, roots, the admin token.
+//!
+//! Each reader says in one sentence what is wrong, without the path, which whoever asked knows, and without a byte of
+//! what the file holds.
+
+use std::fmt;
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+
+/// Shorter tokens can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The admin token: what `Authorization: Bearer` must carry. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token itself, for comparing and sending.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Reads the admin token of a file: one line, whose newline does not count.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds anything but at least 16 visible ASCII characters.
+pub fn token(path: &Path) -> Result<Token, String> {
+    let bytes = read(path)?;
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match std::str::from_utf8(line) {
+        Ok(_) if line.is_empty() => Err("is empty".to_owned()),
+        Ok(text) if line.iter().all(u8::is_ascii_graphic) => (text.len() >= SHORTEST_TOKEN)
+            .then(|| Token(text.to_owned()))
+            .ok_or_else(|| "is too short".to_owned()),
+        _ => Err("holds more than one line of visible ASCII characters".to_owned()),
+    }
+}
+
+/// Reads a certificate chain, leaf first.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds no certificate, or one that is malformed.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let chain = chain.map_err(|fault| pem_fault(&fault))?;
+    if chain.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    match chain.iter().find_map(|certificate| ParsedCertificate::try_from(certificate).err()) {
+        Some(fault) => Err(format!("holds a certificate that cannot be used: {fault}")),
+        None => Ok(chain),
+    }
+}
+
+/// Reads a private key in PKCS #8, PKCS #1 or SEC1 form.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds no private key.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|fault| match fault {
+        PemError::NoItemsFound => "holds no private key in PEM form".to_owned(),
+        fault => pem_fault(&fault),
+    })
+}
+
+/// Joins a chain and a key to what a TLS listener presents.
+///
+/// # Errors
+///
+/// If the key is of an unknown kind, or is not the leaf certificate's.
+pub fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    CertifiedKey::from_der(chain, key, provider).map_err(|fault| match fault {
+        rustls::Error::InconsistentKeys(_) => "is not the key of the certificate".to_owned(),
+        fault => fault.to_string(),
+    })
+}
+
+/// Reads the roots to trust in place of the platform's.
+///
+/// # Errors
+///
+/// If the file cannot be read, holds no certificate, or one that cannot be a root.
+pub fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|fault| format!("holds a certificate that cannot be a root: {fault}"))?;
+    }
+    Ok(roots)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|fault| format!("cannot be read: {fault}"))
+}
+
+/// The library's own words would quote the file.
+fn pem_fault(fault: &PemError) -> String {
+    match fault {
+        PemError::MissingSectionEnd { .. } => "is not PEM: a section has no end".to_owned(),
+        PemError::IllegalSectionStart { .. } => "is not PEM: a section's first line is malformed".to_owned(),
+        PemError::Base64Decode(_) => "is not PEM: a section is not base64".to_owned(),
+        _ => "is not PEM".to_owned(),
+    }
+}

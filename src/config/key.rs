@@ -1,0 +1,169 @@
+//! [`Key`]: every key that the configuration knows, with what its value may be.
+//!
+//! The table is the only list of keys: what is unknown is what it does not name, faults quote its words, and the
+//! report follows its order. The bounds themselves are held by `resolve`; a test compares the two.
+
+use crate::closed_enum::closed_enum;
+
+/// What every variable of the configuration begins with.
+pub(super) const PREFIX: &str = "INSTANTLY_PROXY_";
+
+/// Keys whose value is a secret, shown as `***`. None so far: secrets are kept in files of their own.
+const SECRETS: &[Key] = &[];
+
+macro_rules! keys {
+    ($($variant:ident = $name:literal, $allowed:literal;)+) => {
+        closed_enum! {
+            /// A key of the configuration; its text is the dotted name.
+            pub enum Key { $(#[doc = concat!("`", $name, "`; allowed: `", $allowed, "`.")] $variant = $name,)+ }
+        }
+
+        impl Key {
+            /// What a value of this key may be, in words.
+            #[must_use]
+            pub const fn allowed(self) -> &'static str {
+                match self { $(Self::$variant => $allowed,)+ }
+            }
+        }
+    };
+}
+
+keys! {
+    ListenAddress = "listen.address", "an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080";
+    ListenWorkers = "listen.workers", "a whole number from 0 (one per core) to 1024";
+    ListenMaxConnections = "listen.max_connections", "a whole number from 1 to 1000000";
+    ListenHeaderTimeout = "listen.header_timeout", "a duration from 1ms to 1h, such as \"10s\"";
+    ListenIdleTimeout = "listen.idle_timeout", "a duration from 1ms to 1h, such as \"120s\"";
+    ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";
+    ListenDrainTimeout = "listen.drain_timeout", "a duration from 0s to 1h, such as \"25s\"";
+    ListenAllowPlaintext = "listen.allow_plaintext", "true or false";
+    ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
+    ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
+    AdminAddress = "admin.address", "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
+    AdminTokenFile = "admin.token_file", "a file with a token of at least 16 visible ASCII characters on one line";
+    UpstreamUrl = "upstream.url", "http:// or https:// with a host and an optional port; no user, path or query";
+    UpstreamConnectTimeout = "upstream.connect_timeout", "a duration from 1ms to 1h, such as \"2s\"";
+    UpstreamFirstByteTimeout = "upstream.first_byte_timeout", "a duration from 1ms to 1h, such as \"100s\"";
+    UpstreamIdleTimeout = "upstream.idle_timeout", "a duration from 1ms to 1h, such as \"60s\"";
+    UpstreamFillTimeout = "upstream.fill_timeout", "a duration from 1ms to 1h, such as \"10s\"";
+    UpstreamMaxConnections = "upstream.max_connections", "a whole number from 4 to 65536";
+    UpstreamCaFile = "upstream.ca_file", "a PEM file with at least one root certificate";
+    UpstreamUserAgent = "upstream.user_agent", "1 to 256 visible ASCII characters, with spaces only between them";
+    UpstreamAllowPlaintext = "upstream.allow_plaintext", "true or false";
+    CacheMaxBytes = "cache.max_bytes", "a size from 1MiB to 1TiB, such as \"64MiB\" (units B, KiB, MiB, GiB, TiB)";
+    CacheShare = "cache.share", "\"organization\" or \"credential\"";
+    LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
+    LeadLabelListsTtl = "cache.lead_label_lists.ttl", "a duration from 1ms to 24h, such as \"60s\"";
+    ProofMaxAge = "proof.max_age", "a duration from 0s (ask each time) to 5m, such as \"60s\"";
+    ProofOutageMaxAge = "proof.outage_max_age", "a duration from 0s to 5m, such as \"5m\"";
+    ProofMaxCredentials = "proof.max_credentials", "a whole number from 1 to 10000000";
+    LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
+    LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
+}
+
+impl Key {
+    /// The table that it stands in: `cache.lead_labels` of `cache.lead_labels.ttl`.
+    #[must_use]
+    pub fn section(self) -> &'static str {
+        self.split().0
+    }
+
+    /// Its name inside that table.
+    #[must_use]
+    pub fn leaf(self) -> &'static str {
+        self.split().1
+    }
+
+    /// The variable that sets it: `INSTANTLY_PROXY_CACHE__LEAD_LABELS__TTL` of `cache.lead_labels.ttl`.
+    #[must_use]
+    pub fn variable(self) -> String {
+        format!("{PREFIX}{}", self.as_str().replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// Whether its value must never be shown.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        SECRETS.contains(&self)
+    }
+
+    /// The key of this dotted name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.as_str() == name)
+    }
+
+    /// The key that this variable sets. Spelling counts: with two spellings for one key, which of them wins would be
+    /// an accident.
+    pub(super) fn of_variable(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.variable() == name)
+    }
+
+    /// The key that was probably meant by an unknown name: the least edits away, or alike but for its section.
+    pub(super) fn near(name: &str) -> Option<Self> {
+        let leaf = name.rsplit('.').next().unwrap_or(name);
+        let nearest = Self::ALL.iter().copied().min_by_key(|key| edits(name, key.as_str()))?;
+        if edits(name, nearest.as_str()) <= 3 {
+            return Some(nearest);
+        }
+        let mut of_that_leaf = Self::ALL.iter().copied().filter(|key| key.leaf() == leaf);
+        of_that_leaf.next().filter(|_| of_that_leaf.next().is_none())
+    }
+
+    fn split(self) -> (&'static str, &'static str) {
+        self.as_str().rsplit_once('.').expect("every key of the table has a section")
+    }
+}
+
+/// Whether a table of this dotted name holds keys or tables of keys.
+pub(super) fn is_section(name: &str) -> bool {
+    Key::ALL.iter().any(|key| key.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Levenshtein's distance in bytes: the insertions, deletions and replacements between two names.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_leads_to_the_key_that_was_meant() {
+        for (unknown, meant) in [
+            ("cache.max_byte", Some(Key::CacheMaxBytes)),
+            ("listen.adress", Some(Key::ListenAddress)),
+            ("cache.lead_label.ttl", Some(Key::LeadLabelsTtl)),
+            ("listen.token_file", Some(Key::AdminTokenFile)),
+            ("proof.address", None),
+            ("shield.replicas", None),
+            ("x", None),
+        ] {
+            assert_eq!(Key::near(unknown), meant, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn each_key_has_a_variable_of_its_own_that_leads_back_to_it() {
+        for key in Key::ALL {
+            assert_eq!(Key::of_variable(&key.variable()), Some(*key));
+        }
+        assert_eq!(Key::LeadLabelsTtl.variable(), "INSTANTLY_PROXY_CACHE__LEAD_LABELS__TTL");
+        assert_eq!(Key::ListenTlsCertificate.variable(), "INSTANTLY_PROXY_LISTEN__TLS__CERTIFICATE");
+    }
+
+    #[test]
+    fn a_table_is_known_by_its_whole_name() {
+        assert!(is_section("listen") && is_section("listen.tls") && is_section("cache.lead_labels"));
+        assert!(!is_section("listen.address") && !is_section("cache.lead_label") && !is_section(""));
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Loaded`]: the effective configuration with where each value came from, and its text.
+//!
+//! The text is TOML: what `instantly-proxy config` prints can be given back as a file.
+
+use std::fmt::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use figment::value::Value;
+
+use super::fault::Origin;
+use super::key::Key;
+use super::raw::show;
+use super::{Config, parse};
+
+/// A configuration without a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// What holds.
+    pub config: Config,
+    /// Where each value came from, in the order of [`Key::ALL`].
+    origins: Vec<Origin>,
+    /// Variables with our prefix that are neither configuration nor a Kubernetes service link: likely a mistake.
+    pub ignored: Vec<String>,
+}
+
+impl Loaded {
+    pub(super) const fn new(config: Config, origins: Vec<Origin>, ignored: Vec<String>) -> Self {
+        Self { config, origins, ignored }
+    }
+
+    /// Where the value of `key` came from.
+    #[must_use]
+    pub fn origin(&self, key: Key) -> &Origin {
+        &self.origins[key.index()]
+    }
+
+    /// The effective configuration as TOML, each value with where it came from, secrets as `***`.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        let mut section = "";
+        for key in Key::ALL.iter().copied() {
+            if key.section() != section {
+                let gap = if section.is_empty() { "" } else { "\n" };
+                section = key.section();
+                writeln!(text, "{gap}[{section}]").expect("a string takes any text");
+            }
+            let line = match value(&self.config, key) {
+                Some(value) => {
+                    let setting = format!("{} = {}", key.leaf(), show(key, &value));
+                    format!("{setting:<44} # {}", self.origin(key))
+                }
+                None => format!("# {} is not set", key.leaf()),
+            };
+            writeln!(text, "{line}").expect("a string takes any text");
+        }
+        text
+    }
+
+    /// One line for each variable that looks like configuration and is none.
+    pub fn notices(&self) -> impl Iterator<Item = String> {
+        self.ignored.iter().map(|name| {
+            format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
+        })
+    }
+}
+
+/// The value of `key` as a file would give it; `None` where nothing is set.
+pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
+    let Config { listen, admin, upstream, cache, proof, log } = config;
+    let tls = listen.tls.as_ref();
+    Some(match key {
+        Key::ListenAddress => listen.address.to_string().into(),
+        Key::ListenWorkers => listen.workers.map_or(0, NonZeroUsize::get).into(),
+        Key::ListenMaxConnections => listen.max_connections.into(),
+        Key::ListenHeaderTimeout => parse::duration_text(listen.header_timeout).into(),
+        Key::ListenIdleTimeout => parse::duration_text(listen.idle_timeout).into(),
+        Key::ListenDrainDelay => parse::duration_text(listen.drain_delay).into(),
+        Key::ListenDrainTimeout => parse::duration_text(listen.drain_timeout).into(),
+        Key::ListenAllowPlaintext => listen.allow_plaintext.into(),
+        Key::ListenTlsCertificate => path(&tls?.certificate),
+        Key::ListenTlsKey => path(&tls?.key),
+        Key::AdminAddress => admin.address.to_string().into(),
+        Key::AdminTokenFile => path(admin.token_file.as_deref()?),
+        Key::UpstreamUrl => parse::url_text(&upstream.url).into(),
+        Key::UpstreamConnectTimeout => parse::duration_text(upstream.connect_timeout).into(),
+        Key::UpstreamFirstByteTimeout => parse::duration_text(upstream.first_byte_timeout).into(),
+        Key::UpstreamIdleTimeout => parse::duration_text(upstream.idle_timeout).into(),
+        Key::UpstreamFillTimeout => parse::duration_text(upstream.fill_timeout).into(),
+        Key::UpstreamMaxConnections => upstream.max_connections.into(),
+        Key::UpstreamCaFile => path(upstream.ca_file.as_deref()?),
+        Key::UpstreamUserAgent => upstream.user_agent.clone().into(),
+        Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
+        Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
+        Key::CacheShare => parse::share_text(cache.share).into(),
+        Key::LeadLabelsTtl => parse::duration_text(cache.lead_labels.ttl).into(),
+        Key::LeadLabelListsTtl => parse::duration_text(cache.lead_label_lists.ttl).into(),
+        Key::ProofMaxAge => parse::duration_text(proof.max_age).into(),
+        Key::ProofOutageMaxAge => parse::duration_text(proof.outage_max_age).into(),
+        Key::ProofMaxCredentials => proof.max_credentials.get().into(),
+        Key::LogLevel => log.level.clone().into(),
+        Key::LogFormat => parse::log_format_text(log.format).into(),
+    })
+}
+
+fn path(path: &Path) -> Value {
+    path.display().to_string().into()
+}

@@ -1,0 +1,208 @@
+//! The one conversion: from merged layers to a [`Config`] in which nothing is out of bounds.
+//!
+//! A section reads all its keys before it gives up, and rules between keys are asked where both sides are sound, so
+//! that one start tells of every fault.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+
+use super::key::Key;
+use super::raw::{Raw, Refused};
+use super::{Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Upstream, files, parse};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Time-outs: none at all would be waiting for ever, and over an hour is a mistake in the unit.
+const TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+const TTL: RangeInclusive<Duration> = MILLISECOND..=Duration::from_secs(24 * 3600);
+/// A refused credential is served for at most five minutes, whatever the upstream does.
+const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+
+/// Every section, or the faults of all of them on `raw`'s list.
+pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
+    let data = raw.text(Key::ListenAddress, parse::address);
+    let admin = raw.text(Key::AdminAddress, parse::address);
+    if let (Ok(data), Ok(admin)) = (data, admin)
+        && parse::overlap(data, admin)
+    {
+        raw.refuse(Key::AdminAddress, None, "another address or port than listen.address");
+    }
+    let listen = listen(raw, data);
+    let admin = self::admin(raw, admin);
+    let upstream = upstream(raw);
+    let cache = cache(raw);
+    let proof = proof(raw);
+    let log = log(raw);
+    Ok(Config {
+        listen: listen?,
+        admin: admin?,
+        upstream: upstream?,
+        cache: cache?,
+        proof: proof?,
+        log: log?,
+    })
+}
+
+fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen, Refused> {
+    let workers = raw.count(Key::ListenWorkers, 0..=1024);
+    let max_connections = raw.count(Key::ListenMaxConnections, 1..=1_000_000);
+    let header_timeout = raw.duration(Key::ListenHeaderTimeout, TIMEOUT);
+    let idle_timeout = raw.duration(Key::ListenIdleTimeout, TIMEOUT);
+    let drain_delay = raw.duration(Key::ListenDrainDelay, DRAIN);
+    let drain_timeout = raw.duration(Key::ListenDrainTimeout, DRAIN);
+    let allow_plaintext = raw.flag(Key::ListenAllowPlaintext);
+    let tls = listen_tls(raw);
+    if let (Ok(address), Ok(None), Ok(false)) = (address, &tls, allow_plaintext)
+        && !parse::is_loopback(address.ip())
+    {
+        raw.refuse(
+            Key::ListenAddress,
+            Some("would take tokens in plaintext"),
+            "a loopback address, or any with [listen.tls], or with listen.allow_plaintext = true",
+        );
+    }
+    Ok(Listen {
+        address: address?,
+        workers: NonZeroUsize::new(workers?),
+        max_connections: max_connections?,
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        drain_delay: drain_delay?,
+        drain_timeout: drain_timeout?,
+        allow_plaintext: allow_plaintext?,
+        tls: tls?,
+    })
+}
+
+fn listen_tls(raw: &mut Raw) -> Result<Option<ListenTls>, Refused> {
+    let certificate = raw.path(Key::ListenTlsCertificate);
+    let key = raw.path(Key::ListenTlsKey);
+    match (certificate?, key?) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(raw.refuse(
+            Key::ListenTlsCertificate,
+            Some("stands alone"),
+            "only together with listen.tls.key",
+        )),
+        (None, Some(_)) => Err(raw.refuse(
+            Key::ListenTlsKey,
+            Some("stands alone"),
+            "only together with listen.tls.certificate",
+        )),
+        (Some(certificate), Some(key)) => {
+            let tls = ListenTls { certificate, key };
+            check_pair(raw, &tls)?;
+            Ok(Some(tls))
+        }
+    }
+}
+
+fn check_pair(raw: &mut Raw, tls: &ListenTls) -> Result<(), Refused> {
+    let chain = raw.open(Key::ListenTlsCertificate, &tls.certificate, files::certificates);
+    let key = raw.open(Key::ListenTlsKey, &tls.key, files::private_key);
+    if let (Some(chain), Some(key)) = (chain?, key?) {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        raw.open(Key::ListenTlsKey, &tls.key, |_| files::certified_key(chain, key, &provider))?;
+    }
+    Ok(())
+}
+
+fn admin(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Admin, Refused> {
+    let token_file = file(raw, Key::AdminTokenFile, files::token);
+    Ok(Admin { address: address?, token_file: token_file? })
+}
+
+fn upstream(raw: &mut Raw) -> Result<Upstream, Refused> {
+    let url = raw.text(Key::UpstreamUrl, parse::url);
+    let connect_timeout = raw.duration(Key::UpstreamConnectTimeout, TIMEOUT);
+    let first_byte_timeout = raw.duration(Key::UpstreamFirstByteTimeout, TIMEOUT);
+    let idle_timeout = raw.duration(Key::UpstreamIdleTimeout, TIMEOUT);
+    let fill_timeout = raw.duration(Key::UpstreamFillTimeout, TIMEOUT);
+    let max_connections = raw.count(Key::UpstreamMaxConnections, 4..=65_536);
+    let ca_file = file(raw, Key::UpstreamCaFile, files::roots);
+    let user_agent = raw.text(Key::UpstreamUserAgent, parse::user_agent);
+    let allow_plaintext = raw.flag(Key::UpstreamAllowPlaintext);
+    if let (Ok(url), Ok(false)) = (&url, allow_plaintext)
+        && is_exposed(url)
+    {
+        raw.refuse(
+            Key::UpstreamUrl,
+            Some("would send tokens in plaintext"),
+            "https://, or http:// on a loopback host, or any with upstream.allow_plaintext = true",
+        );
+    }
+    Ok(Upstream {
+        url: url?,
+        connect_timeout: connect_timeout?,
+        first_byte_timeout: first_byte_timeout?,
+        idle_timeout: idle_timeout?,
+        fill_timeout: fill_timeout?,
+        max_connections: max_connections?,
+        ca_file: ca_file?,
+        user_agent: user_agent?,
+        allow_plaintext: allow_plaintext?,
+    })
+}
+
+fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
+    let max_bytes =
+        raw.text(Key::CacheMaxBytes, |text| parse::size(text).filter(|size| MAX_BYTES.contains(size)));
+    let share = raw.text(Key::CacheShare, parse::share);
+    let lead_labels = raw.duration(Key::LeadLabelsTtl, TTL);
+    let lead_label_lists = raw.duration(Key::LeadLabelListsTtl, TTL);
+    Ok(Cache {
+        max_bytes: max_bytes?,
+        share: share?,
+        lead_labels: CachedResource { ttl: lead_labels? },
+        lead_label_lists: CachedResource { ttl: lead_label_lists? },
+    })
+}
+
+fn proof(raw: &mut Raw) -> Result<Proof, Refused> {
+    let max_age = raw.duration(Key::ProofMaxAge, PROOF);
+    let outage_max_age = raw.duration(Key::ProofOutageMaxAge, PROOF);
+    let max_credentials = raw.count(Key::ProofMaxCredentials, 1..=10_000_000);
+    if let (Ok(max_age), Ok(outage_max_age)) = (max_age, outage_max_age)
+        && max_age > outage_max_age
+    {
+        let outage = parse::duration_text(outage_max_age);
+        raw.refuse(Key::ProofMaxAge, None, &format!("at most proof.outage_max_age, which is \"{outage}\""));
+    }
+    Ok(Proof {
+        max_age: max_age?,
+        outage_max_age: outage_max_age?,
+        max_credentials: NonZeroUsize::new(max_credentials?).ok_or(Refused)?,
+    })
+}
+
+fn log(raw: &mut Raw) -> Result<Log, Refused> {
+    let level = raw.text(Key::LogLevel, parse::log_level);
+    let format = raw.text(Key::LogFormat, parse::log_format);
+    Ok(Log { level: level?, format: format? })
+}
+
+/// The path at `key`, if one is set, once `read` could read it.
+fn file<T>(
+    raw: &mut Raw,
+    key: Key,
+    read: impl FnOnce(&std::path::Path) -> Result<T, String>,
+) -> Result<Option<PathBuf>, Refused> {
+    let path = raw.path(key)?;
+    if let Some(path) = &path {
+        raw.open(key, path, read)?;
+    }
+    Ok(path)
+}
+
+fn is_exposed(url: &Uri) -> bool {
+    url.scheme() == Some(&Scheme::HTTP) && !url.host().is_some_and(parse::is_loopback_host)
+}

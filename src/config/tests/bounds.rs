@@ -1,0 +1,145 @@
+//! Every bound: the values at it that are taken, and those beyond it that are refused.
+
+use super::*;
+
+/// Values in TOML.
+struct Bound {
+    key: Key,
+    taken: &'static [&'static str],
+    refused: &'static [&'static str],
+}
+
+const TIMEOUT: (&[&str], &[&str]) =
+    (&["'1ms'", "'250ms'", "'1h'"], &["'0s'", "'61m'", "'999us'", "60", "'60'", "''", "true"]);
+const DRAIN: (&[&str], &[&str]) = (&["'0s'", "'1h'"], &["'61m'", "'-1s'", "0"]);
+const TTL: (&[&str], &[&str]) =
+    (&["'1ms'", "'24h'", "'1d'"], &["'0s'", "'24h1ms'", "'99999999999999999999y'"]);
+const FLAG: (&[&str], &[&str]) = (&["true", "false"], &["'true'", "1", "'yes'"]);
+const ADDRESS: (&[&str], &[&str]) = (
+    &["'127.0.0.1:80'", "'[::1]:0'", "'127.9.9.9:1'", "'[::ffff:127.0.0.1]:81'"],
+    &["'localhost:80'", "':80'", "'127.0.0.1'", "'127.0.0.1:65536'", "8080", "''"],
+);
+const URL: (&[&str], &[&str]) = (
+    &[
+        "'https://api.instantly.ai/'",
+        "'https://api.instantly.ai:8443'",
+        "'https://10.1.2.3'",
+        "'http://localhost:9090'",
+        "'http://127.1.2.3:9090'",
+        "'http://[::1]:9090'",
+    ],
+    &[
+        "'api.instantly.ai'",
+        "'ftp://api.instantly.ai'",
+        "'https://'",
+        "'https://:443'",
+        "'https://api.instantly.ai:0'",
+        "'https://api.instantly.ai:99999'",
+        "'https://api.instantly.ai:'",
+        "'https://user:secret@api.instantly.ai'",
+        "'https://api.instantly.ai/api/v2'",
+        "'https://api.instantly.ai?api_key=secret'",
+        "'https://api.instantly.ai#x'",
+        "'https://[::g]'",
+        "'https://*.instantly.ai'",
+        "'http://api.instantly.ai'",
+        "'http://128.0.0.1'",
+        "'http://localhost.example.com'",
+        "''",
+    ],
+);
+const SIZE: (&[&str], &[&str]) = (
+    &["'1MiB'", "'1024KiB'", "'1048576B'", "'1TiB'"],
+    &[
+        "'1023KiB'",
+        "'1048575B'",
+        "'2TiB'",
+        "'64MB'",
+        "'64'",
+        "'MiB'",
+        "67108864",
+        "'99999999999999999999B'",
+        "'18446744073709551615TiB'",
+    ],
+);
+const LEVEL: (&[&str], &[&str]) = (
+    &["'error'", "'trace'", "'info,hyper=debug'", "'instantly_proxy::cache=trace'"],
+    &["'verbose'", "'INFO'", "''", "'info,'", "'hyper=loud'", "'=info'", "'[x]=info'"],
+);
+
+const fn bound(key: Key, (taken, refused): (&'static [&'static str], &'static [&'static str])) -> Bound {
+    Bound { key, taken, refused }
+}
+
+const BOUNDS: &[Bound] = &[
+    bound(Key::ListenAddress, ADDRESS),
+    bound(
+        Key::ListenWorkers,
+        (&["0", "1024"], &["1025", "-1", "'4'", "1.5", "[1]", "{ a = 1 }", "1979-05-27"]),
+    ),
+    bound(Key::ListenMaxConnections, (&["1", "1000000"], &["0", "1000001"])),
+    bound(Key::ListenHeaderTimeout, TIMEOUT),
+    bound(Key::ListenIdleTimeout, TIMEOUT),
+    bound(Key::ListenDrainDelay, DRAIN),
+    bound(Key::ListenDrainTimeout, DRAIN),
+    bound(Key::ListenAllowPlaintext, FLAG),
+    bound(Key::AdminAddress, ADDRESS),
+    bound(Key::UpstreamUrl, URL),
+    bound(Key::UpstreamConnectTimeout, TIMEOUT),
+    bound(Key::UpstreamFirstByteTimeout, TIMEOUT),
+    bound(Key::UpstreamIdleTimeout, TIMEOUT),
+    bound(Key::UpstreamFillTimeout, TIMEOUT),
+    bound(Key::UpstreamMaxConnections, (&["4", "65536"], &["3", "65537"])),
+    bound(
+        Key::UpstreamUserAgent,
+        (&["'a'", "'team/1.0 (labels)'"], &["''", "' a'", "'a '", r#""a\nb""#, "'ü'"]),
+    ),
+    bound(Key::UpstreamAllowPlaintext, FLAG),
+    bound(Key::CacheMaxBytes, SIZE),
+    bound(Key::CacheShare, (&["'organization'", "'credential'"], &["'Organization'", "'none'", "true"])),
+    bound(Key::LeadLabelsTtl, TTL),
+    bound(Key::LeadLabelListsTtl, TTL),
+    bound(Key::ProofMaxAge, (&["'0s'", "'5m'"], &["'301s'", "'300001ms'"])),
+    bound(Key::ProofOutageMaxAge, (&["'60s'", "'5m'"], &["'301s'", "'1h'"])),
+    bound(Key::ProofMaxCredentials, (&["1", "10000000"], &["0", "10000001"])),
+    bound(Key::LogLevel, LEVEL),
+    bound(Key::LogFormat, (&["'auto'", "'json'", "'text'"], &["'JSON'", "'pretty'"])),
+];
+
+#[test]
+fn values_at_their_bounds_are_taken() {
+    for Bound { key, taken, .. } in BOUNDS {
+        for value in *taken {
+            let loaded = from_toml(&setting(*key, value));
+            assert!(loaded.is_ok(), "{key} = {value}: {loaded:?}");
+        }
+    }
+}
+
+#[test]
+fn values_beyond_their_bounds_are_refused_once_and_by_name() {
+    for Bound { key, refused, .. } in BOUNDS {
+        for value in *refused {
+            let fault = the_fault(from_toml(&setting(*key, value)));
+            assert_eq!(fault.key, key.as_str(), "{key} = {value}");
+            assert!(matches!(fault.origin, Origin::File(_)), "{key} = {value}");
+            assert!(!fault.given.contains("secret"), "{key} = {value}");
+        }
+    }
+}
+
+#[test]
+fn every_key_has_its_bounds_tested() {
+    let of_files = [Key::ListenTlsCertificate, Key::ListenTlsKey, Key::AdminTokenFile, Key::UpstreamCaFile];
+    for key in Key::ALL {
+        assert!(BOUNDS.iter().any(|bound| bound.key == *key) != of_files.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn every_level_that_is_taken_is_one_that_the_log_library_knows() {
+    for level in LEVEL.0 {
+        let level = from_toml(&setting(Key::LogLevel, level)).unwrap().config.log.level;
+        assert!(level.parse::<tracing_subscriber::EnvFilter>().is_ok(), "{level}");
+    }
+}
