@@ -1,1 +1,15 @@
-//! Semantics.
+//! What HTTP fields mean (RFC 9110, RFC 9111): functions of values, without I/O and without a clock.
+//!
+//! Each file answers one question about a head. Where a value can be read in two ways, the reading is the one that asks
+//! the upstream once too often.
+
+pub mod conditional;
+pub mod cookie;
+pub mod directives;
+pub mod fields;
+pub(crate) mod list;
+pub mod media_type;
+pub mod request_id;
+pub mod validator;
+pub mod vary;
+pub mod via;

@@ -1,0 +1,106 @@
+//! Classification: what a request asks of a cached resource, if anything.
+//!
+//! Promises that a [`Read`] is exactly that: its path is spelled as the resource's descriptor spells it, its query means
+//! one thing only, and nothing in it but its credential can choose whose data comes back. Doubt makes a read
+//! [`Class::Uncached`] (the upstream decides) and a write a [`Class::Write`] (too much is invalidated rather than too
+//! little). What must not be passed on at all is left to [`guard`](crate::guard).
+
+mod fields;
+mod query;
+
+use http::Method;
+use http::request::Parts;
+use uuid::Uuid;
+
+use crate::outcome::BypassReason;
+use crate::resource::{self, Descriptor, Place};
+
+pub use crate::resource::{ListQuery, Target};
+
+/// What kind of request it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Class {
+    /// A read that may be answered from the cache, once the credential is proven.
+    Read(Read),
+    /// A read on a resource's path that may not be cached: passed through.
+    Uncached {
+        /// Whose path.
+        resource: &'static Descriptor,
+        /// Whether it is below the collection.
+        item: bool,
+        /// Why.
+        reason: BypassReason,
+    },
+    /// A write at or below a resource's collection.
+    Write {
+        /// Whose path.
+        resource: &'static Descriptor,
+        /// The item, where the path names one.
+        item: Option<Uuid>,
+    },
+    /// Everything else.
+    PassThrough,
+}
+
+/// A read that may be answered from the cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// Of which resource.
+    pub resource: &'static Descriptor,
+    /// What of it.
+    pub target: Target,
+    /// False for a list with `search`: it proves, and is never stored.
+    pub storable: bool,
+    /// HEAD rather than GET.
+    pub head: bool,
+}
+
+/// Says what kind of request this is. The guard has passed it: method, path spelling and field syntax are sound.
+///
+/// Every path at or below a collection is a read or a write of that resource, even one that the vendor does not have: a
+/// refusal there ends proofs, and a write there may be one that this version does not know.
+#[must_use]
+pub fn classify(head: &Parts) -> Class {
+    let path = head.uri.path();
+    let place = resource::locate(path);
+    let Some(resource) = place.resource() else { return Class::PassThrough };
+    let query = head.uri.query().unwrap_or_default();
+
+    // A framework behind the upstream's front that obeys it makes a write of anything that carries it (Q9).
+    let overridden = query::has_parameter(query, "_method");
+    if !overridden && head.method == Method::POST && resource.harmless_posts.contains(&path) {
+        return Class::PassThrough;
+    }
+    if overridden || !matches!(head.method, Method::GET | Method::HEAD) {
+        return Class::Write { resource, item: place.item() };
+    }
+    match read(head, place, query) {
+        Ok(read) => Class::Read(read),
+        Err(reason) => Class::Uncached { resource, item: place.is_below(), reason },
+    }
+}
+
+/// The read, or the first reason for which it may not be cached.
+fn read(head: &Parts, place: Place, query: &str) -> Result<Read, BypassReason> {
+    if query::has_parameter(query, "api_key") {
+        return Err(BypassReason::ApiKey);
+    }
+    let (resource, target, storable) = match place {
+        Place::Item(resource, id) if query.is_empty() => (resource, Target::Item(id), true),
+        Place::Item(..) => return Err(BypassReason::Query),
+        Place::Collection(resource) => {
+            let (list, storable) = query::list(resource, query).ok_or(BypassReason::Query)?;
+            (resource, Target::List(list), storable)
+        }
+        Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => return Err(BypassReason::Path),
+    };
+    match fields::bypass(&head.headers) {
+        Some(reason) => Err(reason),
+        None => Ok(Read { resource, target, storable, head: head.method == Method::HEAD }),
+    }
+}
+
+#[cfg(test)]
+mod spellings;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The fields that decide how a request is framed, for whom it is and where it goes: one row each in [`Rule::of`].
+//!
+//! All fields are looked at once, in their order; values that only one kind of path cares about are left to
+//! [`classify`](crate::classify).
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Version};
+
+use crate::error::ErrorKind;
+use crate::semantics::fields::{overrides_method, overrides_path, with_hyphens};
+use crate::semantics::list::tokens;
+use crate::semantics::via;
+
+/// The most fields, each line counted.
+const MAX_FIELDS: usize = 100;
+
+/// The most bytes of all names and values, with the colon, the space and the line end of each.
+const MAX_BYTES: usize = 32 * 1024;
+const BYTES_BESIDES: usize = 4;
+
+/// What the rest of the guard must know of the fields.
+#[derive(Debug, Default)]
+pub(super) struct Seen<'a> {
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) overrides_path: bool,
+    authorization: bool,
+    content_length: bool,
+    transfer_encoding: bool,
+}
+
+/// Checks every field by itself and how often it comes.
+pub(super) fn check<'a>(
+    version: Version,
+    fields: &'a HeaderMap,
+    own_via: &str,
+) -> Result<Seen<'a>, ErrorKind> {
+    if fields.len() > MAX_FIELDS {
+        return Err(ErrorKind::FieldsTooLarge);
+    }
+    let mut seen = Seen::default();
+    let mut bytes = 0;
+    for (name, value) in fields {
+        bytes += name.as_str().len() + value.len() + BYTES_BESIDES;
+        if bytes > MAX_BYTES {
+            return Err(ErrorKind::FieldsTooLarge);
+        }
+        match Rule::of(name.as_str()) {
+            Some(rule) => rule.check(value, version, own_via, &mut seen)?,
+            None => refuse_look_alike(name)?,
+        }
+    }
+    Ok(seen)
+}
+
+/// What is asked of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Authorization,
+    Connection,
+    ContentLength,
+    Expect,
+    Host,
+    MethodOverride,
+    PathOverride,
+    Te,
+    TransferEncoding,
+    Via,
+    /// Nothing by itself; another name must not imitate it.
+    Genuine,
+}
+
+impl Rule {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "authorization" => Self::Authorization,
+            "connection" => Self::Connection,
+            "content-length" => Self::ContentLength,
+            "expect" => Self::Expect,
+            "host" => Self::Host,
+            "te" => Self::Te,
+            "transfer-encoding" => Self::TransferEncoding,
+            "via" => Self::Via,
+            "content-encoding"
+            | "content-type"
+            | "cookie"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "trailer"
+            | "upgrade"
+            | "x-as-workspace"
+            | "x-forwarded-host" => Self::Genuine,
+            name if overrides_method(name) => Self::MethodOverride,
+            name if overrides_path(name) => Self::PathOverride,
+            _ => return None,
+        })
+    }
+
+    fn check<'a>(
+        self,
+        value: &'a HeaderValue,
+        version: Version,
+        own_via: &str,
+        seen: &mut Seen<'a>,
+    ) -> Result<(), ErrorKind> {
+        let bytes = value.as_bytes();
+        match self {
+            Self::Host => require(seen.host.replace(value).is_none(), ErrorKind::RepeatedHost),
+            Self::Authorization => {
+                let once = !std::mem::replace(&mut seen.authorization, true);
+                require(once && !bytes.iter().any(u8::is_ascii_control), ErrorKind::BadAuthorization)
+            }
+            Self::ContentLength => {
+                let once = !std::mem::replace(&mut seen.content_length, true);
+                require(once && is_length(bytes) && !seen.transfer_encoding, ErrorKind::BadContentLength)
+            }
+            Self::TransferEncoding => {
+                let once = !std::mem::replace(&mut seen.transfer_encoding, true);
+                let sound = version == Version::HTTP_11 && bytes.eq_ignore_ascii_case(b"chunked");
+                require(once && sound && !seen.content_length, ErrorKind::BadTransferEncoding)
+            }
+            Self::Connection => require(!tokens(bytes).any(must_stay), ErrorKind::BadConnection),
+            Self::Te => require(tokens(bytes).all(|e| e.eq_ignore_ascii_case(b"trailers")), ErrorKind::BadTe),
+            Self::Expect => {
+                require(bytes.eq_ignore_ascii_case(b"100-continue"), ErrorKind::ExpectationFailed)
+            }
+            Self::Via => require(!via::names(value, own_via), ErrorKind::Loop),
+            Self::MethodOverride => Err(ErrorKind::MethodOverride),
+            Self::PathOverride => {
+                seen.overrides_path = true;
+                Ok(())
+            }
+            Self::Genuine => Ok(()),
+        }
+    }
+}
+
+fn require(sound: bool, otherwise: ErrorKind) -> Result<(), ErrorKind> {
+    if sound { Ok(()) } else { Err(otherwise) }
+}
+
+/// Q18: what one reader takes for another name than the next one does. Other names with `_` pass.
+fn refuse_look_alike(name: &HeaderName) -> Result<(), ErrorKind> {
+    let name = name.as_str();
+    let imitates = |name: &str| !matches!(Rule::of(name), None | Some(Rule::PathOverride | Rule::Via));
+    require(!(name.contains('_') && with_hyphens(name, imitates)), ErrorKind::LookAlikeField)
+}
+
+/// Q5: a field that `Connection` may not name, because it would be removed for the next hop. Any other is removed.
+fn must_stay(name: &[u8]) -> bool {
+    let is = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
+    name.get(..CONTENT.len()).is_some_and(|start| start.eq_ignore_ascii_case(CONTENT))
+        || ["authorization", "host", "transfer-encoding", "cookie", "cache-control", "x-as-workspace"]
+            .into_iter()
+            .any(is)
+}
+
+const CONTENT: &[u8] = b"content-";
+
+/// Digits without a leading zero (readers differ on octal), few enough for every reader's integer.
+fn is_length(value: &[u8]) -> bool {
+    let leading_zero = value.len() > 1 && value.starts_with(b"0");
+    (1..=18).contains(&value.len()) && !leading_zero && value.iter().all(u8::is_ascii_digit)
+}

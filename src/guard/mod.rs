@@ -1,0 +1,52 @@
+//! The guard: what is refused before anything else looks at the request.
+//!
+//! Promises that what passes has one reading: one method that we pass on, one target, one host, one framing, one
+//! credential, and no path that only some readers take for a cached resource's. The rows Q1 to Q20 of the tests name the
+//! cases. hyper has repaired by then what RFC 9112 lets a server repair (a length beside chunks, equal lengths, bare line
+//! feeds) and closes such a connection. What kind of request it is, is left to [`classify`](crate::classify).
+
+mod fields;
+mod target;
+
+use http::request::Parts;
+use http::{HeaderValue, Method};
+
+use crate::error::ErrorKind;
+use crate::resource;
+
+/// Says whether a request may be looked at: everything in it that two parsers could read differently is refused.
+///
+/// `has_body` is whether a body with at least one byte, or of unknown length, follows; `own_via` is the pseudonym that
+/// this process puts into `Via` towards the upstream. Allocates nothing for a well-formed request with a plain path.
+///
+/// # Errors
+///
+/// The kind of refusal; nothing of the request is sent upstream then.
+pub fn check(head: &Parts, has_body: bool, own_via: &str) -> Result<(), ErrorKind> {
+    if !is_passed_on(&head.method) {
+        return Err(ErrorKind::MethodNotAllowed);
+    }
+    target::check(&head.uri)?;
+    let seen = fields::check(head.version, &head.headers, own_via)?;
+    target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
+
+    let place = resource::locate(head.uri.path());
+    match place {
+        resource::Place::Elsewhere => Ok(()),
+        resource::Place::Disguised(_) => Err(ErrorKind::PathSpelling),
+        _ if seen.overrides_path => Err(ErrorKind::PathOverride),
+        _ if has_body && matches!(head.method, Method::GET | Method::HEAD) => Err(ErrorKind::BodyOnRead),
+        _ => Ok(()),
+    }
+}
+
+/// Methods have a case (RFC 9110 §9.1): `get` is another method, which nobody knows.
+fn is_passed_on(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+    )
+}
+
+#[cfg(test)]
+mod tests;

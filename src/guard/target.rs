@@ -1,0 +1,55 @@
+//! The request target (RFC 9112 §3.2) and the host that it is meant for.
+//!
+//! Any single well-formed host passes, because callers reach us by many names; it is never forwarded and in no key.
+
+use std::net::Ipv6Addr;
+
+use http::Uri;
+
+use crate::error::ErrorKind;
+
+/// The longest target, in bytes. Our own limits are below those of the upstream.
+const MAX_TARGET: usize = 8 * 1024;
+
+/// Accepts origin-form, and absolute-form of `http` and `https`; HTTP/2 gives the latter.
+pub(super) fn check(uri: &Uri) -> Result<(), ErrorKind> {
+    let path_and_query = uri.path_and_query().map_or("", |target| target.as_str());
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if path_and_query.len() + authority.len() > MAX_TARGET {
+        return Err(ErrorKind::TargetTooLong);
+    }
+    // `*` and authority-form have no such path, nor has `http://host?query`.
+    let scheme_fits = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"));
+    if scheme_fits && path_and_query.starts_with('/') { Ok(()) } else { Err(ErrorKind::BadTarget) }
+}
+
+/// Finds the host: the target's authority, the `Host` field, or both if they are equal (RFC 9113 §8.3.1).
+pub(super) fn check_host(uri: &Uri, field: Option<&[u8]>) -> Result<(), ErrorKind> {
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = field.or(authority).ok_or(ErrorKind::BadHost)?;
+    if !is_well_formed(host) {
+        return Err(ErrorKind::BadHost);
+    }
+    match authority {
+        Some(authority) if !authority.eq_ignore_ascii_case(host) => Err(ErrorKind::Misdirected),
+        _ => Ok(()),
+    }
+}
+
+/// A name or an address with an optional port; no user information, no escapes (RFC 3986 §3.2 allows more names than any
+/// resolver).
+fn is_well_formed(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name_is_sound, after) = if let Some(literal) = host.strip_prefix('[') {
+        let Some((address, after)) = literal.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), after)
+    } else {
+        let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
+        (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)), after)
+    };
+    let port = after.strip_prefix(':');
+    let port_is_sound = port.map_or(after.is_empty(), |port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok())
+    });
+    name_is_sound && port_is_sound
+}

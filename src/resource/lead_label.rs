@@ -1,0 +1,17 @@
+//! Lead labels: a short list, read by every service that looks at a lead, written rarely.
+
+use super::Descriptor;
+
+/// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
+/// a POST that needs read scopes only and changes nothing.
+pub const LEAD_LABEL: Descriptor = Descriptor {
+    name: "lead_label",
+    collection: "/api/v2/lead-labels",
+    list_parameters: &["interest_status", "limit", "starting_after"],
+    unstored_parameters: &["search"],
+    harmless_posts: &["/api/v2/lead-labels/ai-reply-label"],
+    id_member: "id",
+    organization_member: "organization_id",
+    grants_member: "access_grants",
+    items_member: "items",
+};

@@ -1,0 +1,298 @@
+//! Which fields a message keeps on its way through (RFC 9110 §7.6), and the names that a reader may confuse.
+//!
+//! Everything that is not named here passes, in its order and with all its lines. `Host`, framing, and what the proxy
+//! says itself (`Cache-Status`, `Age`, request ids) are left to whoever writes the message.
+
+use std::collections::HashSet;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, VIA};
+
+use super::list::tokens;
+use super::via;
+
+/// The fields with which a call goes upstream that is passed through: those of the client without hop-by-hop fields
+/// (those that `Connection` names included), framing, `Host`, `Expect`, and whatever tells of the client's address, host
+/// or original path; with our own `Via` after those that are there.
+///
+/// # Panics
+///
+/// If the pseudonym holds control characters: it is made by this process.
+#[must_use]
+pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
+    let nominated = nominated(fields);
+    let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
+    for (name, value) in fields {
+        if nominated.contains(name) || with_hyphens(name.as_str(), stays_here) {
+            continue;
+        }
+        let mut value = value.clone();
+        if name == AUTHORIZATION {
+            // Keeps it out of HPACK's table and of every Debug output (RFC 7541 §7.1.3).
+            value.set_sensitive(true);
+        }
+        kept.append(name, value);
+    }
+    kept.append(VIA, via::element(own_via));
+    kept
+}
+
+/// The fields with which an upstream answer goes downstream: without hop-by-hop fields, `Trailer` and framing; with our
+/// `Via`. `Content-Length` stays where it is the message's framing, so that an answer to HEAD keeps it.
+#[must_use]
+pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
+    let nominated = nominated(&fields);
+    // RFC 9112 §6.3: beside Transfer-Encoding a length counts for nothing, and one that is repeated is none.
+    let length_counts =
+        !fields.contains_key(TRANSFER_ENCODING) && fields.get_all(CONTENT_LENGTH).iter().nth(1).is_none();
+    let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
+    let mut keep = None;
+    for (name, value) in fields {
+        // A further line of a field comes without its name.
+        if let Some(name) = name {
+            let goes = (name != CONTENT_LENGTH || length_counts)
+                && !nominated.contains(&name)
+                && !is_hop_by_hop(name.as_str());
+            keep = goes.then_some(name);
+        }
+        if let Some(name) = &keep {
+            kept.append(name, value);
+        }
+    }
+    kept.append(VIA, via::element(via::PSEUDONYM));
+    kept
+}
+
+/// Whether a reader behind us might take this field for the path, or the host, that the client asked for.
+pub(crate) fn overrides_path(name: &str) -> bool {
+    matches!(
+        name,
+        "x-original-url"
+            | "x-original-uri"
+            | "x-original-host"
+            | "x-rewrite-url"
+            | "x-rewrite-uri"
+            | "x-override-url"
+            | "x-host"
+            | "x-http-host-override"
+    )
+}
+
+/// Whether a reader behind us might take this field for the method (Q9).
+pub(crate) fn overrides_method(name: &str) -> bool {
+    matches!(name, "x-http-method-override" | "x-http-method" | "x-method-override")
+}
+
+/// Asks `question` of a name as readers see it that hand fields on as environment variables: `_` is a hyphen there, and
+/// one at either end is overlooked. A name without `_` is asked about as it is; one that is longer than any that matters
+/// is never asked about.
+pub(crate) fn with_hyphens(name: &str, question: impl FnOnce(&str) -> bool) -> bool {
+    const LONGEST: usize = 64;
+    if !name.contains('_') {
+        return question(name);
+    }
+    let mut buffer = [0; LONGEST];
+    let Some(buffer) = buffer.get_mut(..name.len()) else { return false };
+    for (to, from) in buffer.iter_mut().zip(name.bytes()) {
+        *to = if from == b'_' { b'-' } else { from };
+    }
+    std::str::from_utf8(buffer).is_ok_and(|name| question(name.trim_matches('-')))
+}
+
+/// The fields that `Connection` names (RFC 9110 §7.6.1).
+fn nominated(fields: &HeaderMap) -> HashSet<HeaderName> {
+    let lines = fields.get_all(CONNECTION).iter();
+    lines
+        .flat_map(|line| tokens(line.as_bytes()))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect()
+}
+
+/// Whether a request's field ends at this hop.
+fn stays_here(name: &str) -> bool {
+    is_hop_by_hop(name)
+        || overrides_path(name)
+        || matches!(name, "host" | "content-length" | "expect" | "forwarded" | "x-real-ip" | "http2-settings")
+        || name.starts_with("x-forwarded")
+        || name.starts_with("proxy-")
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn fields(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in lines {
+            fields.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        fields
+    }
+
+    fn lines(fields: &HeaderMap) -> Vec<(&str, &str)> {
+        fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn what_is_end_to_end_goes_upstream_with_every_line_in_order() {
+        let sent = [
+            ("authorization", "Bearer a"),
+            ("accept", "text/html"),
+            ("accept", "application/json"),
+            ("cookie", "a=b"),
+            ("user-agent", "x"),
+            ("x-as-workspace", "w"),
+            ("x-request-id", "r"),
+            ("content-type", "application/json"),
+            ("via", "1.1 sidecar"),
+        ];
+        let mut expected = sent.to_vec();
+        expected.push(("via", "1.1 instantly-proxy-7f3a"));
+        assert_eq!(lines(&forwardable_request(&fields(&sent), "instantly-proxy-7f3a")), expected);
+    }
+
+    /// RFC 9110 §7.6.1, Q5, Q8, Q15.
+    #[test]
+    fn what_ends_at_this_hop_does_not_go_upstream() {
+        for name in [
+            "connection",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "http2-settings",
+            "expect",
+            "host",
+            "content-length",
+            "forwarded",
+            "x-forwarded",
+            "x-forwarded-for",
+            "x_forwarded_host",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-host",
+            "x_original_url",
+        ] {
+            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), "p");
+            assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
+        }
+    }
+
+    /// RFC 9110 §7.6.1: Java's client sends the first of these.
+    #[test]
+    fn fields_that_connection_names_are_removed() {
+        let sent = [
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("connection", "X-Debug"),
+            ("http2-settings", "AAMAAABk"),
+            ("x-debug", "1"),
+            ("x-debug", "2"),
+            ("x-other", "3"),
+        ];
+        assert_eq!(lines(&forwardable_request(&fields(&sent), "p")), [("x-other", "3"), ("via", "1.1 p")]);
+    }
+
+    /// T11.
+    #[test]
+    fn the_token_is_marked_as_sensitive() {
+        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), "p");
+        assert!(kept[AUTHORIZATION].is_sensitive());
+        assert!(!format!("{kept:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_answer_keeps_what_is_end_to_end() {
+        let sent = [
+            ("content-type", "application/json"),
+            ("content-length", "2"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("x-hop", "2"),
+            ("keep-alive", "timeout=5"),
+            ("trailer", "x-sum"),
+            ("upgrade", "h2"),
+            ("age", "3"),
+            ("cache-status", "edge; hit"),
+            ("proxy-status", "edge"),
+            ("via", "1.1 edge"),
+        ];
+        assert_eq!(
+            lines(&forwardable_response(fields(&sent))),
+            [
+                ("content-type", "application/json"),
+                ("content-length", "2"),
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+                ("age", "3"),
+                ("cache-status", "edge; hit"),
+                ("proxy-status", "edge"),
+                ("via", "1.1 edge"),
+                ("via", "1.1 instantly-proxy"),
+            ]
+        );
+    }
+
+    /// RFC 9112 §6.3; G2.
+    #[test]
+    fn a_length_that_is_not_the_framing_is_dropped() {
+        for sent in [
+            &[("content-length", "2"), ("transfer-encoding", "chunked")] as &[_],
+            &[("content-length", "2"), ("content-length", "2")],
+        ] {
+            assert_eq!(
+                lines(&forwardable_response(fields(sent))),
+                [("via", "1.1 instantly-proxy")],
+                "{sent:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_with_underscores_is_seen_with_hyphens() {
+        for (name, expected) in
+            [("x-host", true), ("x_host", true), ("_x-host_", true), ("xhost", false), ("x-host-", false)]
+        {
+            assert_eq!(with_hyphens(name, overrides_path), expected, "{name}");
+        }
+        assert!(!with_hyphens(&"_".repeat(1000), |_| true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_head_makes_it_panic_and_none_loses_other_fields(
+            connection in r#"[ab,"\\ -]{0,20}"#,
+            names in prop::collection::vec("c[a-z_-]{0,8}", 0..6),
+        ) {
+            let mut sent = fields(&[("connection", &connection)]);
+            for name in &names {
+                sent.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
+            }
+            let expected = names.iter().filter(|name| *name != "connection").count();
+            prop_assert_eq!(forwardable_request(&sent, "p").len(), expected + 1);
+            prop_assert_eq!(forwardable_response(sent).len(), expected + 1);
+        }
+    }
+}

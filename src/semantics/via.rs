@@ -1,0 +1,54 @@
+//! `Via` (RFC 9110 §7.6.3): what we add on both ways, and whether a request has been here before.
+//!
+//! Towards the upstream the pseudonym has a random suffix per process, so that a sidecar in front of a gateway is no
+//! loop; towards clients it is [`PSEUDONYM`] alone.
+
+use http::HeaderValue;
+
+/// The name towards clients, and the stem of the one towards the upstream.
+pub const PSEUDONYM: &str = "instantly-proxy";
+
+/// The element that an intermediary of this name adds.
+///
+/// # Panics
+///
+/// If the pseudonym holds control characters: it is made by this process.
+#[must_use]
+pub fn element(pseudonym: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("1.1 {pseudonym}")).expect("a pseudonym is a token")
+}
+
+/// Whether an intermediary of this name is among those of this line. Comments count, so that no way of writing an
+/// element hides it.
+#[must_use]
+pub fn names(line: &HeaderValue, pseudonym: &str) -> bool {
+    let mut words = line.as_bytes().split(|byte| matches!(byte, b' ' | b'\t' | b',' | b'(' | b')'));
+    !pseudonym.is_empty() && words.any(|word| word.eq_ignore_ascii_case(pseudonym.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Q20.
+    #[test]
+    fn a_request_that_was_here_is_recognized_by_the_whole_name() {
+        for (line, expected) in [
+            ("", false),
+            ("1.1 instantly-proxy-7f3a", true),
+            ("HTTP/2 x,1.1 Instantly-Proxy-7F3A (comment)", true),
+            ("1.1 a, 1.1\tinstantly-proxy-7f3a,", true),
+            ("1.1 instantly-proxy", false),
+            ("1.1 instantly-proxy-7f3b", false),
+            ("1.1 instantly-proxy-7f3a-x", false),
+        ] {
+            assert_eq!(names(&HeaderValue::from_static(line), "instantly-proxy-7f3a"), expected, "{line}");
+        }
+        assert!(!names(&HeaderValue::from_static("1.1 a,"), ""));
+    }
+
+    #[test]
+    fn our_element_is_one_that_we_recognize() {
+        assert!(names(&element(PSEUDONYM), PSEUDONYM));
+    }
+}
