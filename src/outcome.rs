@@ -80,7 +80,7 @@ closed_enum! {
         Search = "search",
         /// A query that is none of the known parameters, each at most once.
         Query = "query",
-        /// The path with a trailing slash or an upper-case UUID.
+        /// The path with a trailing slash, an upper-case UUID, or another path below the collection.
         Path = "path",
         /// A cookie that is not the edge's.
         Cookie = "cookie",

@@ -12,7 +12,7 @@ use crate::classify::Target;
 use crate::closed_enum::closed_enum;
 use crate::organization::OrganizationId;
 use crate::resource::Descriptor;
-use crate::semantics::media_type;
+use crate::semantics::{cookie, media_type, vary};
 
 closed_enum! {
     /// Why an answer of status 200 may not be stored, or not be delivered.
@@ -93,7 +93,7 @@ pub fn has_ambiguous_framing(fields: &HeaderMap) -> bool {
 /// Why it may not be stored.
 pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
     let fields = &head.headers;
-    let cookies_hinder = !media_type::are_edge_cookies(fields.get_all(SET_COOKIE).iter());
+    let cookies_hinder = !cookie::sets_edge_cookies_only(fields.get_all(SET_COOKIE).iter());
     let delimited = head.version >= Version::HTTP_2
         || fields.contains_key(CONTENT_LENGTH)
         || fields.contains_key(TRANSFER_ENCODING);
@@ -103,7 +103,7 @@ pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
         Err(GateReason::Encoded)
     } else if cookies_hinder {
         Err(GateReason::SetCookie)
-    } else if !media_type::vary_is_inert(fields) {
+    } else if !vary::vary_is_inert(fields) {
         Err(GateReason::Vary)
     } else if !delimited {
         Err(GateReason::CloseDelimited)

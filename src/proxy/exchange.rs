@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::VIA;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
@@ -19,10 +19,11 @@ use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
-use crate::semantics::request_id;
+use crate::semantics::request_id::{self, REQUEST_ID};
+use crate::semantics::via;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const VIA_US: HeaderValue = HeaderValue::from_static(via::DOWNSTREAM);
 /// A path in the log is cut here; what matters of it comes first.
 const LOGGED_PATH: usize = 200;
 
@@ -33,7 +34,7 @@ pub(super) struct RequestId(HeaderValue);
 impl RequestId {
     /// The caller's own where it is sane, else a fresh UUID of version 7.
     fn of(fields: &HeaderMap, now: Moment) -> Self {
-        Self(request_id::sane(fields).cloned().unwrap_or_else(|| {
+        Self(request_id::incoming(fields).cloned().unwrap_or_else(|| {
             let unix = now.unix();
             let time = Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos());
             let mut text = Uuid::encode_buffer();
@@ -135,7 +136,7 @@ impl Exchange {
             }
         };
         let fields = response.headers_mut();
-        fields.append(VIA, HeaderValue::from_static("1.1 instantly-proxy"));
+        fields.append(VIA, VIA_US);
         line.id.present(fields);
         line.status = Some(response.status());
         line.count();

@@ -163,7 +163,7 @@ impl Proxy {
         };
         let landed = || {
             let stored = self.look_up(reading, organization)?;
-            let wishes = RequestDirectives { no_cache: false, ..reading.wishes.clone() };
+            let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
             let decision = decide(&wishes, Some(&stored), self.ttl(&reading.read.target), self.clock.now());
             let serves = matches!(decision, Decision::Serve { .. });
             (serves && stored.begun > wanted.after).then_some(stored)

@@ -37,8 +37,8 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
     kept
 }
 
-/// The fields with which an upstream answer goes downstream: without hop-by-hop fields, `Trailer` and framing; with our
-/// `Via`. `Content-Length` stays where it is the message's framing, so that an answer to HEAD keeps it.
+/// The fields with which an upstream answer goes downstream: without hop-by-hop fields, `Trailer` and framing.
+/// `Content-Length` stays where it is the message's framing, so that an answer to HEAD keeps it.
 #[must_use]
 pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
     let nominated = nominated(&fields);
@@ -59,7 +59,6 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
             kept.append(name, value);
         }
     }
-    kept.append(VIA, via::element(via::PSEUDONYM));
     kept
 }
 
@@ -250,7 +249,6 @@ mod tests {
                 ("cache-status", "edge; hit"),
                 ("proxy-status", "edge"),
                 ("via", "1.1 edge"),
-                ("via", "1.1 instantly-proxy"),
             ]
         );
     }
@@ -262,11 +260,7 @@ mod tests {
             &[("content-length", "2"), ("transfer-encoding", "chunked")] as &[_],
             &[("content-length", "2"), ("content-length", "2")],
         ] {
-            assert_eq!(
-                lines(&forwardable_response(fields(sent))),
-                [("via", "1.1 instantly-proxy")],
-                "{sent:?}"
-            );
+            assert_eq!(lines(&forwardable_response(fields(sent))), [], "{sent:?}");
         }
     }
 
@@ -292,7 +286,7 @@ mod tests {
             }
             let expected = names.iter().filter(|name| *name != "connection").count();
             prop_assert_eq!(forwardable_request(&sent, "p").len(), expected + 1);
-            prop_assert_eq!(forwardable_response(sent).len(), expected + 1);
+            prop_assert_eq!(forwardable_response(sent).len(), expected);
         }
     }
 }

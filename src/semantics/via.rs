@@ -8,6 +8,9 @@ use http::HeaderValue;
 /// The name towards clients, and the stem of the one towards the upstream.
 pub const PSEUDONYM: &str = "instantly-proxy";
 
+/// The whole element towards clients.
+pub const DOWNSTREAM: &str = "1.1 instantly-proxy";
+
 /// The element that an intermediary of this name adds.
 ///
 /// # Panics
