@@ -30,6 +30,9 @@ mod tls;
 mod transfers;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
