@@ -1,0 +1,138 @@
+//! The way of a request through the simulated API, on one screen.
+//!
+//! Order: who calls, count, budget, faults before, then route, key, budget, scope and endpoint, then faults after, the
+//! edge, the cut. Everything is shared by handle; no lock is held across a wait.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::answer::Refusal;
+use super::book::When;
+use super::caller::Caller;
+use super::counters::{Arrived, Counters};
+use super::edge::{Client, Edge};
+use super::faults::{Faults, Target};
+use super::hits::{Disconnected, Hits};
+use super::labels::Labels;
+use super::limits::OverLimit;
+use super::operation::{Operation, Verb};
+use super::organization::Organization;
+use super::query::json_body;
+use super::world::World;
+use super::{SimulatorConfig, reference, transfers};
+use crate::body::Body;
+use crate::clock::Clock;
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub(super) struct Api {
+    pub(super) world: World,
+    pub(super) faults: Faults,
+    pub(super) counters: Counters,
+    pub(super) clock: Clock,
+    edge: Edge,
+    missing_scope: StatusCode,
+}
+
+impl Api {
+    pub(super) fn new(config: &SimulatorConfig, clock: Clock) -> Self {
+        let world = World::new(config);
+        Self {
+            counters: Counters::new(world.every_organization(), config.recent_requests),
+            world,
+            faults: Faults::default(),
+            clock,
+            edge: Edge::new(config.edge, config.seed),
+            missing_scope: config.missing_scope,
+        }
+    }
+
+    /// Answers one request; the error is a connection that is to end without an answer.
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> Result<Response<Body>, Disconnected> {
+        let (head, body) = request.into_parts();
+        let verb = Verb::of(&head.method);
+        let operation = Operation::of(verb, head.uri.path());
+        let client = Client::of(&head.method, &head.headers);
+        let caller = Caller::identify(&self.world, &head.headers);
+        let known = caller.as_ref().ok();
+        let key = known.map(|caller| caller.key.index());
+        let organization = known.map(|caller| caller.acting_for);
+        let _under_way =
+            self.counters.arrived(&Arrived { head: &head, connection, verb, operation, key, organization });
+        let budget = known.map_or(Ok(()), |caller| spend(caller, self.clock.now().uptime()));
+        let organization = organization.map(Organization::id);
+        let hits = self.faults.hitting(Target { organization, key, operation });
+
+        hits.before(&self.clock).await?;
+        let answer = match hits.instead() {
+            Some(answer) => answer,
+            None => {
+                let call = Call { caller, budget, operation, hits: &hits };
+                self.act(call, head, body).await.unwrap_or_else(|refusal| refusal.response())
+            }
+        };
+        let answer = hits.after(answer).await;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.counters.refused_as_unauthorized();
+        }
+        Ok(hits.cut(self.edge.finish(client, answer)))
+    }
+
+    async fn act(&self, call: Call<'_>, head: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let caller = call.caller?;
+        call.budget.map_err(Refusal::RateLimit)?;
+        caller.require(call.operation.scope(), self.missing_scope)?;
+
+        let organization = caller.acting_for;
+        let uri = &head.uri;
+        let labels = Labels {
+            organization,
+            when: When { now: self.clock.now().uptime(), lag: call.hits.lag() },
+            extra: call.hits.extra_member(),
+        };
+        match call.operation {
+            Operation::ListLabels => labels.list(uri),
+            Operation::ReadLabel => labels.read(uri.path()),
+            Operation::CreateLabel => labels.create(json_body(&head, body).await?),
+            Operation::UpdateLabel => labels.update(uri.path(), json_body(&head, body).await?),
+            Operation::DeleteLabel => labels.delete(uri.path(), json_body(&head, body).await?),
+            Operation::ClassifyReply => labels.classify(&json_body(&head, body).await?),
+            Operation::CurrentWorkspace => Ok(reference::current_workspace(organization)),
+            Operation::ListCampaigns => Ok(reference::campaigns(organization, &head.headers)),
+            Operation::ListLeads => {
+                json_body(&head, body).await?;
+                Ok(reference::leads(organization))
+            }
+            Operation::Download => transfers::download(uri),
+            Operation::Upload => transfers::upload(body, &self.counters.uploaded).await,
+            Operation::NoContent => Ok(reference::no_content()),
+            Operation::UnknownRoute => {
+                let target = uri.path_and_query().map_or("/", |target| target.as_str());
+                Err(Refusal::UnknownRoute(format!("{}:{target}", head.method)))
+            }
+        }
+    }
+}
+
+/// A request whose way to its endpoint is known.
+struct Call<'a> {
+    caller: Result<Caller<'a>, Refusal>,
+    budget: Result<(), OverLimit>,
+    operation: Operation,
+    hits: &'a Hits,
+}
+
+/// Counts a call against the workspace it acts for, and against the key's own where that is another: the vendor does not
+/// say which, so both must have room.
+fn spend(caller: &Caller<'_>, now: Duration) -> Result<(), OverLimit> {
+    let own =
+        if caller.home.id() == caller.acting_for.id() { Ok(()) } else { caller.home.account().call(now) };
+    caller.acting_for.account().call(now).and(own)
+}

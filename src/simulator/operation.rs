@@ -1,0 +1,142 @@
+//! [`Operation`]: what a request asks of the API, by method and path, and the scope that it needs.
+//!
+//! Paths are compared as they come: another case, a trailing slash or an escape is an unknown route, as with the
+//! vendor's router.
+
+use http::Method;
+
+use super::keys::Scope;
+use crate::closed_enum::closed_enum;
+
+closed_enum! {
+    /// What a request asks for. HEAD asks for what GET does.
+    pub enum Operation {
+        /// `GET /api/v2/lead-labels`
+        ListLabels = "list_labels",
+        /// `GET /api/v2/lead-labels/{id}`
+        ReadLabel = "read_label",
+        /// `POST /api/v2/lead-labels`
+        CreateLabel = "create_label",
+        /// `PATCH /api/v2/lead-labels/{id}`
+        UpdateLabel = "update_label",
+        /// `DELETE /api/v2/lead-labels/{id}`
+        DeleteLabel = "delete_label",
+        /// `POST /api/v2/lead-labels/ai-reply-label`
+        ClassifyReply = "classify_reply",
+        /// `GET /api/v2/workspaces/current`
+        CurrentWorkspace = "current_workspace",
+        /// `GET /api/v2/campaigns`, with a validator: answers 304 to a matching `If-None-Match`
+        ListCampaigns = "list_campaigns",
+        /// `POST /api/v2/leads/list`
+        ListLeads = "list_leads",
+        /// `GET /api/v2/sim/download?bytes=N&chunked=BOOL`
+        Download = "download",
+        /// `POST` or `PUT /api/v2/sim/upload`
+        Upload = "upload",
+        /// `GET`, `POST` or `DELETE /api/v2/sim/no-content`: 204
+        NoContent = "no_content",
+        /// Anything else: 404.
+        UnknownRoute = "unknown_route",
+    }
+}
+
+closed_enum! {
+    /// A method, for counting.
+    pub enum Verb {
+        /// GET
+        Get = "GET",
+        /// HEAD
+        Head = "HEAD",
+        /// POST
+        Post = "POST",
+        /// PUT
+        Put = "PUT",
+        /// PATCH
+        Patch = "PATCH",
+        /// DELETE
+        Delete = "DELETE",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+impl Verb {
+    pub(super) fn of(method: &Method) -> Self {
+        Self::ALL.iter().copied().find(|verb| verb.as_str() == method.as_str()).unwrap_or(Self::Other)
+    }
+}
+
+impl Operation {
+    pub(super) fn of(verb: Verb, path: &str) -> Self {
+        let Some(path) = path.strip_prefix("/api/v2/") else { return Self::UnknownRoute };
+        let verb = if verb == Verb::Head { Verb::Get } else { verb };
+        match (verb, path) {
+            (Verb::Get, "lead-labels") => Self::ListLabels,
+            (Verb::Post, "lead-labels") => Self::CreateLabel,
+            (Verb::Post, "lead-labels/ai-reply-label") => Self::ClassifyReply,
+            (Verb::Get, "workspaces/current") => Self::CurrentWorkspace,
+            (Verb::Get, "campaigns") => Self::ListCampaigns,
+            (Verb::Post, "leads/list") => Self::ListLeads,
+            (Verb::Get, "sim/download") => Self::Download,
+            (Verb::Post | Verb::Put, "sim/upload") => Self::Upload,
+            (Verb::Get | Verb::Post | Verb::Delete, "sim/no-content") => Self::NoContent,
+            (_, path) if label_segment(path).is_none() => Self::UnknownRoute,
+            (Verb::Get, _) => Self::ReadLabel,
+            (Verb::Patch, _) => Self::UpdateLabel,
+            (Verb::Delete, _) => Self::DeleteLabel,
+            _ => Self::UnknownRoute,
+        }
+    }
+
+    /// The last segment of an item's path, whatever it looks like.
+    pub(super) fn item(path: &str) -> &str {
+        path.strip_prefix("/api/v2/").and_then(label_segment).unwrap_or_default()
+    }
+
+    /// `None`: any valid key will do.
+    pub(super) const fn scope(self) -> Option<Scope> {
+        let (resource, action) = match self {
+            Self::ListLabels | Self::ReadLabel | Self::ClassifyReply => ("lead-labels", "read"),
+            Self::CreateLabel => ("lead-labels", "create"),
+            Self::UpdateLabel => ("lead-labels", "update"),
+            Self::DeleteLabel => ("lead-labels", "delete"),
+            Self::CurrentWorkspace => ("workspaces", "read"),
+            Self::ListCampaigns => ("campaigns", "read"),
+            Self::ListLeads => ("leads", "read"),
+            Self::Download | Self::Upload | Self::NoContent | Self::UnknownRoute => return None,
+        };
+        Some(Scope { resource, action })
+    }
+}
+
+fn label_segment(path: &str) -> Option<&str> {
+    path.strip_prefix("lead-labels/").filter(|segment| !segment.is_empty() && !segment.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn method_and_path_decide_what_is_asked() {
+        for (method, path, operation) in [
+            ("GET", "/api/v2/lead-labels", Operation::ListLabels),
+            ("HEAD", "/api/v2/lead-labels", Operation::ListLabels),
+            ("POST", "/api/v2/lead-labels", Operation::CreateLabel),
+            ("GET", "/api/v2/lead-labels/abc", Operation::ReadLabel),
+            ("PATCH", "/api/v2/lead-labels/abc", Operation::UpdateLabel),
+            ("DELETE", "/api/v2/lead-labels/abc", Operation::DeleteLabel),
+            ("POST", "/api/v2/lead-labels/ai-reply-label", Operation::ClassifyReply),
+            ("PUT", "/api/v2/sim/upload", Operation::Upload),
+            ("PUT", "/api/v2/lead-labels/abc", Operation::UnknownRoute),
+            ("GET", "/api/v2/lead-labels/", Operation::UnknownRoute),
+            ("GET", "/api/v2/lead-labels/abc/", Operation::UnknownRoute),
+            ("GET", "/api/v2/Lead-Labels", Operation::UnknownRoute),
+            ("OPTIONS", "/api/v2/lead-labels", Operation::UnknownRoute),
+            ("GET", "/api/v1/lead-labels", Operation::UnknownRoute),
+        ] {
+            let verb = Verb::of(&Method::from_bytes(method.as_bytes()).unwrap());
+            assert_eq!(Operation::of(verb, path), operation, "{method} {path}");
+        }
+    }
+}
