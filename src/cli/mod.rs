@@ -166,6 +166,6 @@ fn runtime() -> Result<Runtime, Failure> {
         .map_err(|reason| Failure::failed(format!("the runtime cannot start: {reason}")))
 }
 
-fn block_on<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
-    Ok(runtime()?.block_on(command))
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(command)
 }
