@@ -1,11 +1,249 @@
 //! [`Metrics`]: every counter and histogram, held by closed enums so that nothing is looked up on the way of a request.
+//!
+//! A hit costs three atomic additions. Names, labels and bounds are part of the contract with dashboards and alerts; the
+//! number of series depends on the enums alone, never on tokens, ids or paths.
+
+#[cfg(target_os = "linux")]
+mod process;
+mod series;
 
 use std::time::Duration;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::gate::GateReason;
 use crate::closed_enum::closed_enum;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
 use crate::upstream::purpose::{Purpose, UpstreamStatus};
+
+use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
+
+/// `Content-Type` of what [`Metrics::render`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every counter and histogram of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Table<Histogram, 3>,
+    upstream: Table<Histogram, 2>,
+    avoided: Table<Counter, 1>,
+    proofs: Table<Counter, 1>,
+    invalidations: Table<Counter, 1>,
+    evictions: Table<Counter, 1>,
+    gate_rejections: Table<Counter, 1>,
+    admin_requests: Table<Counter, 2>,
+    connections: Gauge,
+    cache_entries: Gauge,
+    cache_bytes: Gauge,
+    bindings: Gauge,
+}
+
+impl Metrics {
+    /// Counts one answered request and its duration from head to the end of the head's answer.
+    pub fn request(&self, route: Route, outcome: Outcome, status: StatusClass, duration: Duration) {
+        let index =
+            (route.index() * Outcome::ALL.len() + outcome.index()) * StatusClass::ALL.len() + status.index();
+        let labels =
+            || [("route", route.as_str()), ("outcome", outcome.as_str()), ("status", status.as_str())];
+        self.requests.at(index, labels).observe(duration);
+    }
+
+    /// Counts one upstream call and its duration until the head of its answer, or its failure.
+    pub fn upstream(&self, purpose: Purpose, status: UpstreamStatus, duration: Duration) {
+        let index = purpose.index() * UpstreamStatus::ALL.len() + status.index();
+        let labels = || [("purpose", purpose.as_str()), ("status", status.as_str())];
+        self.upstream.at(index, labels).observe(duration);
+    }
+
+    /// Counts one upstream call that was not needed.
+    pub fn avoided(&self, by: Avoided) {
+        self.avoided.at(by.index(), || [("by", by.as_str())]).add_one();
+    }
+
+    /// Counts one attempt to prove a credential.
+    pub fn proof(&self, result: ProofResult) {
+        self.proofs.at(result.index(), || [("result", result.as_str())]).add_one();
+    }
+
+    /// Counts one raise or removal.
+    pub fn invalidation(&self, cause: InvalidationCause) {
+        self.invalidations.at(cause.index(), || [("cause", cause.as_str())]).add_one();
+    }
+
+    /// Counts one stored response that the store let go.
+    pub fn eviction(&self, cause: EvictionCause) {
+        self.evictions.at(cause.index(), || [("cause", cause.as_str())]).add_one();
+    }
+
+    /// Counts one upstream answer that may not be stored.
+    pub fn gate_rejection(&self, reason: GateReason) {
+        self.gate_rejections.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+    }
+
+    /// Counts one request to the admin listener.
+    pub fn admin_request(&self, path: AdminPath, status: StatusClass) {
+        let index = path.index() * StatusClass::ALL.len() + status.index();
+        self.admin_requests.at(index, || [("path", path.as_str()), ("status", status.as_str())]).add_one();
+    }
+
+    /// Counts one open connection of the data port for as long as the guard lives.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionGuard {
+        self.connections.inc();
+        ConnectionGuard(self.connections.clone())
+    }
+
+    /// Everything as OpenMetrics text, to be sent as [`CONTENT_TYPE`]; `gauges` are the sizes at this moment.
+    #[must_use]
+    pub fn render(&self, gauges: Gauges) -> String {
+        let rows = [
+            (&self.cache_entries, gauges.cache_entries),
+            (&self.cache_bytes, gauges.cache_bytes),
+            (&self.bindings, gauges.bindings),
+        ];
+        for (gauge, value) in rows {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a string takes everything");
+        page
+    }
+
+    /// Sums since the start, for the status page.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            requests: Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect(),
+            upstream: Purpose::ALL.iter().map(|purpose| (*purpose, 0)).collect(),
+            avoided: Avoided::ALL.iter().map(|by| (*by, 0)).collect(),
+            connections: u64::try_from(self.connections.get()).unwrap_or_default(),
+        };
+        for (index, histogram) in self.requests.occurred() {
+            totals.requests[index / StatusClass::ALL.len() % Outcome::ALL.len()].1 += histogram.count();
+        }
+        for (index, histogram) in self.upstream.occurred() {
+            totals.upstream[index / UpstreamStatus::ALL.len()].1 += histogram.count();
+        }
+        for (index, counter) in self.avoided.occurred() {
+            totals.avoided[index].1 += counter.value();
+        }
+        totals
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let (requests, upstream) = (self.requests.clone(), self.upstream.clone());
+        registry.register("requests", "Requests answered", SeriesTotals(requests.clone()));
+        registry.register_with_unit(
+            "request_duration",
+            "From the head of a request to the head of its answer",
+            Unit::Seconds,
+            Durations { table: requests, merged: StatusClass::ALL.len() },
+        );
+        registry.register("upstream_requests", "Calls sent to the upstream", SeriesTotals(upstream.clone()));
+        registry.register_with_unit(
+            "upstream_request_duration",
+            "From the start of an upstream call to the head of its answer, or its failure",
+            Unit::Seconds,
+            Durations { table: upstream, merged: UpstreamStatus::ALL.len() },
+        );
+        let avoided = "Answers that needed no upstream call of their own";
+        registry.register("upstream_requests_avoided", avoided, self.avoided.clone());
+        registry.register("cache_entries", "Stored responses", self.cache_entries.clone());
+        let bytes = "Memory that stored responses take, keys and overhead included";
+        registry.register_with_unit("cache", bytes, Unit::Bytes, self.cache_bytes.clone());
+        registry.register("cache_evictions", "Stored responses let go", self.evictions.clone());
+        registry.register("cache_invalidations", "Raises and removals", self.invalidations.clone());
+        registry.register("proofs", "Attempts to prove a credential", self.proofs.clone());
+        registry.register("bindings", "Credentials whose organization is known", self.bindings.clone());
+        registry.register("admin_requests", "Requests to the admin port", self.admin_requests.clone());
+        let gate = "Upstream answers that may not be stored";
+        registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
+        registry.register("connections", "Open connections of the data port", self.connections.clone());
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "What is running", Info::new(version));
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Table::of(Route::ALL.len() * Outcome::ALL.len() * StatusClass::ALL.len()),
+            upstream: Table::of(Purpose::ALL.len() * UpstreamStatus::ALL.len()),
+            avoided: Table::shown("by", Avoided::ALL.iter().map(|by| by.as_str())),
+            proofs: Table::shown("result", ProofResult::ALL.iter().map(|result| result.as_str())),
+            invalidations: Table::shown("cause", InvalidationCause::ALL.iter().map(|cause| cause.as_str())),
+            evictions: Table::shown("cause", EvictionCause::ALL.iter().map(|cause| cause.as_str())),
+            gate_rejections: Table::shown("reason", GateReason::ALL.iter().map(|reason| reason.as_str())),
+            admin_requests: Table::of(AdminPath::ALL.len() * StatusClass::ALL.len()),
+            connections: Gauge::default(),
+            cache_entries: Gauge::default(),
+            cache_bytes: Gauge::default(),
+            bindings: Gauge::default(),
+        };
+        let mut registry = Registry::default();
+        metrics.register(registry.sub_registry_with_prefix("instantly_proxy"));
+        #[cfg(target_os = "linux")]
+        if let Ok(process) = process::ProcessCollector::new() {
+            registry.register_collector(Box::new(process));
+        }
+        metrics.registry = registry;
+        metrics
+    }
+}
+
+/// Keeps one connection counted; dropping it ends that.
+#[derive(Debug)]
+pub struct ConnectionGuard(Gauge);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Values that are read at the moment of a scrape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Stored responses.
+    pub cache_entries: u64,
+    /// Bytes that they take, keys and overhead included.
+    pub cache_bytes: u64,
+    /// Credentials whose organization is known.
+    pub bindings: u64,
+}
+
+/// Sums since the start; every variant has its row, in the order of its enum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests answered.
+    pub requests: Vec<(Outcome, u64)>,
+    /// Calls sent to the upstream.
+    pub upstream: Vec<(Purpose, u64)>,
+    /// Upstream calls that were not needed.
+    pub avoided: Vec<(Avoided, u64)>,
+    /// Connections of the data port that are open now.
+    pub connections: u64,
+}
+
+impl Totals {
+    /// Calls avoided less the calls that only keep the cache going; below zero while those outweigh what they bring.
+    #[must_use]
+    pub fn saved(&self) -> i64 {
+        let upkeep = |purpose: &Purpose| match purpose {
+            Purpose::Proof => true,
+            Purpose::Fill | Purpose::Write | Purpose::PassThrough => false,
+        };
+        let avoided: u64 = self.avoided.iter().map(|(_, count)| count).sum();
+        let spent: u64 =
+            self.upstream.iter().filter(|(purpose, _)| upkeep(purpose)).map(|(_, count)| count).sum();
+        avoided.cast_signed().saturating_sub(spent.cast_signed())
+    }
+}
 
 closed_enum! {
     /// What an attempt to prove a credential came to: the `result` of `instantly_proxy_proofs_total`.
@@ -69,43 +307,5 @@ closed_enum! {
     }
 }
 
-/// Values that are read at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Stored responses.
-    pub cache_entries: u64,
-    /// Bytes that they take, keys and overhead included.
-    pub cache_bytes: u64,
-    /// Credentials whose organization is known.
-    pub bindings: u64,
-}
-
-/// Every counter and histogram of the process.
-#[derive(Debug, Default)]
-pub struct Metrics {}
-
-impl Metrics {
-    /// Counts one answered request and its duration from head to the end of the head's answer.
-    pub fn request(&self, _route: Route, _outcome: Outcome, _status: StatusClass, _duration: Duration) {}
-
-    /// Counts one upstream call and its duration until the head of its answer, or its failure.
-    pub fn upstream(&self, _purpose: Purpose, _status: UpstreamStatus, _duration: Duration) {}
-
-    /// Counts one upstream call that was not needed.
-    pub fn avoided(&self, _by: Avoided) {}
-
-    /// Counts one attempt to prove a credential.
-    pub fn proof(&self, _result: ProofResult) {}
-
-    /// Counts one raise or removal.
-    pub fn invalidation(&self, _cause: InvalidationCause) {}
-
-    /// Counts one stored response that the store let go.
-    pub fn eviction(&self, _cause: EvictionCause) {}
-
-    /// Counts one upstream answer that may not be stored.
-    pub fn gate_rejection(&self, _reason: GateReason) {}
-
-    /// Counts one request to the admin listener.
-    pub fn admin_request(&self, _path: AdminPath, _status: StatusClass) {}
-}
+#[cfg(test)]
+mod tests;
