@@ -40,7 +40,7 @@ impl Arguments {
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let admin = &loaded.config.admin;
     let client = AdminClient::new(admin, PATIENCE)?.authorized(admin)?;
-    let answer = block_on(client.post("/api/purge", &arguments.body()))??;
+    let answer = block_on(client.post("/api/purge", &arguments.body()))?;
     say(outcome(&answer)?);
     Ok(ExitCode::SUCCESS)
 }
