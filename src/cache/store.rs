@@ -16,7 +16,7 @@ use super::key::CacheKey;
 use super::stored::StoredResponse;
 use crate::metrics::{EvictionCause, Metrics};
 
-/// What moka and the allocator add to an entry, measured by `benches/memory`.
+/// What moka and the allocator add to an entry: its hash table, its two queues, two reference counts.
 const OVERHEAD: usize = 256;
 
 /// Every stored response of the process.

@@ -127,7 +127,8 @@ fn no_prefix_of_a_good_body_passes() {
 #[test]
 fn a_head_is_judged_by_its_fields() {
     let good = [("content-type", "application/json; charset=utf-8"), ("content-length", "2")];
-    let rows: &[(&str, &[(&str, &str)], Result<(), GateReason>)] = &[
+    type Row = (&'static str, &'static [(&'static str, &'static str)], Result<(), GateReason>);
+    let rows: &[Row] = &[
         ("good", &[], Ok(())),
         (
             "G4 edge cookies alone",
