@@ -1,1 +1,3 @@
 //! Behaviour over real sockets: one file a promise.
+
+mod server;
