@@ -12,15 +12,16 @@ fn config() -> Config {
     let mut config = Config::default();
     config.listen.address = ([127, 0, 0, 1], 0).into();
     config.admin.address = ([127, 0, 0, 1], 0).into();
+    config.upstream.url = http::Uri::from_static("http://127.0.0.1:1");
     config
 }
 
 /// Everything that a server sends in answer to these bytes until it closes the connection.
 fn exchange(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    let mut stream = TcpStream::connect(address).expect("the port accepts");
+    stream.write_all(request.as_bytes()).expect("the server reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("an answer, and then the end");
     answer
 }
 
