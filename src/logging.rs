@@ -1,7 +1,7 @@
 //! Logging: lines to standard output, as text for people or as one JSON object a line for machines.
 //!
-//! Promises that no logged value can forge a line or drive a terminal: control characters are escaped, and in text a
-//! value longer than [`MAX_VALUE_CHARS`] is cut. That no token is logged is up to who logs.
+//! Promises that no logged value can forge a line or drive a terminal: control characters are escaped, and in text an
+//! endless value is cut. That no token is logged is up to who logs.
 
 use std::fmt;
 use std::io::{self, IsTerminal};

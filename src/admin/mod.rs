@@ -1,1 +1,191 @@
-//! Admin.
+//! The admin port: probes, metrics, status and purge, apart from the data port.
+//!
+//! Probes and metrics are free; data and actions follow [`Access`]. Answers are JSON or OpenMetrics text; refusals have
+//! the vendor's envelope. Listening, time-outs and the number of connections are left to the server.
+
+mod access;
+mod purge;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+
+pub use access::Access;
+
+use crate::body::{Body, BodyError};
+use crate::clock::{Clock, Moment};
+use crate::error::envelope;
+use crate::metrics::{self, AdminPath, Metrics};
+use crate::outcome::StatusClass;
+use crate::proxy::Proxy;
+use status::Status;
+
+const MAX_BODY_BYTES: usize = 16 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers the requests of the admin port.
+#[derive(Debug)]
+pub struct Admin {
+    proxy: Arc<Proxy>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    started: Moment,
+    ready: Arc<AtomicBool>,
+    access: Access,
+}
+
+/// An answer other than 200: its status, and the sentence that says what to do.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal(StatusCode, String);
+
+impl Admin {
+    /// Begins at the moment at which the process started; `ready` turns false when it begins to stop.
+    #[must_use]
+    pub fn new(
+        proxy: Arc<Proxy>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        ready: Arc<AtomicBool>,
+        access: Access,
+    ) -> Self {
+        let started = clock.now();
+        Self { proxy, metrics, clock, started, ready, access }
+    }
+
+    /// Answers one request; never fails: a failure is an answer.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let path = path(request.uri().path());
+        let is_head = request.method() == Method::HEAD;
+        let mut response = match self.answer(path, request).await {
+            Ok(response) => response,
+            Err(Refusal(status, message)) => {
+                let mut response = answer(status, JSON, envelope(status, &message));
+                if status == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed(path)));
+                }
+                response
+            }
+        };
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        self.metrics.admin_request(path, StatusClass::of(response.status()));
+        response
+    }
+
+    async fn answer<B>(&self, path: AdminPath, request: Request<B>) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let (head, body) = request.into_parts();
+        if path != AdminPath::Other && !allowed(path).split(", ").any(|method| method == head.method.as_str())
+        {
+            let message = "This path is not asked in this way: use a method of those in Allow.";
+            return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, message.to_owned()));
+        }
+        match path {
+            AdminPath::Livez => Ok(answer(StatusCode::OK, TEXT, Bytes::from_static(b"alive\n"))),
+            AdminPath::Readyz if self.is_ready() => {
+                Ok(answer(StatusCode::OK, TEXT, Bytes::from_static(b"ready\n")))
+            }
+            AdminPath::Readyz => {
+                let message = "The process is stopping: send requests elsewhere.";
+                Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
+            }
+            AdminPath::Metrics => {
+                let page = self.metrics.render(self.proxy.gauges());
+                Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, page.into()))
+            }
+            AdminPath::Status => {
+                self.access.read(&head)?;
+                Ok(json(&self.status()))
+            }
+            AdminPath::Purge => {
+                self.access.act(&head)?;
+                let what = purge::parse(&self.whole(body).await?)?;
+                Ok(json(&purge::Gone::from(self.proxy.purge(what))))
+            }
+            AdminPath::Other => {
+                let message = "There is no such path on the admin port.";
+                Err(Refusal(StatusCode::NOT_FOUND, message.to_owned()))
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn status(&self) -> Status {
+        let uptime = self.clock.now().since(self.started);
+        Status::new(uptime, self.is_ready(), &self.metrics.totals(), self.proxy.gauges())
+    }
+
+    async fn whole<B>(&self, body: B) -> Result<Bytes, Refusal>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let deadline = self.clock.now().plus(BODY_TIMEOUT);
+        let read = self.clock.deadline(deadline, Limited::new(body, MAX_BODY_BYTES).collect());
+        match read.await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body may have 16 KiB at most.".to_owned()))
+            }
+            Ok(Err(_)) => Err(Refusal(StatusCode::BAD_REQUEST, "The body ended early.".to_owned())),
+            Err(_) => {
+                Err(Refusal(StatusCode::REQUEST_TIMEOUT, "The body did not come within 10 s.".to_owned()))
+            }
+        }
+    }
+}
+
+fn path(text: &str) -> AdminPath {
+    let known = AdminPath::ALL.iter().find(|path| **path != AdminPath::Other && path.as_str() == text);
+    known.copied().unwrap_or(AdminPath::Other)
+}
+
+const fn allowed(path: AdminPath) -> &'static str {
+    match path {
+        AdminPath::Livez | AdminPath::Readyz | AdminPath::Metrics | AdminPath::Status => "GET, HEAD",
+        AdminPath::Purge => "POST",
+        AdminPath::Other => "",
+    }
+}
+
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn json(value: &impl Serialize) -> Response<Body> {
+    let bytes = serde_json::to_vec(value).expect("plain members have a JSON form");
+    answer(StatusCode::OK, JSON, bytes.into())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let length = HeaderValue::from(bytes.len());
+    let mut response = Response::new(Body::whole(bytes));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    fields.insert(CONTENT_LENGTH, length);
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,19 +1,55 @@
 //! The running process: listeners, workers, drain.
+//!
+//! One control thread accepts, runs flights and the admin port; each worker thread serves its share of the connections.
+//! Promises that no connection outlives its limits in any state of its protocol, and that a stop loses no request that
+//! could still be answered. What a request is answered with is left to the proxy.
+
+mod connection;
+mod control;
+mod counted;
+mod io;
+mod listener;
+mod progress;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod worker;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::admin::{Access, Admin};
+use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::files::{self, Token};
 use crate::metrics::Metrics;
+use crate::proxy::{Proxy, Worker};
+use connection::Handler;
+use control::Plan;
+use tls::Certificate;
 
-/// A running proxy: its threads, its two ports.
+/// A running proxy: its threads, its two ports. Dropped without [`Server::wait`], it stops at once.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    data_address: SocketAddr,
+    admin_address: SocketAddr,
+    metrics: Arc<Metrics>,
+    asked: watch::Sender<Option<Shutdown>>,
+    control: Mutex<Option<thread::JoinHandle<Drained>>>,
+}
 
-/// How to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How to stop; a later one is harder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     /// Readiness off, accept for `drain_delay`, then end what is under way within `drain_timeout`.
     Graceful,
@@ -42,40 +78,120 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl From<std::io::Error> for StartError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Server {
-    /// Binds both ports, starts the threads, and returns once both ports accept.
+    /// Binds both ports, starts the threads, and returns once both ports accept. Blocks for that long, and may be
+    /// called on a thread of another runtime.
     ///
     /// # Errors
     ///
     /// If a port is taken or a file cannot be read.
-    pub fn start(_config: Config, _clock: Clock) -> Result<Self, StartError> {
-        Err(StartError("not built".to_owned()))
+    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_with(config, clock, |proxy| Rc::new(proxy.worker()))
+    }
+
+    fn start_with<F, H>(config: Config, clock: Clock, handler: F) -> Result<Self, StartError>
+    where
+        F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
+        H: Handler,
+    {
+        let data = listener::bind("listen.address", config.listen.address)?;
+        let admin = listener::bind("admin.address", config.admin.address)?;
+        let (data_address, admin_address) = (data.local_addr()?, admin.local_addr()?);
+        let token = config.admin.token_file.as_deref().map(read_token).transpose()?;
+        let access = Access::new(admin_address, token);
+        let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
+        let metrics = Arc::new(Metrics::default());
+        let (asked, stop) = watch::channel(None);
+        let (report, started) = mpsc::channel();
+        let plan = Plan {
+            config,
+            clock,
+            metrics: Arc::clone(&metrics),
+            data,
+            admin,
+            access,
+            certificate,
+            asked: stop,
+            handler,
+        };
+        let control =
+            thread::Builder::new().name("control".to_owned()).spawn(move || control::run(plan, &report))?;
+        let ended = || Err(StartError("the control thread ended at once".to_owned()));
+        started.recv().unwrap_or_else(|_| ended())?;
+        info!(address = %data_address, admin = %admin_address, "listening");
+        Ok(Self { data_address, admin_address, metrics, asked, control: Mutex::new(Some(control)) })
     }
 
     /// The data port's address, with the port that was really taken.
     #[must_use]
-    pub fn data_address(&self) -> SocketAddr {
-        SocketAddr::from(([0, 0, 0, 0], 0))
+    pub const fn data_address(&self) -> SocketAddr {
+        self.data_address
     }
 
     /// The admin port's address, with the port that was really taken.
     #[must_use]
-    pub fn admin_address(&self) -> SocketAddr {
-        SocketAddr::from(([0, 0, 0, 0], 0))
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// The process's counters.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::default()
+        Arc::clone(&self.metrics)
     }
 
     /// Begins to stop; may be called again with a harder way.
-    pub fn shutdown(&self, _how: Shutdown) {}
+    pub fn shutdown(&self, how: Shutdown) {
+        self.asked.send_if_modified(|asked| {
+            let harder = *asked < Some(how);
+            if harder {
+                *asked = Some(how);
+            }
+            harder
+        });
+    }
 
-    /// Blocks until everything has stopped.
+    /// Blocks until everything has stopped. Whoever asks second is answered at once, with nothing.
     #[must_use]
     pub fn wait(&self) -> Drained {
-        Drained::default()
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        control.map_or_else(Drained::default, |control| {
+            control.join().unwrap_or_else(|_| {
+                error!("the control thread panicked");
+                Drained::default()
+            })
+        })
+    }
+}
+
+fn read_token(file: &Path) -> Result<Token, StartError> {
+    files::token(file).map_err(|fault| StartError(format!("admin.token_file: {} {fault}", file.display())))
+}
+
+impl Handler for Rc<Worker> {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + 'static {
+        let worker = Self::clone(self);
+        async move { worker.handle(request, peer).await }
+    }
+}
+
+impl Handler for Rc<Admin> {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        _peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + 'static {
+        let admin = Self::clone(self);
+        async move { admin.handle(request).await }
     }
 }

@@ -11,15 +11,13 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::body::BodyError;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, files};
 use crate::proxy::SetupError;
 
 /// Connects within `connect_timeout`, TLS handshake included.
@@ -94,24 +92,11 @@ impl Service<Uri> for Connector {
 ///
 /// If `ca_file` cannot be read or holds no certificate.
 pub(super) fn tls(upstream: &config::Upstream) -> Result<Arc<ClientConfig>, SetupError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = &upstream.ca_file {
-        let unreadable =
-            |cause: &dyn fmt::Display| SetupError(format!("upstream.ca_file {}: {cause}", file.display()));
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|cause| unreadable(&cause))? {
-            let certificate = certificate.map_err(|cause| unreadable(&cause))?;
-            roots.add(certificate).map_err(|cause| unreadable(&cause))?;
-        }
-        if roots.is_empty() {
-            return Err(unreadable(&"no certificate in it"));
-        }
-    } else {
-        // Single unreadable files of the platform are its own affair; an image may have none at all.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-    }
+    let roots = match &upstream.ca_file {
+        Some(file) => files::roots(file)
+            .map_err(|fault| SetupError(format!("upstream.ca_file: {} {fault}", file.display())))?,
+        None => public_roots(),
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -119,4 +104,14 @@ pub(super) fn tls(upstream: &config::Upstream) -> Result<Arc<ClientConfig>, Setu
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }

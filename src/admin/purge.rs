@@ -1,0 +1,106 @@
+//! The body of a purge, and of its answer.
+
+use http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Refusal;
+use crate::proxy::{Purge, Purged};
+
+const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default, deserialize_with = "given")]
+    organization: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    label: Option<Value>,
+}
+
+/// What a purge is to reach; an empty body is everything.
+pub(super) fn parse(body: &[u8]) -> Result<Purge, Refusal> {
+    let raw = match body.trim_ascii() {
+        [] => Raw::default(),
+        // An array would be taken for the members in their order.
+        [b'[', ..] => return Err(refused("an array is no object")),
+        body => serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))?,
+    };
+    Ok(Purge { organization: member("organization", raw.organization)?, label: member("label", raw.label)? })
+}
+
+/// A null is not taken for an absent member: that would purge more than a script with an unset variable meant.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
+fn member(name: &str, value: Option<Value>) -> Result<Option<Uuid>, Refusal> {
+    let uuid = |value: Value| {
+        let uuid = value.as_str().and_then(|text| Uuid::try_parse(text).ok());
+        uuid.ok_or_else(|| refused(&format!("{name} is no UUID")))
+    };
+    value.map(uuid).transpose()
+}
+
+fn refused(reason: &str) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, format!("{reason}. {ALLOWED}"))
+}
+
+/// What a purge took away.
+#[derive(Serialize)]
+pub(super) struct Gone {
+    entries: u64,
+    bytes: u64,
+    proofs: u64,
+}
+
+impl From<Purged> for Gone {
+    fn from(Purged { entries, bytes, proofs }: Purged) -> Self {
+        Self { entries, bytes, proofs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_u128(0x0a11_ce00_0000_4000_8000_0000_0000_0001);
+    const B: Uuid = Uuid::from_u128(0x0b0b_0000_0000_4000_8000_0000_0000_0002);
+
+    #[test]
+    fn a_purge_reaches_what_its_members_name() {
+        let rows = [
+            (String::new(), None, None),
+            (" \n".to_owned(), None, None),
+            ("{}".to_owned(), None, None),
+            (format!(r#"{{"organization":"{A}"}}"#), Some(A), None),
+            (format!(r#"{{"label":"{B}"}}"#), None, Some(B)),
+            (format!(r#"{{"label":"{B}","organization":"{A}"}}"#), Some(A), Some(B)),
+        ];
+        for (body, organization, label) in rows {
+            assert_eq!(parse(body.as_bytes()), Ok(Purge { organization, label }), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_means_something_else_is_refused_and_the_member_is_named() {
+        let rows = [
+            (r#"{"organisation":"x"}"#.to_owned(), "organisation"),
+            (r#"{"organization":"x"}"#.to_owned(), "organization is no UUID"),
+            (r#"{"label":5}"#.to_owned(), "label is no UUID"),
+            (format!(r#"{{"label":"{A}","label":"{B}"}}"#), "duplicate field `label`"),
+            (r#"{"label":null}"#.to_owned(), "label is no UUID"),
+            ("[]".to_owned(), ""),
+            (format!(r#"["{A}","{B}"]"#), ""),
+            ("{".to_owned(), ""),
+            ("null".to_owned(), ""),
+            ("{} {}".to_owned(), ""),
+        ];
+        for (body, named) in rows {
+            let Refusal(status, message) = parse(body.as_bytes()).unwrap_err();
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+            assert!(message.contains(named) && message.ends_with(ALLOWED), "{body}: {message}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Config, files};
+
+const TOKEN: &str = "a-token-of-the-operator";
+const ORGANIZATION: &str = "0a11ce00-0000-4000-8000-000000000001";
+
+struct TestAdmin {
+    admin: Admin,
+    metrics: Arc<Metrics>,
+    ready: Arc<AtomicBool>,
+    clock: crate::clock::ManualClock,
+}
+
+struct Reply {
+    status: u16,
+    fields: http::HeaderMap,
+    body: Bytes,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+fn loopback() -> Access {
+    Access::new(([127, 0, 0, 1], 8081).into(), None)
+}
+
+fn with_token(address: [u8; 4]) -> Access {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{TOKEN}\n")).unwrap();
+    Access::new((address, 8081).into(), Some(files::token(file.path()).unwrap()))
+}
+
+fn admin(access: Access) -> TestAdmin {
+    let (clock, hand) = Clock::manual();
+    let (metrics, ready) = (Arc::new(Metrics::default()), Arc::new(AtomicBool::new(true)));
+    let flights = tokio::runtime::Handle::current();
+    let proxy = Proxy::new(&Config::default(), clock.clone(), Arc::clone(&metrics), flights).unwrap();
+    let admin = Admin::new(proxy, Arc::clone(&metrics), clock, Arc::clone(&ready), access);
+    TestAdmin { admin, metrics, ready, clock: hand }
+}
+
+impl TestAdmin {
+    async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+        let (head, body) = self.admin.handle(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: head.status.as_u16(), fields: head.headers, body }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[], "").await
+    }
+}
+
+/// A port's rules, the fields of a request, and the status of its answer.
+type Row<'a> = (Access, &'a [(&'a str, &'a str)], u16);
+
+const HOST: (&str, &str) = ("host", "127.0.0.1:8081");
+const JSON_BODY: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn probes_and_metrics_are_free_everywhere() {
+    for access in [loopback(), with_token([10, 0, 0, 1]), Access::new(([0, 0, 0, 0], 1).into(), None)] {
+        let admin = admin(access);
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(admin.get(path).await.status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_process_is_alive_and_not_ready() {
+    let admin = admin(loopback());
+    admin.ready.store(false, Ordering::Relaxed);
+    assert_eq!(admin.get("/livez").await.status, 200);
+    let reply = admin.get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["statusCode"].as_u64()), (503, Some(503)));
+    assert_eq!(admin.get("/api/status").await.json()["ready"], json!(false));
+}
+
+#[tokio::test]
+async fn reading_data_follows_the_token_rules() {
+    let bearer = format!("Bearer {TOKEN}");
+    let (right, wrong) = (("authorization", bearer.as_str()), ("authorization", "Bearer no"));
+    let off_loopback = || Access::new(([10, 0, 0, 1], 8081).into(), None);
+    let mapped = || Access::new("[::ffff:127.0.0.1]:8081".parse().unwrap(), None);
+    let rows: [Row; 10] = [
+        (loopback(), &[], 200),
+        (mapped(), &[], 200),
+        (off_loopback(), &[], 403),
+        (off_loopback(), &[right], 403),
+        (with_token([127, 0, 0, 1]), &[], 401),
+        (with_token([127, 0, 0, 1]), &[wrong], 401),
+        (with_token([127, 0, 0, 1]), &[("authorization", TOKEN)], 401),
+        (with_token([127, 0, 0, 1]), &[right, wrong], 401),
+        (with_token([127, 0, 0, 1]), &[right], 200),
+        (with_token([10, 0, 0, 1]), &[right], 200),
+    ];
+    for (row, (access, fields, status)) in rows.into_iter().enumerate() {
+        let reply = admin(access).ask("GET", "/api/status", fields, "").await;
+        assert_eq!(reply.status, status, "row {row}");
+        assert_eq!(reply.fields.contains_key("www-authenticate"), status == 401, "row {row}");
+    }
+    let refused = admin(off_loopback()).get("/api/status").await.json();
+    assert!(refused["message"].as_str().unwrap().contains("admin.token_file"));
+}
+
+#[tokio::test]
+async fn an_action_needs_what_no_foreign_page_can_send() {
+    let bearer = format!("bearer {TOKEN}");
+    let right = ("authorization", bearer.as_str());
+    let own = ("origin", "http://127.0.0.1:8081");
+    let rows: [Row; 14] = [
+        (loopback(), &[HOST, JSON_BODY], 200),
+        (loopback(), &[("host", "localhost:8081"), JSON_BODY], 200),
+        (loopback(), &[("host", "[::1]:8081"), ("content-type", "Application/JSON; charset=utf-8")], 200),
+        (loopback(), &[HOST, JSON_BODY, own], 200),
+        (loopback(), &[HOST], 415),
+        (loopback(), &[HOST, ("content-type", "text/plain")], 415),
+        (loopback(), &[("host", "evil.example:8081"), JSON_BODY], 403),
+        (loopback(), &[JSON_BODY], 403),
+        (loopback(), &[HOST, JSON_BODY, ("origin", "http://evil.example")], 403),
+        (loopback(), &[HOST, JSON_BODY, ("origin", "http://127.0.0.1:8080")], 403),
+        (loopback(), &[HOST, JSON_BODY, ("origin", "null")], 403),
+        (with_token([10, 0, 0, 1]), &[("host", "proxy.internal"), JSON_BODY, right], 200),
+        (with_token([10, 0, 0, 1]), &[HOST, JSON_BODY, right, ("origin", "http://evil.example")], 403),
+        (with_token([10, 0, 0, 1]), &[HOST, JSON_BODY], 401),
+    ];
+    for (row, (access, fields, status)) in rows.into_iter().enumerate() {
+        let reply = admin(access).ask("POST", "/api/purge", fields, "{}").await;
+        assert_eq!(reply.status, status, "row {row}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_says_what_went_and_a_bad_one_what_is_allowed() {
+    let admin = admin(loopback());
+    let body = json!({ "organization": ORGANIZATION }).to_string();
+    let reply = admin.ask("POST", "/api/purge", &[HOST, JSON_BODY], &body).await;
+    assert_eq!(reply.json(), json!({"entries": 0, "bytes": 0, "proofs": 0}));
+    let reply = admin.ask("POST", "/api/purge", &[HOST, JSON_BODY], r#"{"organization":"x"}"#).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.json()["message"].as_str().unwrap().starts_with("organization is no UUID"));
+    let reply = admin.ask("POST", "/api/purge", &[HOST, JSON_BODY], &" ".repeat(MAX_BODY_BYTES + 1)).await;
+    assert_eq!(reply.status, 413);
+}
+
+#[tokio::test]
+async fn an_unknown_path_or_method_is_refused() {
+    let admin = admin(loopback());
+    let rows = [
+        ("GET", "/nothing", 404, None),
+        ("GET", "/livez/", 404, None),
+        ("GET", "other", 404, None),
+        ("POST", "/livez", 405, Some("GET, HEAD")),
+        ("GET", "/api/purge", 405, Some("POST")),
+        ("HEAD", "/readyz", 200, None),
+    ];
+    for (method, path, status, allow) in rows {
+        let reply = admin.ask(method, path, &[], "").await;
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert_eq!(reply.fields.get("allow").map(|allow| allow.to_str().unwrap()), allow, "{method} {path}");
+        assert_eq!(reply.body.is_empty(), method == "HEAD", "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn status_shows_totals_of_every_kind() {
+    use crate::outcome::{Avoided, Outcome, Route};
+    use crate::upstream::purpose::{Purpose, UpstreamStatus};
+    let admin = admin(loopback());
+    admin.metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::ZERO);
+    admin.metrics.avoided(Avoided::Hit);
+    admin.metrics.upstream(Purpose::Fill, UpstreamStatus::Success, Duration::ZERO);
+    let _open = admin.metrics.connection();
+    admin.clock.advance(Duration::from_secs(90));
+    let status = admin.get("/api/status").await.json();
+    assert_eq!(status["version"], json!(env!("CARGO_PKG_VERSION")));
+    assert_eq!(status["uptime_seconds"], json!(90));
+    assert_eq!(status["requests"]["hit"], json!(1));
+    assert_eq!(status["requests"]["miss"], json!(0));
+    assert_eq!(status["upstream"]["calls"]["fill"], json!(1));
+    assert_eq!(status["upstream"]["avoided"], json!({"hit": 1, "stale": 0, "collapse": 0}));
+    assert_eq!(status["upstream"]["saved"], json!(1));
+    assert_eq!(status["cache"], json!({"entries": 0, "bytes": 0}));
+    assert_eq!((&status["bindings"], &status["connections"]), (&json!(0), &json!(1)));
+}
+
+#[tokio::test]
+async fn refusals_are_counted_and_the_token_shows_nowhere() {
+    let admin = admin(with_token([127, 0, 0, 1]));
+    admin.ask("GET", "/api/status", &[("authorization", "Bearer no")], "").await;
+    let reply = admin.get("/metrics").await;
+    assert_eq!(reply.fields["content-type"], metrics::CONTENT_TYPE);
+    let page = String::from_utf8(reply.body.to_vec()).unwrap();
+    let series = r#"instantly_proxy_admin_requests_total{path="/api/status",status="4xx"} 1"#;
+    assert!(page.lines().any(|line| line == series), "{page}");
+    let shown = format!("{page}{:?}", admin.admin);
+    assert!(!shown.contains(TOKEN));
+}

@@ -1,0 +1,210 @@
+//! The control thread: accepts, runs flights and the admin port, and brings everything to an end in order.
+//!
+//! Its runtime has this one thread. What runs on it waits for the network nearly all the time, and a second thread
+//! would take a core from the workers on small machines and make every flight's state travel between caches.
+
+use std::io;
+use std::net::TcpListener;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::connection::{Context, Handler};
+use super::listener::{Acceptor, Lane};
+use super::progress::{Limits, Stage};
+use super::tls::Certificate;
+use super::worker::{Seat, Worker, WorkerThread, local_runtime};
+use super::{Drained, Shutdown, StartError};
+use crate::admin::{Access, Admin};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+
+/// Connections that the admin port keeps open at once.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// Everything that was got ready before the thread started.
+pub(super) struct Plan<F> {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) data: TcpListener,
+    pub(super) admin: TcpListener,
+    pub(super) access: Access,
+    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) asked: watch::Receiver<Option<Shutdown>>,
+    /// Makes what answers a worker's requests, on the worker's thread.
+    pub(super) handler: F,
+}
+
+/// The body of the control thread; `report` learns whether both ports accept.
+pub(super) fn run<F, H>(plan: Plan<F>, report: &mpsc::Sender<Result<(), StartError>>) -> Drained
+where
+    F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
+    H: Handler,
+{
+    let started = local_runtime().map_err(StartError::from).and_then(|runtime| {
+        let control = runtime.block_on(Control::start(plan, runtime.handle().clone()))?;
+        Ok((runtime, control))
+    });
+    let (runtime, control) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            report.send(Err(error)).ok();
+            return Drained::default();
+        }
+    };
+    report.send(Ok(())).ok();
+    let drained = runtime.block_on(control.serve());
+    // A name look-up may hang on a thread of the runtime's own: nobody waits for it any more.
+    runtime.shutdown_background();
+    drained
+}
+
+struct Control {
+    drain: Drain,
+    clock: Clock,
+    proxy: Arc<Proxy>,
+    asked: watch::Receiver<Option<Shutdown>>,
+    ready: Arc<AtomicBool>,
+    accepting: Accepting,
+    workers: Vec<WorkerThread>,
+    stages: watch::Sender<Stage>,
+    _admin: (Accepting, watch::Sender<Stage>),
+}
+
+struct Drain {
+    delay: Duration,
+    timeout: Duration,
+}
+
+impl Control {
+    async fn start<F, H>(plan: Plan<F>, flights: Handle) -> Result<Self, StartError>
+    where
+        F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
+        H: Handler,
+    {
+        let Plan { config, clock, metrics, .. } = plan;
+        let proxy = Proxy::new(&config, clock.clone(), Arc::clone(&metrics), flights)
+            .map_err(|error| StartError(error.to_string()))?;
+        let (stages, stage) = watch::channel(Stage::Serving);
+        let seat = Seat {
+            proxy: Arc::clone(&proxy),
+            stages: stage,
+            limits: Limits::from(&config.listen),
+            tls: plan.certificate.as_ref().map(Certificate::acceptor),
+            clock: clock.clone(),
+            handler: plan.handler,
+        };
+        let count = config.listen.workers.map_or_else(cores, NonZeroUsize::get);
+        let threads = (0..count).map(|index| WorkerThread::start(index, seat.clone()));
+        let (lanes, workers) = threads.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        if let Some(certificate) = plan.certificate {
+            tokio::task::spawn_local(certificate.follow(clock.clone()));
+        }
+        let ready = Arc::new(AtomicBool::new(true));
+        let admin = Admin::new(
+            Arc::clone(&proxy),
+            Arc::clone(&metrics),
+            clock.clone(),
+            Arc::clone(&ready),
+            plan.access,
+        );
+        let limits = Limits::from(&config.listen);
+        let admin = serve_admin(plan.admin, admin, limits, clock.clone())?;
+        let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
+        let accepting = Accepting::start(acceptor, plan.data)?;
+        let drain = Drain { delay: config.listen.drain_delay, timeout: config.listen.drain_timeout };
+        Ok(Self { drain, clock, proxy, asked: plan.asked, ready, accepting, workers, stages, _admin: admin })
+    }
+
+    /// Serves until it is asked to stop, and then stops in order: readiness, accepting, connections, flights.
+    async fn serve(mut self) -> Drained {
+        asked(&mut self.asked, Shutdown::Graceful).await;
+        info!("stopping");
+        self.ready.store(false, Ordering::Relaxed);
+        self.proxy.stop_storing();
+        self.stages.send_replace(Stage::Leaving);
+        tokio::select! {
+            biased;
+            () = asked(&mut self.asked, Shutdown::WithoutDelay) => {}
+            () = self.clock.sleep(self.drain.delay) => {}
+        }
+        self.accepting.end().await;
+        self.stages.send_replace(Stage::Ending);
+        let mut workers = std::mem::take(&mut self.workers);
+        tokio::select! {
+            biased;
+            () = ended(&mut workers) => {}
+            () = asked(&mut self.asked, Shutdown::Now) => {}
+            () = self.clock.sleep(self.drain.timeout) => {}
+        }
+        self.stages.send_replace(Stage::Cut);
+        ended(&mut workers).await;
+        let cut = workers.into_iter().map(WorkerThread::join).sum();
+        if cut > 0 {
+            warn!(connections = cut, "connections were cut with a request under way");
+        }
+        info!("stopped");
+        Drained { cut }
+    }
+}
+
+/// Waits until it was asked to stop in this way or a harder one. Whoever could ask being gone is the hardest.
+async fn asked(asked: &mut watch::Receiver<Option<Shutdown>>, how: Shutdown) {
+    asked.wait_for(|asked| *asked >= Some(how)).await.ok();
+}
+
+async fn ended(workers: &mut [WorkerThread]) {
+    for worker in workers {
+        worker.ended().await;
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The admin port is served on this thread, by the code that serves the data port.
+fn serve_admin(
+    listener: TcpListener,
+    admin: Admin,
+    limits: Limits,
+    clock: Clock,
+) -> io::Result<(Accepting, watch::Sender<Stage>)> {
+    let (stages, stage) = watch::channel(Stage::Serving);
+    let (lane, accepted) = Lane::new();
+    let context = Context { handler: Rc::new(admin), tls: None, clock: clock.clone() };
+    tokio::task::spawn_local(Worker { accepted, stages: stage, limits, context }.run());
+    let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
+    Ok((Accepting::start(acceptor, listener)?, stages))
+}
+
+/// An acceptor at work; it stops when `stop` is dropped.
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    fn start(acceptor: Acceptor, listener: TcpListener) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Ok(Self { stop, task: tokio::task::spawn_local(acceptor.run(listener, stopped)) })
+    }
+
+    async fn end(self) {
+        drop(self.stop);
+        self.task.await.ok();
+    }
+}

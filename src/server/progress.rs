@@ -1,0 +1,281 @@
+//! [`Progress`]: how far one connection has come, and how far the server has come with ending it.
+//!
+//! A connection has no timer of its own: what it does is noted here, and its worker's sweep compares the notes with
+//! the limits once a second. Single-threaded, like the worker that it lives on.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::config::Listen;
+
+/// How far the end of serving has come; a later one never gives way to an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Everything is served.
+    Serving,
+    /// The listener still accepts; every HTTP/1 answer is its connection's last, so that clients move elsewhere at a
+    /// moment at which no request of theirs can be lost.
+    Leaving,
+    /// What is under way ends, and the connection with it.
+    Ending,
+    /// The connection is cut.
+    Cut,
+}
+
+/// How long a connection may take for what has no end of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From connect, or from the first byte of a head, to the end of the head.
+    pub(super) header: Duration,
+    /// Between requests.
+    pub(super) idle: Duration,
+}
+
+impl From<&Listen> for Limits {
+    fn from(listen: &Listen) -> Self {
+        Self { header: listen.header_timeout, idle: listen.idle_timeout }
+    }
+}
+
+/// An idle HTTP/2 peer that does not answer the farewell is cut after this long.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A client takes something of an answer from memory at least this often. Streamed answers have time-outs of their own.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
+const ABORTS: u32 = 200;
+
+/// What a connection waits for. Times are of the monotonic clock: a wall clock that is set ahead must not end every
+/// idle connection at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// The first byte, since connect.
+    FirstByte { since: Duration },
+    /// The end of a head, since its first byte.
+    Head { since: Duration },
+    /// The next request, since the end of the latest.
+    Request { since: Duration },
+    /// The end of what is under way.
+    Answer,
+}
+
+/// The notes of one connection.
+#[derive(Debug)]
+pub(super) struct Progress {
+    clock: Clock,
+    waiting: Cell<Waiting>,
+    multiplexed: Cell<bool>,
+    under_way: Cell<usize>,
+    /// Of those under way, the ones whose answer is in memory and is being sent.
+    sending: Cell<usize>,
+    /// Whether anything was done for a request since the latest sweep.
+    moved: Cell<bool>,
+    still_since: Cell<Duration>,
+    aborts: Cell<u32>,
+    stage: Cell<Stage>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Progress {
+    /// A connection that was just accepted.
+    pub(super) fn new(clock: Clock, stage: Stage) -> Rc<Self> {
+        let since = clock.now().uptime();
+        Rc::new(Self {
+            clock,
+            waiting: Cell::new(Waiting::FirstByte { since }),
+            multiplexed: Cell::new(false),
+            under_way: Cell::new(0),
+            sending: Cell::new(0),
+            moved: Cell::new(false),
+            still_since: Cell::new(since),
+            aborts: Cell::new(0),
+            stage: Cell::new(stage),
+            waker: RefCell::new(None),
+        })
+    }
+
+    /// Notes that the connection speaks HTTP/2, on which bytes do not tell whether a request begins.
+    pub(super) fn note_multiplexed(&self) {
+        self.multiplexed.set(true);
+    }
+
+    /// Notes that bytes came in. Bytes that come while an answer is under way may be the next request's: those count
+    /// as idle time until more come, which is no worse than a connection that sends nothing.
+    pub(super) fn note_read(&self) {
+        let begins = match self.waiting.get() {
+            Waiting::FirstByte { .. } => true,
+            Waiting::Request { .. } => !self.multiplexed.get(),
+            Waiting::Head { .. } | Waiting::Answer => false,
+        };
+        if begins {
+            self.waiting.set(Waiting::Head { since: self.clock.now().uptime() });
+        }
+    }
+
+    /// Notes that bytes went out. On HTTP/2 they may be of a PING alone.
+    pub(super) fn note_written(&self) {
+        if !self.multiplexed.get() {
+            self.moved.set(true);
+        }
+    }
+
+    /// Notes that a request began; it ends when the guard is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+        self.under_way.set(self.under_way.get() + 1);
+        self.waiting.set(Waiting::Answer);
+        self.moved.set(true);
+        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
+    }
+
+    fn end(&self, answer: Answer) {
+        self.moved.set(true);
+        self.under_way.set(self.under_way.get() - 1);
+        if answer == Answer::InMemory {
+            self.sending.set(self.sending.get() - 1);
+        }
+        if self.under_way.get() == 0 {
+            self.waiting.set(Waiting::Request { since: self.clock.now().uptime() });
+        }
+        if answer != Answer::Awaited {
+            self.aborts.set(self.aborts.get().saturating_sub(1));
+            return;
+        }
+        self.aborts.set(self.aborts.get() + 1);
+        // The farewell lets the peer open streams until it answers; one that goes on is cut.
+        match self.aborts.get() {
+            ABORTS => self.raise(Stage::Ending),
+            aborts if aborts >= 2 * ABORTS => self.raise(Stage::Cut),
+            _ => {}
+        }
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.get() > 0
+    }
+
+    /// How far the end of this connection has come.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Brings the end of this connection as far as `stage`.
+    pub(super) fn raise(&self, stage: Stage) {
+        if stage > self.stage.get() {
+            self.stage.set(stage);
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Waits until the connection is to be cut.
+    pub(super) fn cut(&self) -> impl Future<Output = ()> {
+        self.until(|progress| progress.stage() >= Stage::Cut)
+    }
+
+    /// Waits until hyper may be told to end the connection. While a head is awaited that an HTTP/1 client may have sent
+    /// already, that would lose its request: the answer to it will be the last, and ends the connection as well.
+    pub(super) fn ending(&self) -> impl Future<Output = ()> {
+        self.until(|progress| {
+            let awaits_head = match progress.waiting.get() {
+                Waiting::FirstByte { .. } | Waiting::Head { .. } => !progress.multiplexed.get(),
+                Waiting::Request { .. } | Waiting::Answer => false,
+            };
+            progress.stage() >= Stage::Ending && !awaits_head
+        })
+    }
+
+    /// Waits for something that changes in the connection's own task, or by [`Self::raise`]. Only that task may wait.
+    fn until(&self, holds: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
+        poll_fn(move |context| {
+            if holds(self) {
+                return Poll::Ready(());
+            }
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Ends the connection if it waits longer than its limits allow.
+    pub(super) fn sweep(&self, limits: Limits) {
+        let now = self.clock.now().uptime();
+        if self.moved.take() {
+            self.still_since.set(now);
+        }
+        let over = |since, limit: Duration| now.saturating_sub(since) >= limit;
+        match self.waiting.get() {
+            Waiting::FirstByte { since } | Waiting::Head { since } if over(since, limits.header) => {
+                self.raise(Stage::Cut);
+            }
+            Waiting::Request { since } if over(since, limits.idle.saturating_add(FAREWELL)) => {
+                self.raise(Stage::Cut);
+            }
+            Waiting::Request { since } if over(since, limits.idle) => self.raise(Stage::Ending),
+            Waiting::Answer if self.is_sending_all() && over(self.still_since.get(), STALL) => {
+                self.raise(Stage::Cut);
+            }
+            Waiting::FirstByte { .. } | Waiting::Head { .. } | Waiting::Request { .. } | Waiting::Answer => {}
+        }
+    }
+
+    fn is_sending_all(&self) -> bool {
+        self.sending.get() == self.under_way.get()
+    }
+}
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Awaited,
+    InMemory,
+    Streamed,
+}
+
+/// Keeps one request counted as under way.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    progress: Rc<Progress>,
+    answer: Cell<Answer>,
+}
+
+impl UnderWay {
+    /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
+    pub(super) fn note_answered(&self, body: &Body) {
+        match body {
+            Body::Whole(_) => {
+                self.answer.set(Answer::InMemory);
+                self.progress.sending.set(self.progress.sending.get() + 1);
+            }
+            Body::Stream(_) => self.answer.set(Answer::Streamed),
+        }
+    }
+
+    /// Notes that a piece of the answer was handed over.
+    pub(super) fn note_piece(&self) {
+        self.progress.moved.set(true);
+    }
+
+    /// Whether the answer to this request is to be the connection's last.
+    pub(super) fn is_last(&self) -> bool {
+        self.progress.stage() >= Stage::Leaving
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.progress.end(self.answer.get());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use super::*;
+use crate::clock::ManualClock;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIMITS: Limits = Limits { header: Duration::from_secs(10), idle: Duration::from_secs(120) };
+
+fn connected() -> (Rc<Progress>, ManualClock) {
+    let (clock, hand) = Clock::manual();
+    (Progress::new(clock, Stage::Serving), hand)
+}
+
+#[track_caller]
+fn assert_stage_changes(progress: &Progress, hand: &ManualClock, after: Duration, stage: Stage) {
+    hand.advance(after.checked_sub(SECOND).unwrap());
+    let before = progress.stage();
+    progress.sweep(LIMITS);
+    assert_eq!(progress.stage(), before, "a second early");
+    hand.advance(SECOND);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.stage(), stage);
+}
+
+#[test]
+fn a_silent_connection_is_cut_at_the_header_time_out_from_connect() {
+    let (progress, hand) = connected();
+    assert_stage_changes(&progress, &hand, LIMITS.header, Stage::Cut);
+}
+
+#[test]
+fn a_slow_head_is_cut_at_the_header_time_out_from_its_first_byte() {
+    let (progress, hand) = connected();
+    hand.advance(9 * SECOND);
+    progress.note_read();
+    hand.advance(5 * SECOND);
+    progress.note_read();
+    assert_stage_changes(&progress, &hand, 5 * SECOND, Stage::Cut);
+}
+
+#[test]
+fn the_second_head_has_a_header_time_out_of_its_own() {
+    let (progress, hand) = connected();
+    drop(progress.begin());
+    hand.advance(100 * SECOND);
+    progress.note_read();
+    assert_stage_changes(&progress, &hand, LIMITS.header, Stage::Cut);
+}
+
+#[test]
+fn an_idle_connection_ends_at_the_idle_time_out_and_is_cut_if_it_does_not_follow() {
+    let (progress, hand) = connected();
+    drop(progress.begin());
+    assert_stage_changes(&progress, &hand, LIMITS.idle, Stage::Ending);
+    assert_stage_changes(&progress, &hand, FAREWELL, Stage::Cut);
+}
+
+#[test]
+fn pings_do_not_keep_an_idle_http2_connection() {
+    let (progress, hand) = connected();
+    progress.note_multiplexed();
+    drop(progress.begin());
+    hand.advance(100 * SECOND);
+    progress.note_read();
+    assert_stage_changes(&progress, &hand, 20 * SECOND, Stage::Ending);
+}
+
+#[test]
+fn an_http2_connection_without_a_request_is_cut_at_the_header_time_out() {
+    let (progress, hand) = connected();
+    progress.note_read();
+    progress.note_multiplexed();
+    hand.advance(5 * SECOND);
+    progress.note_read();
+    assert_stage_changes(&progress, &hand, 5 * SECOND, Stage::Cut);
+}
+
+#[test]
+fn a_request_under_way_has_no_limit_here() {
+    let (progress, hand) = connected();
+    let (first, second) = (progress.begin(), progress.begin());
+    drop(first);
+    hand.advance(3600 * SECOND);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.stage(), Stage::Serving);
+    drop(second);
+    assert_stage_changes(&progress, &hand, LIMITS.idle, Stage::Ending);
+}
+
+#[test]
+fn an_answer_from_memory_that_nobody_takes_is_cut() {
+    let (progress, hand) = connected();
+    progress.note_multiplexed();
+    let (sending, awaited) = (progress.begin(), progress.begin());
+    sending.note_answered(&Body::empty());
+    hand.advance(10 * STALL);
+    progress.sweep(LIMITS);
+    drop(awaited);
+    progress.sweep(LIMITS);
+    hand.advance(STALL - SECOND);
+    sending.note_piece();
+    progress.note_written();
+    progress.sweep(LIMITS);
+    assert_stage_changes(&progress, &hand, STALL, Stage::Cut);
+}
+
+#[test]
+fn a_slow_reader_on_http1_is_not_cut_while_it_takes_something() {
+    let (progress, hand) = connected();
+    let sending = progress.begin();
+    sending.note_answered(&Body::empty());
+    for _ in 0..100 {
+        hand.advance(STALL - SECOND);
+        progress.note_written();
+        progress.sweep(LIMITS);
+    }
+    assert_eq!(progress.stage(), Stage::Serving);
+}
+
+#[test]
+fn a_wall_clock_set_ahead_ends_no_connection() {
+    let (progress, hand) = connected();
+    hand.jump_wall_ahead(3600 * SECOND);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.stage(), Stage::Serving);
+}
+
+#[test]
+fn a_client_that_only_aborts_loses_its_connection() {
+    let (progress, _hand) = connected();
+    for _ in 1..ABORTS {
+        drop(progress.begin());
+    }
+    assert_eq!(progress.stage(), Stage::Serving);
+    drop(progress.begin());
+    assert_eq!(progress.stage(), Stage::Ending);
+    for _ in 0..ABORTS {
+        drop(progress.begin());
+    }
+    assert_eq!(progress.stage(), Stage::Cut);
+}
+
+#[test]
+fn a_client_that_aborts_as_often_as_it_waits_keeps_its_connection() {
+    let (progress, _hand) = connected();
+    for _ in 0..10 * ABORTS {
+        drop(progress.begin());
+        progress.begin().note_answered(&Body::empty());
+    }
+    assert_eq!(progress.stage(), Stage::Serving);
+}
