@@ -63,7 +63,7 @@ fn an_unreadable_token_file_is_named() {
     let mut config = config();
     config.admin.token_file = Some("/nowhere/token".into());
     let error = Server::start(config, Clock::system()).unwrap_err().to_string();
-    assert!(error.starts_with("admin.token_file /nowhere/token: "), "{error}");
+    assert!(error.starts_with("admin.token_file: /nowhere/token "), "{error}");
 }
 
 #[test]
