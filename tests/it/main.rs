@@ -1,5 +1,6 @@
 //! Behaviour over real sockets: one file a promise.
 
+// mod bindings;
 // mod isolation;
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
 mod support;
