@@ -5,3 +5,4 @@
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
 mod support;
 mod support_selftest;
+// mod writes;
