@@ -1,6 +1,7 @@
 //! Behaviour over real sockets: one file a promise.
 
 // mod bindings;
+// mod collapse;
 // mod isolation;
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
 mod support;
