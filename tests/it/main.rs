@@ -3,6 +3,7 @@
 // mod bindings;
 // mod collapse;
 // mod isolation;
+// mod semantics;
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
 mod support;
 mod support_selftest;
