@@ -2,6 +2,7 @@
 
 // mod bindings;
 // mod collapse;
+// mod gate;
 // mod isolation;
 // mod semantics;
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
