@@ -4,6 +4,7 @@
 // mod collapse;
 // mod gate;
 // mod isolation;
+// mod pass_through;
 // mod semantics;
 #[expect(dead_code, unused_imports, reason = "the promises that use the rest are not kept yet")]
 mod support;

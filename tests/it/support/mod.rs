@@ -50,4 +50,5 @@ pub use recorded::Recorded;
 pub use reply::Reply;
 pub use upstream::TestUpstream;
 pub use vendor::Vendor;
+pub use wire::Framing;
 pub use world::{World, is_label_read};
