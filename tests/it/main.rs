@@ -3,6 +3,7 @@
 // mod bindings;
 // mod collapse;
 // mod gate;
+// mod guard;
 // mod isolation;
 // mod pass_through;
 // mod semantics;
