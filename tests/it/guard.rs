@@ -7,7 +7,7 @@ use instantly_proxy::error::ErrorKind;
 use instantly_proxy::error::ErrorKind as Kind;
 
 use crate::support::labels::{LABELS, label_path, token};
-use crate::support::{RawReply, World};
+use crate::support::{RawReply, TestProxy, TestUpstream, World};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -272,6 +272,21 @@ async fn a_request_that_comes_back_is_told_from_one_of_another_proxy() {
         caller.get(&label_path(1)).field("via", &via).send().await.assert_error(Kind::Loop);
     }
     caller.get(&label_path(1)).field("via", "1.1 instantly-proxy-0000").send().await.assert_hit();
+}
+
+#[tokio::test]
+async fn a_sidecar_in_front_of_a_gateway_is_no_loop() {
+    let vendor = World::vendor();
+    let upstream = TestUpstream::of(&vendor);
+    let gateway = TestProxy::start(&upstream);
+    let address = gateway.address();
+    let url = format!("http://{address}").parse().expect("an address");
+    let sidecar = TestProxy::start_with(&upstream, |config| config.upstream.url = url);
+    let caller = sidecar.caller(&token("a", 1));
+    for target in [label_path(1), label_path(1), label_path(2), "/api/v2/x".to_owned()] {
+        caller.get(&target).send().await.assert_status(200);
+    }
+    assert_eq!(upstream.count(), 3, "what the sidecar has stored asks nobody");
 }
 
 #[tokio::test]

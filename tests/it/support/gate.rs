@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::patience::patiently;
 use super::recorded::Recorded;
@@ -29,14 +29,9 @@ impl Gate {
         *self.0.held.borrow()
     }
 
-    /// Lets one answer out.
-    pub fn release_one(&self) {
-        self.0.passes.add_permits(1);
-    }
-
     /// Lets every answer out, and those of requests to come.
     pub fn release(&self) {
-        self.0.passes.close();
+        self.0.open.send_replace(true);
     }
 }
 
@@ -52,12 +47,12 @@ type Matcher = Box<dyn Fn(&Recorded) -> bool + Send + Sync>;
 pub(super) struct GateState {
     matches: Matcher,
     held: watch::Sender<usize>,
-    passes: Semaphore,
+    open: watch::Sender<bool>,
 }
 
 impl GateState {
     pub(super) fn new(matches: Matcher) -> Arc<Self> {
-        Arc::new(Self { matches, held: watch::Sender::new(0), passes: Semaphore::new(0) })
+        Arc::new(Self { matches, held: watch::Sender::new(0), open: watch::Sender::new(false) })
     }
 
     pub(super) fn matches(&self, request: &Recorded) -> bool {
@@ -67,8 +62,7 @@ impl GateState {
     /// Counts a request and waits until its answer may go.
     pub(super) async fn pass(&self) {
         self.held.send_modify(|count| *count += 1);
-        if let Ok(pass) = self.passes.acquire().await {
-            pass.forget();
-        }
+        let mut open = self.open.subscribe();
+        let _ = open.wait_for(|open| *open).await;
     }
 }

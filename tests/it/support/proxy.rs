@@ -151,11 +151,6 @@ impl TestProxy {
         let what = format!("{name} {labels:?} to reach {value}");
         patiently(&what, async move { while self.metric(name, labels).await < value {} })
     }
-
-    /// The running server, for tests of its life.
-    pub fn server(&self) -> &Server {
-        self.server.as_ref().expect("it is taken by drop alone")
-    }
 }
 
 impl Drop for TestProxy {
