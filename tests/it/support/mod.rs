@@ -1,0 +1,54 @@
+//! The harness: a real proxy between a scripted upstream and clients, all in one process, over real sockets.
+//!
+//! - [`TestUpstream`] answers as a closure says, records every request and counts connections. [`Answer`] builds what it
+//!   sends: sound, cut, stalled, raw. A [`Gate`] holds answers back until the test releases them.
+//! - [`Vendor`] is a small API to put behind it: organizations, tokens, lead labels, paging. [`labels`] has the fixed
+//!   ids and the vendor-shaped JSON.
+//! - [`TestProxy`] is the server that `main` runs, on free ports, with a clock that the test moves.
+//! - [`Caller`] is a well-behaved client; its [`Reply`] has the asserts. [`RawConnection`] sends any bytes.
+//! - [`World`] is all of it, set up with two organizations that have the same label ids.
+//!
+//! Nothing sleeps. What a test waits for it awaits ([`TestUpstream::arrived`], [`Gate::held`],
+//! [`TestProxy::metric_reaches`]); what takes time moves with [`TestProxy::advance`]. The one real timer is in
+//! [`patience`]: a wait that has not ended after 20 s fails with its place and what it waited for.
+//!
+//! ```ignore
+//! let world = World::start();
+//! let first = world.proven("a", 1).await;                    // has read label 1, so that its organization is known
+//! first.get(&label_path(1)).send().await.assert_hit();
+//! let held = world.upstream.hold(|request| request.is("GET", &label_path(2)));
+//! let (reply, ()) = tokio::join!(first.get(&label_path(2)).send(), async {
+//!     held.held(1).await;
+//!     held.release();
+//! });
+//! reply.assert_miss();
+//! ```
+
+#![expect(unreachable_pub, reason = "a test binary exports nothing: what is public is for every promise")]
+
+mod answer;
+mod caller;
+mod gate;
+pub mod labels;
+mod patience;
+mod proxy;
+mod raw;
+mod recorded;
+mod reply;
+mod upstream;
+mod vendor;
+mod wire;
+mod world;
+
+pub use answer::Answer;
+pub use caller::Caller;
+pub use gate::Gate;
+pub use patience::{patiently, together};
+pub use proxy::{TestProxy, sum_of_series};
+pub use raw::{RawConnection, RawReply};
+pub use recorded::Recorded;
+pub use reply::Reply;
+pub use upstream::TestUpstream;
+pub use vendor::Vendor;
+pub use wire::Framing;
+pub use world::{World, is_label_read};

@@ -1,0 +1,181 @@
+//! [`TestProxy`]: the server that `main` runs, in this process, on free ports, with a clock that stands still.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use http::Uri;
+use instantly_proxy::clock::{Clock, ManualClock};
+use instantly_proxy::config::Config;
+use instantly_proxy::server::{Server, Shutdown};
+
+use super::caller::{Caller, Outgoing};
+use super::patience::patiently;
+use super::raw::RawConnection;
+use super::upstream::TestUpstream;
+
+/// A step of the clock that is small beside every time-out and every lifetime.
+const STEP: Duration = Duration::from_millis(50);
+
+/// How long a stop may take before the test fails.
+const STOP: Duration = Duration::from_secs(20);
+
+/// A running proxy; dropped, it is cut and awaited.
+pub struct TestProxy {
+    server: Option<Server>,
+    clock: ManualClock,
+    data: SocketAddr,
+    admin: Caller,
+}
+
+impl TestProxy {
+    /// With the defaults, in front of `upstream`.
+    #[track_caller]
+    pub fn start(upstream: &TestUpstream) -> Self {
+        Self::start_with(upstream, |_| {})
+    }
+
+    /// The same with a change of the configuration.
+    ///
+    /// Two things differ from the defaults besides ports and upstream: two workers, so that what is shared between
+    /// them is tested on any machine, and connections that outlive hours of the test's clock.
+    #[track_caller]
+    pub fn start_with(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::default();
+        config.listen.address = free;
+        config.listen.workers = NonZeroUsize::new(2);
+        config.listen.header_timeout = Duration::from_secs(86_400);
+        config.listen.idle_timeout = Duration::from_secs(86_400);
+        config.admin.address = free;
+        config.upstream.url = format!("http://{}", upstream.address()).parse::<Uri>().expect("an address");
+        config.log.level = "off".to_owned();
+        change(&mut config);
+        let (clock, hand) = Clock::manual();
+        let server = Server::start(config, clock).expect("a proxy on free ports starts");
+        let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
+        Self { server: Some(server), clock: hand, data, admin }
+    }
+
+    /// Moves the proxy's time on.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Moves the proxy's time on by whole seconds.
+    pub fn advance_seconds(&self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// The hand that moves the proxy's time, for odder moves.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Awaits `future` while the proxy's time goes on in small steps, each after an answer of the admin port: for what
+    /// the proxy does after a time of its own that began at a moment which the test cannot see.
+    #[track_caller]
+    pub fn advancing<'a, F: Future + 'a>(
+        &'a self,
+        what: &str,
+        future: F,
+    ) -> impl Future<Output = F::Output> + 'a {
+        patiently(what, async move {
+            let mut future = std::pin::pin!(future);
+            loop {
+                tokio::select! {
+                    biased;
+                    output = future.as_mut() => return output,
+                    _ = self.admin_get("/livez").send() => self.advance(STEP),
+                }
+            }
+        })
+    }
+
+    /// Address of the data port.
+    pub fn address(&self) -> SocketAddr {
+        self.data
+    }
+
+    /// A client of the data port without a credential.
+    pub fn anonymous(&self) -> Caller {
+        Caller::anonymous(self.data)
+    }
+
+    /// A client of the data port with a bearer token.
+    pub fn caller(&self, token: &str) -> Caller {
+        self.anonymous().with_token(token)
+    }
+
+    /// A connection to the data port for any bytes.
+    #[track_caller]
+    pub fn raw(&self) -> impl Future<Output = RawConnection> + use<> {
+        RawConnection::open(self.data)
+    }
+
+    /// A GET of the admin port.
+    pub fn admin_get(&self, target: &str) -> Outgoing {
+        self.admin.get(target)
+    }
+
+    /// A POST of JSON to the admin port.
+    pub fn admin_post(&self, target: &str, json: &str) -> Outgoing {
+        self.admin.post(target, json)
+    }
+
+    /// What `/metrics` says.
+    #[track_caller]
+    pub fn metrics_text(&self) -> impl Future<Output = String> + use<> {
+        let scrape = self.admin_get("/metrics").send();
+        async move { scrape.await.assert_status(200).text() }
+    }
+
+    /// Sum of the series of this name that have all of these labels; 0 without one.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> impl Future<Output = f64> + use<> {
+        let (text, name) = (self.metrics_text(), name.to_owned());
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        async move { sum_of_series(&text.await, &name, &labels) }
+    }
+
+    /// Waits until a metric is at least `value`: for what the proxy does behind an answer.
+    #[track_caller]
+    pub fn metric_reaches<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&'a str, &'a str)],
+        value: f64,
+    ) -> impl Future<Output = ()> + 'a {
+        let what = format!("{name} {labels:?} to reach {value}");
+        patiently(&what, async move { while self.metric(name, labels).await < value {} })
+    }
+}
+
+impl Drop for TestProxy {
+    fn drop(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        server.shutdown(Shutdown::Now);
+        let (done, stopped) = mpsc::channel();
+        let waiter = thread::spawn(move || {
+            let _ = server.wait();
+            let _ = done.send(());
+        });
+        let stopped = stopped.recv_timeout(STOP);
+        if !thread::panicking() {
+            assert!(stopped.is_ok() && waiter.join().is_ok(), "the proxy did not stop");
+        }
+    }
+}
+
+/// Sum of the samples of `name` whose label set holds every one of `labels`, in the text format of Prometheus.
+pub fn sum_of_series(text: &str, name: &str, labels: &[String]) -> f64 {
+    let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (series_name, series_labels) = series.split_once('{').unwrap_or((series, ""));
+        let wanted = series_name == name && labels.iter().all(|label| series_labels.contains(label));
+        wanted.then(|| value.parse::<f64>().ok()).flatten()
+    });
+    samples.sum()
+}

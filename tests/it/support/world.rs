@@ -1,0 +1,86 @@
+//! [`World`]: vendor, upstream and proxy, set up as most tests need them.
+
+use instantly_proxy::config::Config;
+
+use super::caller::Caller;
+use super::labels::{CAMPAIGNS, LABELS, label_path, organization, token};
+use super::proxy::TestProxy;
+use super::recorded::Recorded;
+use super::upstream::TestUpstream;
+use super::vendor::Vendor;
+
+/// Organizations `a` and `b` with labels 1 to 3 under the same ids (texts `a-1` … `b-3`) and keys 1 to 3 each;
+/// organization `empty` without labels and with key 1; key 1 of `admin`, which has labels too, may act for `a` and `b`.
+pub struct World {
+    /// The proxy; first, so that it stops first.
+    pub proxy: TestProxy,
+    /// What it talks to.
+    pub upstream: TestUpstream,
+    /// What answers there.
+    pub vendor: Vendor,
+}
+
+impl World {
+    /// With the defaults.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// With a change of the configuration.
+    #[track_caller]
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let vendor = Self::vendor();
+        let upstream = TestUpstream::of(&vendor);
+        let proxy = TestProxy::start_with(&upstream, change);
+        Self { proxy, upstream, vendor }
+    }
+
+    /// The vendor of this world alone.
+    pub fn vendor() -> Vendor {
+        let vendor = Vendor::new();
+        for name in ["a", "b", "admin"] {
+            for n in 1..=3 {
+                vendor.put_label(name, n, &format!("{name}-{n}"));
+                vendor.admit(&token(name, n), name);
+            }
+        }
+        vendor.admit(&token("empty", 1), "empty");
+        vendor.let_administer(&token("admin", 1), "a");
+        vendor.let_administer(&token("admin", 1), "b");
+        vendor
+    }
+
+    /// A client with key `n` of the organization with this name.
+    pub fn caller(&self, name: &str, n: u32) -> Caller {
+        self.proxy.caller(&token(name, n))
+    }
+
+    /// The same, proven by a read of label 1, which is stored by that.
+    pub async fn proven(&self, name: &str, n: u32) -> Caller {
+        let caller = self.caller(name, n);
+        caller.get(&label_path(1)).send().await.assert_label(&format!("{name}-1")).assert_proof();
+        caller
+    }
+
+    /// The admin organization's key 1, acting for the organization with this name.
+    pub fn acting_for(&self, name: &str) -> Caller {
+        self.caller("admin", 1).workspace(organization(name))
+    }
+
+    /// A call that goes upstream and comes back: whatever the proxy was told before, it has begun with by then.
+    pub async fn round_trip(&self, caller: &Caller) {
+        let reply = caller.get(CAMPAIGNS).send().await;
+        assert!(reply.status < 500, "{reply:?}");
+    }
+
+    /// How many label reads have arrived upstream.
+    pub fn label_reads(&self) -> usize {
+        self.upstream.count_of(is_label_read)
+    }
+}
+
+/// Whether it is a read at or below the collection.
+pub fn is_label_read(request: &Recorded) -> bool {
+    request.method == "GET" && request.target.starts_with(LABELS)
+}
