@@ -212,6 +212,7 @@ async fn every_read_of_a_silent_flight_times_out_at_its_own_deadline_and_the_key
     }
     world.upstream.clear_scripts();
     world.proxy.advance_seconds(10);
+    caller.get(&label_path(3)).send().await.assert_label("a-3");
     caller.get(&label_path(2)).send().await.assert_label("a-2");
 }
 

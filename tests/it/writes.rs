@@ -284,7 +284,7 @@ async fn a_body_over_one_mebibyte_is_refused_before_anything_is_sent() {
     let (world, caller) = warm().await;
     let calls = world.upstream.heads();
     let large = format!(r#"{{"label":"{}"}}"#, "x".repeat(1024 * 1024));
-    let reply = caller.patch(&label_path(1), &large).attempt().await;
+    let reply = world.caller("a", 1).patch(&label_path(1), &large).attempt().await;
     // The answer may overtake the body, and the connection end under it.
     if let Ok(reply) = reply {
         reply.assert_error(ErrorKind::BodyTooLarge);
