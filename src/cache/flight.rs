@@ -173,19 +173,25 @@ pub struct Ticket<L> {
 }
 
 impl<L> Ticket<L> {
-    /// Ends the flight: the key is free, everybody who follows is woken.
+    /// Ends the flight: the key is free, everybody who follows is woken. In this order: who is woken and asks again must
+    /// not meet the flight that it has just left.
     pub fn land(self, landing: L) {
+        self.free();
         self.land.send_replace(Some(landing));
     }
-}
 
-impl<L> Drop for Ticket<L> {
-    fn drop(&mut self) {
+    fn free(&self) {
         let mut under_way = lock(&self.tables.under_way);
         // A younger flight may have taken the key when a write made this one unfit to join.
         if under_way.get(&self.key).is_some_and(|flight| flight.begun == self.begun) {
             under_way.remove(&self.key);
         }
+    }
+}
+
+impl<L> Drop for Ticket<L> {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

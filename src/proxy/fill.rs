@@ -93,8 +93,9 @@ impl Proxy {
         self.runtime.spawn(async move {
             let attempt = fill.attempt.take();
             let landing = proxy.fill(&fill).await;
-            ticket.land(landing);
+            // First: who is woken by the landing must be free to begin the next attempt.
             drop(attempt);
+            ticket.land(landing);
         });
     }
 

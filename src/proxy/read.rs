@@ -43,6 +43,14 @@ pub(super) struct Reading<'a> {
     pub(super) rounds: u8,
 }
 
+impl Reading<'_> {
+    /// Where the client asks for a response as young as its request, only fills begun after it may be joined.
+    fn oldest_to_join(&self) -> Tick {
+        let wants_youngest = self.wishes.no_cache || self.wishes.max_age == Some(Duration::ZERO);
+        if wants_youngest { self.arrived } else { Tick::default() }
+    }
+}
+
 /// What a step came to.
 pub(super) enum Step {
     Done(Answer),
@@ -151,11 +159,16 @@ impl Proxy {
     ) -> Result<Step, ProxyError> {
         let storing = reading.read.storable && !reading.wishes.no_store;
         let key = self.key(reading, organization);
-        let shared = storing && reading.rounds < SHARED_ROUNDS && self.flights.is_collapsible(&key, now);
+        // An own flight may have proved the credential and be about to store: following it saves a second call.
+        let own_key = Self::own_key(reading, storing);
+        let shared = storing
+            && reading.rounds < SHARED_ROUNDS
+            && self.flights.is_collapsible(&key, now)
+            && !self.flights.is_under_way(&own_key);
         let wanted = Wanted {
-            key: if shared { FlightKey::Shared(key) } else { Self::own_key(reading, storing) },
+            key: if shared { FlightKey::Shared(key) } else { own_key },
             organization: Some(organization),
-            after: if refetch { reading.arrived } else { Tick::default() },
+            after: if refetch { reading.arrived } else { reading.oldest_to_join() },
             storing,
             purpose: Purpose::Fill,
             proven: true,
@@ -231,7 +244,7 @@ impl Proxy {
         let wanted = Wanted {
             key: Self::own_key(reading, storing),
             organization,
-            after: Tick::default(),
+            after: reading.oldest_to_join(),
             storing,
             purpose: Purpose::Fill,
             proven: false,
