@@ -1,3 +1,4 @@
 //! Behaviour over real sockets: one file a promise.
 
 mod configuration;
+mod documents;
