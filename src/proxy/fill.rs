@@ -135,9 +135,13 @@ impl Proxy {
     async fn receive(&self, fill: &Fill, answer: Response<Incoming>) -> Result<Landing, ProxyError> {
         let (head, body) = answer.into_parts();
         let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
-        let body = match read_whole(body, limit).await? {
-            whole::Read::Whole(body) => body,
-            whole::Read::TooLarge(read, rest) => {
+        let body = match read_whole(body, limit).await {
+            Ok(whole::Read::Whole(body)) => body,
+            Err(cut) => {
+                self.metrics.gate_rejection(GateReason::Truncated);
+                return Err(cut);
+            }
+            Ok(whole::Read::TooLarge(read, rest)) => {
                 self.reject(fill, GateReason::TooLarge);
                 let idle = self.timeouts.idle_timeout;
                 let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);

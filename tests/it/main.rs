@@ -4,6 +4,7 @@ mod bindings;
 mod clients;
 mod collapse;
 mod configuration;
+mod documents;
 mod faults;
 mod gate;
 mod guard;
