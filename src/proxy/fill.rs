@@ -77,6 +77,17 @@ pub(super) enum Landing {
     Failed(ErrorKind),
 }
 
+impl Landing {
+    /// Whether it may be a 200: what a refusal that arrived meanwhile would have kept back.
+    pub(super) fn is_grant(&self) -> bool {
+        match self {
+            Self::Checked { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
+            Self::Own(OwnAnswer::Whole(answer)) => answer.status() == StatusCode::OK,
+            Self::Own(OwnAnswer::MixedUp) | Self::Upstream(_) | Self::Failed(_) => false,
+        }
+    }
+}
+
 /// An answer for one credential.
 #[derive(Clone, Debug)]
 pub(super) enum OwnAnswer {

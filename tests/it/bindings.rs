@@ -241,6 +241,38 @@ async fn a_follower_whose_proof_ended_meanwhile_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_read_after_a_refusal_gets_no_answer_that_was_asked_for_before_it() {
+    let world = World::start();
+    let caller = world.caller("a", 1);
+    let gate = world.upstream.hold(is_label_read);
+    let before = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.revoke(&token("a", 1));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(401);
+    let after = caller.get(&label_path(1)).spawn();
+    world.round_trip(&caller).await;
+    gate.release();
+    before.await.expect("no panic").assert_label("a-1");
+    after.await.expect("no panic").assert_refused_upstream(401);
+}
+
+#[tokio::test]
+async fn reads_that_share_a_refusal_ask_once() {
+    let world = World::start();
+    let caller = world.caller("a", 1);
+    world.vendor.revoke(&token("a", 1));
+    let gate = world.upstream.hold(is_label_read);
+    let readers: Vec<_> = (0..8).map(|_| caller.get(&label_path(1)).spawn()).collect();
+    gate.held(1).await;
+    world.round_trip(&caller).await;
+    gate.release();
+    for reader in readers {
+        reader.await.expect("no panic").assert_refused_upstream(401);
+    }
+    assert!(world.label_reads() <= 2, "{} calls for one refusal", world.label_reads());
+}
+
+#[tokio::test]
 async fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing() {
     let world = World::start();
     let caller = world.proven("a", 1).await;
@@ -312,6 +344,38 @@ async fn a_failing_upstream_is_outlived_too_and_a_silent_one() {
         world.proxy.advance_seconds(61);
         read_in_outage(&world, &caller).await.assert_label("a-1").assert_hit();
     }
+}
+
+#[tokio::test]
+async fn a_read_that_waits_out_a_slow_upstream_is_served_nothing_that_ended_meanwhile() {
+    let world = World::start_with(long_lived);
+    let caller = world.proven("a", 1).await;
+    world.proxy.advance_seconds(61);
+    let gate = world.upstream.hold(is_label_read);
+    let waiting = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.revoke(&token("a", 1));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(401);
+    world.proxy.advance_seconds(2);
+    world.round_trip(&caller).await;
+    gate.release();
+    waiting.await.expect("no panic").assert_refused_upstream(401);
+}
+
+#[tokio::test]
+async fn a_read_that_waits_out_a_slow_upstream_is_served_nothing_that_was_purged_meanwhile() {
+    let world = World::start_with(long_lived);
+    let caller = world.proven("a", 1).await;
+    world.proxy.advance_seconds(61);
+    let gate = world.upstream.hold(is_label_read);
+    let waiting = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.put_label("a", 1, "later");
+    world.proxy.admin_post("/api/purge", "{}").send().await.assert_status(200);
+    world.proxy.advance_seconds(2);
+    gate.held(2).await;
+    gate.release();
+    waiting.await.expect("no panic").assert_label("later").assert_proof();
 }
 
 #[tokio::test]
