@@ -259,17 +259,19 @@ async fn a_read_after_a_refusal_gets_no_answer_that_was_asked_for_before_it() {
 #[tokio::test]
 async fn reads_that_share_a_refusal_ask_once() {
     let world = World::start();
-    let caller = world.caller("a", 1);
+    let caller = world.caller("a", 1).over_http2();
     world.vendor.revoke(&token("a", 1));
+    world.round_trip(&caller).await;
     let gate = world.upstream.hold(is_label_read);
     let readers: Vec<_> = (0..8).map(|_| caller.get(&label_path(1)).spawn()).collect();
     gate.held(1).await;
+    // On the same connection: whatever was sent before it has been begun when it is back.
     world.round_trip(&caller).await;
     gate.release();
     for reader in readers {
         reader.await.expect("no panic").assert_refused_upstream(401);
     }
-    assert!(world.label_reads() <= 2, "{} calls for one refusal", world.label_reads());
+    assert_eq!(world.label_reads(), 1);
 }
 
 #[tokio::test]
