@@ -21,7 +21,7 @@ use super::connector::{ConnectTimedOut, Connector, Protocols, tls};
 use super::purpose::{Purpose, UpstreamStatus};
 use crate::body::Body;
 use crate::cache::gate;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Metrics;
@@ -163,7 +163,8 @@ impl Upstream {
         purpose: Purpose,
         give_up: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, ProxyError> {
-        let sent = self.clock.now();
+        let mut call =
+            Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
         let outcome = tokio::select! {
             biased;
@@ -176,12 +177,26 @@ impl Upstream {
                 Err(ErrorKind::UpstreamTimeout.error())
             }
         };
-        let status = match &outcome {
+        call.status = match &outcome {
             Ok(answer) => UpstreamStatus::of(answer.status()),
             Err(error) => status_of(error.kind()),
         };
-        self.metrics.upstream(purpose, status, self.clock.now().since(sent));
         outcome
+    }
+}
+
+/// A call under way; counted when it is dropped, for a client may leave before the head of its answer.
+struct Call<'a> {
+    upstream: &'a Upstream,
+    purpose: Purpose,
+    sent: Moment,
+    status: UpstreamStatus,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let Self { upstream, purpose, sent, status } = self;
+        upstream.metrics.upstream(*purpose, *status, upstream.clock.now().since(*sent));
     }
 }
 
