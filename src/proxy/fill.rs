@@ -186,6 +186,8 @@ impl Proxy {
         let owner = alone.then(|| fill.credential.digest());
         if identity.private {
             organization.note_private_response();
+            // What everybody might have before it was limited is for nobody any more.
+            self.store.remove(&self.shared_key(fill, &organization));
         }
         let target = &fill.read.target;
         let response = Arc::new(StoredResponse {
@@ -278,8 +280,7 @@ impl Proxy {
         if status == StatusCode::NOT_FOUND
             && let Some(organization) = &fill.organization
         {
-            self.store.remove(&self.shared_key(fill, organization));
-            self.metrics.invalidation(InvalidationCause::NotFound);
+            self.evict(self.shared_key(fill, organization), &fill.credential);
         }
         let answer = match read_whole(body, MAX_REFUSAL).await? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
@@ -294,6 +295,14 @@ impl Proxy {
             return Ok(Landing::Upstream(answer));
         }
         Ok(Landing::Own(OwnAnswer::Whole(answer)))
+    }
+
+    /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
+    pub(super) fn evict(&self, mut key: CacheKey, credential: &Credential) {
+        self.store.remove(&key);
+        key.owner = Some(credential.digest());
+        self.store.remove(&key);
+        self.metrics.invalidation(InvalidationCause::NotFound);
     }
 
     /// Freshness lifetime of a target, before jitter.

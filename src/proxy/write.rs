@@ -23,7 +23,6 @@ use crate::cache::key::CacheKey;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::classify::Target;
-use crate::config::Share;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::metrics::InvalidationCause;
@@ -184,7 +183,7 @@ impl Proxy {
             StatusCode::UNAUTHORIZED => Refusal::Unauthorized { route: writer.route, label_path: true },
             StatusCode::PAYMENT_REQUIRED => Refusal::Credential,
             StatusCode::FORBIDDEN if is_json => Refusal::Credential,
-            StatusCode::NOT_FOUND => return self.evict(writer, subject),
+            StatusCode::NOT_FOUND => return self.is_gone(writer, subject),
             _ => return,
         };
         match (&writer.credential, writer.authorization) {
@@ -198,15 +197,14 @@ impl Proxy {
         }
     }
 
-    fn evict(&self, writer: &Writer, subject: Subject) {
-        let (Some(organization), Some(id)) = (&writer.organization, subject.item) else { return };
-        let owner = match self.cache.share {
-            Share::Organization => None,
-            Share::Credential => writer.credential.as_ref().map(Credential::digest),
+    fn is_gone(&self, writer: &Writer, subject: Subject) {
+        let (Some(organization), Some(credential), Some(id)) =
+            (&writer.organization, &writer.credential, subject.item)
+        else {
+            return;
         };
         let (resource, target) = (subject.resource.name, Target::Item(id));
-        self.store.remove(&CacheKey { resource, organization: organization.id(), owner, target });
-        self.metrics.invalidation(InvalidationCause::NotFound);
+        self.evict(CacheKey { resource, organization: organization.id(), owner: None, target }, credential);
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer

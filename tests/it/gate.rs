@@ -260,16 +260,52 @@ async fn pages_are_judged_as_wholes() {
     }
 }
 
+/// Label 2 of organization `a` with this text, not for everybody.
+fn limited(text: &str) -> Answer {
+    let grants = r#""use_with_ai":true,"access_grants":["x"]"#;
+    Answer::json(200, label("a", 2, text).replace(r#""use_with_ai":true"#, grants))
+}
+
 #[tokio::test]
 async fn a_label_that_limits_who_may_see_it_is_not_shared_between_credentials() {
     let world = World::start();
     let (owner, other) = (world.proven("a", 1).await, world.proven("a", 2).await);
-    let body = good().replace(r#""use_with_ai":true"#, r#""use_with_ai":true,"access_grants":["x"]"#);
-    world.upstream.reply_to("GET", &label_path(2), Answer::json(200, body));
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
     owner.get(&label_path(2)).send().await.assert_label("a-2");
     owner.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
     let fetched = other.get(&label_path(2)).send().await;
     assert!(fetched.assert_label("a-2").cache_status().starts_with("fwd="), "{fetched:?}");
+}
+
+#[tokio::test]
+async fn what_a_label_was_before_it_was_limited_is_served_to_nobody() {
+    let world = World::start();
+    let (owner, other) = (world.proven("a", 1).await, world.proven("a", 2).await);
+    owner.get(&label_path(2)).send().await.assert_miss();
+    other.get(&label_path(2)).send().await.assert_hit();
+    world.upstream.reply_to("GET", &label_path(2), limited("secret"));
+    owner.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_label("secret");
+    owner.get(&label_path(2)).send().await.assert_label("secret").assert_hit();
+    world.upstream.reply_to("GET", &label_path(2), Answer::json(404, error(404, "Resource not found")));
+    other.get(&label_path(2)).send().await.assert_refused_upstream(404);
+}
+
+#[tokio::test]
+async fn a_limited_label_that_is_gone_is_evicted_too() {
+    let world = World::start();
+    let owner = world.proven("a", 1).await;
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
+    owner.get(&label_path(2)).send().await.assert_miss();
+    let gone = Answer::json(404, error(404, "Resource not found"));
+    world.upstream.reply_to("GET", &label_path(2), gone.clone());
+    owner.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_refused_upstream(404);
+    owner.get(&label_path(2)).send().await.assert_refused_upstream(404);
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
+    owner.get(&label_path(2)).send().await.assert_miss();
+    world.upstream.reply_to("PATCH", &label_path(2), gone);
+    owner.patch(&label_path(2), r#"{"label":"x"}"#).send().await.assert_refused_upstream(404);
+    let read = owner.get(&label_path(2)).send().await;
+    assert!(read.cache_status().starts_with("fwd="), "{read:?}");
 }
 
 #[tokio::test]
