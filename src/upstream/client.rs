@@ -223,7 +223,7 @@ fn check_head(answer: Response<Incoming>) -> Result<Response<Incoming>, ProxyErr
     if gate::has_ambiguous_framing(answer.headers()) {
         return Err(ErrorKind::BadUpstreamAnswer
             .error()
-            .because("both Content-Length and Transfer-Encoding"));
+            .because("a Transfer-Encoding that is not one chunked alone"));
     }
     Ok(answer)
 }

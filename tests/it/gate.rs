@@ -83,6 +83,9 @@ async fn answers_whose_framing_contradicts_itself_reach_nobody() {
     let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
     for (row, answer) in [
         ("G2 CL and TE", raw(&format!("Content-Length: {length}\nTransfer-Encoding: chunked"), &chunked)),
+        ("G2 another coding", raw("Transfer-Encoding: identity", &body)),
+        ("G2 two codings", raw("Transfer-Encoding: gzip, chunked", &chunked)),
+        ("G2 chunked twice", raw("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", &chunked)),
         ("G2 two lengths", raw(&format!("Content-Length: {length}\nContent-Length: 10"), &body)),
         ("G2 garbled length", raw(&format!("Content-Length: {length}x"), &body)),
         ("G7 NUL in a value", raw(&format!("X-A: a\0b\nContent-Length: {length}"), &body)),
