@@ -188,6 +188,19 @@ async fn a_json_403_on_a_label_path_ends_the_proofs_of_this_credential_alone() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_reply_label_is_one_on_a_label_path() {
+    let world = World::start();
+    let caller = world.proven("a", 1).await;
+    let path = format!("{LABELS}/ai-reply-label");
+    for status in [403, 401, 401, 401] {
+        world.upstream.reply_to("POST", &path, refusal(status));
+        caller.post(&path, "{}").send().await.assert_refused_upstream(status);
+        world.proxy.advance_seconds(15);
+        assert_unproven(&caller).await;
+    }
+}
+
+#[tokio::test]
 async fn a_json_403_on_another_path_ends_nothing() {
     let world = World::start();
     let caller = world.proven("a", 1).await;
