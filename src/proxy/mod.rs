@@ -3,7 +3,7 @@
 //! Guard, classify, identify, key, look up, decide, fly, gate, store, answer. **Identify before key, key before look-up,
 //! no look-up without an organization**: a stored byte cannot be reached but through a proof that the upstream gave this
 //! very credential. `read` holds the order of steps for label reads, `fill` what a flight does, `write` label writes,
-//! `forward` everything else, and [`exchange::Exchange::finish`] is the one place that maps errors, sets the fields that
+//! `forward` everything else, and `exchange::Exchange::finish` is the one place that maps errors, sets the fields that
 //! every answer carries, counts and logs.
 
 mod answer;

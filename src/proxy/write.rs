@@ -1,7 +1,6 @@
 //! Label writes: read whole, sent on, and answered only after everything older has been shut out (R5, R9).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,13 +78,12 @@ impl Proxy {
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
 
-        let mut watch =
-            Abandoned { proxy: self, writer: &writer, subject, sent: Arc::default(), answered: false };
+        // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
+        let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
         let (answer, answered) = oneshot::channel();
-        let (proxy, task_writer, sent) = (Arc::clone(self), Arc::clone(&writer), Arc::clone(&watch.sent));
+        let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
         self.runtime.spawn(async move {
-            sent.store(true, Ordering::SeqCst);
             let _ = answer.send(proxy.send_write(request, &method, &task_writer, subject).await);
         });
         let outcome = answered.await;
@@ -225,19 +223,18 @@ impl Proxy {
     }
 }
 
-/// Raises when the client leaves after its write was sent: it may read its own write through another connection before
-/// the answer is here.
+/// Raises when the client leaves while its write is under way: it may read its own write through another connection
+/// before the answer is here.
 struct Abandoned<'a> {
     proxy: &'a Proxy,
     writer: &'a Writer,
     subject: Subject,
-    sent: Arc<AtomicBool>,
     answered: bool,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.answered && self.sent.load(Ordering::SeqCst) {
+        if !self.answered {
             self.proxy.raise(self.writer, self.subject, None, Fate::Unknown);
         }
     }
