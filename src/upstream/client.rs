@@ -12,7 +12,7 @@ use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
@@ -168,12 +168,17 @@ impl Upstream {
         let connection = capture_connection(&mut request);
         let outcome = tokio::select! {
             biased;
-            answer = client.0.request(request) => answer.map_err(describe).and_then(check_head),
+            answer = client.0.request(request) => answer.map_err(describe).and_then(|answer| {
+                let checked = check_head(&answer);
+                if checked.is_err() {
+                    // Before the answer is let go: what is left of it would be read, and the connection used again.
+                    poison(&connection);
+                }
+                checked.map(|()| answer)
+            }),
             () = give_up => {
                 // Whether the answer still comes is unknown: nobody else's may be taken for it.
-                if let Some(connected) = connection.connection_metadata().as_ref() {
-                    connected.poison();
-                }
+                poison(&connection);
                 Err(ErrorKind::UpstreamTimeout.error())
             }
         };
@@ -216,16 +221,22 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
     )
 }
 
-fn check_head(answer: Response<Incoming>) -> Result<Response<Incoming>, ProxyError> {
+/// Keeps a connection from being used again.
+fn poison(connection: &CaptureConnection) {
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.poison();
+    }
+}
+
+fn check_head(answer: &Response<Incoming>) -> Result<(), ProxyError> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
     if gate::has_ambiguous_framing(answer.headers()) {
-        return Err(ErrorKind::BadUpstreamAnswer
-            .error()
-            .because("a Transfer-Encoding that is not one chunked alone"));
+        let cause = "a Transfer-Encoding that is not one chunked alone";
+        return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
-    Ok(answer)
+    Ok(())
 }
 
 fn describe(error: ClientError) -> ProxyError {

@@ -2,7 +2,7 @@
 
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{LABELS, error, label, label_id, label_path, organization, page};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_id, label_path, organization, page};
 use crate::support::{Answer, Caller, World};
 
 /// What a proven caller gets, the first time.
@@ -97,6 +97,29 @@ async fn answers_whose_framing_contradicts_itself_reach_nobody() {
         assert_eq!(reply.status, 502, "{row}: {reply:?}");
         reply.assert_own_failure(&[502]);
         assert_asked_again(row, &world, &caller, &label_path(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_framing_contradicts_itself_is_not_used_again() {
+    let body = good();
+    let (length, chunked) = (body.len(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    let bytes = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{chunked}"
+    );
+    for target in [label_path(2), CAMPAIGNS.to_owned()] {
+        let world = World::start();
+        let caller = world.proven("a", 1).await;
+        world.upstream.reply_to("GET", &target, Answer::raw(bytes.clone()));
+        caller.get(&target).send().await.assert_error(ErrorKind::BadUpstreamAnswer);
+        let spoilt = world.upstream.last().connection;
+        world.upstream.clear_scripts();
+        for n in 0..5 {
+            caller.get(&format!("{target}?limit={n}")).send().await.assert_status(200);
+            caller.get(&target).field("cache-control", "no-cache").send().await.assert_status(200);
+            assert_ne!(world.upstream.last().connection, spoilt);
+        }
     }
 }
 
