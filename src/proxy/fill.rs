@@ -30,6 +30,7 @@ use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
 use crate::resource;
 use crate::semantics::{media_type, validator};
+use crate::upstream::client::distrust_connection;
 use crate::upstream::purpose::Purpose;
 
 /// Largest item that is read whole (G6).
@@ -227,6 +228,7 @@ impl Proxy {
         self.reject(fill, reason);
         if reason.is_mix_up() {
             self.bindings.drop_binding(&fill.credential);
+            distrust_connection(&head.extensions);
             tracing::error!(reason = %reason, "an upstream answer belongs to another read and was discarded");
             return Landing::Own(OwnAnswer::MixedUp);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -168,13 +168,11 @@ impl Upstream {
         let connection = capture_connection(&mut request);
         let outcome = tokio::select! {
             biased;
-            answer = client.0.request(request) => answer.map_err(describe).and_then(|answer| {
-                let checked = check_head(&answer);
-                if checked.is_err() {
-                    // Before the answer is let go: what is left of it would be read, and the connection used again.
-                    poison(&connection);
-                }
-                checked.map(|()| answer)
+            answer = client.0.request(request) => answer.map_err(describe).and_then(|mut answer| {
+                // Before the answer is let go: what is left of it would be read, and the connection used again.
+                check_head(&answer).inspect_err(|_| poison(&connection))?;
+                answer.extensions_mut().insert(connection.clone());
+                Ok(answer)
             }),
             () = give_up => {
                 // Whether the answer still comes is unknown: nobody else's may be taken for it.
@@ -219,6 +217,14 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed | ErrorKind::NoConnection
     )
+}
+
+/// Keeps the connection on which an answer with these extensions came from being used again: what came may have been the
+/// answer to another request, and what comes next would be, too.
+pub fn distrust_connection(extensions: &Extensions) {
+    if let Some(connection) = extensions.get::<CaptureConnection>() {
+        poison(connection);
+    }
 }
 
 /// Keeps a connection from being used again.

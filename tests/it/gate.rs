@@ -238,8 +238,10 @@ async fn a_mixed_up_answer_costs_the_binding() {
     let caller = world.proven("a", 1).await;
     world.upstream.reply_to("GET", &label_path(2), Answer::json(200, label("b", 2, "b-2")));
     caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
+    let spoilt = world.upstream.last().connection;
     world.upstream.clear_scripts();
     caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    assert_ne!(world.upstream.last().connection, spoilt, "nor is its connection trusted any more");
 }
 
 #[tokio::test]
