@@ -80,10 +80,14 @@ impl GateReason {
     }
 }
 
-/// Whether the framing of an answer contradicts itself (RFC 9112 §6.3): two parsers would end it at different bytes.
+/// Whether two parsers might end an answer at different bytes (RFC 9112 §6.3): a length beside a transfer coding, or a
+/// coding other than one `chunked`, which a call without `TE` never asked for.
 #[must_use]
 pub fn has_ambiguous_framing(fields: &HeaderMap) -> bool {
-    fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH)
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return false };
+    let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    !is_chunked || codings.next().is_some() || fields.contains_key(CONTENT_LENGTH)
 }
 
 /// Judges the head of a 200.

@@ -213,6 +213,12 @@ impl Bindings {
         true
     }
 
+    /// Whether this credential was refused after `begun`; counts what is no longer told apart as refused.
+    #[must_use]
+    pub fn is_refused_since(&self, credential: &Credential, begun: Tick) -> bool {
+        self.shard(credential).is_refused(credential, begun)
+    }
+
     /// Notes a 401 to an `Authorization` value that came without a credential.
     pub fn refuse_authorization(&self, authorization: AuthorizationDigest, arrived: Tick) {
         self.shard_of(authorization).refuse_authorization(authorization, arrived);

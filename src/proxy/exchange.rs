@@ -124,7 +124,8 @@ impl Exchange {
             Ok(answer) => {
                 line.outcome = answer.outcome;
                 let mut response = answer.response;
-                response.headers_mut().insert(CACHE_STATUS, answer.cache_status.value());
+                // RFC 9211 §2: behind the members of caches nearer to the origin.
+                response.headers_mut().append(CACHE_STATUS, answer.cache_status.value());
                 response
             }
             Err(error) => {

@@ -30,6 +30,7 @@ use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
 use crate::resource;
 use crate::semantics::{media_type, validator};
+use crate::upstream::client::distrust_connection;
 use crate::upstream::purpose::Purpose;
 
 /// Largest item that is read whole (G6).
@@ -75,6 +76,17 @@ pub(super) enum Landing {
     Upstream(Arc<WholeAnswer>),
     /// No answer.
     Failed(ErrorKind),
+}
+
+impl Landing {
+    /// Whether it may be a 200: what a refusal that arrived meanwhile would have kept back.
+    pub(super) fn is_grant(&self) -> bool {
+        match self {
+            Self::Checked { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
+            Self::Own(OwnAnswer::Whole(answer)) => answer.status() == StatusCode::OK,
+            Self::Own(OwnAnswer::MixedUp) | Self::Upstream(_) | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// An answer for one credential.
@@ -179,6 +191,8 @@ impl Proxy {
         let owner = alone.then(|| fill.credential.digest());
         if identity.private {
             organization.note_private_response();
+            // What everybody might have before it was limited is for nobody any more.
+            self.store.remove(&self.shared_key(fill, &organization));
         }
         let target = &fill.read.target;
         let response = Arc::new(StoredResponse {
@@ -218,6 +232,7 @@ impl Proxy {
         self.reject(fill, reason);
         if reason.is_mix_up() {
             self.bindings.drop_binding(&fill.credential);
+            distrust_connection(&head.extensions);
             tracing::error!(reason = %reason, "an upstream answer belongs to another read and was discarded");
             return Landing::Own(OwnAnswer::MixedUp);
         }
@@ -271,8 +286,7 @@ impl Proxy {
         if status == StatusCode::NOT_FOUND
             && let Some(organization) = &fill.organization
         {
-            self.store.remove(&self.shared_key(fill, organization));
-            self.metrics.invalidation(InvalidationCause::NotFound);
+            self.evict(self.shared_key(fill, organization), &fill.credential);
         }
         let answer = match read_whole(body, MAX_REFUSAL).await? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
@@ -287,6 +301,14 @@ impl Proxy {
             return Ok(Landing::Upstream(answer));
         }
         Ok(Landing::Own(OwnAnswer::Whole(answer)))
+    }
+
+    /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
+    pub(super) fn evict(&self, mut key: CacheKey, credential: &Credential) {
+        self.store.remove(&key);
+        key.owner = Some(credential.digest());
+        self.store.remove(&key);
+        self.metrics.invalidation(InvalidationCause::NotFound);
     }
 
     /// Freshness lifetime of a target, before jitter.

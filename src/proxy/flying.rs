@@ -86,6 +86,11 @@ impl Proxy {
         };
         reading.rounds = reading.rounds.saturating_add(1);
         let own = flight.leader == reading.credential.digest();
+        // A read that came after a refusal may have joined what its credential was granted before.
+        let late = || self.bindings.is_refused_since(&reading.credential, flight.begun);
+        if own && !leading && landing.is_grant() && late() {
+            return Ok(Step::Again);
+        }
         let (response, stored) = match landing {
             Landing::Checked { response, stored, owner } => {
                 // R1 holds at the moment of delivery: who waited may have been refused meanwhile.

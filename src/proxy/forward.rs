@@ -14,6 +14,7 @@ use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::error::ProxyError;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::resource;
 use crate::semantics::{fields, media_type};
 use crate::upstream::activity::Activity;
 use crate::upstream::permits::{Account, Permit};
@@ -46,9 +47,9 @@ impl Worker {
         let overdue = activity.head_overdue(proxy.timeouts.first_byte_timeout, proxy.timeouts.idle_timeout);
         let answer =
             proxy.upstream.send(&self.pass_through_client, request, Purpose::PassThrough, overdue).await?;
-        let label_path = matches!(cache_status, CacheStatus::Uncached(_));
-        self.note_refusal(&head, credential.as_ref(), &answer, label_path);
-        let outcome = if label_path { Outcome::Bypass } else { Outcome::Forwarded };
+        self.note_refusal(&head, credential.as_ref(), &answer);
+        let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
+        let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         Ok(Answer { response: self.relay(answer, activity, permit), outcome, cache_status })
     }
 
@@ -62,21 +63,17 @@ impl Worker {
 
     /// A 401 on any path speaks of the key, a 402 of the credential; a JSON 403 does on a label path alone, and one that
     /// is not JSON is the edge's and speaks of nobody.
-    fn note_refusal(
-        &self,
-        head: &Parts,
-        credential: Option<&Credential>,
-        answer: &Response<Incoming>,
-        label_path: bool,
-    ) {
+    fn note_refusal(&self, head: &Parts, credential: Option<&Credential>, answer: &Response<Incoming>) {
         let proxy = &self.proxy;
+        // A POST that changes nothing passes through, and its path is a label path nevertheless.
+        let on_label_path = || resource::locate(head.uri.path()).resource().is_some();
         let refusal = match answer.status() {
             StatusCode::UNAUTHORIZED => Refusal::Unauthorized {
                 route: proxy.digester.route(&head.method, head.uri.path()),
-                label_path,
+                label_path: on_label_path(),
             },
             StatusCode::PAYMENT_REQUIRED => Refusal::Credential,
-            StatusCode::FORBIDDEN if label_path && media_type::is_json(answer.headers()) => {
+            StatusCode::FORBIDDEN if media_type::is_json(answer.headers()) && on_label_path() => {
                 Refusal::Credential
             }
             _ => return,

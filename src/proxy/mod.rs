@@ -151,8 +151,8 @@ impl Proxy {
         Worker { proxy: Arc::clone(self), pass_through_client: self.upstream.pass_through_client() }
     }
 
-    /// From now on no fill that begins is stored: what a draining process does. Its successor may already answer
-    /// writes that this process will not hear of.
+    /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already
+    /// answer writes that this process will not hear of.
     pub fn stop_storing(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }

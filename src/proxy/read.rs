@@ -39,7 +39,10 @@ pub(super) struct Reading<'a> {
     /// Fills begun after this are younger than the request.
     arrived: Tick,
     pub(super) deadline: Moment,
+    /// It has waited for another read's attempt.
     has_waited: bool,
+    /// It has waited for its own attempt as long as a read that could be answered may.
+    patience_is_spent: bool,
     pub(super) rounds: u8,
 }
 
@@ -70,6 +73,7 @@ impl Proxy {
             arrived: self.fence.sequence().current(),
             deadline: self.clock.now().plus(self.timeouts.fill_timeout),
             has_waited: false,
+            patience_is_spent: false,
             rounds: 0,
         };
         loop {
@@ -208,25 +212,22 @@ impl Proxy {
         let (Decision::Serve { age, ttl }, Some(stored)) = (decision, stored) else {
             return self.read_unproven(reading, Some(organization)).await;
         };
-        let hit = |head| Ok(Step::Done(Answer::hit(head, &stored, age, ttl)));
-        if outage.confirmed {
+        if outage.confirmed || reading.patience_is_spent {
             if outage.attempt_due {
                 self.prove_behind(reading, organization, now);
             }
-            return hit(reading.head);
-        }
-        if reading.has_waited {
-            return self.read_unproven(reading, Some(organization)).await;
+            return Ok(Step::Done(Answer::hit(reading.head, &stored, age, ttl)));
         }
         let begun =
             self.attempts.under_way(reading.credential.digest()).map_or(now, |attempt| attempt.begun());
         let asked = self.read_unproven(reading, Some(organization));
         let Ok(asked) = self.clock.deadline(begun.plus(PATIENCE), asked).await else {
-            // The attempt goes on, and ends the proof if the upstream says so.
-            return hit(reading.head);
+            // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
+            reading.patience_is_spent = true;
+            return Ok(Step::Again);
         };
         match self.bindings.standing(&reading.credential, self.clock.now()) {
-            Standing::Lapsed { outage: Some(Outage { confirmed: true, .. }), .. } => hit(reading.head),
+            Standing::Lapsed { outage: Some(Outage { confirmed: true, .. }), .. } => Ok(Step::Again),
             _ => asked,
         }
     }

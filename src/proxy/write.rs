@@ -1,7 +1,6 @@
 //! Label writes: read whole, sent on, and answered only after everything older has been shut out (R5, R9).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +22,6 @@ use crate::cache::key::CacheKey;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::classify::Target;
-use crate::config::Share;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::metrics::InvalidationCause;
@@ -80,13 +78,12 @@ impl Proxy {
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
 
-        let mut watch =
-            Abandoned { proxy: self, writer: &writer, subject, sent: Arc::default(), answered: false };
+        // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
+        let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
         let (answer, answered) = oneshot::channel();
-        let (proxy, task_writer, sent) = (Arc::clone(self), Arc::clone(&writer), Arc::clone(&watch.sent));
+        let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
         self.runtime.spawn(async move {
-            sent.store(true, Ordering::SeqCst);
             let _ = answer.send(proxy.send_write(request, &method, &task_writer, subject).await);
         });
         let outcome = answered.await;
@@ -184,7 +181,7 @@ impl Proxy {
             StatusCode::UNAUTHORIZED => Refusal::Unauthorized { route: writer.route, label_path: true },
             StatusCode::PAYMENT_REQUIRED => Refusal::Credential,
             StatusCode::FORBIDDEN if is_json => Refusal::Credential,
-            StatusCode::NOT_FOUND => return self.evict(writer, subject),
+            StatusCode::NOT_FOUND => return self.is_gone(writer, subject),
             _ => return,
         };
         match (&writer.credential, writer.authorization) {
@@ -198,15 +195,14 @@ impl Proxy {
         }
     }
 
-    fn evict(&self, writer: &Writer, subject: Subject) {
-        let (Some(organization), Some(id)) = (&writer.organization, subject.item) else { return };
-        let owner = match self.cache.share {
-            Share::Organization => None,
-            Share::Credential => writer.credential.as_ref().map(Credential::digest),
+    fn is_gone(&self, writer: &Writer, subject: Subject) {
+        let (Some(organization), Some(credential), Some(id)) =
+            (&writer.organization, &writer.credential, subject.item)
+        else {
+            return;
         };
         let (resource, target) = (subject.resource.name, Target::Item(id));
-        self.store.remove(&CacheKey { resource, organization: organization.id(), owner, target });
-        self.metrics.invalidation(InvalidationCause::NotFound);
+        self.evict(CacheKey { resource, organization: organization.id(), owner: None, target }, credential);
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
@@ -227,19 +223,18 @@ impl Proxy {
     }
 }
 
-/// Raises when the client leaves after its write was sent: it may read its own write through another connection before
-/// the answer is here.
+/// Raises when the client leaves while its write is under way: it may read its own write through another connection
+/// before the answer is here.
 struct Abandoned<'a> {
     proxy: &'a Proxy,
     writer: &'a Writer,
     subject: Subject,
-    sent: Arc<AtomicBool>,
     answered: bool,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.answered && self.sent.load(Ordering::SeqCst) {
+        if !self.answered {
             self.proxy.raise(self.writer, self.subject, None, Fate::Unknown);
         }
     }

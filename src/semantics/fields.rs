@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, VIA};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA};
+use http::{HeaderMap, HeaderValue};
 
 use super::list::tokens;
 use super::via;
@@ -33,8 +33,19 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
         }
         kept.append(name, value);
     }
+    join_cookies(&mut kept);
     kept.append(VIA, via::element(own_via));
     kept
+}
+
+/// Makes one line of the cookies that HTTP/2 lets a client send in several (RFC 9113 §8.2.3): behind us may be HTTP/1.1.
+fn join_cookies(fields: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(line) = HeaderValue::from_bytes(&lines.join(b"; ".as_slice()))
+    {
+        fields.insert(COOKIE, line);
+    }
 }
 
 /// The fields with which an upstream answer goes downstream: without hop-by-hop fields, `Trailer` and framing.
@@ -134,7 +145,6 @@ fn is_hop_by_hop(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn fields(lines: &[(&str, &str)]) -> HeaderMap {
@@ -210,6 +220,16 @@ mod tests {
             ("x-other", "3"),
         ];
         assert_eq!(lines(&forwardable_request(&fields(&sent), "p")), [("x-other", "3"), ("via", "1.1 p")]);
+    }
+
+    /// RFC 9113 §8.2.3.
+    #[test]
+    fn cookies_in_several_lines_become_one() {
+        let sent = [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3")];
+        assert_eq!(
+            lines(&forwardable_request(&fields(&sent), "p")),
+            [("cookie", "a=1; b=2; c=3"), ("accept", "*/*"), ("via", "1.1 p")]
+        );
     }
 
     /// T11.

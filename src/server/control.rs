@@ -101,7 +101,7 @@ impl Control {
         let seat = Seat {
             proxy: Arc::clone(&proxy),
             stages: stage,
-            limits: Limits::from(&config.listen),
+            limits: Limits::from(&config),
             tls: plan.certificate.as_ref().map(Certificate::acceptor),
             clock: clock.clone(),
             handler: plan.handler,
@@ -120,7 +120,7 @@ impl Control {
             Arc::clone(&ready),
             plan.access,
         );
-        let limits = Limits::from(&config.listen);
+        let limits = Limits::from(&config);
         let admin = serve_admin(plan.admin, admin, limits, clock.clone())?;
         let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;

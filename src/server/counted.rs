@@ -40,9 +40,11 @@ impl http_body::Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.rest.is_empty() {
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
-                return Poll::Ready(None);
-            };
+            let polled = Pin::new(&mut self.body).poll_frame(cx)?;
+            if polled.is_pending() {
+                self.under_way.note_want();
+            }
+            let Some(frame) = ready!(polled) else { return Poll::Ready(None) };
             self.under_way.note_piece();
             match frame.into_data() {
                 Ok(data) if data.len() > PIECE_BYTES => self.rest = data,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::config::Listen;
+use crate::config::Config;
 
 /// How far the end of serving has come; a later one never gives way to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,18 +34,24 @@ pub(super) struct Limits {
     pub(super) header: Duration,
     /// Between requests.
     pub(super) idle: Duration,
+    /// Without a byte of a streamed answer being taken.
+    pub(super) stream: Duration,
 }
 
-impl From<&Listen> for Limits {
-    fn from(listen: &Listen) -> Self {
-        Self { header: listen.header_timeout, idle: listen.idle_timeout }
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            header: config.listen.header_timeout,
+            idle: config.listen.idle_timeout,
+            stream: config.upstream.idle_timeout,
+        }
     }
 }
 
 /// An idle HTTP/2 peer that does not answer the farewell is cut after this long.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// A client takes something of an answer from memory at least this often. Streamed answers have time-outs of their own.
+/// A client takes something of an answer from memory at least this often.
 const STALL: Duration = Duration::from_secs(30);
 
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
@@ -72,8 +78,10 @@ pub(super) struct Progress {
     waiting: Cell<Waiting>,
     multiplexed: Cell<bool>,
     under_way: Cell<usize>,
-    /// Of those under way, the ones whose answer is in memory and is being sent.
+    /// Of those under way, the ones of whose answer the client is to take something before anything else happens.
     sending: Cell<usize>,
+    /// Of those, the ones whose answer is streamed.
+    streaming: Cell<usize>,
     /// Whether anything was done for a request since the latest sweep.
     moved: Cell<bool>,
     still_since: Cell<Duration>,
@@ -92,6 +100,7 @@ impl Progress {
             multiplexed: Cell::new(false),
             under_way: Cell::new(0),
             sending: Cell::new(0),
+            streaming: Cell::new(0),
             moved: Cell::new(false),
             still_since: Cell::new(since),
             aborts: Cell::new(0),
@@ -133,12 +142,18 @@ impl Progress {
         UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
     }
 
+    fn count(&self, before: Answer, after: Answer) {
+        let moved = |counter: &Cell<usize>, counts: fn(Answer) -> bool| {
+            counter.set(counter.get() + usize::from(counts(after)) - usize::from(counts(before)));
+        };
+        moved(&self.sending, |answer| matches!(answer, Answer::InMemory | Answer::Streaming));
+        moved(&self.streaming, |answer| answer == Answer::Streaming);
+    }
+
     fn end(&self, answer: Answer) {
         self.moved.set(true);
         self.under_way.set(self.under_way.get() - 1);
-        if answer == Answer::InMemory {
-            self.sending.set(self.sending.get() - 1);
-        }
+        self.count(answer, Answer::Awaited);
         if self.under_way.get() == 0 {
             self.waiting.set(Waiting::Request { since: self.clock.now().uptime() });
         }
@@ -221,7 +236,7 @@ impl Progress {
                 self.raise(Stage::Cut);
             }
             Waiting::Request { since } if over(since, limits.idle) => self.raise(Stage::Ending),
-            Waiting::Answer if self.is_sending_all() && over(self.still_since.get(), STALL) => {
+            Waiting::Answer if self.is_sending_all() && over(self.still_since.get(), self.stall(limits)) => {
                 self.raise(Stage::Cut);
             }
             Waiting::FirstByte { .. } | Waiting::Head { .. } | Waiting::Request { .. } | Waiting::Answer => {}
@@ -231,6 +246,10 @@ impl Progress {
     fn is_sending_all(&self) -> bool {
         self.sending.get() == self.under_way.get()
     }
+
+    fn stall(&self, limits: Limits) -> Duration {
+        if self.streaming.get() > 0 { limits.stream } else { STALL }
+    }
 }
 
 /// How far the answer to a request has come.
@@ -238,7 +257,10 @@ impl Progress {
 enum Answer {
     Awaited,
     InMemory,
+    /// Its next piece is awaited from whoever streams it.
     Streamed,
+    /// A piece was handed over, and none has been asked for since.
+    Streaming,
 }
 
 /// Keeps one request counted as under way.
@@ -251,18 +273,29 @@ pub(super) struct UnderWay {
 impl UnderWay {
     /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
     pub(super) fn note_answered(&self, body: &Body) {
-        match body {
-            Body::Whole(_) => {
-                self.answer.set(Answer::InMemory);
-                self.progress.sending.set(self.progress.sending.get() + 1);
-            }
-            Body::Stream(_) => self.answer.set(Answer::Streamed),
+        self.set(match body {
+            Body::Whole(_) => Answer::InMemory,
+            Body::Stream(_) => Answer::Streamed,
+        });
+    }
+
+    /// Notes that a piece of the answer was handed over: hyper asks for more once the client has taken of it.
+    pub(super) fn note_piece(&self) {
+        self.progress.moved.set(true);
+        if self.answer.get() == Answer::Streamed {
+            self.set(Answer::Streaming);
         }
     }
 
-    /// Notes that a piece of the answer was handed over.
-    pub(super) fn note_piece(&self) {
-        self.progress.moved.set(true);
+    /// Notes that a piece was asked for and is not there yet. How long it may take is not for this connection to say.
+    pub(super) fn note_want(&self) {
+        if self.answer.get() == Answer::Streaming {
+            self.set(Answer::Streamed);
+        }
+    }
+
+    fn set(&self, answer: Answer) {
+        self.progress.count(self.answer.replace(answer), answer);
     }
 
     /// Whether the answer to this request is to be the connection's last.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
@@ -21,7 +21,7 @@ use super::connector::{ConnectTimedOut, Connector, Protocols, tls};
 use super::purpose::{Purpose, UpstreamStatus};
 use crate::body::Body;
 use crate::cache::gate;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Metrics;
@@ -163,25 +163,43 @@ impl Upstream {
         purpose: Purpose,
         give_up: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, ProxyError> {
-        let sent = self.clock.now();
+        let mut call =
+            Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
         let outcome = tokio::select! {
             biased;
-            answer = client.0.request(request) => answer.map_err(describe).and_then(check_head),
+            answer = client.0.request(request) => answer.map_err(describe).and_then(|mut answer| {
+                // Before the answer is let go: what is left of it would be read, and the connection used again.
+                check_head(&answer).inspect_err(|_| poison(&connection))?;
+                answer.extensions_mut().insert(connection.clone());
+                Ok(answer)
+            }),
             () = give_up => {
                 // Whether the answer still comes is unknown: nobody else's may be taken for it.
-                if let Some(connected) = connection.connection_metadata().as_ref() {
-                    connected.poison();
-                }
+                poison(&connection);
                 Err(ErrorKind::UpstreamTimeout.error())
             }
         };
-        let status = match &outcome {
+        call.status = match &outcome {
             Ok(answer) => UpstreamStatus::of(answer.status()),
             Err(error) => status_of(error.kind()),
         };
-        self.metrics.upstream(purpose, status, self.clock.now().since(sent));
         outcome
+    }
+}
+
+/// A call under way; counted when it is dropped, for a client may leave before the head of its answer.
+struct Call<'a> {
+    upstream: &'a Upstream,
+    purpose: Purpose,
+    sent: Moment,
+    status: UpstreamStatus,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let Self { upstream, purpose, sent, status } = self;
+        upstream.metrics.upstream(*purpose, *status, upstream.clock.now().since(*sent));
     }
 }
 
@@ -201,16 +219,30 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
     )
 }
 
-fn check_head(answer: Response<Incoming>) -> Result<Response<Incoming>, ProxyError> {
+/// Keeps the connection on which an answer with these extensions came from being used again: what came may have been the
+/// answer to another request, and what comes next would be, too.
+pub fn distrust_connection(extensions: &Extensions) {
+    if let Some(connection) = extensions.get::<CaptureConnection>() {
+        poison(connection);
+    }
+}
+
+/// Keeps a connection from being used again.
+fn poison(connection: &CaptureConnection) {
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.poison();
+    }
+}
+
+fn check_head(answer: &Response<Incoming>) -> Result<(), ProxyError> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
     if gate::has_ambiguous_framing(answer.headers()) {
-        return Err(ErrorKind::BadUpstreamAnswer
-            .error()
-            .because("both Content-Length and Transfer-Encoding"));
+        let cause = "a Transfer-Encoding that is not one chunked alone";
+        return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
-    Ok(answer)
+    Ok(())
 }
 
 fn describe(error: ClientError) -> ProxyError {

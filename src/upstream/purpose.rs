@@ -41,7 +41,7 @@ closed_enum! {
         ServerError = "5xx",
         /// No answer in time.
         Timeout = "timeout",
-        /// No answer that could be read.
+        /// No answer that could be read, or the caller left before it.
         Error = "error",
     }
 }

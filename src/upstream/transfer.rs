@@ -66,8 +66,9 @@ impl http_body::Body for Upload {
     }
 }
 
-/// An answer's body on its way downstream. It holds the call's permit, and ends with an error when no byte has moved for
-/// too long, so that neither a stalled reader nor a stalled upstream holds a connection for ever.
+/// An answer's body on its way downstream. It holds the call's permit, and ends with an error when it was asked for more
+/// and no byte has moved for too long: a stalled upstream holds no connection for ever. A reader that stalls asks for
+/// nothing; to cut its connection, and this body with it, is left to the server.
 pub struct Download {
     /// Bytes of the body that were read before.
     before: Option<Bytes>,

@@ -188,6 +188,19 @@ async fn a_json_403_on_a_label_path_ends_the_proofs_of_this_credential_alone() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_reply_label_is_one_on_a_label_path() {
+    let world = World::start();
+    let caller = world.proven("a", 1).await;
+    let path = format!("{LABELS}/ai-reply-label");
+    for status in [403, 401, 401, 401] {
+        world.upstream.reply_to("POST", &path, refusal(status));
+        caller.post(&path, "{}").send().await.assert_refused_upstream(status);
+        world.proxy.advance_seconds(15);
+        assert_unproven(&caller).await;
+    }
+}
+
+#[tokio::test]
 async fn a_json_403_on_another_path_ends_nothing() {
     let world = World::start();
     let caller = world.proven("a", 1).await;
@@ -238,6 +251,40 @@ async fn a_follower_whose_proof_ended_meanwhile_is_not_served() {
     gate.release();
     led.await.expect("no panic").assert_label("a-2");
     followed.await.expect("no panic").assert_status(401);
+}
+
+#[tokio::test]
+async fn a_read_after_a_refusal_gets_no_answer_that_was_asked_for_before_it() {
+    let world = World::start();
+    let caller = world.caller("a", 1);
+    let gate = world.upstream.hold(is_label_read);
+    let before = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.revoke(&token("a", 1));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(401);
+    let after = caller.get(&label_path(1)).spawn();
+    world.round_trip(&caller).await;
+    gate.release();
+    before.await.expect("no panic").assert_label("a-1");
+    after.await.expect("no panic").assert_refused_upstream(401);
+}
+
+#[tokio::test]
+async fn reads_that_share_a_refusal_ask_once() {
+    let world = World::start();
+    let caller = world.caller("a", 1).over_http2();
+    world.vendor.revoke(&token("a", 1));
+    world.round_trip(&caller).await;
+    let gate = world.upstream.hold(is_label_read);
+    let readers: Vec<_> = (0..8).map(|_| caller.get(&label_path(1)).spawn()).collect();
+    gate.held(1).await;
+    // On the same connection: whatever was sent before it has been begun when it is back.
+    world.round_trip(&caller).await;
+    gate.release();
+    for reader in readers {
+        reader.await.expect("no panic").assert_refused_upstream(401);
+    }
+    assert_eq!(world.label_reads(), 1);
 }
 
 #[tokio::test]
@@ -312,6 +359,38 @@ async fn a_failing_upstream_is_outlived_too_and_a_silent_one() {
         world.proxy.advance_seconds(61);
         read_in_outage(&world, &caller).await.assert_label("a-1").assert_hit();
     }
+}
+
+#[tokio::test]
+async fn a_read_that_waits_out_a_slow_upstream_is_served_nothing_that_ended_meanwhile() {
+    let world = World::start_with(long_lived);
+    let caller = world.proven("a", 1).await;
+    world.proxy.advance_seconds(61);
+    let gate = world.upstream.hold(is_label_read);
+    let waiting = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.revoke(&token("a", 1));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(401);
+    world.proxy.advance_seconds(2);
+    world.round_trip(&caller).await;
+    gate.release();
+    waiting.await.expect("no panic").assert_refused_upstream(401);
+}
+
+#[tokio::test]
+async fn a_read_that_waits_out_a_slow_upstream_is_served_nothing_that_was_purged_meanwhile() {
+    let world = World::start_with(long_lived);
+    let caller = world.proven("a", 1).await;
+    world.proxy.advance_seconds(61);
+    let gate = world.upstream.hold(is_label_read);
+    let waiting = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.vendor.put_label("a", 1, "later");
+    world.proxy.admin_post("/api/purge", "{}").send().await.assert_status(200);
+    world.proxy.advance_seconds(2);
+    gate.held(2).await;
+    gate.release();
+    waiting.await.expect("no panic").assert_label("later").assert_proof();
 }
 
 #[tokio::test]

@@ -180,6 +180,20 @@ async fn callers_that_leave_take_nothing_with_them() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stalls_in_a_download_is_cut_and_holds_no_connection_up_or_down() {
+    let world = World::start_with(impatient);
+    let download = Answer::body(200, "application/octet-stream", vec![b'd'; 64 * 1024 * 1024]);
+    world.upstream.reply_to("GET", CAMPAIGNS, download);
+    let mut raw = world.proxy.raw().await;
+    let token = token("a", 1);
+    raw.send(format!("GET {CAMPAIGNS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")).await;
+    world.upstream.arrived(1).await;
+    let cut = async { while world.proxy.metric("instantly_proxy_connections", &[]).await > 0.0 {} };
+    world.proxy.advancing("a stalled reader to be cut", cut).await;
+    drop(raw);
+}
+
+#[tokio::test]
 async fn a_suspended_machine_finds_its_stored_answers_old() {
     let world = World::start();
     let caller = world.proven("a", 1).await;

@@ -2,7 +2,7 @@
 
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{LABELS, error, label, label_id, label_path, organization, page};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_id, label_path, organization, page};
 use crate::support::{Answer, Caller, World};
 
 /// What a proven caller gets, the first time.
@@ -83,6 +83,9 @@ async fn answers_whose_framing_contradicts_itself_reach_nobody() {
     let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
     for (row, answer) in [
         ("G2 CL and TE", raw(&format!("Content-Length: {length}\nTransfer-Encoding: chunked"), &chunked)),
+        ("G2 another coding", raw("Transfer-Encoding: identity", &body)),
+        ("G2 two codings", raw("Transfer-Encoding: gzip, chunked", &chunked)),
+        ("G2 chunked twice", raw("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", &chunked)),
         ("G2 two lengths", raw(&format!("Content-Length: {length}\nContent-Length: 10"), &body)),
         ("G2 garbled length", raw(&format!("Content-Length: {length}x"), &body)),
         ("G7 NUL in a value", raw(&format!("X-A: a\0b\nContent-Length: {length}"), &body)),
@@ -94,6 +97,29 @@ async fn answers_whose_framing_contradicts_itself_reach_nobody() {
         assert_eq!(reply.status, 502, "{row}: {reply:?}");
         reply.assert_own_failure(&[502]);
         assert_asked_again(row, &world, &caller, &label_path(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_framing_contradicts_itself_is_not_used_again() {
+    let body = good();
+    let (length, chunked) = (body.len(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    let bytes = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{chunked}"
+    );
+    for target in [label_path(2), CAMPAIGNS.to_owned()] {
+        let world = World::start();
+        let caller = world.proven("a", 1).await;
+        world.upstream.reply_to("GET", &target, Answer::raw(bytes.clone()));
+        caller.get(&target).send().await.assert_error(ErrorKind::BadUpstreamAnswer);
+        let spoilt = world.upstream.last().connection;
+        world.upstream.clear_scripts();
+        for n in 0..5 {
+            caller.get(&format!("{target}?limit={n}")).send().await.assert_status(200);
+            caller.get(&target).field("cache-control", "no-cache").send().await.assert_status(200);
+            assert_ne!(world.upstream.last().connection, spoilt);
+        }
     }
 }
 
@@ -212,8 +238,10 @@ async fn a_mixed_up_answer_costs_the_binding() {
     let caller = world.proven("a", 1).await;
     world.upstream.reply_to("GET", &label_path(2), Answer::json(200, label("b", 2, "b-2")));
     caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
+    let spoilt = world.upstream.last().connection;
     world.upstream.clear_scripts();
     caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    assert_ne!(world.upstream.last().connection, spoilt, "nor is its connection trusted any more");
 }
 
 #[tokio::test]
@@ -260,16 +288,52 @@ async fn pages_are_judged_as_wholes() {
     }
 }
 
+/// Label 2 of organization `a` with this text, not for everybody.
+fn limited(text: &str) -> Answer {
+    let grants = r#""use_with_ai":true,"access_grants":["x"]"#;
+    Answer::json(200, label("a", 2, text).replace(r#""use_with_ai":true"#, grants))
+}
+
 #[tokio::test]
 async fn a_label_that_limits_who_may_see_it_is_not_shared_between_credentials() {
     let world = World::start();
     let (owner, other) = (world.proven("a", 1).await, world.proven("a", 2).await);
-    let body = good().replace(r#""use_with_ai":true"#, r#""use_with_ai":true,"access_grants":["x"]"#);
-    world.upstream.reply_to("GET", &label_path(2), Answer::json(200, body));
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
     owner.get(&label_path(2)).send().await.assert_label("a-2");
     owner.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
     let fetched = other.get(&label_path(2)).send().await;
     assert!(fetched.assert_label("a-2").cache_status().starts_with("fwd="), "{fetched:?}");
+}
+
+#[tokio::test]
+async fn what_a_label_was_before_it_was_limited_is_served_to_nobody() {
+    let world = World::start();
+    let (owner, other) = (world.proven("a", 1).await, world.proven("a", 2).await);
+    owner.get(&label_path(2)).send().await.assert_miss();
+    other.get(&label_path(2)).send().await.assert_hit();
+    world.upstream.reply_to("GET", &label_path(2), limited("secret"));
+    owner.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_label("secret");
+    owner.get(&label_path(2)).send().await.assert_label("secret").assert_hit();
+    world.upstream.reply_to("GET", &label_path(2), Answer::json(404, error(404, "Resource not found")));
+    other.get(&label_path(2)).send().await.assert_refused_upstream(404);
+}
+
+#[tokio::test]
+async fn a_limited_label_that_is_gone_is_evicted_too() {
+    let world = World::start();
+    let owner = world.proven("a", 1).await;
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
+    owner.get(&label_path(2)).send().await.assert_miss();
+    let gone = Answer::json(404, error(404, "Resource not found"));
+    world.upstream.reply_to("GET", &label_path(2), gone.clone());
+    owner.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_refused_upstream(404);
+    owner.get(&label_path(2)).send().await.assert_refused_upstream(404);
+    world.upstream.reply_to("GET", &label_path(2), limited("a-2"));
+    owner.get(&label_path(2)).send().await.assert_miss();
+    world.upstream.reply_to("PATCH", &label_path(2), gone);
+    owner.patch(&label_path(2), r#"{"label":"x"}"#).send().await.assert_refused_upstream(404);
+    let read = owner.get(&label_path(2)).send().await;
+    assert!(read.cache_status().starts_with("fwd="), "{read:?}");
 }
 
 #[tokio::test]

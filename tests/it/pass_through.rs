@@ -235,6 +235,14 @@ async fn several_cookies_stay_several() {
 }
 
 #[tokio::test]
+async fn what_a_cache_behind_us_says_of_itself_stays() {
+    let world = World::start();
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::json(200, "{}").field("cache-status", "edge; hit"));
+    let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
+    assert_eq!(reply.values("cache-status"), ["edge; hit", "instantly-proxy; fwd=bypass"]);
+}
+
+#[tokio::test]
 async fn trailers_are_dropped_both_ways() {
     let world = World::start();
     world.upstream.reply_to("POST", "/api/v2/x", Answer::json(200, "{}").trailer("x-trailer", "1"));
@@ -281,6 +289,18 @@ async fn ten_requests_share_a_connection_up_and_down() {
         assert_eq!(raw.read().await.status(), 200);
     }
     assert!(world.upstream.connections() < 10, "upstream connections are kept, too");
+}
+
+#[tokio::test]
+async fn a_call_whose_client_left_before_the_answer_is_counted() {
+    let world = World::start();
+    let gate = world.upstream.hold(|request| request.target == "/api/v2/x");
+    let mut raw = world.proxy.raw().await;
+    raw.send(request("GET", "", "")).await;
+    gate.held(1).await;
+    drop(raw);
+    let labels = [("purpose", "pass_through"), ("status", "error")];
+    world.proxy.metric_reaches("instantly_proxy_upstream_requests_total", &labels, 1.0).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,14 @@
+use http_body_util::BodyExt;
+
 use super::*;
 use crate::clock::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: Limits = Limits { header: Duration::from_secs(10), idle: Duration::from_secs(120) };
+const LIMITS: Limits = Limits {
+    header: Duration::from_secs(10),
+    idle: Duration::from_secs(120),
+    stream: Duration::from_secs(60),
+};
 
 fn connected() -> (Rc<Progress>, ManualClock) {
     let (clock, hand) = Clock::manual();
@@ -100,6 +106,21 @@ fn an_answer_from_memory_that_nobody_takes_is_cut() {
     progress.note_written();
     progress.sweep(LIMITS);
     assert_stage_changes(&progress, &hand, STALL, Stage::Cut);
+}
+
+#[test]
+fn a_streamed_answer_that_nobody_takes_is_cut_and_one_that_does_not_come_is_not() {
+    let (progress, hand) = connected();
+    let streamed = progress.begin();
+    streamed.note_answered(&Body::stream(http_body_util::Empty::new().map_err(|never| match never {})));
+    streamed.note_piece();
+    streamed.note_want();
+    hand.advance(10 * LIMITS.stream);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.stage(), Stage::Serving);
+    streamed.note_piece();
+    progress.sweep(LIMITS);
+    assert_stage_changes(&progress, &hand, LIMITS.stream, Stage::Cut);
 }
 
 #[test]
