@@ -8,6 +8,7 @@ mod faults;
 mod gate;
 mod guard;
 mod isolation;
+mod model;
 mod pass_through;
 mod purge;
 mod semantics;

@@ -41,7 +41,7 @@ mod wire;
 mod world;
 
 pub use answer::Answer;
-pub use caller::Caller;
+pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
 pub use patience::{patiently, together};
 pub use proxy::{TestProxy, sum_of_series};
