@@ -50,11 +50,10 @@ fn block_on(case: impl Future<Output = ()>) {
 
 #[test]
 fn one_step_after_the_other_every_answer_is_what_the_model_says() {
-    check(&prop::collection::vec(steps::step(), 10..60), |steps| block_on(alone::run(steps)));
+    check(&steps::steps(), |steps| block_on(alone::run(steps)));
 }
 
 #[test]
 fn many_callers_at_once_never_get_what_they_must_not() {
-    let callers = prop::collection::vec(prop::collection::vec(steps::concurrent_step(), 5..25), 2..8);
-    check(&callers, |callers| block_on(together::run(callers)));
+    check(&steps::callers(), |callers| block_on(together::run(callers)));
 }

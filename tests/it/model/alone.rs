@@ -67,14 +67,15 @@ impl Alone {
             Step::HoldRead { party, target } => self.hold_read(party, target).await,
             Step::Write { party, verb, label, fate } => self.write(party, verb, label, fate).await,
             Step::HoldWrite { party, verb, label, fate } => self.hold_write(party, verb, label, fate).await,
-            Step::Release => {
-                if let Some(late) = self.late.pop_front() {
-                    self.release(late).await;
-                }
-            }
+            Step::Release => self.release().await,
             Step::Abandon => self.abandon().await,
             Step::Campaigns { party } => self.campaigns(party).await,
             Step::Edit { name, label } => self.arena.oracle.edit(NAMES[name], label),
+            Step::Refuse { party } => {
+                self.arena.oracle.revoke(party);
+                self.campaigns(party).await;
+                self.arena.oracle.restore(party);
+            }
             Step::Revoke { party } => {
                 self.arena.oracle.revoke(party);
                 self.doubt_token(party);

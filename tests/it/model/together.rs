@@ -54,6 +54,11 @@ async fn take(arena: &Arena, step: &Step) {
         Step::Release | Step::Abandon => pause(arena).await,
         Step::Campaigns { party } => drop(arena.call_campaigns(*party).await),
         Step::Edit { name, label } => arena.oracle.edit(NAMES[*name], *label),
+        Step::Refuse { party } => {
+            arena.oracle.revoke(*party);
+            let _ = arena.call_campaigns(*party).await;
+            arena.oracle.restore(*party);
+        }
         Step::Revoke { party } => arena.oracle.revoke(*party),
         Step::Restore { party } => arena.oracle.restore(*party),
         Step::Deny { party, what } => arena.deny(*party, *what),

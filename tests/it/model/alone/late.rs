@@ -1,8 +1,11 @@
 //! Late answers: requests that wait at a gate while other things happen.
 
+use std::collections::VecDeque;
+
 use tokio::task::JoinHandle;
 
 use super::super::arena::{Asked, Written};
+use super::super::ledger::Before;
 use super::super::oracle::Fate;
 use super::super::parties::PARTIES;
 use super::super::steps::{Verb, Wish};
@@ -14,6 +17,16 @@ pub(super) struct Late {
     gate: Gate,
     task: JoinHandle<Result<Reply, String>>,
     what: What,
+    target: String,
+    /// Whether it may have been answered at a moment that the test did not choose.
+    unseen: bool,
+}
+
+impl Late {
+    fn release_unseen(&mut self) {
+        self.gate.release();
+        self.unseen = true;
+    }
 }
 
 enum What {
@@ -56,42 +69,64 @@ impl Alone {
         };
         tokio::select! {
             biased;
-            reply = &mut task => return self.finish(what, reply.expect("no panic")),
+            reply = &mut task => return self.finish(what, reply.expect("no panic"), None),
             () = held => {}
             () = surely => {}
         }
-        self.late.push_back(Late { gate, task, what });
+        let target = match &what {
+            What::Read(asked) => asked.target.clone(),
+            What::Write(written) => written.nonce.clone(),
+        };
+        self.late.push_back(Late { gate, task, what, target, unseen: false });
     }
 
-    pub(super) async fn release(&mut self, late: Late) {
-        late.gate.release();
-        let mut task = late.task;
-        // It may wait for another late one.
-        let reply = tokio::select! {
-            biased;
-            reply = &mut task => reply,
-            () = self.surely() => {
-                self.late.iter().for_each(|other| other.gate.release());
-                patiently("a late answer", task).await
-            }
-        };
-        self.finish(late.what, reply.expect("no panic"));
+    /// Lets the oldest go, and with it those that may follow it.
+    pub(super) async fn release(&mut self) {
+        let Some(oldest) = self.late.front().map(|late| late.target.clone()) else { return };
+        let (chosen, rest) = self.late.drain(..).partition(|late| late.target == oldest);
+        self.late = rest;
+        self.let_go(chosen).await;
     }
 
     pub(super) async fn release_all(&mut self) {
-        self.late.iter().for_each(|late| late.gate.release());
-        while let Some(late) = self.late.pop_front() {
-            self.release(late).await;
+        let all = self.late.drain(..).collect();
+        self.let_go(all).await;
+    }
+
+    async fn let_go(&mut self, chosen: VecDeque<Late>) {
+        let known = self.arena.before();
+        chosen.iter().for_each(|late| late.gate.release());
+        for late in chosen {
+            let mut task = late.task;
+            let reply = tokio::select! {
+                biased;
+                reply = &mut task => reply,
+                // It waits for another late one.
+                () = self.surely() => {
+                    self.late.iter_mut().for_each(Late::release_unseen);
+                    patiently("a late answer", task).await
+                }
+            };
+            self.finish(late.what, reply.expect("no panic"), Some(&known).filter(|_| !late.unseen));
         }
     }
 
-    /// What came late is held to what was known when it was asked for.
-    fn finish(&mut self, what: What, reply: Result<Reply, String>) {
+    /// What came late is held to what was known when it was asked for, and its right to it to what was `known` when it
+    /// was let go.
+    fn finish(&mut self, what: What, reply: Result<Reply, String>, known: Option<&Before>) {
         let reply = reply.expect("a whole answer");
         match what {
             What::Read(asked) => {
                 let told = self.arena.check_read(&asked, reply);
                 self.arena.check_overtaken(&asked, &told);
+                if let Some(known) = known.filter(|_| told.reply.cache_status() == "fwd=miss; collapsed") {
+                    let proven = known.may_be_proven(&self.arena.oracle, asked.party, false);
+                    assert!(
+                        proven,
+                        "refused before it was answered: {:?} {:?}",
+                        PARTIES[asked.party], told.reply
+                    );
+                }
                 if told.reply.status >= 400 {
                     self.doubt_token(asked.party);
                 }
@@ -111,6 +146,7 @@ impl Alone {
         late.task.abort();
         let _ = late.task.await;
         late.gate.release();
+        self.late.iter_mut().for_each(|other| other.unseen |= other.target == late.target);
         self.forget_stored();
         // Nobody is told when it ends.
         (0..PARTIES.len()).for_each(|party| self.prove_behind(party));
