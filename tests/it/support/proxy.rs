@@ -95,6 +95,11 @@ impl TestProxy {
         })
     }
 
+    /// Asks it to stop in this way; it is awaited when it is dropped.
+    pub fn shutdown(&self, how: Shutdown) {
+        self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
+    }
+
     /// Address of the data port.
     pub fn address(&self) -> SocketAddr {
         self.data
