@@ -18,4 +18,5 @@ mod server;
 mod streams;
 mod support;
 mod support_selftest;
+mod upstream_tls;
 mod writes;
