@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::task::JoinHandle;
 
-use super::super::arena::{Asked, Written};
+use super::super::arena::{Asked, Told, Written};
 use super::super::ledger::Before;
 use super::super::oracle::Fate;
 use super::super::parties::PARTIES;
@@ -120,12 +120,7 @@ impl Alone {
                 let told = self.arena.check_read(&asked, reply);
                 self.arena.check_overtaken(&asked, &told);
                 if let Some(known) = known.filter(|_| told.reply.cache_status() == "fwd=miss; collapsed") {
-                    let proven = known.may_be_proven(&self.arena.oracle, asked.party, false);
-                    assert!(
-                        proven,
-                        "refused before it was answered: {:?} {:?}",
-                        PARTIES[asked.party], told.reply
-                    );
+                    self.check_right(known, &asked, &told);
                 }
                 if told.reply.status >= 400 {
                     self.doubt_token(asked.party);
@@ -139,6 +134,20 @@ impl Alone {
                 self.wrote(&written, reply.status);
             }
         }
+    }
+
+    /// Who shared another credential's answer was still proven when that came.
+    #[track_caller]
+    fn check_right(&self, known: &Before, asked: &Asked, told: &Told) {
+        let oracle = &self.arena.oracle;
+        let own = oracle.any(|_, entry| {
+            entry.party == Some(asked.party)
+                && entry.target == asked.target
+                && told.body.as_ref() == Some(&entry.body)
+        });
+        let party = PARTIES[asked.party];
+        let may_have = own || known.may_be_proven(oracle, asked.party, false);
+        assert!(may_have, "refused before it was answered: {party:?} {:?}", told.reply);
     }
 
     pub(super) async fn abandon(&mut self) {
