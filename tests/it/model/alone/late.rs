@@ -119,7 +119,8 @@ impl Alone {
             What::Read(asked) => {
                 let told = self.arena.check_read(&asked, reply);
                 self.arena.check_overtaken(&asked, &told);
-                if let Some(known) = known.filter(|_| told.reply.cache_status() == "fwd=miss; collapsed") {
+                let shared = told.body.is_some() && told.reply.cache_status() == "fwd=miss; collapsed";
+                if let Some(known) = known.filter(|_| shared) {
                     self.check_right(known, &asked, &told);
                 }
                 if told.reply.status >= 400 {
