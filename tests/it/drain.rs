@@ -33,6 +33,11 @@ fn hold_campaigns(simulator: &Simulator) -> Gate {
     gate
 }
 
+async fn until_unready(operator: &Caller) {
+    patiently("the end of readiness", async { while operator.get("/readyz").send().await.status != 503 {} })
+        .await;
+}
+
 /// Asks again and again until the port is closed; says how many were answered. Any other failure is one too many.
 async fn ask_until_closed(caller: Caller, target: String, answered: Arc<AtomicUsize>) {
     loop {
@@ -52,7 +57,7 @@ async fn ask_until_closed(caller: Caller, target: String, answered: Arc<AtomicUs
 #[tokio::test]
 async fn a_terminated_process_under_load_fails_no_request_and_cuts_none() {
     let simulator = simulator().await;
-    let (serving, caller, item) = serving(&simulator, "1s", "15s").await;
+    let (serving, caller, item) = serving(&simulator, "2s", "15s").await;
     caller.get(&item).send().await.assert_status(200);
     let answered = Arc::new(AtomicUsize::new(0));
     let loads: Vec<_> = (0..8)
@@ -69,8 +74,8 @@ async fn a_terminated_process_under_load_fails_no_request_and_cuts_none() {
     patiently("a slow call", gate.arrived(1)).await;
     let before = answered.load(Ordering::Relaxed);
     serving.process.signal("TERM");
-    serving.process.logged("stopping").await;
-    serving.operator().get("/readyz").send().await.assert_status(503);
+    until_unready(&serving.operator()).await;
+    assert!(loads.iter().all(|load| !load.is_finished()), "readiness ends first, and accepting later");
     for load in loads {
         load.await.expect("no request failed");
     }
@@ -141,10 +146,7 @@ async fn a_draining_process_answers_hits_and_stores_no_fill_that_began_after_the
     let early = caller.get(&label_path(3)).spawn();
     gate.held(1).await;
     world.proxy.shutdown(Shutdown::Graceful);
-    patiently("the end of readiness", async {
-        while world.proxy.admin_get("/readyz").send().await.status != 503 {}
-    })
-    .await;
+    until_unready(world.proxy.operator()).await;
     let hit = caller.get(&label_path(1)).send().await;
     hit.assert_label("a-1").assert_hit();
     assert_eq!(hit.field("connection"), Some("close"), "clients are asked to go elsewhere");

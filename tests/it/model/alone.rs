@@ -38,8 +38,8 @@ struct Alone {
     bound: HashSet<usize>,
     /// What is stored for certain, and since when; until when, where a write settles.
     stored: HashMap<(&'static str, String), (Time, Duration)>,
-    /// When a write of an organization was last answered, and how long it settles.
-    settling: HashMap<&'static str, (Time, Duration)>,
+    /// Until when the writes of an organization may settle.
+    settling: HashMap<&'static str, Time>,
     /// Credentials that may be proven in the background at this moment.
     behind: HashSet<usize>,
     /// Upstream calls that what happened so far may have cost.
@@ -245,7 +245,7 @@ impl Alone {
         if let (Some(name), false, false, true) =
             (PARTIES[*party].organization, is_search(target), *wish == Wish::NoStore, surely_stored)
         {
-            let settles = self.settling.get(name).is_some_and(|(at, span)| now.since(*at) < *span);
+            let settles = self.settling.get(name).is_some_and(|until| !now.reached(*until));
             let lifetime = if settles { 900 } else { ttl(target) * 900 };
             self.stored.insert((name, target.clone()), (now, Duration::from_millis(lifetime)));
         }
@@ -272,7 +272,8 @@ impl Alone {
         for name in NAMES {
             let concerned = status >= 300 || PARTIES[written.party].organization == Some(name);
             if concerned {
-                self.settling.insert(name, (now, span));
+                let until = self.settling.entry(name).or_default();
+                *until = until.latest(now.advanced(span));
                 self.stored.retain(|(owner, _), _| *owner != name);
             }
         }

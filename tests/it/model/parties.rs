@@ -106,6 +106,16 @@ impl Time {
         Self { wall: self.wall.saturating_sub(by), ..self }
     }
 
+    /// The later reading of each clock.
+    pub(super) fn latest(self, other: Self) -> Self {
+        Self { monotonic: self.monotonic.max(other.monotonic), wall: self.wall.max(other.wall) }
+    }
+
+    /// Whether either clock has come to `other`.
+    pub(super) fn reached(self, other: Self) -> bool {
+        self.monotonic >= other.monotonic || self.wall >= other.wall
+    }
+
     /// The larger of what both clocks say has passed.
     pub(super) fn since(self, earlier: Self) -> Duration {
         self.monotonic.saturating_sub(earlier.monotonic).max(self.wall.saturating_sub(earlier.wall))

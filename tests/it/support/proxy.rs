@@ -121,6 +121,11 @@ impl TestProxy {
         RawConnection::open(self.data)
     }
 
+    /// A client of the admin port.
+    pub const fn operator(&self) -> &Caller {
+        &self.admin
+    }
+
     /// A GET of the admin port.
     pub fn admin_get(&self, target: &str) -> Outgoing {
         self.admin.get(target)

@@ -118,9 +118,8 @@ impl Alone {
         match what {
             What::Read(asked) => {
                 let told = self.arena.check_read(&asked, reply);
-                self.arena.check_overtaken(&asked, &told);
-                let shared = told.body.is_some() && told.reply.cache_status() == "fwd=miss; collapsed";
-                if let Some(known) = known.filter(|_| shared) {
+                if let Some(known) = known {
+                    self.arena.check_overtaken(&asked, &told);
                     self.check_right(known, &asked, &told);
                 }
                 if told.reply.status >= 400 {
@@ -140,6 +139,9 @@ impl Alone {
     /// Who shared another credential's answer was still proven when that came.
     #[track_caller]
     fn check_right(&self, known: &Before, asked: &Asked, told: &Told) {
+        if told.body.is_none() || told.reply.cache_status() != "fwd=miss; collapsed" {
+            return;
+        }
         let oracle = &self.arena.oracle;
         let own = oracle.any(|_, entry| {
             entry.party == Some(asked.party)
