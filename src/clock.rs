@@ -35,6 +35,12 @@ impl Moment {
         Self { monotonic: self.monotonic.saturating_add(by), wall: self.wall.saturating_add(by) }
     }
 
+    /// The moment that neither clock reaches before both `self` and `other`: the later reading of each.
+    #[must_use]
+    pub fn latest(self, other: Self) -> Self {
+        Self { monotonic: self.monotonic.max(other.monotonic), wall: self.wall.max(other.wall) }
+    }
+
     /// Whether `deadline` has been reached on either clock.
     #[must_use]
     pub fn reached(self, deadline: Self) -> bool {

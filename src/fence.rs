@@ -186,9 +186,10 @@ impl Raise {
     /// Both raises in one: the later of each part.
     fn merge(&mut self, other: Self) {
         self.tick = self.tick.max(other.tick);
-        if self.settles.is_none_or(|mine| other.settles.is_some_and(|its| its.uptime() > mine.uptime())) {
-            self.settles = other.settles.or(self.settles);
-        }
+        self.settles = match (self.settles, other.settles) {
+            (Some(mine), Some(its)) => Some(mine.latest(its)),
+            (mine, its) => mine.or(its),
+        };
     }
 }
 
@@ -294,5 +295,25 @@ mod tests {
         assert!(fence.is_settling(&a, &list(), clock.now()), "a later known write does not shorten it");
         hand.advance(Duration::from_secs(1));
         assert!(!fence.is_settling(&a, &list(), clock.now()));
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumped_does_not_shorten_what_the_next_write_settles() {
+        for item_alone in [false, true] {
+            let fence = Fence::default();
+            let (clock, hand) = Clock::manual();
+            let a = organization(&fence, 1);
+            let write = |fate| match item_alone {
+                false => fence.raise(&a, fate, clock.now()),
+                true => fence.raise_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
+            };
+            write(Fate::Unknown);
+            // A suspended machine wakes: the monotonic clock has stood still.
+            hand.jump_wall_ahead(Duration::from_secs(600));
+            write(Fate::Known);
+            assert!(fence.is_settling(&a, &item(1), clock.now()), "{item_alone}");
+            hand.advance(Duration::from_secs(5));
+            assert!(!fence.is_settling(&a, &item(1), clock.now()), "{item_alone}");
+        }
     }
 }

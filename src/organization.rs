@@ -79,9 +79,7 @@ impl Organization {
     /// Extends the time in which fills are kept for a second only; never shortens it.
     pub fn settle_until(&self, until: Moment) {
         let mut settles = lock(&self.settles);
-        if settles.is_none_or(|earlier| until.uptime() > earlier.uptime()) {
-            *settles = Some(until);
-        }
+        *settles = Some(settles.map_or(until, |earlier| until.latest(earlier)));
     }
 
     /// Whether some stored response of this organization belongs to one credential alone.

@@ -6,6 +6,7 @@
 //!   ids and the vendor-shaped JSON.
 //! - [`TestProxy`] is the server that `main` runs, on free ports, with a clock that the test moves.
 //! - [`Caller`] is a well-behaved client; its [`Reply`] has the asserts. [`RawConnection`] sends any bytes.
+//! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
 //!
 //! Nothing sleeps. What a test waits for it awaits ([`TestUpstream::arrived`], [`Gate::held`],
@@ -31,6 +32,7 @@ mod caller;
 mod gate;
 pub mod labels;
 mod patience;
+mod process;
 mod proxy;
 mod raw;
 mod recorded;
@@ -41,9 +43,10 @@ mod wire;
 mod world;
 
 pub use answer::Answer;
-pub use caller::Caller;
+pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
 pub use patience::{patiently, together};
+pub use process::{Process, Serving};
 pub use proxy::{TestProxy, sum_of_series};
 pub use raw::{RawConnection, RawReply};
 pub use recorded::Recorded;

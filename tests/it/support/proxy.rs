@@ -95,6 +95,11 @@ impl TestProxy {
         })
     }
 
+    /// Asks it to stop in this way; it is awaited when it is dropped.
+    pub fn shutdown(&self, how: Shutdown) {
+        self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
+    }
+
     /// Address of the data port.
     pub fn address(&self) -> SocketAddr {
         self.data
@@ -114,6 +119,11 @@ impl TestProxy {
     #[track_caller]
     pub fn raw(&self) -> impl Future<Output = RawConnection> + use<> {
         RawConnection::open(self.data)
+    }
+
+    /// A client of the admin port.
+    pub const fn operator(&self) -> &Caller {
+        &self.admin
     }
 
     /// A GET of the admin port.

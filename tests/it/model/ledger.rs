@@ -1,0 +1,305 @@
+//! [`Ledger`]: what callers were told so far, and what that forbids an answer to be.
+//!
+//! Every bound errs on the proxy's side: a call that arrived upstream after a refusal or a write may have been sent before
+//! it, and the model lets it count. What is forbidden is forbidden whatever the threads of the proxy do.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::oracle::{Entry, Oracle};
+use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list};
+use crate::support::Reply;
+use crate::support::labels::{CAMPAIGNS, organization};
+
+/// A proof does for this long.
+const PROOF: Duration = Duration::from_secs(60);
+/// The same while the upstream cannot be asked.
+const OUTAGE_PROOF: Duration = Duration::from_secs(300);
+/// After trouble the proxy may count the upstream as one that cannot be asked for this long.
+const TROUBLE: Duration = Duration::from_secs(6);
+/// For so long after a write, fills live for a second only.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What a purge was to reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purged {
+    Everything,
+    Organization(&'static str),
+    Label(Uuid),
+}
+
+/// Whose label.
+type Label = (&'static str, Uuid);
+
+#[derive(Clone, Default)]
+pub(super) struct Ledger {
+    /// The least version of a label that a read may show.
+    floors: HashMap<Label, u64>,
+    /// Labels that a full list must hold.
+    present: HashSet<Label>,
+    /// Arrivals before this place prove nothing any more.
+    refused: HashMap<usize, usize>,
+    /// Arrivals before this place are shut out: of an organization, of one label, of its lists.
+    raised: HashMap<&'static str, usize>,
+    raised_labels: HashMap<Label, usize>,
+    raised_lists: HashMap<&'static str, usize>,
+    /// Writes that were answered as done: after how many arrivals, and when they were sent.
+    writes: Vec<(&'static str, usize, Time)>,
+    /// When the upstream was last seen failing, or slower than the clock.
+    trouble: Option<Time>,
+}
+
+/// What was known when a request was sent.
+pub(super) struct Before {
+    pub(super) ledger: Ledger,
+    pub(super) now: Time,
+    pub(super) arrivals: usize,
+    pub(super) troubled: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(ids: &[Uuid]) -> Self {
+        let present = NAMES.iter().flat_map(|name| ids.iter().map(|id| (*name, *id))).collect();
+        Self { present, ..Self::default() }
+    }
+
+    /// What is known now.
+    pub(super) fn before(&mut self, oracle: &Oracle) -> Before {
+        let now = oracle.now();
+        if !oracle.is_sound() {
+            self.trouble = Some(now);
+        }
+        Before { now, arrivals: oracle.arrivals(), troubled: self.is_troubled(now), ledger: self.clone() }
+    }
+
+    pub(super) fn note_trouble(&mut self, now: Time) {
+        self.trouble = Some(now);
+    }
+
+    fn is_troubled(&self, now: Time) -> bool {
+        self.trouble.is_some_and(|last| now.since(last) <= TROUBLE)
+    }
+
+    /// A refusal was told: what arrived before it proves nothing.
+    pub(super) fn note_refusal(&mut self, oracle: &Oracle, party: usize, target: &str, status: u16) {
+        if status >= 500 {
+            self.note_trouble(oracle.now());
+        }
+        let this =
+            |entry: &Entry| entry.party == Some(party) && entry.target == target && entry.status == status;
+        let Some((place, _)) = oracle.last(this) else { return };
+        let concerned: Vec<usize> = match status {
+            401 if target == CAMPAIGNS && may_be_scope(oracle, party, place) => return,
+            401 => {
+                let token = PARTIES[party].token();
+                (0..PARTIES.len()).filter(|other| PARTIES[*other].token() == token).collect()
+            }
+            402 => vec![party],
+            403 if target != CAMPAIGNS && !is_edge_block(oracle, place) => vec![party],
+            _ => return,
+        };
+        for party in concerned {
+            raise(&mut self.refused, party, place);
+        }
+    }
+
+    /// A write was answered, or given up with an answer of the proxy's own.
+    pub(super) fn note_write(&mut self, oracle: &Oracle, nonce: &str, sent: Time, status: u16) {
+        let Some((place, entry)) = oracle.last(|entry| entry.nonce.as_deref() == Some(nonce)) else { return };
+        let Some(name) = entry.party.and_then(|party| PARTIES[party].organization) else { return };
+        if let Some((id, version)) = entry.wrote {
+            raise(&mut self.floors, (name, id), version);
+            raise(&mut self.raised_labels, (name, id), place);
+        }
+        if (200..300).contains(&status) {
+            raise(&mut self.raised, name, place);
+            self.writes.push((name, oracle.arrivals(), sent));
+        } else if status >= 500 && entry.wrote.is_some() {
+            raise(&mut self.raised_lists, name, place);
+            self.note_trouble(oracle.now());
+        }
+    }
+
+    /// A label may be gone from here on, or is there for certain.
+    pub(super) fn note_presence(&mut self, name: &'static str, id: Uuid, present: bool) {
+        if present {
+            self.present.insert((name, id));
+        } else {
+            self.present.remove(&(name, id));
+        }
+    }
+
+    /// A purge was answered that was asked for after so many arrivals.
+    ///
+    /// It ends the proofs of what it names; but a read that is under way meanwhile may prove, and only where there was
+    /// none is it `calm`.
+    pub(super) fn note_purge(&mut self, what: Purged, arrivals: usize, calm: bool) {
+        for name in NAMES {
+            match what {
+                Purged::Label(id) => {
+                    raise(&mut self.raised_labels, (name, id), arrivals);
+                    raise(&mut self.raised_lists, name, arrivals);
+                }
+                Purged::Organization(only) if only != name => {}
+                Purged::Organization(_) | Purged::Everything => {
+                    raise(&mut self.raised, name, arrivals);
+                    for party in (0..PARTIES.len()).filter(|party| PARTIES[*party].organization == Some(name))
+                    {
+                        if calm {
+                            raise(&mut self.refused, party, arrivals);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether what arrived at this place may not be served or stored any more.
+    pub(super) fn shuts_out(&self, name: &str, target: &str, place: usize) -> bool {
+        let before = |bound: Option<&usize>| bound.is_some_and(|bound| place < *bound);
+        let own = if is_list(target) {
+            before(self.raised_lists.get(name))
+        } else {
+            self.raised_labels.iter().any(|((owner, id), bound)| {
+                *owner == name && target.ends_with(&id.to_string()) && place < *bound
+            })
+        };
+        own || before(self.raised.get(name))
+    }
+
+    fn is_settling(&self, name: &str, place: usize, at: Time) -> bool {
+        self.writes.iter().any(|(owner, arrivals, written)| {
+            *owner == name && place >= *arrivals && at.since(*written) < SETTLING
+        })
+    }
+
+    /// Whether an answer that arrived at this place may still be served at `now`.
+    fn may_serve(&self, name: &str, target: &str, (place, entry): (usize, &Entry), now: Time) -> bool {
+        let lifetime = if self.is_settling(name, place, entry.at) { 1 } else { ttl(target) };
+        !self.shuts_out(name, target, place) && now.since(entry.at) < Duration::from_secs(lifetime)
+    }
+}
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The whole ledger would hide what went wrong.
+        write!(f, "{:?} after {} arrivals", self.now, self.arrivals)
+    }
+}
+
+impl Before {
+    /// Whether this party may have been proven when the request was sent, by whatever arrived so far.
+    pub(super) fn may_be_proven(&self, oracle: &Oracle, party: usize, troubled: bool) -> bool {
+        let limit = if troubled || self.troubled { OUTAGE_PROOF } else { PROOF };
+        let refused = self.ledger.refused.get(&party).copied().unwrap_or_default();
+        oracle.any(|place, entry| {
+            entry.party == Some(party)
+                && entry.read
+                && entry.status == 200
+                && entry.body.contains("organization_id")
+                && (place >= refused)
+                && self.now.since(entry.at) <= limit
+        })
+    }
+
+    /// Whether the ledger's party cannot be told apart from one that is asked in vain at `after`.
+    pub(super) fn troubled(&self, after: &Ledger, now: Time) -> bool {
+        self.troubled || after.is_troubled(now)
+    }
+
+    /// Nothing of another organization is in an answer, whatever it answers.
+    #[track_caller]
+    pub(super) fn check_canaries(&self, party: usize, reply: &Reply) {
+        let own = PARTIES[party].organization;
+        let text = format!("{:?} {}", reply.fields, reply.text());
+        for name in NAMES.into_iter().filter(|name| own != Some(*name)) {
+            let foreign = text.contains(&canary(name)) || text.contains(&organization(name).to_string());
+            assert!(!foreign, "{:?} got something of {name}: {reply:?}", PARTIES[party]);
+        }
+    }
+
+    /// A body that answers a read is not older than the last write that was answered before the read began.
+    #[track_caller]
+    pub(super) fn check_age(&self, after: &Ledger, party: usize, target: &str, body: &str) {
+        let name = PARTIES[party].organization.expect("who got a label has an organization");
+        let body: Value = serde_json::from_str(body).expect("a label or a page");
+        let items = body["items"].as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
+        let mut seen = HashSet::new();
+        for item in items {
+            let id: Uuid = item["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+            let text = item["label"].as_str().expect("a text");
+            let version: u64 = text.rsplit('-').next().and_then(|v| v.parse().ok()).expect("a version");
+            let floor = self.ledger.floors.get(&(name, id)).copied().unwrap_or_default();
+            assert!(version >= floor, "{target} shows version {version} of {id} after {floor} was answered");
+            seen.insert(id);
+        }
+        if is_full_list(target) {
+            // What is deleted meanwhile may be gone already.
+            let mut lasting = self.ledger.present.intersection(&after.present);
+            let missing = lasting.find(|(owner, id)| *owner == name && !seen.contains(id));
+            assert!(missing.is_none(), "{target} lacks {missing:?}");
+        }
+    }
+
+    /// A hit goes to a proven credential, and was fetched by one of its organization no longer ago than it may live.
+    #[track_caller]
+    pub(super) fn check_hit(
+        &self,
+        oracle: &Oracle,
+        after: &Ledger,
+        asked: (usize, &str),
+        hit: (&Reply, Option<&str>),
+    ) {
+        let ((party, target), (reply, body)) = (asked, hit);
+        let troubled = self.troubled(after, oracle.now());
+        assert!(self.may_be_proven(oracle, party, troubled), "{:?} has no proof: {reply:?}", PARTIES[party]);
+        let name = PARTIES[party].organization.expect("a proof names an organization");
+        let stale = reply.cache_status().contains("detail=stale");
+        let fetched = oracle.any(|place, entry| {
+            entry.party.is_some_and(|other| PARTIES[other].organization == Some(name))
+                && entry.status == 200
+                && holds(entry, target, body)
+                && (stale || self.ledger.may_serve(name, target, (place, entry), self.now))
+        });
+        assert!(fetched, "{target} was not fetched as it is, or too long ago: {reply:?}");
+    }
+}
+
+fn raise<K: Hash + Eq, V: Copy + Default + Ord>(table: &mut HashMap<K, V>, key: K, to: V) {
+    let bound = table.entry(key).or_default();
+    *bound = to.max(*bound);
+}
+
+/// Whether an answer holds this body: an item may come out of a list, or of the answer to a write. The body of a HEAD may
+/// be known to nobody.
+fn holds(entry: &Entry, target: &str, body: Option<&str>) -> bool {
+    match body {
+        None => true,
+        Some(body) if is_list(target) => entry.target == target && entry.body == body,
+        Some(body) => entry.body.contains(body),
+    }
+}
+
+/// Seconds for which a stored response lives at most.
+pub(super) fn ttl(target: &str) -> u64 {
+    if is_list(target) { 60 } else { 300 }
+}
+
+fn is_edge_block(oracle: &Oracle, place: usize) -> bool {
+    oracle.any(|at, entry| at == place && !entry.body.starts_with('{'))
+}
+
+/// A 401 to campaigns that was refused before, with a label read answered in between, speaks of a scope.
+fn may_be_scope(oracle: &Oracle, party: usize, place: usize) -> bool {
+    let own = |entry: &Entry| entry.party == Some(party);
+    let refused_before = |label: usize| {
+        oracle.any(|at, entry| at < label && own(entry) && entry.target == CAMPAIGNS && entry.status == 401)
+    };
+    let labels = oracle.places(|at, entry| at < place && own(entry) && entry.read && entry.status == 200);
+    labels.last().is_some_and(|label| refused_before(*label))
+}

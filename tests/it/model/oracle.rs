@@ -1,0 +1,267 @@
+//! [`Oracle`]: an upstream that goes wrong on command and writes down everything that it was asked and said.
+//!
+//! Its log is in the order in which requests arrived, which is also the order in which they read and wrote. Every text
+//! of a label is its organization's canary and a version that only grows, so that any body tells whose it is and how old.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::parties::{NAMES, PARTIES, Time, canary, party_of};
+use crate::support::labels::{CAMPAIGNS, LABELS, error};
+use crate::support::{Answer, Recorded, Vendor, World};
+
+/// How the upstream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Health {
+    #[default]
+    Sound,
+    /// Answers everything with this status and does nothing.
+    Failing(u16),
+    /// The edge answers in its place.
+    Blocked,
+    /// Ends every connection without an answer.
+    Closing,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    #[default]
+    Done,
+    /// Done, and answered with a 500.
+    Lost,
+    /// Done, and never answered.
+    Cut,
+    /// Not done, and answered with this status.
+    Refused(u16),
+}
+
+/// What a party is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Denial {
+    /// The label paths, with 403: a key without the scope.
+    Labels,
+    /// Everything, with 402: a workspace that did not pay.
+    Payment,
+    /// Campaigns alone, with 401: a key without the scope, as some routes tell it.
+    Campaigns,
+}
+
+/// A request that arrived, and what was said.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Not before the moment at which the proxy sent it.
+    pub(super) at: Time,
+    pub(super) party: Option<usize>,
+    pub(super) read: bool,
+    pub(super) target: String,
+    pub(super) status: u16,
+    pub(super) body: String,
+    /// What the test calls this write.
+    pub(super) nonce: Option<String>,
+    /// The label that it wrote, and the version that the label has since.
+    pub(super) wrote: Option<(Uuid, u64)>,
+}
+
+/// A handle to the upstream's state.
+#[derive(Clone, Default)]
+pub(super) struct Oracle(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    vendor: Vendor,
+    now: Time,
+    health: Health,
+    denied: HashSet<(usize, Denial)>,
+    revoked: HashSet<String>,
+    fates: HashMap<String, Fate>,
+    version: u64,
+    log: Vec<Entry>,
+}
+
+impl Oracle {
+    /// Every organization has labels 1 to 4, under the same ids.
+    pub(super) fn new() -> Self {
+        let vendor = World::vendor();
+        vendor.admit(&crate::support::labels::token("c", 1), "c");
+        let mut state = State { vendor, ..State::default() };
+        for name in NAMES {
+            for n in 1..=4 {
+                state.edit(name, n);
+            }
+        }
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What arrives from here on, arrives at this time.
+    pub(super) fn set_time(&self, now: Time) {
+        self.state().now = now;
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.state().now
+    }
+
+    pub(super) fn set_health(&self, health: Health) {
+        self.state().health = health;
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.state().health == Health::Sound
+    }
+
+    pub(super) fn deny(&self, party: usize, what: Denial) {
+        self.state().denied.insert((party, what));
+    }
+
+    pub(super) fn allow(&self, party: usize) {
+        self.state().denied.retain(|(denied, _)| *denied != party);
+    }
+
+    pub(super) fn is_welcome(&self, party: usize) -> bool {
+        let state = self.state();
+        let named = PARTIES[party].organization.is_some();
+        named
+            && !state.revoked.contains(&PARTIES[party].token())
+            && !state.denied.iter().any(|(denied, what)| *denied == party && *what != Denial::Campaigns)
+    }
+
+    pub(super) fn revoke(&self, party: usize) {
+        self.state().revoked.insert(PARTIES[party].token());
+    }
+
+    pub(super) fn restore(&self, party: usize) {
+        self.state().revoked.remove(&PARTIES[party].token());
+    }
+
+    /// Changes a label as the vendor's web page would, unseen by the proxy; makes it where it is gone.
+    pub(super) fn edit(&self, name: &str, n: u32) {
+        self.state().edit(name, n);
+    }
+
+    /// Settles what becomes of the write with this nonce.
+    pub(super) fn set_fate(&self, nonce: &str, fate: Fate) {
+        self.state().fates.insert(nonce.to_owned(), fate);
+    }
+
+    /// How many requests have arrived.
+    pub(super) fn arrivals(&self) -> usize {
+        self.state().log.len()
+    }
+
+    /// The latest arrival for which this holds, with its place in the log.
+    pub(super) fn last(&self, holds: impl Fn(&Entry) -> bool) -> Option<(usize, Entry)> {
+        let state = self.state();
+        let place = state.log.iter().rposition(holds)?;
+        Some((place, state.log[place].clone()))
+    }
+
+    /// Whether some arrival is such.
+    pub(super) fn any(&self, holds: impl Fn(usize, &Entry) -> bool) -> bool {
+        self.state().log.iter().enumerate().any(|(place, entry)| holds(place, entry))
+    }
+
+    /// Places of all such arrivals.
+    pub(super) fn places(&self, holds: impl Fn(usize, &Entry) -> bool) -> Vec<usize> {
+        let state = self.state();
+        state
+            .log
+            .iter()
+            .enumerate()
+            .filter(|(place, entry)| holds(*place, entry))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// Answers a request and writes it down.
+    pub(super) fn answer(&self, request: &Recorded) -> Answer {
+        let mut state = self.state();
+        let party = party_of(request.field("authorization"), request.field("x-as-workspace"));
+        let nonce = request.field("x-nonce").map(str::to_owned);
+        let (answer, wrote) = state.act(request, party, nonce.as_deref());
+        let (bytes, _) = answer.render("GET");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let entry = Entry {
+            at: state.now,
+            party,
+            read: request.method == "GET" && request.target.starts_with(LABELS),
+            target: request.target.clone(),
+            status: text.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_default(),
+            body: text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default(),
+            nonce,
+            wrote,
+        };
+        state.log.push(entry);
+        answer
+    }
+}
+
+impl State {
+    fn edit(&mut self, name: &str, n: u32) {
+        self.version += 1;
+        self.vendor.put_label(name, n, &format!("{}{}", canary(name), self.version));
+    }
+
+    fn act(
+        &mut self,
+        request: &Recorded,
+        party: Option<usize>,
+        nonce: Option<&str>,
+    ) -> (Answer, Option<(Uuid, u64)>) {
+        let refusal = |status| (Answer::json(status, error(status, "No.")), None);
+        match self.health {
+            Health::Sound => {}
+            Health::Failing(status) => return refusal(status),
+            Health::Blocked => return (Answer::edge_block(), None),
+            Health::Closing => return (Answer::close(), None),
+        }
+        let Some(party) = party.filter(|party| !self.revoked.contains(&PARTIES[*party].token())) else {
+            return refusal(401);
+        };
+        let on_labels = request.target.starts_with(LABELS);
+        let denied = |what| self.denied.contains(&(party, what));
+        if denied(Denial::Payment) {
+            return refusal(402);
+        }
+        if on_labels && denied(Denial::Labels) {
+            return refusal(403);
+        }
+        if request.target == CAMPAIGNS && denied(Denial::Campaigns) {
+            return refusal(401);
+        }
+        if !on_labels || request.method == "GET" {
+            return (self.vendor.answer(request), None);
+        }
+        self.write(request, party, self.fates.get(nonce.unwrap_or_default()).copied().unwrap_or_default())
+    }
+
+    fn write(&mut self, request: &Recorded, party: usize, fate: Fate) -> (Answer, Option<(Uuid, u64)>) {
+        if let Fate::Refused(status) = fate {
+            return (Answer::json(status, error(status, "No.")), None);
+        }
+        let Some(name) = PARTIES[party].organization else { return (self.vendor.answer(request), None) };
+        let version = self.version + 1;
+        let mut stamped = request.clone();
+        stamped.body = format!(r#"{{"label":"{}{version}"}}"#, canary(name)).into_bytes();
+        let answer = self.vendor.answer(&stamped);
+        let (bytes, _) = answer.render("GET");
+        let text = String::from_utf8_lossy(&bytes);
+        let label: Option<serde_json::Value> =
+            text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+        let id = label.as_ref().and_then(|label| label["id"].as_str()).and_then(|id| id.parse().ok());
+        let Some(id) = id else { return (answer, None) };
+        self.version = version;
+        let answer = match fate {
+            Fate::Lost => Answer::json(500, error(500, "Oops.")),
+            Fate::Cut => Answer::close(),
+            Fate::Done | Fate::Refused(_) => answer,
+        };
+        (answer, Some((id, version)))
+    }
+}

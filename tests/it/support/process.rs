@@ -1,0 +1,175 @@
+//! [`Process`]: the built program as a child, with its log read line by line.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::caller::Caller;
+use super::patience::patiently;
+
+/// A running program; dropped, it is killed.
+pub struct Process {
+    child: Arc<Mutex<Child>>,
+    output: watch::Receiver<Output>,
+    errors: watch::Receiver<Output>,
+    pid: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Output {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+/// A [`Process`] that serves, and its two ports.
+pub struct Serving {
+    /// The program.
+    pub process: Process,
+    /// Address of the data port.
+    pub data: SocketAddr,
+    /// Address of the admin port.
+    pub admin: SocketAddr,
+}
+
+impl Process {
+    /// Starts the program with these arguments and this environment alone.
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_instantly-proxy"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started");
+        let pid = child.id();
+        let output = follow(child.stdout.take().expect("it is piped"));
+        let errors = follow(child.stderr.take().expect("it is piped"));
+        Self { child: Arc::new(Mutex::new(child)), output, errors, pid }
+    }
+
+    /// Waits for a log line that has this message.
+    #[track_caller]
+    pub fn logged(&self, message: &str) -> impl Future<Output = Value> + use<> {
+        let (mut output, wanted) = (self.output.clone(), message.to_owned());
+        patiently(&format!("the log line {message:?}"), async move {
+            let found = |output: &Output| output.lines.iter().rev().find_map(|line| said(line, &wanted));
+            let output = output.wait_for(|output| found(output).is_some() || output.ended).await;
+            let output = output.expect("the reader outlives its output");
+            found(&output)
+                .unwrap_or_else(|| panic!("{wanted:?} was never logged: {}", output.lines.join("\n")))
+        })
+    }
+
+    /// Everything written to standard output so far.
+    pub fn stdout(&self) -> String {
+        self.output.borrow().lines.join("\n")
+    }
+
+    /// Everything written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.errors.borrow().lines.join("\n")
+    }
+
+    /// Sends a signal by its name: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status();
+        assert!(sent.expect("there is a shell").success(), "the process takes no signal");
+    }
+
+    /// Waits for the end of the program and of its output; its exit code.
+    #[track_caller]
+    pub fn ended(&self) -> impl Future<Output = Option<i32>> + use<> {
+        let (child, mut output, mut errors) =
+            (Arc::clone(&self.child), self.output.clone(), self.errors.clone());
+        patiently("the end of the program", async move {
+            output.wait_for(|output| output.ended).await.expect("the reader outlives its output");
+            errors.wait_for(|errors| errors.ended).await.expect("the reader outlives its output");
+            let status: ExitStatus =
+                tokio::task::spawn_blocking(move || lock(&child).wait().expect("a child can be waited for"))
+                    .await
+                    .expect("no panic");
+            status.code()
+        })
+    }
+
+    /// The most memory that it has had resident so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the child runs on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = lock(&self.child);
+        // It may have ended long ago.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Serving {
+    /// Starts the proxy on free ports in front of `upstream`, with more of its environment.
+    #[track_caller]
+    pub fn start(upstream: &str, environment: &[(&str, &str)]) -> impl Future<Output = Self> + use<> {
+        let mut all = vec![
+            ("INSTANTLY_PROXY_UPSTREAM__URL", upstream),
+            ("INSTANTLY_PROXY_LISTEN__ADDRESS", "127.0.0.1:0"),
+            ("INSTANTLY_PROXY_ADMIN__ADDRESS", "127.0.0.1:0"),
+            ("INSTANTLY_PROXY_LISTEN__WORKERS", "2"),
+        ];
+        all.extend_from_slice(environment);
+        let process = Process::start(&[], &all);
+        let ready = process.logged("ready");
+        async move {
+            let ready = ready.await;
+            let address =
+                |key: &str| ready[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
+            let (data, admin) = (address("data"), address("admin"));
+            Self { process, data, admin }
+        }
+    }
+
+    /// A client of the data port with a bearer token.
+    pub fn caller(&self, token: &str) -> Caller {
+        Caller::anonymous(self.data).with_token(token)
+    }
+
+    /// A client of the admin port.
+    pub fn operator(&self) -> Caller {
+        Caller::anonymous(self.admin)
+    }
+}
+
+fn lock(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The log line as JSON, if it has this message.
+fn said(line: &str, message: &str) -> Option<Value> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == message).then_some(line)
+}
+
+fn follow(pipe: impl std::io::Read + Send + 'static) -> watch::Receiver<Output> {
+    let (sender, receiver) = watch::channel(Output::default());
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            sender.send_modify(|output| output.lines.push(line));
+        }
+        sender.send_modify(|output| output.ended = true);
+    });
+    receiver
+}
