@@ -134,7 +134,7 @@ async fn a_gibibyte_each_way_passes_unchanged_in_constant_memory() {
         patiently("an upload", upload(&serving, &token, Pattern::new(SIZE, !chunked))).await;
         patiently("a download", download(&serving, &token, SIZE, chunked)).await;
     }
-    let growth = serving.process.peak_memory() - before;
+    let growth = serving.process.peak_memory().saturating_sub(before);
     assert!(growth <= GROWTH, "{} MiB more than at rest", growth / MIB);
     assert_eq!(simulator.counters().uploaded_bytes(), 2 * SIZE + MIB);
 }
@@ -192,7 +192,7 @@ async fn an_upstream_sends_no_faster_than_its_reader_reads() {
     reader.write_all(request.as_bytes()).await.expect("taken");
     let taken = patiently("the upstream to stall", tap.still(&serving, &tap.sent)).await;
     assert!(taken <= BUFFERS, "{} MiB were taken from the upstream unread", taken / MIB);
-    let growth = serving.process.peak_memory() - before;
+    let growth = serving.process.peak_memory().saturating_sub(before);
     assert!(growth <= GROWTH, "{} MiB more than at rest", growth / MIB);
 
     let mut rest = vec![0; 1 << 20];
@@ -232,7 +232,7 @@ async fn a_client_sends_no_faster_than_the_upstream_reads() {
     let (mut upstream, _) = patiently("a call", listener.accept()).await.expect("a connection");
     let taken = patiently("the client to stall", tap.still(&serving, &tap.sent)).await;
     assert!(taken <= BUFFERS, "{} MiB were taken from the client unread", taken / MIB);
-    let growth = serving.process.peak_memory() - before;
+    let growth = serving.process.peak_memory().saturating_sub(before);
     assert!(growth <= GROWTH, "{} MiB more than at rest", growth / MIB);
 
     let mut rest = vec![0; 1 << 20];

@@ -100,7 +100,8 @@ impl Process {
         })
     }
 
-    /// The most memory that it has had resident so far, in bytes.
+    /// The most memory that it has had resident so far, in bytes. The kernel keeps the count in parts, one a thread, so
+    /// that a later reading can be a little smaller than an earlier one.
     pub fn peak_memory(&self) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the child runs on Linux");
