@@ -78,6 +78,16 @@ closed_enum! {
         UpstreamFailed = "upstream_failed",
         /// The upstream answered 429 to the read that this one had joined.
         UpstreamLimited = "upstream_limited",
+        /// The wait for the organization's share of the API's limit would be too long.
+        OverBudget = "over_budget",
+        /// Too many calls of the organization wait already.
+        QueueFull = "queue_full",
+        /// The API has limited the organization, and the time it gave is not over.
+        GateClosed = "gate_closed",
+        /// Too many calls of callers that the API has not accepted yet, or too many of them refused.
+        TooManyStrangers = "too_many_strangers",
+        /// The API has not been reachable for a moment.
+        Unreachable = "unreachable",
         /// Every upstream connection that this caller may use is taken.
         NoConnection = "no_connection",
         /// A fault of this proxy.
@@ -199,6 +209,31 @@ impl ErrorKind {
             Self::UpstreamLimited => {
                 Face(429, "The API's rate limit is reached: try again after the time in Retry-After.", DENIED)
             }
+            Self::OverBudget => Face(
+                429,
+                "The organization's share of the API's rate limit is used up: try again after the time in Retry-After.",
+                DENIED,
+            ),
+            Self::QueueFull => Face(
+                429,
+                "Too many calls of this organization wait for their turn: try again after the time in Retry-After.",
+                DENIED,
+            ),
+            Self::GateClosed => Face(
+                429,
+                "The API has limited this organization for a while: try again after the time in Retry-After.",
+                DENIED,
+            ),
+            Self::TooManyStrangers => Face(
+                429,
+                "Too many calls with keys that the API has not accepted yet: try again after the time in Retry-After.",
+                DENIED,
+            ),
+            Self::Unreachable => Face(
+                503,
+                "The API cannot be reached at the moment: try again after the time in Retry-After.",
+                "destination_unavailable",
+            ),
             Self::NoConnection => Face(
                 503,
                 "Every upstream connection that this caller may use is taken: try again after the time in Retry-After.",
@@ -260,6 +295,12 @@ impl ProxyError {
     pub const fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The wait that it recommends.
+    #[must_use]
+    pub const fn wait(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The causes from the outermost inwards, joined by `: `. For the log; never for the client.

@@ -117,17 +117,17 @@ impl Fence {
         &self.organizations
     }
 
-    /// Raises an organization because of a write.
-    pub fn raise(&self, organization: &Organization, fate: Fate, now: Moment) {
+    /// Raises an organization because of a write. Returns the tick of the raise and that of the one before it.
+    pub fn raise(&self, organization: &Organization, fate: Fate, now: Moment) -> (Tick, Tick) {
         organization.settle_until(now.plus(fate.settles_after()));
-        self.raise_purged(organization);
+        self.raise_purged(organization)
     }
 
     /// Raises an organization because of a purge: nothing was written, so nothing has to settle.
-    pub fn raise_purged(&self, organization: &Organization) {
-        let tick = self.sequence.advance();
-        organization.raise(tick);
+    pub fn raise_purged(&self, organization: &Organization) -> (Tick, Tick) {
+        let (tick, before) = organization.raise(&self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
+        (tick, before)
     }
 
     /// Raises every organization: an operator purged everything.
@@ -141,12 +141,15 @@ impl Fence {
     /// organization nobody knows.
     pub fn raise_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
         let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
+        // The tick is taken under the lock: who asks under it sees every raise before its own tick.
+        let mut ids = lock(&self.ids);
         let tick = self.sequence.advance();
         let raise = Raise { tick, settles };
         if let Some(id) = item {
-            lock(&self.ids).insert(id, raise);
+            ids.insert(id, raise);
             self.ids_raised.fetch_max(tick.0, Ordering::SeqCst);
         }
+        drop(ids);
         lock(&self.lists).merge(raise);
         self.lists_raised.fetch_max(tick.0, Ordering::SeqCst);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
@@ -163,6 +166,13 @@ impl Fence {
                         || begun >= lock(&self.ids).raise_of(*id).tick
                 }
             }
+    }
+
+    /// Whether the item was not raised everywhere since `begun`. Asked after a tick was taken, it knows of every such raise
+    /// before that tick.
+    #[must_use]
+    pub fn nothing_raised_everywhere_since(&self, item: Uuid, begun: Tick) -> bool {
+        lock(&self.ids).raise_of(item).tick <= begun
     }
 
     /// Whether nothing at all was raised since `begun`: for a flight whose organization is not known.
@@ -304,7 +314,9 @@ mod tests {
             let (clock, hand) = Clock::manual();
             let a = organization(&fence, 1);
             let write = |fate| match item_alone {
-                false => fence.raise(&a, fate, clock.now()),
+                false => {
+                    fence.raise(&a, fate, clock.now());
+                }
                 true => fence.raise_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
             };
             write(Fate::Unknown);

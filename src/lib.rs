@@ -21,5 +21,6 @@ pub mod proxy;
 pub mod resource;
 pub mod semantics;
 pub mod server;
+pub mod shield;
 pub mod simulator;
 pub mod upstream;

@@ -39,8 +39,32 @@ impl fmt::Display for OrganizationId {
 pub struct Organization {
     id: OrganizationId,
     raised: AtomicU64,
+    /// Raises follow each other, so that a writer can tell whether anything but its own came since it began.
+    raising: Mutex<()>,
     settles: Mutex<Option<Moment>>,
     private: AtomicBool,
+    /// Answers that needed no upstream call of their own.
+    avoided: AtomicU64,
+    list: Mutex<ListKnowledge>,
+}
+
+/// What is known of an organization's whole list.
+#[derive(Clone, Copy, Debug, Default)]
+struct ListKnowledge {
+    /// The first item of the present round that was missed, and when.
+    missed: Option<(Uuid, Moment)>,
+    /// The latest list fill, and when it began.
+    filled: Option<(Tick, Moment)>,
+    /// Whether one page of the largest size held all of it.
+    fits_one_page: bool,
+    /// The latest such page.
+    paged: Tick,
+    /// The member names that single reads show, as a hash.
+    item_shape: Option<u64>,
+    /// The same of list items.
+    list_shape: Option<u64>,
+    /// Items of a list look unlike single reads: the one cannot stand for the other.
+    unlike: bool,
 }
 
 impl Organization {
@@ -48,8 +72,11 @@ impl Organization {
         Self {
             id,
             raised: AtomicU64::new(raised.0),
+            raising: Mutex::default(),
             settles: Mutex::new(None),
             private: AtomicBool::new(false),
+            avoided: AtomicU64::new(0),
+            list: Mutex::default(),
         }
     }
 
@@ -65,9 +92,16 @@ impl Organization {
         Tick(self.raised.load(Ordering::SeqCst))
     }
 
-    /// Moves the epoch on; never back.
-    pub fn raise(&self, to: Tick) {
-        self.raised.fetch_max(to.0, Ordering::SeqCst);
+    /// Moves the epoch to the next tick; returns it and the epoch before it.
+    pub fn raise(&self, sequence: &Sequence) -> (Tick, Tick) {
+        let _raising = lock(&self.raising);
+        let tick = sequence.advance();
+        (tick, Tick(self.raised.fetch_max(tick.0, Ordering::SeqCst)))
+    }
+
+    /// Moves the epoch on to a tick that was taken for all organizations; never back.
+    pub fn raise_to(&self, tick: Tick) {
+        self.raised.fetch_max(tick.0, Ordering::SeqCst);
     }
 
     /// Until when a fill may meet the vendor's own replication lag.
@@ -91,6 +125,93 @@ impl Organization {
     /// Notes that a stored response belongs to one credential alone.
     pub fn note_private_response(&self) {
         self.private.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts an answer that needed no upstream call of its own.
+    pub fn note_avoided(&self) {
+        self.avoided.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many such answers there were since it became known.
+    #[must_use]
+    pub fn avoided(&self) -> u64 {
+        self.avoided.load(Ordering::Relaxed)
+    }
+}
+
+/// What list reads can do for single reads.
+impl Organization {
+    /// Notes that `item` was missed by a proven credential; whether it is the second distinct one within `lifetime`, so
+    /// that reading the whole list is cheaper than going on one by one. Never twice for one lifetime and epoch: what a
+    /// list did not bring, the next one will not either.
+    pub fn is_second_miss(&self, item: Uuid, lifetime: Duration, now: Moment) -> bool {
+        let second = self.would_be_second_miss(item, lifetime, now);
+        let mut list = lock(&self.list);
+        if list.missed.is_none_or(|(_, when)| now.since(when) >= lifetime) {
+            list.missed = Some((item, now));
+        }
+        second
+    }
+
+    /// What [`Self::is_second_miss`] would say, without noting a miss.
+    #[must_use]
+    pub fn would_be_second_miss(&self, item: Uuid, lifetime: Duration, now: Moment) -> bool {
+        let list = lock(&self.list);
+        let filled =
+            list.filled.is_some_and(|(begun, when)| begun >= self.raised() && now.since(when) < lifetime);
+        let missed = list.missed.filter(|(_, when)| now.since(*when) < lifetime);
+        missed.is_some_and(|(first, _)| first != item) && !filled
+    }
+
+    /// Notes that a list fill began.
+    pub fn note_list_fill(&self, begun: Tick, now: Moment) {
+        lock(&self.list).filled = Some((begun, now));
+    }
+
+    /// Whether items of lists may stand for single reads.
+    #[must_use]
+    pub fn takes_items_of_lists(&self) -> bool {
+        !lock(&self.list).unlike
+    }
+
+    /// Whether one page of the largest size is known to hold the whole list, and is likely to bring what was last read at
+    /// `begun`: a page that was read since and did not will not the next time either.
+    #[must_use]
+    pub fn fits_one_page(&self, begun: Option<Tick>) -> bool {
+        let list = lock(&self.list);
+        list.fits_one_page && !list.unlike && begun.is_none_or(|begun| begun >= list.paged)
+    }
+
+    /// Notes a page of the largest size that was read at `begun`: whether it held the whole list, for everybody.
+    pub fn note_page(&self, whole: bool, begun: Tick) {
+        let mut list = lock(&self.list);
+        if begun >= list.paged {
+            (list.fits_one_page, list.paged) = (whole, begun);
+        }
+    }
+
+    /// Notes the member names that a single read shows. Returns whether they are found unlike those of list items just
+    /// now: what lists filled must go then.
+    pub fn note_item_shape(&self, shape: u64) -> bool {
+        let mut list = lock(&self.list);
+        list.item_shape = Some(shape);
+        list.compare_shapes()
+    }
+
+    /// Notes the member names that an item of a list shows. Returns as [`Self::note_item_shape`] does.
+    pub fn note_list_shape(&self, shape: u64) -> bool {
+        let mut list = lock(&self.list);
+        list.list_shape = Some(shape);
+        list.compare_shapes()
+    }
+}
+
+impl ListKnowledge {
+    fn compare_shapes(&mut self) -> bool {
+        let differ = self.item_shape.zip(self.list_shape).is_some_and(|(item, list)| item != list);
+        let found_now = differ && !self.unlike;
+        self.unlike |= differ;
+        found_now
     }
 }
 
@@ -125,12 +246,18 @@ impl Organizations {
         Arc::clone(&seen.organization)
     }
 
+    /// The organization with this id, if it is known; asking does not keep it known.
+    #[must_use]
+    pub fn peek(&self, id: OrganizationId) -> Option<Arc<Organization>> {
+        lock(&self.0).known.get(&id).map(|seen| Arc::clone(&seen.organization))
+    }
+
     /// Raises every organization, known or not.
     pub fn raise_all(&self, to: Tick) {
         let mut table = lock(&self.0);
         table.forgotten = table.forgotten.max(to);
         for seen in table.known.values() {
-            seen.organization.raise(to);
+            seen.organization.raise_to(to);
         }
     }
 
@@ -149,6 +276,12 @@ impl Organizations {
         if table.known.len() < before {
             table.forgotten = sequence.advance();
         }
+    }
+
+    /// Answers that needed no upstream call of their own, of all that are known.
+    #[must_use]
+    pub fn avoided(&self) -> u64 {
+        lock(&self.0).known.values().map(|seen| seen.organization.avoided()).sum()
     }
 
     /// How many are known.

@@ -44,6 +44,19 @@ closed_enum! {
     }
 }
 
+impl Outcome {
+    /// What spared an answer of this outcome an upstream call of its own.
+    #[must_use]
+    pub const fn avoided(self) -> Option<Avoided> {
+        match self {
+            Self::Hit => Some(Avoided::Hit),
+            Self::Stale => Some(Avoided::Stale),
+            Self::Collapsed => Some(Avoided::Collapse),
+            Self::Rejected | Self::Error | Self::Bypass | Self::Miss | Self::Forwarded => None,
+        }
+    }
+}
+
 closed_enum! {
     /// Class of the status that was sent downstream: the `status` label.
     pub enum StatusClass {
@@ -92,6 +105,8 @@ closed_enum! {
         Authorization = "authorization",
         /// Another field that may choose whose data comes back.
         IdentityField = "identity-field",
+        /// The edge in front of the API turns the proxy's own reads away.
+        EdgeBlock = "edge-block",
     }
 }
 
@@ -107,12 +122,36 @@ closed_enum! {
     }
 }
 
+closed_enum! {
+    /// Why a stale stored response was served: the `detail` of a stale hit.
+    pub enum StaleReason {
+        /// It is being refreshed in the background.
+        Revalidating = "stale-revalidating",
+        /// The upstream failed or cannot be asked.
+        Error = "stale-error",
+        /// The upstream's limit, or our share of it, is used up.
+        Limit = "stale-limit",
+    }
+}
+
 /// The member that this cache adds to `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
     /// Answered from a stored response; seconds of freshness left.
     Hit {
-        /// Freshness lifetime minus age in whole seconds; negative when stale.
+        /// Freshness lifetime minus age in whole seconds.
+        ttl: i64,
+    },
+    /// Answered from a stored response that is stale, because of this.
+    Stale {
+        /// Freshness lifetime minus age in whole seconds: zero or negative.
+        ttl: i64,
+        /// Why.
+        reason: StaleReason,
+    },
+    /// Answered from a stored response although the client asked for a younger one: refetches are limited.
+    RefetchLimited {
+        /// Freshness lifetime minus age in whole seconds.
         ttl: i64,
     },
     /// Proven, fetched by this request's own flight.
@@ -141,6 +180,14 @@ impl CacheStatus {
         match self {
             Self::Hit { ttl } => HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}"))
                 .expect("a decimal number is a valid field value"),
+            Self::Stale { ttl, reason } => {
+                HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}; detail={reason}"))
+                    .expect("a number and a closed enum's text are a valid field value")
+            }
+            Self::RefetchLimited { ttl } => {
+                HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}; detail=refill-limited"))
+                    .expect("a decimal number is a valid field value")
+            }
             Self::Miss { stored: true } => HeaderValue::from_static("instantly-proxy; fwd=miss; stored"),
             Self::Miss { stored: false } => HeaderValue::from_static("instantly-proxy; fwd=miss"),
             Self::Collapsed => HeaderValue::from_static("instantly-proxy; fwd=miss; collapsed"),

@@ -1,9 +1,10 @@
-//! The admin port: probes, metrics, status and purge, apart from the data port.
+//! The admin port: probes, metrics, status, purge and explanations, apart from the data port.
 //!
 //! Probes and metrics are free; data and actions follow [`Access`]. Answers are JSON or OpenMetrics text; refusals have
 //! the vendor's envelope. Listening, time-outs and the number of connections are left to the server.
 
 mod access;
+mod explain;
 mod purge;
 mod status;
 #[cfg(test)]
@@ -122,6 +123,11 @@ impl Admin {
                 let what = purge::parse(&self.whole(body).await?)?;
                 Ok(json(&purge::Gone::from(self.proxy.purge(what))))
             }
+            AdminPath::Explain => {
+                self.access.act(&head)?;
+                let asked = explain::parse(&self.whole(body).await?)?;
+                Ok(json(&self.proxy.explain(&asked.head, asked.has_body)))
+            }
             AdminPath::Other => {
                 let message = "There is no such path on the admin port.";
                 Err(Refusal(StatusCode::NOT_FOUND, message.to_owned()))
@@ -135,7 +141,8 @@ impl Admin {
 
     fn status(&self) -> Status {
         let uptime = self.clock.now().since(self.started);
-        Status::new(uptime, self.is_ready(), &self.metrics.totals(), self.proxy.gauges())
+        let (totals, gauges) = (self.metrics.totals(), self.proxy.gauges());
+        Status::new(uptime, self.is_ready(), &totals, gauges, &self.proxy.overview())
     }
 
     async fn whole<B>(&self, body: B) -> Result<Bytes, Refusal>
@@ -166,7 +173,7 @@ fn path(text: &str) -> AdminPath {
 const fn allowed(path: AdminPath) -> &'static str {
     match path {
         AdminPath::Livez | AdminPath::Readyz | AdminPath::Metrics | AdminPath::Status => "GET, HEAD",
-        AdminPath::Purge => "POST",
+        AdminPath::Purge | AdminPath::Explain => "POST",
         AdminPath::Other => "",
     }
 }

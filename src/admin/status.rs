@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::metrics::{Gauges, Totals};
+use crate::proxy::Overview;
+use crate::shield::account::AccountKey;
+use crate::shield::budget::Usage;
 
 /// Sums since the start and sizes at this moment.
 #[derive(Serialize)]
@@ -22,6 +25,7 @@ pub(super) struct Status {
     bindings: u64,
     /// Open connections of the data port.
     connections: u64,
+    shield: Shield,
 }
 
 #[derive(Serialize)]
@@ -40,8 +44,128 @@ struct Cache {
     bytes: u64,
 }
 
+/// What keeps the API inside its limits, at this moment.
+#[derive(Serialize)]
+struct Shield {
+    limits: Limits,
+    /// For whom the limit is promised: callers whose organization is known, or all.
+    limit_holds_for: &'static str,
+    /// Calls of callers whose organization was not known: they spent from accounts of their own.
+    calls_without_binding: u64,
+    /// The busiest of the last minute.
+    accounts: Vec<Account>,
+    others: Others,
+    breaker_open: bool,
+    edge_blocked: bool,
+    gates_closed: u64,
+    queued: u64,
+    /// 401s that are remembered.
+    latched: u64,
+    strangers: Strangers,
+    rejections: BTreeMap<&'static str, u64>,
+    retries: BTreeMap<&'static str, u64>,
+}
+
+/// What this process may send for one account.
+#[derive(Serialize)]
+struct Limits {
+    per_second: u32,
+    per_minute: u32,
+}
+
+#[derive(Serialize)]
+struct Account {
+    /// Whose: an organization's, a caller's that is not known, or everybody's.
+    account: &'static str,
+    organization: Option<String>,
+    used_of_second: u32,
+    used_of_minute: u32,
+    queued: usize,
+    /// How long the API's own 429 still holds.
+    closed_for_seconds: Option<u64>,
+    calls: u64,
+    avoided: Option<u64>,
+}
+
+/// All other accounts.
+#[derive(Serialize)]
+struct Others {
+    accounts: usize,
+    used_of_minute: u64,
+    queued: usize,
+    calls: u64,
+    avoided: u64,
+}
+
+#[derive(Serialize)]
+struct Strangers {
+    in_flight: usize,
+    waiting: usize,
+}
+
+impl Shield {
+    fn new(totals: &Totals, gauges: Gauges, overview: &Overview) -> Self {
+        let accounts = &overview.accounts;
+        Self {
+            limits: Limits { per_second: accounts.limits.per_second, per_minute: accounts.limits.per_minute },
+            limit_holds_for: if overview.single_workspace { "all_callers" } else { "bound_callers" },
+            calls_without_binding: overview.unbound,
+            accounts: accounts.busiest.iter().zip(&overview.avoided).map(Account::new).collect(),
+            others: Others {
+                accounts: accounts.others,
+                used_of_minute: accounts.others_minute,
+                queued: accounts.others_queued,
+                calls: accounts.others_calls,
+                avoided: overview.others_avoided,
+            },
+            breaker_open: gauges.breaker_open,
+            edge_blocked: gauges.edge_blocked,
+            gates_closed: gauges.gates_closed,
+            queued: gauges.queued,
+            latched: gauges.latched,
+            strangers: Strangers {
+                in_flight: overview.strangers_in_flight,
+                waiting: overview.strangers_waiting,
+            },
+            rejections: totals.rejections.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            retries: totals.retries.iter().map(|(result, count)| (result.as_str(), *count)).collect(),
+        }
+    }
+}
+
+impl Account {
+    fn new((usage, avoided): (&Usage, &Option<u64>)) -> Self {
+        let (account, organization) = match usage.account {
+            AccountKey::Organization(id) => ("organization", Some(id.to_string())),
+            AccountKey::Authorization(_) => ("authorization", None),
+            AccountKey::Everybody => ("everybody", None),
+        };
+        Self {
+            account,
+            organization,
+            used_of_second: usage.second,
+            used_of_minute: usage.minute,
+            queued: usage.queued,
+            closed_for_seconds: usage.closed_for.map(seconds),
+            calls: usage.calls,
+            avoided: *avoided,
+        }
+    }
+}
+
+/// Rounded up, as `Retry-After` is.
+fn seconds(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+}
+
 impl Status {
-    pub(super) fn new(uptime: Duration, ready: bool, totals: &Totals, gauges: Gauges) -> Self {
+    pub(super) fn new(
+        uptime: Duration,
+        ready: bool,
+        totals: &Totals,
+        gauges: Gauges,
+        overview: &Overview,
+    ) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -55,6 +179,7 @@ impl Status {
             cache: Cache { entries: gauges.cache_entries, bytes: gauges.cache_bytes },
             bindings: gauges.bindings,
             connections: totals.connections,
+            shield: Shield::new(totals, gauges, overview),
         }
     }
 }

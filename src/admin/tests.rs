@@ -137,8 +137,12 @@ async fn an_action_needs_what_no_foreign_page_can_send() {
         (with_token([10, 0, 0, 1]), &[HOST, JSON_BODY], 401),
     ];
     for (row, (access, fields, status)) in rows.into_iter().enumerate() {
-        let reply = admin(access).ask("POST", "/api/purge", fields, "{}").await;
-        assert_eq!(reply.status, status, "row {row}");
+        let admin = admin(access);
+        let question = r#"{"method":"GET","path":"/","headers":{}}"#;
+        for (path, body) in [("/api/purge", "{}"), ("/api/explain", question)] {
+            let reply = admin.ask("POST", path, fields, body).await;
+            assert_eq!(reply.status, status, "row {row} of {path}");
+        }
     }
 }
 
@@ -164,6 +168,7 @@ async fn an_unknown_path_or_method_is_refused() {
         ("GET", "other", 404, None),
         ("POST", "/livez", 405, Some("GET, HEAD")),
         ("GET", "/api/purge", 405, Some("POST")),
+        ("GET", "/api/explain", 405, Some("POST")),
         ("HEAD", "/readyz", 200, None),
     ];
     for (method, path, status, allow) in rows {
@@ -194,6 +199,12 @@ async fn status_shows_totals_of_every_kind() {
     assert_eq!(status["upstream"]["saved"], json!(1));
     assert_eq!(status["cache"], json!({"entries": 0, "bytes": 0}));
     assert_eq!((&status["bindings"], &status["connections"]), (&json!(0), &json!(1)));
+    let shield = &status["shield"];
+    assert_eq!(shield["limits"], json!({"per_second": 90, "per_minute": 5400}));
+    assert_eq!(shield["limit_holds_for"], json!("bound_callers"));
+    assert_eq!((&shield["accounts"], &shield["others"]["accounts"]), (&json!([]), &json!(0)));
+    assert_eq!(shield["rejections"]["gate"], json!(0));
+    assert_eq!(shield["retries"], json!({"answered": 0, "failed": 0, "refused": 0}));
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::key::CacheKey;
 use crate::bounded::bounded;
@@ -48,7 +49,42 @@ pub struct Flight<L> {
     pub begun: Tick,
     /// The credential whose token the fill carries.
     pub leader: CredentialDigest,
-    landing: watch::Receiver<Option<L>>,
+    state: watch::Receiver<State<L>>,
+    waiting: Arc<Waiting>,
+}
+
+/// Where a flight is.
+#[derive(Clone, Debug)]
+enum State<L> {
+    /// Whether its fill may be sent at once is being found out.
+    Boarding,
+    /// Its fill waits for its turn to be sent.
+    Queued,
+    /// Its fill is on its way.
+    Departed,
+    /// It has ended.
+    Landed(L),
+}
+
+/// Who waits for a flight: a queued fill stays as long as the most patient of them, and not without any.
+#[derive(Debug, Default)]
+struct Waiting {
+    seats: AtomicUsize,
+    /// Until when the most patient one waits for the departure: milliseconds of the clock's uptime.
+    patience: AtomicU64,
+    left: Notify,
+}
+
+/// A caller's place in a flight, given up when this is dropped.
+#[derive(Debug)]
+pub struct Seat(Arc<Waiting>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.0.seats.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.left.notify_one();
+        }
+    }
 }
 
 /// The fill ended without an answer: it panicked.
@@ -56,22 +92,59 @@ pub struct Flight<L> {
 pub struct Crashed;
 
 impl<L: Clone> Flight<L> {
+    /// Takes a place of a caller who waits for the departure until `patience`.
+    #[must_use]
+    pub fn board(&self, patience: Moment) -> Seat {
+        self.waiting.seats.fetch_add(1, Ordering::AcqRel);
+        self.waiting.patience.fetch_max(millis(patience), Ordering::AcqRel);
+        Seat(Arc::clone(&self.waiting))
+    }
+
+    /// Whether the fill has been sent.
+    #[must_use]
+    pub fn has_departed(&self) -> bool {
+        !matches!(*self.state.borrow(), State::Boarding | State::Queued)
+    }
+
+    /// Waits until the fill has been sent, or it is known that it will not be; where it has to wait for its turn, until
+    /// `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] at the deadline.
+    pub async fn departed(&self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
+        if self.has_departed() {
+            return Ok(());
+        }
+        let mut state = self.state.clone();
+        // A ticket that was dropped has crashed, which the landing tells.
+        let _ = state.wait_for(|state| !matches!(state, State::Boarding)).await;
+        let departed = async move {
+            let _ = state.wait_for(|state| !matches!(state, State::Queued)).await;
+        };
+        clock.deadline(deadline, departed).await
+    }
+
     /// Waits for the landing, until `deadline` at most. The flight goes on whatever happens here.
     ///
     /// # Errors
     ///
     /// [`Elapsed`] at the deadline; [`Crashed`] inside if the fill panicked.
     pub async fn landing(&self, clock: &Clock, deadline: Moment) -> Result<Result<L, Crashed>, Elapsed> {
-        let mut landing = self.landing.clone();
+        let mut state = self.state.clone();
         clock
             .deadline(deadline, async move {
-                match landing.wait_for(Option::is_some).await {
-                    Ok(landed) => landed.clone().ok_or(Crashed),
-                    Err(_) => Err(Crashed),
+                match state.wait_for(|state| matches!(state, State::Landed(_))).await.as_deref() {
+                    Ok(State::Landed(landing)) => Ok(landing.clone()),
+                    _ => Err(Crashed),
                 }
             })
             .await
     }
+}
+
+fn millis(moment: Moment) -> u64 {
+    u64::try_from(moment.uptime().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What became of a read that asked for a flight.
@@ -125,11 +198,12 @@ impl<L> Flights<L> {
         if let Some(found) = landed() {
             return Boarding::Landed(found);
         }
-        let (land, landing) = watch::channel(None);
-        let flight = Arc::new(Flight { begun: begin(), leader, landing });
+        let (progress, state) = watch::channel(State::Boarding);
+        let waiting = Arc::new(Waiting::default());
+        let flight = Arc::new(Flight { begun: begin(), leader, state, waiting: Arc::clone(&waiting) });
         under_way.insert(key.clone(), Arc::clone(&flight));
         drop(under_way);
-        let ticket = Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, land };
+        let ticket = Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, progress, waiting };
         Boarding::Leading(flight, ticket)
     }
 
@@ -148,6 +222,12 @@ impl<L> Flights<L> {
     #[must_use]
     pub fn is_under_way(&self, key: &FlightKey) -> bool {
         lock(&self.0.under_way).contains_key(key)
+    }
+
+    /// The flight of this key that is under way.
+    #[must_use]
+    pub fn under_way(&self, key: &FlightKey) -> Option<Arc<Flight<L>>> {
+        lock(&self.0.under_way).get(key).cloned()
     }
 
     /// How many fills are under way.
@@ -169,7 +249,8 @@ pub struct Ticket<L> {
     tables: Arc<Tables<L>>,
     key: FlightKey,
     begun: Tick,
-    land: watch::Sender<Option<L>>,
+    progress: watch::Sender<State<L>>,
+    waiting: Arc<Waiting>,
 }
 
 impl<L> Ticket<L> {
@@ -177,7 +258,33 @@ impl<L> Ticket<L> {
     /// not meet the flight that it has just left.
     pub fn land(self, landing: L) {
         self.free();
-        self.land.send_replace(Some(landing));
+        self.progress.send_replace(State::Landed(landing));
+    }
+
+    /// The fill has to wait for its turn.
+    pub fn queue(&self) {
+        self.progress.send_replace(State::Queued);
+    }
+
+    /// The fill is sent now.
+    pub fn depart(&self) {
+        self.progress.send_replace(State::Departed);
+    }
+
+    /// Until when the most patient of those who wait does, as uptime of the clock.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.waiting.patience.load(Ordering::Acquire))
+    }
+
+    /// Waits until nobody waits any more who did.
+    pub async fn abandoned(&self) {
+        loop {
+            self.waiting.left.notified().await;
+            if self.waiting.seats.load(Ordering::Acquire) == 0 {
+                return;
+            }
+        }
     }
 
     fn free(&self) {

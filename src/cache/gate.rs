@@ -160,6 +160,13 @@ fn check_id(scan: &Scan, asked: uuid::Uuid) -> Result<(), GateReason> {
     }
 }
 
+/// The id that the answer to a write carries, if it is written as ids are.
+#[must_use]
+pub fn id_of(resource: &'static Descriptor, body: &[u8]) -> Option<uuid::Uuid> {
+    let scan = Scan::of(resource, body).ok()?;
+    uuid::Uuid::try_parse(scan.id.as_deref()?).ok()
+}
+
 /// The organization that the answer to a write names, whatever its shape: a label, or nothing of use.
 #[must_use]
 pub fn organization_of(resource: &'static Descriptor, body: &[u8]) -> Option<OrganizationId> {

@@ -3,6 +3,7 @@
 pub mod decide;
 pub mod flight;
 pub mod gate;
+pub mod items;
 pub mod key;
 mod scan;
 pub mod store;

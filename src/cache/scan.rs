@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub(super) struct Scan {
     pub(super) items: Option<usize>,
     /// Whether some item limits who may see it.
     pub(super) private: bool,
+    /// The top level's member names as a hash, whatever their order.
+    pub(super) shape: u64,
     organization: Option<OrganizationId>,
     organization_doubt: Option<GateReason>,
     fault: Option<GateReason>,
@@ -126,6 +129,9 @@ impl Walk<'_> {
             self.scan.private = true;
         }
         if self.place == Place::Top {
+            let mut hasher = DefaultHasher::new();
+            name.hash(&mut hasher);
+            self.scan.shape = self.scan.shape.wrapping_add(hasher.finish());
             match value {
                 Node::Array(length) if name == self.resource.items_member => self.scan.items = Some(length),
                 Node::Text(text) if name == self.resource.id_member => self.scan.id = Some(text.into_owned()),

@@ -74,6 +74,12 @@ impl Store {
         self.0.get(key).map(|kept| kept.response)
     }
 
+    /// What is stored under `key`, without counting as a use. It goes through all that is stored.
+    #[must_use]
+    pub fn peek(&self, key: &CacheKey) -> Option<Arc<StoredResponse>> {
+        self.0.iter().find(|(stored, _)| **stored == *key).map(|(_, kept)| kept.response)
+    }
+
     /// Stores `response`, unless what is there was fetched by a later fill. `useful_for` bounds how long it takes room.
     pub fn insert(&self, key: CacheKey, response: Arc<StoredResponse>, useful_for: Duration) {
         let _ = self.0.entry(key).and_compute_with(|present| match present {

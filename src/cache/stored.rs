@@ -31,6 +31,8 @@ pub struct StoredResponse {
     pub jitter: u8,
     /// Whether it was read while a write settled.
     pub settling: bool,
+    /// What the upstream allows, where its directives are respected.
+    pub limit: Option<Duration>,
 }
 
 impl StoredResponse {
@@ -44,7 +46,8 @@ impl StoredResponse {
     #[must_use]
     pub fn freshness_lifetime(&self, ttl: Duration) -> Duration {
         let shortened = ttl - ttl / 2550 * u32::from(self.jitter);
-        if self.settling { shortened.min(SETTLING_LIFETIME) } else { shortened }
+        let allowed = self.limit.map_or(shortened, |limit| shortened.min(limit));
+        if self.settling { allowed.min(SETTLING_LIFETIME) } else { allowed }
     }
 
     /// Bytes on the heap.
@@ -71,6 +74,7 @@ mod tests {
             begun: Tick::default(),
             jitter: 0,
             settling: false,
+            limit: None,
         };
         let ttl = Duration::from_secs(300);
         assert_eq!(stored.freshness_lifetime(ttl), ttl);

@@ -17,22 +17,18 @@ pub struct Attempts(Arc<Mutex<HashMap<CredentialDigest, Attempt>>>);
 
 /// One attempt under way, as those who wait for it see it.
 #[derive(Clone, Debug)]
-pub struct Attempt {
-    begun: Moment,
-    ended: watch::Receiver<()>,
-}
+pub struct Attempt(watch::Receiver<Option<Moment>>);
 
 impl Attempt {
-    /// When it began.
-    #[must_use]
-    pub const fn begun(&self) -> Moment {
-        self.begun
+    /// Waits until it is sent, and tells when that was; nothing if it ends without.
+    pub async fn sent(mut self) -> Option<Moment> {
+        *self.0.wait_for(Option::is_some).await.ok()?
     }
 
     /// Waits for its end.
     pub async fn ended(mut self) {
-        // Nothing is ever sent: the only news is that the guard is gone.
-        while self.ended.changed().await.is_ok() {}
+        // Fails when the guard is gone.
+        while self.0.changed().await.is_ok() {}
     }
 }
 
@@ -41,21 +37,28 @@ impl Attempt {
 pub struct AttemptGuard {
     attempts: Attempts,
     credential: CredentialDigest,
-    _end: watch::Sender<()>,
+    progress: watch::Sender<Option<Moment>>,
+}
+
+impl AttemptGuard {
+    /// Notes that it is sent now: before that it may wait for its turn.
+    pub fn note_sent(&self, now: Moment) {
+        self.progress.send_replace(Some(now));
+    }
 }
 
 impl Attempts {
     /// Notes an attempt, unless one of this credential is under way.
     #[must_use]
-    pub fn begin(&self, credential: CredentialDigest, now: Moment) -> Option<AttemptGuard> {
+    pub fn begin(&self, credential: CredentialDigest) -> Option<AttemptGuard> {
         let mut under_way = self.lock();
         if under_way.contains_key(&credential) {
             return None;
         }
-        let (end, ended) = watch::channel(());
-        under_way.insert(credential, Attempt { begun: now, ended });
+        let (progress, attempt) = watch::channel(None);
+        under_way.insert(credential, Attempt(attempt));
         drop(under_way);
-        Some(AttemptGuard { attempts: self.clone(), credential, _end: end })
+        Some(AttemptGuard { attempts: self.clone(), credential, progress })
     }
 
     /// The attempt of this credential that is under way.
@@ -89,15 +92,17 @@ mod tests {
 
     #[tokio::test]
     async fn one_attempt_a_credential_and_its_end_wakes_who_waits() {
-        let (clock, _) = Clock::manual();
         let attempts = Attempts::default();
         let credential = credential();
-        let guard = attempts.begin(credential, clock.now()).unwrap();
-        assert!(attempts.begin(credential, clock.now()).is_none());
+        let guard = attempts.begin(credential).unwrap();
+        assert!(attempts.begin(credential).is_none());
         let attempt = attempts.under_way(credential).unwrap();
+        let (clock, _) = Clock::manual();
+        guard.note_sent(clock.now());
+        assert_eq!(attempt.clone().sent().await, Some(clock.now()));
         drop(guard);
         attempt.ended().await;
         assert!(attempts.under_way(credential).is_none());
-        assert!(attempts.begin(credential, clock.now()).is_some());
+        assert!(attempts.begin(credential).is_some());
     }
 }

@@ -51,6 +51,17 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// The organization, if it is known.
+    #[must_use]
+    pub const fn organization(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Unknown => None,
+            Self::Proven { organization, .. } | Self::Lapsed { organization, .. } => Some(organization),
+        }
+    }
+}
+
 /// What is known of the upstream's reachability for a credential whose proof is old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
@@ -101,6 +112,8 @@ struct Binding {
     answered: Tick,
     last_attempt: Option<Moment>,
     last_failure: Option<Moment>,
+    /// When a background read was last held back here.
+    last_held: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,11 +152,23 @@ impl Bindings {
         }
     }
 
+    /// What this credential's own attempts of late say of the upstream, whatever its proof.
+    #[must_use]
+    pub fn outage(&self, credential: &Credential, now: Moment) -> Option<Outage> {
+        self.shard(credential).bindings.peek(&credential.digest()).map(|binding| binding.outage(now))
+    }
+
     /// Whether an answer of `organization` may be delivered to this credential at `now`: for those who waited for
     /// somebody else's flight.
     #[must_use]
     pub fn is_proven_for(&self, credential: &Credential, organization: OrganizationId, now: Moment) -> bool {
         matches!(self.standing(credential, now), Standing::Proven { organization: own, .. } if own.id() == organization)
+    }
+
+    /// How old the latest proof of this credential is.
+    #[must_use]
+    pub fn proof_age(&self, credential: &Credential, now: Moment) -> Option<Duration> {
+        self.shard(credential).bindings.peek(&credential.digest())?.proof.map(|sent| now.since(sent))
     }
 
     /// The organization that this credential was last bound to, proven or not.
@@ -152,6 +177,15 @@ impl Bindings {
         self.shard(credential)
             .bindings
             .peek(&credential.digest())
+            .map(|binding| Arc::clone(&binding.organization))
+    }
+
+    /// The organization of the key itself, for a credential that acts for another workspace.
+    #[must_use]
+    pub fn organization_of_key(&self, credential: &Credential) -> Option<Arc<Organization>> {
+        self.shard(credential)
+            .bindings
+            .peek(&credential.key_digest())
             .map(|binding| Arc::clone(&binding.organization))
     }
 
@@ -238,6 +272,21 @@ impl Bindings {
         }
     }
 
+    /// Notes that a background read of this credential was held back.
+    pub fn note_held(&self, credential: &Credential, now: Moment) {
+        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
+            binding.last_held = Some(now);
+        }
+    }
+
+    /// Whether a background read of this credential may begin: for a moment it may not where the latest one failed or was
+    /// held back, or each hit would begin another.
+    #[must_use]
+    pub fn may_ask_behind(&self, credential: &Credential, now: Moment) -> bool {
+        let shard = self.shard(credential);
+        shard.bindings.peek(&credential.digest()).is_none_or(|binding| binding.may_ask_behind(now))
+    }
+
     /// Ends the proofs of one organization, or all; returns how many.
     pub fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
         let mut ended = 0;
@@ -275,12 +324,20 @@ impl Bindings {
 
 impl Binding {
     fn outage(&self, now: Moment) -> Outage {
-        let within = |moment: Option<Moment>, span| moment.is_some_and(|moment| now.since(moment) < span);
         Outage {
-            confirmed: within(self.last_failure, FAILURE_COUNTS_FOR),
-            attempt_due: !within(self.last_attempt, NEXT_ATTEMPT_AFTER),
+            confirmed: within(self.last_failure, FAILURE_COUNTS_FOR, now),
+            attempt_due: !within(self.last_attempt, NEXT_ATTEMPT_AFTER, now),
         }
     }
+
+    fn may_ask_behind(&self, now: Moment) -> bool {
+        let outage = self.outage(now);
+        (outage.attempt_due || !outage.confirmed) && !within(self.last_held, NEXT_ATTEMPT_AFTER, now)
+    }
+}
+
+fn within(moment: Option<Moment>, span: Duration, now: Moment) -> bool {
+    moment.is_some_and(|moment| now.since(moment) < span)
 }
 
 impl Shard {
@@ -303,6 +360,7 @@ impl Shard {
             answered: begun,
             last_attempt: Some(sent),
             last_failure: None,
+            last_held: None,
         };
         if let Some((evicted, binding)) = self.bindings.push(credential.digest(), binding) {
             self.forget_credential(binding.authorization, evicted);

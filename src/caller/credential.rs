@@ -150,6 +150,12 @@ impl Credential {
         self.authorization_digest
     }
 
+    /// Stands for the same key without `x-as-workspace`.
+    #[must_use]
+    pub const fn key_digest(&self) -> CredentialDigest {
+        CredentialDigest(self.authorization_digest.0)
+    }
+
     /// The organization that `x-as-workspace` asks for: the only one that a body may name to prove it.
     #[must_use]
     pub fn workspace(&self) -> Option<OrganizationId> {

@@ -40,23 +40,46 @@ keys! {
     ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
     ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
     AdminAddress = "admin.address", "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
-    AdminTokenFile = "admin.token_file", "a file with a token of at least 16 visible ASCII characters on one line";
-    UpstreamUrl = "upstream.url", "http:// or https:// with a host and an optional port; no user, path or query";
+    AdminTokenFile = "admin.token_file",
+        "a file with a token of at least 16 visible ASCII characters on one line";
+    UpstreamUrl = "upstream.url",
+        "http:// or https:// with a host and an optional port; no user, path or query";
     UpstreamConnectTimeout = "upstream.connect_timeout", "a duration from 1ms to 1h, such as \"2s\"";
     UpstreamFirstByteTimeout = "upstream.first_byte_timeout", "a duration from 1ms to 1h, such as \"100s\"";
     UpstreamIdleTimeout = "upstream.idle_timeout", "a duration from 1ms to 1h, such as \"60s\"";
     UpstreamFillTimeout = "upstream.fill_timeout", "a duration from 1ms to 1h, such as \"10s\"";
     UpstreamMaxConnections = "upstream.max_connections", "a whole number from 4 to 65536";
     UpstreamCaFile = "upstream.ca_file", "a PEM file with at least one root certificate";
-    UpstreamUserAgent = "upstream.user_agent", "1 to 256 visible ASCII characters, with spaces only between them";
+    UpstreamUserAgent = "upstream.user_agent",
+        "1 to 256 visible ASCII characters, with spaces only between them";
     UpstreamAllowPlaintext = "upstream.allow_plaintext", "true or false";
-    CacheMaxBytes = "cache.max_bytes", "a size from 1MiB to 1TiB, such as \"64MiB\" (units B, KiB, MiB, GiB, TiB)";
+    CacheMaxBytes = "cache.max_bytes",
+        "a size from 1MiB to 1TiB, such as \"64MiB\" (units B, KiB, MiB, GiB, TiB)";
     CacheShare = "cache.share", "\"organization\" or \"credential\"";
+    CacheListFill = "cache.list_fill", "true or false";
+    CacheWriteThrough = "cache.write_through", "true or false";
     LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
+    LeadLabelsStaleWhileRevalidate = "cache.lead_labels.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    LeadLabelsStaleIfError = "cache.lead_labels.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    LeadLabelsUpstreamDirectives = "cache.lead_labels.upstream_directives", "\"ignore\" or \"respect\"";
     LeadLabelListsTtl = "cache.lead_label_lists.ttl", "a duration from 1ms to 24h, such as \"60s\"";
+    LeadLabelListsStaleWhileRevalidate = "cache.lead_label_lists.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    LeadLabelListsStaleIfError = "cache.lead_label_lists.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    LeadLabelListsUpstreamDirectives = "cache.lead_label_lists.upstream_directives",
+        "\"ignore\" or \"respect\"";
     ProofMaxAge = "proof.max_age", "a duration from 0s (ask each time) to 5m, such as \"60s\"";
     ProofOutageMaxAge = "proof.outage_max_age", "a duration from 0s to 5m, such as \"5m\"";
     ProofMaxCredentials = "proof.max_credentials", "a whole number from 1 to 10000000";
+    ShieldRequestsPerSecond = "shield.requests_per_second", "a whole number from 1 to 1000000";
+    ShieldRequestsPerMinute = "shield.requests_per_minute", "a whole number from 1 to 1000000";
+    ShieldReplicas = "shield.replicas", "a whole number from 1 to 1000";
+    ShieldSingleWorkspace = "shield.single_workspace", "true or false";
+    ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"2s\"";
+    ShieldMaxQueued = "shield.max_queued", "a whole number from 1 to 1000000";
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
 }
@@ -145,7 +168,9 @@ mod tests {
             ("cache.lead_label.ttl", Some(Key::LeadLabelsTtl)),
             ("listen.token_file", Some(Key::AdminTokenFile)),
             ("proof.address", None),
-            ("shield.replicas", None),
+            ("cache.replicas", Some(Key::ShieldReplicas)),
+            ("cache.stale_if_error", None),
+            ("telemetry.otlp_endpoint", None),
             ("x", None),
         ] {
             assert_eq!(Key::near(unknown), meant, "{unknown}");

@@ -8,6 +8,7 @@ mod fault;
 pub mod files;
 mod key;
 mod load;
+mod notice;
 mod parse;
 mod raw;
 mod report;
@@ -16,7 +17,7 @@ mod resolve;
 mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub cache: Cache,
     /// How long an upstream answer proves a credential.
     pub proof: Proof,
+    /// How the vendor's rate limit is kept.
+    pub shield: Shield,
     /// What is logged.
     pub log: Log,
 }
@@ -115,6 +118,10 @@ pub struct Cache {
     pub max_bytes: u64,
     /// Who may share a stored response.
     pub share: Share,
+    /// Whether a list is stored as its items too, and read ahead for an organization that misses several of them.
+    pub list_fill: bool,
+    /// Whether the label that a write's answer carries is stored.
+    pub write_through: bool,
     /// `[cache.lead_labels]`
     pub lead_labels: CachedResource,
     /// `[cache.lead_label_lists]`
@@ -130,11 +137,26 @@ pub enum Share {
     Credential,
 }
 
-/// Lifetime of one kind of stored response.
+/// Lifetime of one kind of stored response. Both stale windows start at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedResource {
-    /// Freshness lifetime, before jitter.
+    /// Freshness lifetime, before jitter; the upper bound of what the upstream says where that is respected.
     pub ttl: Duration,
+    /// How long a stale response is served while a fill runs behind it; zero is not at all.
+    pub stale_while_revalidate: Duration,
+    /// How long a stale response is served in place of an error or for want of budget; zero is not at all.
+    pub stale_if_error: Duration,
+    /// Whether the upstream's `Cache-Control` has a say.
+    pub upstream_directives: UpstreamDirectives,
+}
+
+/// `upstream_directives`: whether the upstream's `Cache-Control` has a say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamDirectives {
+    /// The configured lifetime holds, whatever the upstream says.
+    Ignore,
+    /// `no-store`, `private`, `no-cache` and `max-age` are obeyed.
+    Respect,
 }
 
 /// `[proof]`: how long an upstream answer proves a credential.
@@ -146,6 +168,23 @@ pub struct Proof {
     pub outage_max_age: Duration,
     /// Credentials that are remembered; the least recently proven leaves.
     pub max_credentials: NonZeroUsize,
+}
+
+/// `[shield]`: how the vendor's rate limit is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shield {
+    /// Calls that all replicas together send for one organization in any second.
+    pub requests_per_second: NonZeroU32,
+    /// The same in any minute.
+    pub requests_per_minute: NonZeroU32,
+    /// Processes that share the two windows; each takes its part, rounded down, at least 1.
+    pub replicas: NonZeroU32,
+    /// Whether all callers spend from one account.
+    pub single_workspace: bool,
+    /// How long a call without budget waits for it; zero is not at all.
+    pub max_wait: Duration,
+    /// Calls of one organization that wait at once.
+    pub max_queued: usize,
 }
 
 /// `[log]`: what is logged.
@@ -200,13 +239,33 @@ impl Default for Config {
             cache: Cache {
                 max_bytes: 64 * MIB,
                 share: Share::Organization,
-                lead_labels: CachedResource { ttl: Duration::from_secs(300) },
-                lead_label_lists: CachedResource { ttl: Duration::from_secs(60) },
+                list_fill: true,
+                write_through: true,
+                lead_labels: CachedResource {
+                    ttl: Duration::from_secs(300),
+                    stale_while_revalidate: Duration::from_secs(30),
+                    stale_if_error: Duration::from_secs(300),
+                    upstream_directives: UpstreamDirectives::Ignore,
+                },
+                lead_label_lists: CachedResource {
+                    ttl: Duration::from_secs(60),
+                    stale_while_revalidate: Duration::ZERO,
+                    stale_if_error: Duration::from_secs(300),
+                    upstream_directives: UpstreamDirectives::Ignore,
+                },
             },
             proof: Proof {
                 max_age: Duration::from_secs(60),
                 outage_max_age: Duration::from_secs(300),
                 max_credentials: NonZeroUsize::new(100_000).expect("not zero"),
+            },
+            shield: Shield {
+                requests_per_second: NonZeroU32::new(90).expect("not zero"),
+                requests_per_minute: NonZeroU32::new(5400).expect("not zero"),
+                replicas: NonZeroU32::MIN,
+                single_workspace: false,
+                max_wait: Duration::from_secs(2),
+                max_queued: 1000,
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{LogFormat, Share};
+use super::{LogFormat, Share, UpstreamDirectives};
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -101,6 +101,19 @@ pub(super) const fn share_text(share: Share) -> &'static str {
     match share {
         Share::Organization => "organization",
         Share::Credential => "credential",
+    }
+}
+
+pub(super) fn upstream_directives(text: &str) -> Option<UpstreamDirectives> {
+    [UpstreamDirectives::Ignore, UpstreamDirectives::Respect]
+        .into_iter()
+        .find(|directives| upstream_directives_text(*directives) == text)
+}
+
+pub(super) const fn upstream_directives_text(directives: UpstreamDirectives) -> &'static str {
+    match directives {
+        UpstreamDirectives::Ignore => "ignore",
+        UpstreamDirectives::Respect => "respect",
     }
 }
 

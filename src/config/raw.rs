@@ -3,6 +3,7 @@
 //! figment decides which layer wins and remembers which one did. Nothing here knows a bound: `resolve` asks for
 //! each key with the check that it needs, and every refusal is noted, so that all of them are told at once.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -121,6 +122,14 @@ impl Raw {
     pub(super) fn count(&mut self, key: Key, allowed: RangeInclusive<usize>) -> Result<usize, Refused> {
         self.read(key, |given| {
             given.whole_number()?.try_into().ok().filter(|number| allowed.contains(number))
+        })
+    }
+
+    /// A whole number from 1 to `most`.
+    pub(super) fn positive(&mut self, key: Key, most: u32) -> Result<NonZeroU32, Refused> {
+        self.read(key, |given| {
+            let number = given.whole_number()?.try_into().ok()?;
+            NonZeroU32::new(number).filter(|number| number.get() <= most)
         })
     }
 

@@ -57,18 +57,11 @@ impl Loaded {
         }
         text
     }
-
-    /// One line for each variable that looks like configuration and is none.
-    pub fn notices(&self) -> impl Iterator<Item = String> {
-        self.ignored.iter().map(|name| {
-            format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
-        })
-    }
 }
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, log } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log } = config;
     let tls = listen.tls.as_ref();
     Some(match key {
         Key::ListenAddress => listen.address.to_string().into(),
@@ -94,11 +87,33 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
         Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
         Key::CacheShare => parse::share_text(cache.share).into(),
+        Key::CacheListFill => cache.list_fill.into(),
+        Key::CacheWriteThrough => cache.write_through.into(),
         Key::LeadLabelsTtl => parse::duration_text(cache.lead_labels.ttl).into(),
+        Key::LeadLabelsStaleWhileRevalidate => {
+            parse::duration_text(cache.lead_labels.stale_while_revalidate).into()
+        }
+        Key::LeadLabelsStaleIfError => parse::duration_text(cache.lead_labels.stale_if_error).into(),
+        Key::LeadLabelsUpstreamDirectives => {
+            parse::upstream_directives_text(cache.lead_labels.upstream_directives).into()
+        }
         Key::LeadLabelListsTtl => parse::duration_text(cache.lead_label_lists.ttl).into(),
+        Key::LeadLabelListsStaleWhileRevalidate => {
+            parse::duration_text(cache.lead_label_lists.stale_while_revalidate).into()
+        }
+        Key::LeadLabelListsStaleIfError => parse::duration_text(cache.lead_label_lists.stale_if_error).into(),
+        Key::LeadLabelListsUpstreamDirectives => {
+            parse::upstream_directives_text(cache.lead_label_lists.upstream_directives).into()
+        }
         Key::ProofMaxAge => parse::duration_text(proof.max_age).into(),
         Key::ProofOutageMaxAge => parse::duration_text(proof.outage_max_age).into(),
         Key::ProofMaxCredentials => proof.max_credentials.get().into(),
+        Key::ShieldRequestsPerSecond => shield.requests_per_second.get().into(),
+        Key::ShieldRequestsPerMinute => shield.requests_per_minute.get().into(),
+        Key::ShieldReplicas => shield.replicas.get().into(),
+        Key::ShieldSingleWorkspace => shield.single_workspace.into(),
+        Key::ShieldMaxWait => parse::duration_text(shield.max_wait).into(),
+        Key::ShieldMaxQueued => shield.max_queued.into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
     })

@@ -14,17 +14,23 @@ use http::uri::Scheme;
 
 use super::key::Key;
 use super::raw::{Raw, Refused};
-use super::{Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Upstream, files, parse};
+use super::{
+    Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Shield, Upstream, files, parse,
+};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Time-outs: none at all would be waiting for ever, and over an hour is a mistake in the unit.
 const TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
-const TTL: RangeInclusive<Duration> = MILLISECOND..=Duration::from_secs(24 * 3600);
+const TTL: RangeInclusive<Duration> = MILLISECOND..=DAY;
+const STALE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 /// A refused credential is served for at most five minutes, whatever the upstream does.
 const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+/// Callers give up long before a minute: more is a mistake in the unit.
+const MAX_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 /// Every section, or the faults of all of them on `raw`'s list.
@@ -41,6 +47,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let upstream = upstream(raw);
     let cache = cache(raw);
     let proof = proof(raw);
+    let shield = shield(raw);
     let log = log(raw);
     Ok(Config {
         listen: listen?,
@@ -48,6 +55,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
         upstream: upstream?,
         cache: cache?,
         proof: proof?,
+        shield: shield?,
         log: log?,
     })
 }
@@ -157,13 +165,52 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
     let max_bytes =
         raw.text(Key::CacheMaxBytes, |text| parse::size(text).filter(|size| MAX_BYTES.contains(size)));
     let share = raw.text(Key::CacheShare, parse::share);
-    let lead_labels = raw.duration(Key::LeadLabelsTtl, TTL);
-    let lead_label_lists = raw.duration(Key::LeadLabelListsTtl, TTL);
+    let list_fill = raw.flag(Key::CacheListFill);
+    let write_through = raw.flag(Key::CacheWriteThrough);
+    let lead_labels = cached_resource(raw, &LEAD_LABELS);
+    let lead_label_lists = cached_resource(raw, &LEAD_LABEL_LISTS);
     Ok(Cache {
         max_bytes: max_bytes?,
         share: share?,
-        lead_labels: CachedResource { ttl: lead_labels? },
-        lead_label_lists: CachedResource { ttl: lead_label_lists? },
+        list_fill: list_fill?,
+        write_through: write_through?,
+        lead_labels: lead_labels?,
+        lead_label_lists: lead_label_lists?,
+    })
+}
+
+/// The keys of one [`CachedResource`].
+struct ResourceKeys {
+    ttl: Key,
+    stale_while_revalidate: Key,
+    stale_if_error: Key,
+    upstream_directives: Key,
+}
+
+const LEAD_LABELS: ResourceKeys = ResourceKeys {
+    ttl: Key::LeadLabelsTtl,
+    stale_while_revalidate: Key::LeadLabelsStaleWhileRevalidate,
+    stale_if_error: Key::LeadLabelsStaleIfError,
+    upstream_directives: Key::LeadLabelsUpstreamDirectives,
+};
+
+const LEAD_LABEL_LISTS: ResourceKeys = ResourceKeys {
+    ttl: Key::LeadLabelListsTtl,
+    stale_while_revalidate: Key::LeadLabelListsStaleWhileRevalidate,
+    stale_if_error: Key::LeadLabelListsStaleIfError,
+    upstream_directives: Key::LeadLabelListsUpstreamDirectives,
+};
+
+fn cached_resource(raw: &mut Raw, keys: &ResourceKeys) -> Result<CachedResource, Refused> {
+    let ttl = raw.duration(keys.ttl, TTL);
+    let stale_while_revalidate = raw.duration(keys.stale_while_revalidate, STALE);
+    let stale_if_error = raw.duration(keys.stale_if_error, STALE);
+    let upstream_directives = raw.text(keys.upstream_directives, parse::upstream_directives);
+    Ok(CachedResource {
+        ttl: ttl?,
+        stale_while_revalidate: stale_while_revalidate?,
+        stale_if_error: stale_if_error?,
+        upstream_directives: upstream_directives?,
     })
 }
 
@@ -181,6 +228,23 @@ fn proof(raw: &mut Raw) -> Result<Proof, Refused> {
         max_age: max_age?,
         outage_max_age: outage_max_age?,
         max_credentials: NonZeroUsize::new(max_credentials?).ok_or(Refused)?,
+    })
+}
+
+fn shield(raw: &mut Raw) -> Result<Shield, Refused> {
+    let requests_per_second = raw.positive(Key::ShieldRequestsPerSecond, 1_000_000);
+    let requests_per_minute = raw.positive(Key::ShieldRequestsPerMinute, 1_000_000);
+    let replicas = raw.positive(Key::ShieldReplicas, 1000);
+    let single_workspace = raw.flag(Key::ShieldSingleWorkspace);
+    let max_wait = raw.duration(Key::ShieldMaxWait, MAX_WAIT);
+    let max_queued = raw.count(Key::ShieldMaxQueued, 1..=1_000_000);
+    Ok(Shield {
+        requests_per_second: requests_per_second?,
+        requests_per_minute: requests_per_minute?,
+        replicas: replicas?,
+        single_workspace: single_workspace?,
+        max_wait: max_wait?,
+        max_queued: max_queued?,
     })
 }
 

@@ -10,6 +10,7 @@ use super::*;
 
 mod bounds;
 mod named_files;
+mod notices;
 mod template;
 
 /// Files of one test, gone with it.
@@ -87,6 +88,7 @@ fn variables_stand_for_numbers_and_flags_too() {
         ("INSTANTLY_PROXY_LISTEN__ALLOW_PLAINTEXT", "true"),
         ("INSTANTLY_PROXY_LISTEN__ADDRESS", "[::]:80"),
         ("INSTANTLY_PROXY_CACHE__LEAD_LABELS__TTL", "1h30m"),
+        ("INSTANTLY_PROXY_SHIELD__REPLICAS", "4"),
     ])
     .unwrap()
     .config;
@@ -94,6 +96,7 @@ fn variables_stand_for_numbers_and_flags_too() {
     assert!(config.listen.allow_plaintext);
     assert_eq!(config.listen.address, "[::]:80".parse::<SocketAddr>().unwrap());
     assert_eq!(config.cache.lead_labels.ttl, Duration::from_secs(5400));
+    assert_eq!(config.shield.replicas.get(), 4);
 }
 
 #[test]
@@ -198,7 +201,8 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
     assert_eq!(fault.given, "unknown key");
     assert_eq!(
         fault.allowed,
-        "in [cache], max_bytes, share, lead_labels, lead_label_lists; did you mean cache.max_bytes?"
+        "in [cache], max_bytes, share, list_fill, write_through, lead_labels, lead_label_lists; \
+         did you mean cache.max_bytes?"
     );
     let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__ADRESS", "x")]));
     assert_eq!((fault.key.as_str(), fault.given.as_str()), ("listen.adress", "unknown key"));
@@ -209,12 +213,8 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
 
 #[test]
 fn keys_of_later_work_are_unknown() {
-    for text in [
-        "[shield]\nreplicas = 1\n",
-        "[cache]\nlist_fill = true\n",
-        "[cache.lead_labels]\nstale_if_error = '5m'\n",
-        "[telemetry]\notlp_endpoint = 'http://localhost'\n",
-    ] {
+    for text in ["[telemetry]\notlp_endpoint = 'http://localhost'\n", "[shared]\nurl = 'redis://localhost'\n"]
+    {
         assert_eq!(the_fault(from_toml(text)).given, "unknown key", "{text}");
     }
 }
@@ -237,7 +237,10 @@ fn the_report_can_be_given_back_as_a_file() {
     let text = format!(
         "[listen]\nworkers = 7\ndrain_delay = '0s'\n[admin]\ntoken_file = {token:?}\n[upstream]\n\
          url = 'http://[::1]:9/'\nuser_agent = 'a \"b\" c\\d'\n[cache]\nmax_bytes = '1536KiB'\n\
-         [proof]\nmax_age = '90s'\n[log]\nlevel = 'warn,hyper=trace'\nformat = 'json'\n"
+         list_fill = false\n[cache.lead_labels]\nstale_while_revalidate = '1500ms'\n\
+         [cache.lead_label_lists]\nstale_if_error = '0s'\nupstream_directives = 'respect'\n\
+         [proof]\nmax_age = '90s'\n[shield]\nrequests_per_minute = 600\nmax_wait = '0s'\n\
+         [log]\nlevel = 'warn,hyper=trace'\nformat = 'json'\n"
     );
     let loaded = from_toml(&text).unwrap();
     let again = from_toml(&loaded.report()).unwrap();

@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod process;
 mod series;
+mod sizes;
 
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::cache::gate::GateReason;
 use crate::closed_enum::closed_enum;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
+use crate::shield::RejectionReason;
 use crate::upstream::purpose::{Purpose, UpstreamStatus};
 
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
+use sizes::Sizes;
+
+pub use sizes::Gauges;
 
 /// `Content-Type` of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,10 +41,11 @@ pub struct Metrics {
     evictions: Table<Counter, 1>,
     gate_rejections: Table<Counter, 1>,
     admin_requests: Table<Counter, 2>,
+    shield_wait: Table<Histogram, 1>,
+    shield_rejections: Table<Counter, 1>,
+    retries: Table<Counter, 1>,
     connections: Gauge,
-    cache_entries: Gauge,
-    cache_bytes: Gauge,
-    bindings: Gauge,
+    sizes: Sizes,
 }
 
 impl Metrics {
@@ -84,6 +90,21 @@ impl Metrics {
         self.gate_rejections.at(reason.index(), || [("reason", reason.as_str())]).add_one();
     }
 
+    /// Counts how long one call waited for its turn.
+    pub fn shield_wait(&self, waited: Duration) {
+        self.shield_wait.at(0, || [("class", "all")]).observe(waited);
+    }
+
+    /// Counts one call that was turned away here.
+    pub fn shield_rejection(&self, reason: RejectionReason) {
+        self.shield_rejections.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+    }
+
+    /// Counts one failed call that might have been tried again.
+    pub fn retry(&self, result: RetryResult) {
+        self.retries.at(result.index(), || [("result", result.as_str())]).add_one();
+    }
+
     /// Counts one request to the admin listener.
     pub fn admin_request(&self, path: AdminPath, status: StatusClass) {
         let index = path.index() * StatusClass::ALL.len() + status.index();
@@ -100,14 +121,7 @@ impl Metrics {
     /// Everything as OpenMetrics text, to be sent as [`CONTENT_TYPE`]; `gauges` are the sizes at this moment.
     #[must_use]
     pub fn render(&self, gauges: Gauges) -> String {
-        let rows = [
-            (&self.cache_entries, gauges.cache_entries),
-            (&self.cache_bytes, gauges.cache_bytes),
-            (&self.bindings, gauges.bindings),
-        ];
-        for (gauge, value) in rows {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
+        self.sizes.set(gauges);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a string takes everything");
         page
@@ -120,6 +134,8 @@ impl Metrics {
             requests: Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect(),
             upstream: Purpose::ALL.iter().map(|purpose| (*purpose, 0)).collect(),
             avoided: Avoided::ALL.iter().map(|by| (*by, 0)).collect(),
+            rejections: RejectionReason::ALL.iter().map(|reason| (*reason, 0)).collect(),
+            retries: RetryResult::ALL.iter().map(|result| (*result, 0)).collect(),
             connections: u64::try_from(self.connections.get()).unwrap_or_default(),
         };
         for (index, histogram) in self.requests.occurred() {
@@ -130,6 +146,12 @@ impl Metrics {
         }
         for (index, counter) in self.avoided.occurred() {
             totals.avoided[index].1 += counter.value();
+        }
+        for (index, counter) in self.shield_rejections.occurred() {
+            totals.rejections[index].1 += counter.value();
+        }
+        for (index, counter) in self.retries.occurred() {
+            totals.retries[index].1 += counter.value();
         }
         totals
     }
@@ -152,13 +174,19 @@ impl Metrics {
         );
         let avoided = "Answers that needed no upstream call of their own";
         registry.register("upstream_requests_avoided", avoided, self.avoided.clone());
-        registry.register("cache_entries", "Stored responses", self.cache_entries.clone());
-        let bytes = "Memory that stored responses take, keys and overhead included";
-        registry.register_with_unit("cache", bytes, Unit::Bytes, self.cache_bytes.clone());
+        self.sizes.register(registry);
         registry.register("cache_evictions", "Stored responses let go", self.evictions.clone());
         registry.register("cache_invalidations", "Raises and removals", self.invalidations.clone());
         registry.register("proofs", "Attempts to prove a credential", self.proofs.clone());
-        registry.register("bindings", "Credentials whose organization is known", self.bindings.clone());
+        let wait = "From the wish to call the upstream to the turn of that call";
+        registry.register_with_unit(
+            "shield_wait",
+            wait,
+            Unit::Seconds,
+            Durations { table: self.shield_wait.clone(), merged: 1 },
+        );
+        registry.register("shield_rejections", "Calls turned away here", self.shield_rejections.clone());
+        registry.register("retries", "Failed reads that might be tried again", self.retries.clone());
         registry.register("admin_requests", "Requests to the admin port", self.admin_requests.clone());
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
@@ -180,10 +208,14 @@ impl Default for Metrics {
             evictions: Table::shown("cause", EvictionCause::ALL.iter().map(|cause| cause.as_str())),
             gate_rejections: Table::shown("reason", GateReason::ALL.iter().map(|reason| reason.as_str())),
             admin_requests: Table::of(AdminPath::ALL.len() * StatusClass::ALL.len()),
+            shield_wait: Table::of(1),
+            shield_rejections: Table::shown(
+                "reason",
+                RejectionReason::ALL.iter().map(|reason| reason.as_str()),
+            ),
+            retries: Table::shown("result", RetryResult::ALL.iter().map(|result| result.as_str())),
             connections: Gauge::default(),
-            cache_entries: Gauge::default(),
-            cache_bytes: Gauge::default(),
-            bindings: Gauge::default(),
+            sizes: Sizes::default(),
         };
         let mut registry = Registry::default();
         metrics.register(registry.sub_registry_with_prefix("instantly_proxy"));
@@ -206,17 +238,6 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// Values that are read at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Stored responses.
-    pub cache_entries: u64,
-    /// Bytes that they take, keys and overhead included.
-    pub cache_bytes: u64,
-    /// Credentials whose organization is known.
-    pub bindings: u64,
-}
-
 /// Sums since the start; every variant has its row, in the order of its enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals {
@@ -226,6 +247,10 @@ pub struct Totals {
     pub upstream: Vec<(Purpose, u64)>,
     /// Upstream calls that were not needed.
     pub avoided: Vec<(Avoided, u64)>,
+    /// Calls turned away here.
+    pub rejections: Vec<(RejectionReason, u64)>,
+    /// Failed reads that might be tried again.
+    pub retries: Vec<(RetryResult, u64)>,
     /// Connections of the data port that are open now.
     pub connections: u64,
 }
@@ -235,7 +260,7 @@ impl Totals {
     #[must_use]
     pub fn saved(&self) -> i64 {
         let upkeep = |purpose: &Purpose| match purpose {
-            Purpose::Proof => true,
+            Purpose::Proof | Purpose::Refresh | Purpose::ListFill => true,
             Purpose::Fill | Purpose::Write | Purpose::PassThrough => false,
         };
         let avoided: u64 = self.avoided.iter().map(|(_, count)| count).sum();
@@ -274,6 +299,8 @@ closed_enum! {
         UnknownWrite = "unknown_write",
         /// The upstream says that the label is gone.
         NotFound = "not_found",
+        /// List items turned out to look unlike single reads.
+        UnlikeItems = "unlike_items",
         /// An operator said so.
         Purge = "purge",
     }
@@ -290,6 +317,18 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// What became of a failed read that might be tried again.
+    pub enum RetryResult {
+        /// Tried again, and answered.
+        Answered = "answered",
+        /// Tried again, and failed again.
+        Failed = "failed",
+        /// Not tried again: a tenth of the calls had been retried, or there was no budget.
+        Refused = "refused",
+    }
+}
+
+closed_enum! {
     /// A path of the admin listener: the `path` label.
     pub enum AdminPath {
         /// `/livez`
@@ -302,6 +341,8 @@ closed_enum! {
         Status = "/api/status",
         /// `/api/purge`
         Purge = "/api/purge",
+        /// `/api/explain`
+        Explain = "/api/explain",
         /// Any other.
         Other = "other",
     }

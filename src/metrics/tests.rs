@@ -50,7 +50,12 @@ fn one_request_is_counted_under_both_names() {
 
 #[test]
 fn the_page_has_the_names_of_the_contract() {
-    let page = with_everything().render(Gauges { cache_entries: 3, cache_bytes: 4096, bindings: 2 });
+    let page = with_everything().render(Gauges {
+        cache_entries: 3,
+        cache_bytes: 4096,
+        bindings: 2,
+        ..Gauges::default()
+    });
     let names = [
         "instantly_proxy_upstream_requests_total",
         "instantly_proxy_upstream_request_duration_seconds",

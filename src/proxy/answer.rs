@@ -7,25 +7,100 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
+use crate::cache::decide::Servable;
 use crate::cache::stored::StoredResponse;
-use crate::outcome::{CacheStatus, Outcome};
+use crate::error::ErrorKind;
+use crate::outcome::{CacheStatus, Outcome, StaleReason};
 use crate::semantics::conditional;
+use crate::shield::latch::Unauthorized;
 
 /// An answer that is not an error of ours.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) response: Response<Body>,
     pub(super) outcome: Outcome,
-    pub(super) cache_status: CacheStatus,
+    /// Nothing where neither the store nor the upstream was asked.
+    pub(super) cache_status: Option<CacheStatus>,
 }
 
 impl Answer {
-    /// From the store, unasked upstream.
-    pub(super) fn hit(request: &Parts, stored: &StoredResponse, age: Duration, ttl: i64) -> Self {
-        let mut response = render(request, stored);
-        response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
-        Self { response, outcome: Outcome::Hit, cache_status: CacheStatus::Hit { ttl } }
+    /// From the store, fresh, unasked upstream.
+    pub(super) fn hit(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+        let cache_status = CacheStatus::Hit { ttl: servable.ttl };
+        Self {
+            response: render_aged(request, stored, servable.age),
+            outcome: Outcome::Hit,
+            cache_status: Some(cache_status),
+        }
     }
+
+    /// From the store although stale.
+    pub(super) fn stale(
+        request: &Parts,
+        stored: &StoredResponse,
+        servable: Servable,
+        reason: StaleReason,
+    ) -> Self {
+        let cache_status = CacheStatus::Stale { ttl: servable.ttl, reason };
+        Self {
+            response: render_aged(request, stored, servable.age),
+            outcome: Outcome::Stale,
+            cache_status: Some(cache_status),
+        }
+    }
+
+    /// The vendor's 401, said again by us. `Proxy-Status` tells that the API was not asked, and there is no `Cache-Status`.
+    pub(super) fn latched(answer: &Unauthorized, method: &Method) -> Self {
+        let is_head = method == Method::HEAD;
+        let mut response =
+            Response::new(if is_head { Body::empty() } else { Body::whole(answer.body.clone()) });
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        let fields = response.headers_mut();
+        if let Some(content_type) = &answer.content_type {
+            fields.insert(CONTENT_TYPE, content_type.clone());
+        }
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        fields.insert("proxy-status", HeaderValue::from_static("instantly-proxy; error=http_request_denied"));
+        Self { response, outcome: Outcome::Rejected, cache_status: None }
+    }
+
+    /// From the store although the client asked for a younger response.
+    pub(super) fn refetch_limited(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+        let cache_status = CacheStatus::RefetchLimited { ttl: servable.ttl };
+        Self {
+            response: render_aged(request, stored, servable.age),
+            outcome: Outcome::Hit,
+            cache_status: Some(cache_status),
+        }
+    }
+}
+
+impl StaleReason {
+    /// Why a fetch that failed so is answered from the store; nothing where the failure is no reason to.
+    pub(super) const fn of_failure(kind: ErrorKind) -> Option<Self> {
+        match kind {
+            ErrorKind::UpstreamLimited
+            | ErrorKind::OverBudget
+            | ErrorKind::QueueFull
+            | ErrorKind::GateClosed
+            | ErrorKind::TooManyStrangers => Some(Self::Limit),
+            ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::TlsFailed
+            | ErrorKind::UpstreamTimeout
+            | ErrorKind::BadUpstreamAnswer
+            | ErrorKind::UpstreamFailed
+            | ErrorKind::Unreachable
+            | ErrorKind::NoConnection => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+fn render_aged(request: &Parts, stored: &StoredResponse, age: Duration) -> Response<Body> {
+    let mut response = render(request, stored);
+    response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
+    response
 }
 
 /// A stored response as an answer to `request`: all of it, its head alone (RFC 9110 §9.3.2), or 304 (§13.1.2).

@@ -1,9 +1,10 @@
 //! [`Exchange`]: one request from its head to the end of its answer, and the one place where it is counted and logged.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::VIA;
@@ -18,7 +19,8 @@ use crate::body::{Body, BodyError};
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::outcome::{Avoided, Outcome, Route, StatusClass};
+use crate::outcome::{Outcome, Route, StatusClass};
+use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
 
@@ -53,9 +55,21 @@ impl RequestId {
     }
 }
 
+/// What a request brings along besides itself.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    pub(super) peer: IpAddr,
+    /// How long it may wait for its turn to be sent.
+    pub(super) patience: Duration,
+    /// What its client asked for by `Prefer: wait` (RFC 7240).
+    preference: Option<Duration>,
+}
+
 /// A request that is being answered. Dropped before [`Exchange::finish`], it counts as one whose client left.
 #[derive(Debug)]
 pub(super) struct Exchange {
+    asked: Asked,
     line: Option<Line>,
 }
 
@@ -64,7 +78,6 @@ pub(super) struct Exchange {
 struct Line {
     proxy: Arc<Proxy>,
     begun: Moment,
-    id: RequestId,
     peer: SocketAddr,
     method: Method,
     path: Box<str>,
@@ -79,11 +92,17 @@ impl Exchange {
     /// Begins with a request's head. Until it is classified it counts as refused.
     pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: SocketAddr) -> Self {
         let begun = proxy.clock.now();
+        let preference = preference::wait(&head.headers);
         Self {
+            asked: Asked {
+                id: RequestId::of(&head.headers, begun),
+                peer: peer.ip(),
+                patience: proxy.shield.patience(preference),
+                preference,
+            },
             line: Some(Line {
                 proxy: Arc::clone(proxy),
                 begun,
-                id: RequestId::of(&head.headers, begun),
                 peer,
                 method: head.method.clone(),
                 path: logged_path(head.uri.path()),
@@ -96,9 +115,9 @@ impl Exchange {
         }
     }
 
-    /// The request's id.
-    pub(super) fn id(&self) -> &RequestId {
-        &self.line.as_ref().expect("taken by `finish` alone, which consumes the exchange").id
+    /// What the request brings along.
+    pub(super) const fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// Notes what kind of request it is.
@@ -124,8 +143,10 @@ impl Exchange {
             Ok(answer) => {
                 line.outcome = answer.outcome;
                 let mut response = answer.response;
-                // RFC 9211 §2: behind the members of caches nearer to the origin.
-                response.headers_mut().append(CACHE_STATUS, answer.cache_status.value());
+                if let Some(cache_status) = answer.cache_status {
+                    // RFC 9211 §2: behind the members of caches nearer to the origin.
+                    response.headers_mut().append(CACHE_STATUS, cache_status.value());
+                }
                 response
             }
             Err(error) => {
@@ -138,15 +159,20 @@ impl Exchange {
         };
         let fields = response.headers_mut();
         fields.append(VIA, VIA_US);
-        line.id.present(fields);
+        self.asked.id.present(fields);
+        if self.asked.preference.is_some() {
+            // What was applied: no more than the operator allows.
+            fields.insert(PREFERENCE_APPLIED, preference::wait_applied(self.asked.patience));
+        }
         line.status = Some(response.status());
         line.count();
         match response.body() {
             Body::Stream(_) => {
-                response.map(|body| Body::stream(Relayed { body, line, sent: 0, complete: false }))
+                let id = self.asked.id.clone();
+                response.map(|body| Body::stream(Relayed { body, id, line, sent: 0, complete: false }))
             }
             Body::Whole(body) => {
-                line.log(body.as_ref().map_or(0, Bytes::len) as u64, true);
+                line.log(&self.asked.id, body.as_ref().map_or(0, Bytes::len) as u64, true);
                 response
             }
         }
@@ -157,7 +183,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(line) = self.line.take() {
             line.count();
-            line.log(0, false);
+            line.log(&self.asked.id, 0, false);
         }
     }
 }
@@ -167,18 +193,15 @@ impl Line {
         let metrics = &self.proxy.metrics;
         let status = self.status.map_or(StatusClass::None, StatusClass::of);
         metrics.request(self.route, self.outcome, status, self.proxy.clock.now().since(self.begun));
-        match (self.status, self.outcome) {
-            (Some(_), Outcome::Hit) => metrics.avoided(Avoided::Hit),
-            (Some(_), Outcome::Stale) => metrics.avoided(Avoided::Stale),
-            (Some(_), Outcome::Collapsed) => metrics.avoided(Avoided::Collapse),
-            _ => {}
+        if let (Some(_), Some(by)) = (self.status, self.outcome.avoided()) {
+            metrics.avoided(by);
         }
     }
 
-    fn log(&self, response_bytes: u64, complete: bool) {
+    fn log(&self, id: &RequestId, response_bytes: u64, complete: bool) {
         tracing::info!(
             target: "instantly_proxy::access",
-            request_id = self.id.as_str(),
+            request_id = id.as_str(),
             peer = %self.peer,
             method = %self.method,
             path = &*self.path,
@@ -207,6 +230,7 @@ fn logged_path(path: &str) -> Box<str> {
 /// A streamed answer on its way downstream; its line is logged when it ends, whichever way.
 struct Relayed {
     body: Body,
+    id: RequestId,
     line: Line,
     sent: u64,
     complete: bool,
@@ -241,6 +265,6 @@ impl http_body::Body for Relayed {
 
 impl Drop for Relayed {
     fn drop(&mut self) {
-        self.line.log(self.sent, self.complete);
+        self.line.log(&self.id, self.sent, self.complete);
     }
 }

@@ -1,26 +1,29 @@
 //! A fill: one upstream read that may prove a credential and produce a stored response. It runs in a task of its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::Proxy;
+use super::dispatch::{Going, Gone, Held};
+use super::learn::useful_for;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::flight::Ticket;
 use crate::cache::gate::{self, Expected, GateReason, Identity};
+use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::bindings::Refusal;
-use crate::caller::credential::{Credential, CredentialDigest};
+use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
 use crate::classify::{Read, Target};
 use crate::clock::Moment;
 use crate::config::Share;
@@ -30,6 +33,11 @@ use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
 use crate::resource;
 use crate::semantics::{media_type, validator};
+use crate::shield::account::AccountKey;
+use crate::shield::budget::Class;
+use crate::shield::edge::Blocked;
+use crate::shield::latch::Unauthorized;
+use crate::shield::retry::may_retry;
 use crate::upstream::client::distrust_connection;
 use crate::upstream::purpose::Purpose;
 
@@ -39,12 +47,19 @@ const MAX_ITEM: usize = 256 * 1024;
 const MAX_LIST: usize = 4 * 1024 * 1024;
 /// Largest refusal that is read whole; a refusal's body is a sentence.
 const MAX_REFUSAL: usize = 256 * 1024;
+/// What a caller is told whose call was held and nothing is known of when it may go.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What a fill is to do.
 #[derive(Debug)]
 pub(super) struct Fill {
     pub(super) credential: Credential,
     pub(super) read: Read,
+    pub(super) peer: IpAddr,
+    pub(super) route: RouteDigest,
+    pub(super) class: Class,
+    /// Whether somebody waits for it: without anybody, it does not stay in the queue.
+    pub(super) awaited: bool,
     /// The organization that the credential is bound to.
     pub(super) organization: Option<Arc<Organization>>,
     /// Whether the answer may be stored.
@@ -54,7 +69,7 @@ pub(super) struct Fill {
     pub(super) purpose: Purpose,
     /// Its place in the order of writes, taken before it is sent.
     pub(super) begun: Tick,
-    /// When it was begun; its own deadline counts from here.
+    /// When it was sent; its own deadline and what it proves count from here.
     pub(super) sent: Moment,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
@@ -74,8 +89,14 @@ pub(super) enum Landing {
     Own(OwnAnswer),
     /// The upstream failed or is limited: concerns everybody who asks it, but the body is the fetcher's own.
     Upstream(Arc<WholeAnswer>),
-    /// No answer.
-    Failed(ErrorKind),
+    /// The edge turned the fill away with a 403 that is not JSON.
+    Blocked(Arc<WholeAnswer>),
+    /// The vendor refused this credential a moment ago: not asked again.
+    Latched(Arc<Unauthorized>),
+    /// Not sent: its turn did not come, and when to come again.
+    Held(ErrorKind, Duration),
+    /// No answer; and when to come again, where that is known.
+    Failed(ErrorKind, Option<Duration>),
 }
 
 impl Landing {
@@ -84,7 +105,12 @@ impl Landing {
         match self {
             Self::Checked { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
             Self::Own(OwnAnswer::Whole(answer)) => answer.status() == StatusCode::OK,
-            Self::Own(OwnAnswer::MixedUp) | Self::Upstream(_) | Self::Failed(_) => false,
+            Self::Own(OwnAnswer::MixedUp)
+            | Self::Upstream(_)
+            | Self::Blocked(_)
+            | Self::Latched(_)
+            | Self::Held(..)
+            | Self::Failed(..) => false,
         }
     }
 }
@@ -104,32 +130,85 @@ impl Proxy {
         let proxy = Arc::clone(self);
         self.runtime.spawn(async move {
             let attempt = fill.attempt.take();
-            let landing = proxy.fill(&fill).await;
+            let landing = match proxy.queue(&fill, &ticket).await {
+                Ok(going) => {
+                    fill.sent = proxy.clock.now();
+                    if let Some(attempt) = &attempt {
+                        attempt.note_sent(fill.sent);
+                    }
+                    ticket.depart();
+                    proxy.fill(&fill, going).await
+                }
+                Err(Held::Latched(answer)) => Landing::Latched(answer),
+                Err(Held::Rejected(error)) => {
+                    if !fill.awaited {
+                        proxy.bindings.note_held(&fill.credential, proxy.clock.now());
+                    }
+                    Landing::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
+                }
+            };
             // First: who is woken by the landing must be free to begin the next attempt.
             drop(attempt);
             ticket.land(landing);
         });
     }
 
-    async fn fill(&self, fill: &Fill) -> Landing {
+    async fn fill(&self, fill: &Fill, going: Going) -> Landing {
         self.bindings.note_attempt(&fill.credential, fill.sent);
         let deadline = fill.sent.plus(self.timeouts.fill_timeout);
-        let landing = match self.clock.deadline(deadline, self.ask(fill, deadline)).await {
-            Ok(Ok(landing)) => landing,
-            Ok(Err(error)) => {
-                tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
-                Landing::Failed(error.kind())
-            }
-            Err(_) => Landing::Failed(ErrorKind::UpstreamTimeout),
-        };
-        if matches!(landing, Landing::Failed(_) | Landing::Upstream(_)) {
-            self.bindings.note_failure(&fill.credential, self.clock.now());
+        let landing = self.ask(fill, going, deadline).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
+            Landing::Failed(error.kind(), error.wait())
+        });
+        if matches!(landing, Landing::Failed(..) | Landing::Upstream(_) | Landing::Blocked(_)) {
             self.metrics.proof(ProofResult::Failed);
+            // A 429 is an answer, and what it says ends with the gate that it closed.
+            let limited = matches!(&landing, Landing::Upstream(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS);
+            if !limited {
+                self.bindings.note_failure(&fill.credential, self.clock.now());
+            }
         }
         landing
     }
 
-    async fn ask(&self, fill: &Fill, deadline: Moment) -> Result<Landing, ProxyError> {
+    /// Sends a fill, once more if the first try failed on the way, and takes its answer.
+    async fn ask(&self, fill: &Fill, going: Going, deadline: Moment) -> Result<Landing, ProxyError> {
+        self.shield.retries.on_offered(fill.sent);
+        let (gone, answer) = match self.try_once(fill, going, deadline).await {
+            Ok((gone, answer)) if !may_retry(&Method::GET, Ok(answer.status())) => (gone, answer),
+            Err(error) if !may_retry(&Method::GET, Err(error.kind())) => return Err(error),
+            first => match self.second_try(&self.call_of(fill, Duration::ZERO)).await {
+                None => first?,
+                Some(going) => {
+                    let second = self.try_once(fill, going, deadline).await;
+                    self.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
+                    second?
+                }
+            },
+        };
+        let extensions = answer.extensions().clone();
+        let receiving = async {
+            match answer.status() {
+                StatusCode::OK => {
+                    self.shield.edge.on_other();
+                    self.receive(fill, answer).await
+                }
+                status => self.receive_other(fill, status, &gone, answer).await,
+            }
+        };
+        self.clock.deadline(deadline, receiving).await.unwrap_or_else(|elapsed| {
+            // The rest of the body may still come, and must not be taken for another answer.
+            distrust_connection(&extensions);
+            Err(ErrorKind::UpstreamTimeout.error().because(elapsed))
+        })
+    }
+
+    async fn try_once(
+        &self,
+        fill: &Fill,
+        going: Going,
+        deadline: Moment,
+    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
         let mut fields = self.upstream.fill_fields();
         fill.credential.present(&mut fields);
         let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
@@ -137,10 +216,7 @@ impl Proxy {
         let request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
         let give_up = self.clock.sleep_until(deadline);
         let answer = self.upstream.send(&self.label_client, request, fill.purpose, give_up).await?;
-        match answer.status() {
-            StatusCode::OK => self.receive(fill, answer).await,
-            status => self.receive_other(fill, status, answer).await,
-        }
+        Ok((self.note_head(going, answer.status(), answer.headers()), answer))
     }
 
     /// A 200: judged by the gate, then by what it proves, then by the fence.
@@ -184,15 +260,20 @@ impl Proxy {
                 ProofResult::Late => {
                     return Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))));
                 }
+                ProofResult::Bound => self.move_account(&fill.credential, &organization),
                 _ => {}
             }
         }
-        let alone = identity.private || self.cache.share == Share::Credential || !fill.proving;
+        let (forbidden, limit) = self.directives_of(&head, &fill.read.target);
+        let alone = identity.private || self.cache.share == Share::Credential || !fill.proving || forbidden;
         let owner = alone.then(|| fill.credential.digest());
         if identity.private {
             organization.note_private_response();
             // What everybody might have before it was limited is for nobody any more.
             self.store.remove(&self.shared_key(fill, &organization));
+            if fill.read.target == items::whole_list(fill.read.resource) {
+                organization.note_page(false, fill.begun);
+            }
         }
         let target = &fill.read.target;
         let response = Arc::new(StoredResponse {
@@ -210,10 +291,12 @@ impl Proxy {
             begun: fill.begun,
             jitter: fastrand::u8(..),
             settling: self.fence.is_settling(&organization, target, fill.sent),
+            limit,
         });
         let stored = fill.storing
             && fill.proving
-            && !self.draining.load(Ordering::SeqCst)
+            && !forbidden
+            && !self.is_draining()
             && self.fence.admits(&organization, target, fill.begun);
         if stored {
             let key = CacheKey {
@@ -222,7 +305,10 @@ impl Proxy {
                 owner,
                 target: target.clone(),
             };
-            self.store.insert(key, Arc::clone(&response), self.ttl(target));
+            self.store.insert(key, Arc::clone(&response), useful_for(self.rules(target)));
+            if owner.is_none() {
+                self.learn_shape(fill, &organization, &response);
+            }
         }
         Landing::Checked { response, stored, owner }
     }
@@ -265,6 +351,7 @@ impl Proxy {
         &self,
         fill: &Fill,
         status: StatusCode,
+        gone: &Gone,
         answer: Response<Incoming>,
     ) -> Result<Landing, ProxyError> {
         let arrived = self.fence.sequence().advance();
@@ -296,11 +383,30 @@ impl Proxy {
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
-        let is_edge_block = status == StatusCode::FORBIDDEN && !is_json;
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || is_edge_block {
+        if status == StatusCode::FORBIDDEN && !is_json {
+            if self.shield.edge.on_block(self.clock.now()) == Blocked::Began {
+                tracing::warn!(
+                    "the edge in front of the API turns the proxy's own reads away: passing reads through"
+                );
+            }
+            return Ok(Landing::Blocked(answer));
+        }
+        self.shield.edge.on_other();
+        if status == StatusCode::UNAUTHORIZED {
+            self.note_unauthorized(gone, answer.unauthorized());
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Landing::Upstream(answer));
         }
         Ok(Landing::Own(OwnAnswer::Whole(answer)))
+    }
+
+    /// What a caller spent before its organization was known counts for the organization.
+    fn move_account(&self, credential: &Credential, organization: &Organization) {
+        if credential.workspace().is_none() {
+            let from = AccountKey::Authorization(credential.authorization_digest());
+            self.shield.budget.merge(self.shield.account(from), self.account_of(organization));
+        }
     }
 
     /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
@@ -310,24 +416,6 @@ impl Proxy {
         self.store.remove(&key);
         self.metrics.invalidation(InvalidationCause::NotFound);
     }
-
-    /// Freshness lifetime of a target, before jitter.
-    pub(super) const fn ttl(&self, target: &Target) -> Duration {
-        match target {
-            Target::Item(_) => self.cache.lead_labels.ttl,
-            Target::List(_) => self.cache.lead_label_lists.ttl,
-        }
-    }
-}
-
-/// The error that followers of another credential get in place of the upstream's own words to the leader.
-pub(super) fn shared_failure(answer: &WholeAnswer) -> ProxyError {
-    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-        let seconds =
-            answer.field(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(1);
-        return ErrorKind::UpstreamLimited.error().retry_after(Duration::from_secs(seconds));
-    }
-    ErrorKind::UpstreamFailed.error()
 }
 
 async fn read_whole(body: Incoming, limit: usize) -> Result<whole::Read, ProxyError> {

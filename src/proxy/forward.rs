@@ -1,25 +1,38 @@
 //! Pass-through: streamed both ways, unchanged in meaning; what the answer says of the key is noted before it is sent on.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::Worker;
 use super::answer::Answer;
-use super::exchange::RequestId;
+use super::dispatch::{Call, Going, Gone, Held};
+use super::exchange::Asked;
+use super::whole::{self, StreamedAnswer, WholeAnswer};
+use super::{Proxy, Worker};
 use crate::body::Body;
 use crate::caller::bindings::Refusal;
-use crate::caller::credential::Credential;
-use crate::error::ProxyError;
+use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
+use crate::error::{ErrorKind, ProxyError};
+use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::resource;
 use crate::semantics::{fields, media_type};
+use crate::shield::RejectionReason;
+use crate::shield::budget::Class;
+use crate::shield::latch::Unauthorized;
+use crate::shield::retry::may_retry;
 use crate::upstream::activity::Activity;
 use crate::upstream::permits::{Account, Permit};
 use crate::upstream::purpose::Purpose;
 use crate::upstream::transfer::{Download, Upload};
+
+/// Largest 401 that is read whole.
+const MAX_REFUSAL: usize = 4096;
 
 impl Worker {
     /// Sends a request on and its answer back. Dropping the future, when the client leaves, gives the call up.
@@ -28,37 +41,121 @@ impl Worker {
         head: Parts,
         body: Incoming,
         cache_status: CacheStatus,
-        id: &RequestId,
+        asked: &Asked,
     ) -> Result<Answer, ProxyError> {
         let proxy = &self.proxy;
-        let credential = proxy.digester.credential(&head.headers);
-        let permit = proxy.permits.take(self.account(&head.headers, credential.as_ref())).await?;
-        let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
-        id.present(&mut fields);
-        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let activity = Activity::begin(proxy.clock.clone());
-        let body = if body.is_end_stream() {
-            activity.note_request_sent();
-            Body::empty()
-        } else {
-            Body::stream(Upload::new(body, activity.clone()))
+        let caller = proxy.caller(&head);
+        let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
+        let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
+        let arrived = proxy.clock.now();
+        let permit = proxy.permits.take(caller.account(), asked.patience).await.inspect_err(|_| {
+            proxy.metrics.shield_rejection(RejectionReason::Connections);
+        })?;
+        // Both waits together are one.
+        let patience = asked.patience.saturating_sub(proxy.clock.now().since(arrived));
+        let call = caller.call(asked.peer, patience);
+        let going = match proxy.admit(&call).await {
+            Ok(going) => going,
+            Err(Held::Rejected(error)) => return Err(error),
+            Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };
+        proxy.shield.retries.on_offered(proxy.clock.now());
+        let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
+        asked.id.present(&mut fields);
+        let activity = Activity::begin(proxy.clock.clone());
+        let (gone, answer) = if body.is_end_stream() {
+            activity.note_request_sent();
+            self.send_without_body(&head, fields, (&call, going), &activity).await?
+        } else {
+            let body = Body::stream(Upload::new(body, activity.clone()));
+            self.send_once(&head, fields, body, going, &activity).await?
+        };
+        self.note_refusal(&head, caller.credential.as_ref(), &answer);
+        if answer.status().is_success() {
+            proxy.introduce(&caller, asked);
+        }
+        let response = if answer.status() == StatusCode::UNAUTHORIZED {
+            self.relay_unauthorized(answer, &gone, &head.method).await?
+        } else {
+            self.relay(answer, activity, permit)
+        };
+        Ok(Answer { response, outcome, cache_status: Some(cache_status) })
+    }
+
+    /// A request without a body; a read among them is sent once more if it failed on the way.
+    async fn send_without_body(
+        &self,
+        head: &Parts,
+        fields: HeaderMap,
+        (call, going): (&Call<'_>, Going),
+        activity: &Activity,
+    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
+        let proxy = &self.proxy;
+        if head.method != Method::GET {
+            return self.send_once(head, fields, Body::empty(), going, activity).await;
+        }
+        let first = self.send_once(head, fields.clone(), Body::empty(), going, activity).await;
+        let ended = match &first {
+            Ok((_, answer)) => Ok(answer.status()),
+            Err(error) => Err(error.kind()),
+        };
+        if !may_retry(&head.method, ended) {
+            return first;
+        }
+        let again = Call { patience: Duration::ZERO, ..*call };
+        let Some(going) = proxy.second_try(&again).await else { return first };
+        let second = self.send_once(head, fields, Body::empty(), going, activity).await;
+        proxy.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
+        second
+    }
+
+    async fn send_once(
+        &self,
+        head: &Parts,
+        fields: HeaderMap,
+        body: Body,
+        going: Going,
+        activity: &Activity,
+    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
+        let proxy = &self.proxy;
+        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
         let overdue = activity.head_overdue(proxy.timeouts.first_byte_timeout, proxy.timeouts.idle_timeout);
         let answer =
             proxy.upstream.send(&self.pass_through_client, request, Purpose::PassThrough, overdue).await?;
-        self.note_refusal(&head, credential.as_ref(), &answer);
-        let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
-        let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
-        Ok(Answer { response: self.relay(answer, activity, permit), outcome, cache_status })
+        Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
     }
 
-    fn account(&self, fields: &HeaderMap, credential: Option<&Credential>) -> Account {
+    /// A 401 is read whole, for it is remembered with its body.
+    async fn relay_unauthorized(
+        &self,
+        answer: Response<Incoming>,
+        gone: &Gone,
+        method: &Method,
+    ) -> Result<Response<Body>, ProxyError> {
         let proxy = &self.proxy;
-        match credential.and_then(|credential| proxy.bindings.organization(credential)) {
-            Some(organization) => Account::Organization(organization.id()),
-            None => proxy.digester.authorization(fields).map_or(Account::Anonymous, Account::Authorization),
-        }
+        let (head, body) = answer.into_parts();
+        let idle = proxy.timeouts.idle_timeout;
+        let deadline = proxy.clock.now().plus(idle);
+        let read = proxy
+            .clock
+            .deadline(deadline, whole::read(body, MAX_REFUSAL))
+            .await
+            .map_err(|elapsed| ErrorKind::UpstreamTimeout.error().because(elapsed))?
+            .map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))?;
+        Ok(match read {
+            whole::Read::Whole(body) => {
+                let answer = WholeAnswer::new(head, body);
+                proxy.note_unauthorized(gone, answer.unauthorized());
+                answer.response(method)
+            }
+            whole::Read::TooLarge(read, rest) => {
+                proxy.note_unauthorized(gone, Unauthorized::default());
+                StreamedAnswer::new(head, read, rest, &proxy.clock, idle)
+                    .take()
+                    .ok_or(ErrorKind::Internal.error())?
+            }
+        })
     }
 
     /// A 401 on any path speaks of the key, a 402 of the credential; a JSON 403 does on a label path alone, and one that
@@ -99,5 +196,51 @@ impl Worker {
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);
         response
+    }
+}
+
+/// Who sends a call that passes through, as far as it is known.
+pub(super) struct Caller {
+    pub(super) credential: Option<Credential>,
+    authorization: Option<AuthorizationDigest>,
+    pub(super) organization: Option<OrganizationId>,
+    route: RouteDigest,
+}
+
+impl Proxy {
+    /// Who sends a request, as far as it is known.
+    pub(super) fn caller(&self, head: &Parts) -> Caller {
+        let credential = self.digester.credential(&head.headers);
+        Caller {
+            authorization: self.digester.authorization(&head.headers),
+            organization: credential
+                .as_ref()
+                .and_then(|credential| self.bindings.organization(credential))
+                .map(|organization| organization.id()),
+            route: self.digester.route(&head.method, head.uri.path()),
+            credential,
+        }
+    }
+}
+
+impl Caller {
+    pub(super) fn call(&self, peer: IpAddr, patience: Duration) -> Call<'_> {
+        Call {
+            credential: self.credential.as_ref(),
+            authorization: self.authorization,
+            organization: self.organization,
+            peer,
+            route: self.route,
+            class: Class::Interactive,
+            patience,
+        }
+    }
+
+    fn account(&self) -> Account {
+        match (self.organization, self.authorization) {
+            (Some(organization), _) => Account::Organization(organization),
+            (None, Some(authorization)) => Account::Authorization(authorization),
+            (None, None) => Account::Anonymous,
+        }
     }
 }

@@ -7,12 +7,22 @@
 //! every answer carries, counts and logs.
 
 mod answer;
+mod background;
+mod dispatch;
 mod exchange;
+mod explain;
+mod explanation;
 mod fill;
 mod flying;
 mod forward;
+mod introduce;
+mod learn;
+mod lookup;
+mod overview;
 mod purge;
 mod read;
+mod settle;
+mod turn;
 mod whole;
 mod write;
 
@@ -26,7 +36,10 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
+pub use self::explanation::{Conclusion, Explanation, Proof};
+pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 use crate::body::Body;
 use crate::cache::flight::Flights;
@@ -40,7 +53,8 @@ use crate::config::{self, Config};
 use crate::fence::Fence;
 use crate::guard;
 use crate::metrics::{Gauges, Metrics};
-use crate::outcome::CacheStatus;
+use crate::outcome::{BypassReason, CacheStatus};
+use crate::shield::Shield;
 use crate::upstream::client::{Upstream, UpstreamClient};
 use crate::upstream::permits::Permits;
 
@@ -58,8 +72,13 @@ pub struct Proxy {
     upstream: Upstream,
     label_client: UpstreamClient,
     permits: Permits,
+    shield: Shield,
+    /// Callers that were introduced by a list read of late.
+    introduced: introduce::Introduced,
     cache: config::Cache,
     timeouts: config::Upstream,
+    /// Label writes under way, which go on when their clients leave.
+    writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
     runtime: Handle,
     draining: AtomicBool,
@@ -95,17 +114,23 @@ impl Worker {
         }
         let class = classify(&head);
         exchange.classified(&class);
+        let asked = exchange.asked();
         let answer = match class {
-            Class::Read(read) => proxy.read(&head, read).await,
+            Class::Read(read) => match proxy.read(&head, read, asked.peer, asked.patience).await {
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => {
+                    let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
+                    Box::pin(self.forward(head, body, status, asked)).await
+                }
+                Err(error) => Err(error),
+            },
             Class::Write { resource, item } => {
-                Box::pin(proxy.write(head, body, write::Subject { resource, item }, exchange.id())).await
+                Box::pin(proxy.write(head, body, write::Subject { resource, item }, asked)).await
             }
             Class::Uncached { reason, .. } => {
-                Box::pin(self.forward(head, body, CacheStatus::Uncached(reason), exchange.id())).await
+                Box::pin(self.forward(head, body, CacheStatus::Uncached(reason), asked)).await
             }
-            Class::PassThrough => {
-                Box::pin(self.forward(head, body, CacheStatus::PassThrough, exchange.id())).await
-            }
+            Class::PassThrough => Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await,
         };
         exchange.finish(answer)
     }
@@ -133,8 +158,11 @@ impl Proxy {
             flights: Flights::default(),
             label_client: upstream.label_client(),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
+            shield: Shield::new(&config.shield, clock.clone()),
+            introduced: introduce::Introduced::default(),
             cache: config.cache.clone(),
             timeouts: config.upstream.clone(),
+            writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),
             upstream,
@@ -157,11 +185,34 @@ impl Proxy {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Waits for the label writes that are under way, whose clients may have left; none may begin any more.
+    pub async fn writes_ended(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Sizes at this moment.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let (cache_entries, cache_bytes) = self.store.size();
-        Gauges { cache_entries, cache_bytes, bindings: self.bindings.len() as u64 }
+        let now = self.clock.now();
+        let used = self.shield.budget.used_ratio(now);
+        Gauges {
+            cache_entries,
+            cache_bytes,
+            bindings: self.bindings.len() as u64,
+            gates_closed: self.shield.budget.closed(now) as u64,
+            queued: self.shield.budget.queued() as u64,
+            latched: self.shield.latch.count(now) as u64,
+            used_of_second: used.second,
+            used_of_minute: used.minute,
+            breaker_open: self.upstream.is_unreachable(),
+            edge_blocked: self.shield.edge.is_blocked(),
+        }
     }
 }
 
@@ -171,6 +222,7 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
+        proxy.shield.budget.tidy(clock.now());
         proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
     }
 }

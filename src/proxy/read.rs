@@ -1,5 +1,6 @@
 //! Label reads: identify, look up, decide. What cannot be answered from the store flies (`flying`).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,25 +8,24 @@ use http::request::Parts;
 
 use super::Proxy;
 use super::answer::{Answer, render};
-use super::fill::Fill;
 use super::flying::Wanted;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::flight::{Boarding, FlightKey};
-use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::caller::bindings::{Outage, Standing};
-use crate::caller::credential::Credential;
-use crate::classify::Read;
+use crate::caller::credential::{Credential, CredentialDigest};
+use crate::classify::{Read, Target};
 use crate::clock::Moment;
-use crate::config::Share;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
 use crate::organization::Organization;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, StaleReason};
 use crate::semantics::directives::RequestDirectives;
+use crate::shield::budget::Class;
 use crate::upstream::purpose::Purpose;
 
-/// How long a read waits for another read's first proof, or for its own attempt while an old proof would do.
+/// How long a read waits for another read's first proof, for a list fill, or for its own attempt while an old proof
+/// would do.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Times that a read joins other credentials' flights: at first, and for the one take-over (R7).
 const SHARED_ROUNDS: u8 = 2;
@@ -35,15 +35,28 @@ pub(super) struct Reading<'a> {
     pub(super) head: &'a Parts,
     pub(super) read: Read,
     pub(super) credential: Credential,
-    wishes: RequestDirectives,
+    pub(super) peer: IpAddr,
+    pub(super) wishes: RequestDirectives,
     /// Fills begun after this are younger than the request.
     arrived: Tick,
-    pub(super) deadline: Moment,
+    pub(super) arrived_at: Moment,
+    /// How long it may wait for its turn to be sent.
+    pub(super) patience: Duration,
     /// It has waited for another read's attempt.
     has_waited: bool,
     /// It has waited for its own attempt as long as a read that could be answered may.
     patience_is_spent: bool,
+    has_waited_for_list: bool,
     pub(super) rounds: u8,
+}
+
+/// What a step came to.
+pub(super) enum Step {
+    Done(Answer),
+    /// The edge turns fills away: the caller's own request may fare better.
+    PassThrough,
+    /// Something changed: ask for the credential's standing again.
+    Again,
 }
 
 impl Reading<'_> {
@@ -54,46 +67,69 @@ impl Reading<'_> {
     }
 }
 
-/// What a step came to.
-pub(super) enum Step {
-    Done(Answer),
-    /// Something changed: ask for the credential's standing again.
-    Again,
-}
-
 impl Proxy {
-    /// Answers a label read.
-    pub(super) async fn read(self: &Arc<Self>, head: &Parts, read: Read) -> Result<Answer, ProxyError> {
-        let credential = self.digester.credential(&head.headers).ok_or(ErrorKind::Internal.error())?;
-        let mut reading = Reading {
-            head,
-            read,
-            credential,
-            wishes: RequestDirectives::parse(&head.headers),
-            arrived: self.fence.sequence().current(),
-            deadline: self.clock.now().plus(self.timeouts.fill_timeout),
-            has_waited: false,
-            patience_is_spent: false,
-            rounds: 0,
-        };
+    /// Answers a label read; nothing if it is to be passed through.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        head: &Parts,
+        read: Read,
+        peer: IpAddr,
+        patience: Duration,
+    ) -> Result<Option<Answer>, ProxyError> {
+        let mut reading = self.reading(head, read, peer, patience)?;
         loop {
             let now = self.clock.now();
-            let step = match self.bindings.standing(&reading.credential, now) {
+            let standing = self.bindings.standing(&reading.credential, now);
+            let step = match &standing {
                 Standing::Proven { organization, renew } => {
-                    self.read_proven(&mut reading, &organization, renew, now).await?
+                    self.read_proven(&mut reading, organization, *renew, now).await?
                 }
                 Standing::Lapsed { organization, outage: Some(outage) } => {
-                    Box::pin(self.read_in_doubt(&mut reading, &organization, outage, now)).await?
+                    Box::pin(self.read_in_doubt(&mut reading, organization, *outage, now)).await?
                 }
                 Standing::Lapsed { organization, outage: None } => {
-                    Box::pin(self.read_unproven(&mut reading, Some(&organization))).await?
+                    Box::pin(self.read_unproven(&mut reading, Some(organization))).await?
                 }
                 Standing::Unknown => Box::pin(self.read_unproven(&mut reading, None)).await?,
             };
-            if let Step::Done(answer) = step {
-                return Ok(answer);
+            match step {
+                Step::Done(answer) => {
+                    if let Some(organization) = standing.organization()
+                        && answer.outcome.avoided().is_some()
+                    {
+                        organization.note_avoided();
+                    }
+                    return Ok(Some(answer));
+                }
+                Step::PassThrough => return Ok(None),
+                Step::Again => {}
             }
         }
+    }
+
+    /// A label read as it arrives.
+    pub(super) fn reading<'a>(
+        &self,
+        head: &'a Parts,
+        read: Read,
+        peer: IpAddr,
+        patience: Duration,
+    ) -> Result<Reading<'a>, ProxyError> {
+        let credential = self.digester.credential(&head.headers).ok_or(ErrorKind::Internal.error())?;
+        Ok(Reading {
+            head,
+            credential,
+            peer,
+            read,
+            wishes: RequestDirectives::parse(&head.headers),
+            arrived: self.fence.sequence().current(),
+            arrived_at: self.clock.now(),
+            patience,
+            has_waited: false,
+            has_waited_for_list: false,
+            patience_is_spent: false,
+            rounds: 0,
+        })
     }
 
     async fn read_proven(
@@ -104,99 +140,193 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), self.ttl(&reading.read.target), now);
-        let refetch = match (decision, stored) {
-            (Decision::Serve { age, ttl }, Some(stored)) => {
+        let decision = decide(&reading.wishes, stored.as_deref(), self.rules(&reading.read.target), now);
+        let (refetch, has_fallback) = match (decision, stored) {
+            (Decision::Serve { stored: servable, ageing }, Some(stored)) => {
                 if renew {
                     self.prove_behind(reading, organization, now);
+                } else if ageing {
+                    self.refresh_behind(reading, organization, &stored, now);
                 }
-                return Ok(Step::Done(Answer::hit(reading.head, &stored, age, ttl)));
+                return Ok(Step::Done(Answer::hit(reading.head, &stored, servable)));
+            }
+            (Decision::Revalidate(servable), Some(stored)) => {
+                self.refresh_behind(reading, organization, &stored, now);
+                let reason = StaleReason::Revalidating;
+                return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
+            }
+            (Decision::Refetch(servable), Some(stored)) => {
+                let account = self.account_of(organization);
+                if !self.shield.refetches.take(account, now) {
+                    return Ok(Step::Done(Answer::refetch_limited(reading.head, &stored, servable)));
+                }
+                (true, true)
             }
             (Decision::Refuse, _) => return Err(ErrorKind::OnlyIfCached.error()),
-            (decision, _) => decision == Decision::Refetch,
+            (Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
+                if let Some(reason) = self.why_not_ask(reading, organization, now) {
+                    // In the background one of them finds out when the upstream may be asked again.
+                    self.refresh_behind(reading, organization, &stored, now);
+                    return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
+                }
+                (false, true)
+            }
+            (_, _) => (false, false),
         };
-        Box::pin(self.fetch_proven(reading, organization, refetch, now)).await
+        Box::pin(self.fetch_proven(reading, organization, refetch, has_fallback)).await
     }
 
-    /// What is stored for this read and may be served to this organization: nothing from before a write.
-    fn look_up(&self, reading: &Reading<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
-        if !reading.read.storable {
-            return None;
-        }
-        let admitted = |stored: &Arc<StoredResponse>| {
-            self.fence.admits(organization, &reading.read.target, stored.begun)
-        };
-        let mut key = self.key(reading, organization);
-        let stored = self.store.get(&key).filter(admitted);
-        if stored.is_some() || key.owner.is_some() || !organization.has_private_responses() {
-            return stored;
-        }
-        key.owner = Some(reading.credential.digest());
-        self.store.get(&key).filter(admitted)
-    }
-
-    fn key(&self, reading: &Reading<'_>, organization: &Organization) -> CacheKey {
-        CacheKey {
-            resource: reading.read.resource.name,
-            organization: organization.id(),
-            owner: (self.cache.share == Share::Credential).then(|| reading.credential.digest()),
-            target: reading.read.target.clone(),
-        }
-    }
-
-    fn own_key(reading: &Reading<'_>, storing: bool) -> FlightKey {
-        FlightKey::Own {
-            credential: reading.credential.digest(),
-            resource: reading.read.resource.name,
-            target: reading.read.target.clone(),
-            storing,
-        }
-    }
-
-    /// Nothing that may be served is stored: join the organization's flight, or lead it.
+    /// Nothing that may be served at once is stored: fetch, or fall back where that is hopeless or fails.
     async fn fetch_proven(
         self: &Arc<Self>,
         reading: &mut Reading<'_>,
         organization: &Arc<Organization>,
         refetch: bool,
+        has_fallback: bool,
+    ) -> Result<Step, ProxyError> {
+        let now = self.clock.now();
+        if !has_fallback && self.wait_for_list_fill(reading, organization, now).await {
+            return Ok(Step::Again);
+        }
+        if !self.shield.edge.may_fill(now) {
+            return Ok(Step::PassThrough);
+        }
+        match self.fly_proven(reading, organization, refetch, has_fallback, now).await {
+            Err(error) if has_fallback => self.fall_back(reading, error),
+            flown => flown,
+        }
+    }
+
+    /// Why a fetch would fail, as far as it is known before.
+    pub(super) fn why_not_ask(
+        &self,
+        reading: &Reading<'_>,
+        organization: &Organization,
+        now: Moment,
+    ) -> Option<StaleReason> {
+        if self.upstream.is_unreachable() {
+            return Some(StaleReason::Error);
+        }
+        if self.shield.budget.is_short(self.account_of(organization), now) {
+            return Some(StaleReason::Limit);
+        }
+        let failed = self.bindings.outage(&reading.credential, now).is_some_and(|outage| outage.confirmed);
+        failed.then_some(StaleReason::Error)
+    }
+
+    /// What is stored in place of a fetch that failed. Everything is asked anew: during the wait the credential may have
+    /// been refused, the organization raised, and what was stored has aged.
+    fn fall_back(&self, reading: &Reading<'_>, error: ProxyError) -> Result<Step, ProxyError> {
+        let Some(reason) = StaleReason::of_failure(error.kind()) else { return Err(error) };
+        let now = self.clock.now();
+        let organization = match self.bindings.standing(&reading.credential, now) {
+            Standing::Proven { organization, .. } => organization,
+            Standing::Lapsed { organization, outage: Some(outage) }
+                if outage.confirmed || self.cannot_be_asked(&organization, now) =>
+            {
+                organization
+            }
+            Standing::Lapsed { .. } | Standing::Unknown => return Err(error),
+        };
+        let Some(stored) = self.look_up(reading, &organization) else { return Err(error) };
+        let decision = decide(&reading.wishes, Some(&stored), self.rules(&reading.read.target), now);
+        Ok(Step::Done(match decision {
+            Decision::Serve { stored: servable, .. } => Answer::hit(reading.head, &stored, servable),
+            Decision::Refetch(servable) => Answer::refetch_limited(reading.head, &stored, servable),
+            Decision::Revalidate(servable) | Decision::Fetch { fallback: Some(servable) } => {
+                Answer::stale(reading.head, &stored, servable, reason)
+            }
+            Decision::Fetch { fallback: None } | Decision::Refuse => return Err(error),
+        }))
+    }
+
+    async fn fly_proven(
+        self: &Arc<Self>,
+        reading: &mut Reading<'_>,
+        organization: &Arc<Organization>,
+        refetch: bool,
+        has_fallback: bool,
         now: Moment,
     ) -> Result<Step, ProxyError> {
-        let storing = reading.read.storable && !reading.wishes.no_store;
-        let key = self.key(reading, organization);
-        // An own flight may have proved the credential and be about to store: following it saves a second call.
-        let own_key = Self::own_key(reading, storing);
-        let shared = storing
-            && reading.rounds < SHARED_ROUNDS
-            && self.flights.is_collapsible(&key, now)
-            && !self.flights.is_under_way(&own_key);
-        let wanted = Wanted {
-            key: if shared { FlightKey::Shared(key) } else { own_key },
-            organization: Some(organization),
-            after: if refetch { reading.arrived } else { reading.oldest_to_join() },
-            storing,
-            purpose: Purpose::Fill,
-            proven: true,
-            refetch,
-        };
-        let landed = || {
-            let stored = self.look_up(reading, organization)?;
-            let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-            let decision = decide(&wishes, Some(&stored), self.ttl(&reading.read.target), self.clock.now());
-            let serves = matches!(decision, Decision::Serve { .. });
-            (serves && stored.begun > wanted.after).then_some(stored)
-        };
+        let wanted = self.wanted_proven(reading, organization, refetch, now);
+        let wanted = Wanted { has_fallback, ..wanted };
+        let landed = || self.landed_meanwhile(reading, organization, wanted.after);
         match self.board(reading, &wanted, landed) {
             Boarding::Landed(stored) => Ok(Step::Done(Answer {
                 response: render(reading.head, &stored),
                 outcome: Outcome::Collapsed,
-                cache_status: wanted.cache_status(reading, false, true),
+                cache_status: Some(wanted.cache_status(reading, false, true)),
             })),
             Boarding::Following(flight) => self.fly(reading, &wanted, &flight, false).await,
             Boarding::Leading(flight, ticket) => {
-                self.launch(self.fill_of(reading, &wanted, &flight), ticket);
-                self.fly(reading, &wanted, &flight, true).await
+                let fill = self.fill_of(reading, &wanted, &flight);
+                self.fly_leading(reading, &wanted, &flight, (fill, ticket)).await
             }
         }
+    }
+
+    /// The flight that a proven read asks for.
+    pub(super) fn wanted_proven<'o>(
+        &self,
+        reading: &Reading<'_>,
+        organization: &'o Arc<Organization>,
+        refetch: bool,
+        now: Moment,
+    ) -> Wanted<'o> {
+        let storing = reading.read.storable && !reading.wishes.no_store;
+        let key = self.key(reading, organization, &reading.read.target);
+        // An own flight may have proved the credential and be about to store: following it saves a second call.
+        let own_key = Self::own_key(reading, &reading.read.target, storing);
+        let shared = storing
+            && reading.rounds < SHARED_ROUNDS
+            && self.flights.is_collapsible(&key, now)
+            && !self.flights.is_under_way(&own_key);
+        Wanted {
+            key: if shared { FlightKey::Shared(key) } else { own_key },
+            organization: Some(organization),
+            target: reading.read.target.clone(),
+            after: if refetch { reading.arrived } else { reading.oldest_to_join() },
+            storing,
+            purpose: Purpose::Fill,
+            class: Class::Interactive,
+            proven: true,
+            refetch,
+            has_fallback: false,
+        }
+    }
+
+    /// What another flight has stored since this read missed it.
+    fn landed_meanwhile(
+        &self,
+        reading: &Reading<'_>,
+        organization: &Organization,
+        after: Tick,
+    ) -> Option<Arc<StoredResponse>> {
+        let stored = self.look_up(reading, organization)?;
+        let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
+        let decision = decide(&wishes, Some(&stored), self.rules(&reading.read.target), self.clock.now());
+        (matches!(decision, Decision::Serve { .. }) && stored.begun > after).then_some(stored)
+    }
+
+    /// When a second distinct label is missed, one list read brings the rest: begins it, and waits a moment for one that
+    /// is under way. Whether it waited.
+    async fn wait_for_list_fill(
+        self: &Arc<Self>,
+        reading: &mut Reading<'_>,
+        organization: &Arc<Organization>,
+        now: Moment,
+    ) -> bool {
+        let Target::Item(item) = reading.read.target else { return false };
+        if reading.has_waited_for_list || !self.takes_list_fills(reading, organization, now) {
+            return false;
+        }
+        let Some(flight) = self.list_fill(reading, organization, item, now) else { return false };
+        reading.has_waited_for_list = true;
+        // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
+        if flight.departed(&self.clock, now.plus(PATIENCE.min(reading.patience))).await.is_ok() {
+            let _ = flight.landing(&self.clock, now.plus(PATIENCE)).await;
+        }
+        true
     }
 
     /// The proof is old, but would do if the upstream could not be asked: ask, yet not for long.
@@ -208,27 +338,88 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), self.ttl(&reading.read.target), now);
-        let (Decision::Serve { age, ttl }, Some(stored)) = (decision, stored) else {
-            return self.read_unproven(reading, Some(organization)).await;
+        let decision = decide(&reading.wishes, stored.as_deref(), self.rules(&reading.read.target), now);
+        let unreachable = outage.confirmed || self.cannot_be_asked(organization, now);
+        let (stored, servable, reason) = match (decision, stored) {
+            (Decision::Serve { stored: servable, .. }, Some(stored)) => (stored, servable, None),
+            (Decision::Revalidate(servable) | Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
+                (stored, servable, Some(StaleReason::Error))
+            }
+            _ => return self.read_unproven(reading, Some(organization)).await,
         };
-        if outage.confirmed || reading.patience_is_spent {
+        let answer = |head| {
+            Ok(Step::Done(match reason {
+                None => Answer::hit(head, &stored, servable),
+                Some(reason) => Answer::stale(head, &stored, servable, reason),
+            }))
+        };
+        if unreachable || reading.patience_is_spent {
             if outage.attempt_due {
                 self.prove_behind(reading, organization, now);
             }
-            return Ok(Step::Done(Answer::hit(reading.head, &stored, age, ttl)));
+            return answer(reading.head);
         }
-        let begun =
-            self.attempts.under_way(reading.credential.digest()).map_or(now, |attempt| attempt.begun());
+        if reading.read.head {
+            // The answer to a HEAD proves nothing.
+            self.prove_behind(reading, organization, now);
+        }
+        let credential = reading.credential.digest();
         let asked = self.read_unproven(reading, Some(organization));
-        let Ok(asked) = self.clock.deadline(begun.plus(PATIENCE), asked).await else {
-            // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
-            reading.patience_is_spent = true;
-            return Ok(Step::Again);
+        let asked = tokio::select! {
+            biased;
+            asked = asked => asked,
+            // Asked for after the first poll of the read, with which the attempt may have begun.
+            () = self.attempt_is_late(credential) => {
+                // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
+                reading.patience_is_spent = true;
+                return Ok(Step::Again);
+            }
         };
-        match self.bindings.standing(&reading.credential, self.clock.now()) {
-            Standing::Lapsed { outage: Some(Outage { confirmed: true, .. }), .. } => Ok(Step::Again),
+        let now = self.clock.now();
+        match self.bindings.standing(&reading.credential, now) {
+            Standing::Lapsed { outage: Some(outage), .. }
+                if outage.confirmed || self.cannot_be_asked(organization, now) =>
+            {
+                Ok(Step::Again)
+            }
             _ => asked,
+        }
+    }
+
+    /// Waits until a credential's attempt has been on its way for longer than a read waits for it. As long as it waits for
+    /// our own budget it is not late: that is no outage.
+    async fn attempt_is_late(&self, credential: CredentialDigest) {
+        if let Some(attempt) = self.attempts.under_way(credential)
+            && let Some(sent) = attempt.sent().await
+        {
+            self.clock.sleep_until(sent.plus(PATIENCE)).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether the breaker or the organization's gate is closed now. A short budget of our own is no outage.
+    pub(super) fn cannot_be_asked(&self, organization: &Organization, now: Moment) -> bool {
+        self.upstream.is_unreachable() || self.shield.budget.is_closed(self.account_of(organization), now)
+    }
+
+    /// The flight that a read without a proof asks for: its own credential's.
+    pub(super) fn wanted_unproven<'o>(
+        reading: &Reading<'_>,
+        organization: Option<&'o Arc<Organization>>,
+    ) -> Wanted<'o> {
+        let storing = reading.read.storable && !reading.wishes.no_store;
+        Wanted {
+            key: Self::own_key(reading, &reading.read.target, storing),
+            organization,
+            target: reading.read.target.clone(),
+            after: reading.oldest_to_join(),
+            storing,
+            purpose: Purpose::Fill,
+            class: Class::Interactive,
+            proven: false,
+            refetch: false,
+            has_fallback: false,
         }
     }
 
@@ -241,16 +432,7 @@ impl Proxy {
         if reading.wishes.only_if_cached {
             return Err(ErrorKind::OnlyIfCached.error());
         }
-        let storing = reading.read.storable && !reading.wishes.no_store;
-        let wanted = Wanted {
-            key: Self::own_key(reading, storing),
-            organization,
-            after: reading.oldest_to_join(),
-            storing,
-            purpose: Purpose::Fill,
-            proven: false,
-            refetch: false,
-        };
+        let wanted = Self::wanted_unproven(reading, organization);
         if !self.flights.is_under_way(&wanted.key)
             && !reading.has_waited
             && let Some(attempt) = self.attempts.under_way(reading.credential.digest())
@@ -259,6 +441,9 @@ impl Proxy {
             let until = self.clock.now().plus(PATIENCE);
             let _ = self.clock.deadline(until, attempt.ended()).await;
             return Ok(Step::Again);
+        }
+        if !self.shield.edge.may_fill(self.clock.now()) {
+            return Ok(Step::PassThrough);
         }
         let proven_meanwhile = || {
             let standing = self.bindings.standing(&reading.credential, self.clock.now());
@@ -270,29 +455,14 @@ impl Proxy {
             Boarding::Leading(flight, ticket) => {
                 let mut fill = self.fill_of(reading, &wanted, &flight);
                 if fill.proving {
-                    fill.attempt = self.attempts.begin(reading.credential.digest(), fill.sent);
+                    fill.attempt = self.attempts.begin(reading.credential.digest());
                 }
-                self.launch(fill, ticket);
-                self.fly(reading, &wanted, &flight, true).await
+                if fill.attempt.is_some() {
+                    // Every hit of this credential waits for it.
+                    fill.class = Class::Proof;
+                }
+                self.fly_leading(reading, &wanted, &flight, (fill, ticket)).await
             }
-        }
-    }
-
-    /// Renews the proof in the background, unless an attempt is under way. The answer is stored, too.
-    fn prove_behind(self: &Arc<Self>, reading: &Reading<'_>, organization: &Arc<Organization>, now: Moment) {
-        let Some(attempt) = self.attempts.begin(reading.credential.digest(), now) else { return };
-        let wanted = Wanted {
-            key: Self::own_key(reading, reading.read.storable),
-            organization: Some(organization),
-            after: self.fence.sequence().current(),
-            storing: reading.read.storable,
-            purpose: Purpose::Proof,
-            proven: true,
-            refetch: false,
-        };
-        if let Boarding::Leading(flight, ticket) = self.board(reading, &wanted, || None::<()>) {
-            let fill = Fill { attempt: Some(attempt), ..self.fill_of(reading, &wanted, &flight) };
-            self.launch(fill, ticket);
         }
     }
 }

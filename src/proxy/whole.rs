@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
 use crate::semantics::fields;
+use crate::shield::latch::Unauthorized;
 use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
 
@@ -75,9 +76,12 @@ impl WholeAnswer {
         self.status
     }
 
-    /// A field of it.
-    pub(super) fn field(&self, name: http::HeaderName) -> Option<&HeaderValue> {
-        self.fields.get(name)
+    /// What a latch keeps of a 401; an encoded body cannot be sent to everybody.
+    pub(super) fn unauthorized(&self) -> Unauthorized {
+        if self.fields.contains_key(CONTENT_ENCODING) {
+            return Unauthorized::default();
+        }
+        Unauthorized::new(self.fields.get(CONTENT_TYPE), &self.body)
     }
 
     /// As an answer to a request with `method`.

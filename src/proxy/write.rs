@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -14,21 +14,22 @@ use uuid::Uuid;
 
 use super::Proxy;
 use super::answer::Answer;
-use super::exchange::RequestId;
+use super::dispatch::{Call, Going, Gone, Held};
+use super::exchange::Asked;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
-use crate::cache::gate;
 use crate::cache::key::CacheKey;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Fate;
+use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
-use crate::organization::{Organization, OrganizationId};
+use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::resource::Descriptor;
 use crate::semantics::{fields, media_type};
+use crate::shield::budget::Class;
 use crate::upstream::client::was_never_sent;
 use crate::upstream::purpose::Purpose;
 
@@ -48,10 +49,10 @@ pub(super) struct Subject {
 
 /// Who writes, as far as it is known before the answer.
 #[derive(Debug)]
-struct Writer {
-    credential: Option<Credential>,
+pub(super) struct Writer {
+    pub(super) credential: Option<Credential>,
     authorization: Option<AuthorizationDigest>,
-    organization: Option<Arc<Organization>>,
+    pub(super) organization: Option<Arc<Organization>>,
     route: RouteDigest,
 }
 
@@ -62,7 +63,7 @@ impl Proxy {
         head: Parts,
         body: Incoming,
         subject: Subject,
-        id: &RequestId,
+        asked: &Asked,
     ) -> Result<Answer, ProxyError> {
         let body = self.read_request(&head.headers, body).await?;
         let credential = self.digester.credential(&head.headers);
@@ -74,23 +75,32 @@ impl Proxy {
         });
         let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        id.present(&mut fields);
+        asked.id.present(&mut fields);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
 
+        // Here and not in the task: a write whose client leaves before its turn is not sent.
+        let going = match self.admit(&writer.call(asked)).await {
+            Ok(going) => going,
+            Err(Held::Rejected(error)) => return Err(error),
+            Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+        };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
         let (answer, answered) = oneshot::channel();
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
-        self.runtime.spawn(async move {
-            let _ = answer.send(proxy.send_write(request, &method, &task_writer, subject).await);
-        });
+        let writing = async move {
+            let sending = proxy.send_write(request, going, &method, &task_writer, subject);
+            let _ = answer.send(sending.await);
+        };
+        self.writes.spawn_on(writing, &self.runtime);
         let outcome = answered.await;
-        // A task that panicked has raised nothing: the guard does.
-        watch.answered = outcome.is_ok();
-        drop(watch);
-        outcome.unwrap_or_else(|cause| Err(ErrorKind::Internal.error().because(cause)))
+        watch.answered = true;
+        outcome.unwrap_or_else(|panicked| {
+            let _ = self.raise(&writer, subject, None, Fate::Unknown);
+            Err(ErrorKind::Internal.error().because(panicked))
+        })
     }
 
     /// The whole body of a write, before anything of it is sent.
@@ -113,10 +123,12 @@ impl Proxy {
     async fn send_write(
         &self,
         request: Request<Body>,
+        going: Going,
         method: &Method,
         writer: &Writer,
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
+        let begun = self.fence.sequence().advance();
         let give_up = self.clock.sleep(self.timeouts.first_byte_timeout);
         let answer = match self.upstream.send(&self.label_client, request, Purpose::Write, give_up).await {
             Ok(answer) => answer,
@@ -127,15 +139,17 @@ impl Proxy {
                 return Err(error);
             }
         };
-        let response = self.conclude(answer, method, writer, subject).await?;
-        Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: CacheStatus::Method })
+        let gone = self.note_head(going, answer.status(), answer.headers());
+        let sent = Sent { begun, gone, method };
+        let response = self.conclude(answer, &sent, writer, subject).await?;
+        Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
     }
 
     /// Reads the answer, does to the cache and to the proofs what it calls for, and only then releases it.
     async fn conclude(
         &self,
         answer: Response<Incoming>,
-        method: &Method,
+        sent: &Sent<'_>,
         writer: &Writer,
         subject: Subject,
     ) -> Result<Response<Body>, ProxyError> {
@@ -153,21 +167,16 @@ impl Proxy {
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if !harmless {
-            let (named, fate) = match &read {
-                Ok(whole::Read::Whole(body))
-                    if status.is_success()
-                        && media_type::is_json(&head.headers)
-                        && !head.headers.contains_key(CONTENT_ENCODING)
-                        && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() =>
-                {
-                    (gate::organization_of(subject.resource, body), Fate::Known)
-                }
-                _ => (None, Fate::Unknown),
-            };
-            self.raise(writer, subject, named, fate);
+            self.settle(&head, read.as_ref().ok(), sent, writer, subject);
         }
         Ok(match read? {
-            whole::Read::Whole(body) => WholeAnswer::new(head, body).response(method),
+            whole::Read::Whole(body) => {
+                let answer = WholeAnswer::new(head, body);
+                if status == StatusCode::UNAUTHORIZED {
+                    self.note_unauthorized(&sent.gone, answer.unauthorized());
+                }
+                answer.response(sent.method)
+            }
             whole::Read::TooLarge(read, rest) => StreamedAnswer::new(head, read, rest, &self.clock, idle)
                 .take()
                 .ok_or(ErrorKind::Internal.error())?,
@@ -204,27 +213,33 @@ impl Proxy {
         let (resource, target) = (subject.resource.name, Target::Item(id));
         self.evict(CacheKey { resource, organization: organization.id(), owner: None, target }, credential);
     }
+}
 
-    /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
-    /// names, or everywhere if neither is known.
-    fn raise(&self, writer: &Writer, subject: Subject, named: Option<OrganizationId>, fate: Fate) {
-        let now = self.clock.now();
-        let named = named.map(|id| self.fence.organizations().get(id, now));
-        for organization in writer.organization.iter().chain(&named) {
-            self.fence.raise(organization, fate, now);
+/// A write that was sent.
+pub(super) struct Sent<'a> {
+    /// Its place in the order of fills and raises.
+    pub(super) begun: Tick,
+    pub(super) gone: Gone,
+    pub(super) method: &'a Method,
+}
+
+impl Writer {
+    fn call<'a>(&'a self, asked: &Asked) -> Call<'a> {
+        Call {
+            credential: self.credential.as_ref(),
+            authorization: self.authorization,
+            organization: self.organization.as_ref().map(|organization| organization.id()),
+            peer: asked.peer,
+            route: self.route,
+            class: Class::Interactive,
+            patience: asked.patience,
         }
-        if writer.organization.is_none() && named.is_none() {
-            self.fence.raise_everywhere(subject.item, Some((fate, now)));
-        }
-        self.metrics.invalidation(match fate {
-            Fate::Known => InvalidationCause::Write,
-            Fate::Unknown => InvalidationCause::UnknownWrite,
-        });
     }
 }
 
 /// Raises when the client leaves while its write is under way: it may read its own write through another connection
-/// before the answer is here.
+/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, raises again. A write
+/// without `Authorization` cannot come to anything.
 struct Abandoned<'a> {
     proxy: &'a Proxy,
     writer: &'a Writer,
@@ -234,8 +249,16 @@ struct Abandoned<'a> {
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.answered {
-            self.proxy.raise(self.writer, self.subject, None, Fate::Unknown);
+        if self.answered || self.writer.authorization.is_none() {
+            return;
         }
+        let fence = &self.proxy.fence;
+        match &self.writer.organization {
+            Some(organization) => {
+                fence.raise_purged(organization);
+            }
+            None => fence.raise_everywhere(self.subject.item, None),
+        }
+        self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
     }
 }

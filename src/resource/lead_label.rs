@@ -8,6 +8,7 @@ pub const LEAD_LABEL: Descriptor = Descriptor {
     name: "lead_label",
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],
+    largest_page: ("limit", "100", 100),
     unstored_parameters: &["search"],
     harmless_posts: &["/api/v2/lead-labels/ai-reply-label"],
     id_member: "id",

@@ -22,6 +22,8 @@ pub struct Descriptor {
     pub collection: &'static str,
     /// Query parameters of a list that may be stored, sorted.
     pub list_parameters: &'static [&'static str],
+    /// The parameter for the largest page, and the number of items that it holds.
+    pub largest_page: (&'static str, &'static str, usize),
     /// Query parameters with which a list proves, but is never stored.
     pub unstored_parameters: &'static [&'static str],
     /// Paths below the collection whose POST changes nothing.

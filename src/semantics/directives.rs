@@ -89,12 +89,16 @@ impl RequestDirectives {
     }
 }
 
-/// Digits alone, bare or quoted (a recipient accepts both, §5.2); larger ones than any limit count as the limit.
-fn delta_seconds(argument: &[u8]) -> Option<Duration> {
-    let digits = argument
-        .strip_prefix(b"\"")
-        .map_or(Some(argument), |quoted| quoted.strip_suffix(b"\""))
-        .filter(|digits| !digits.is_empty())?;
+/// Digits alone, bare or quoted (a recipient accepts both, §5.2).
+pub(super) fn delta_seconds(argument: &[u8]) -> Option<Duration> {
+    seconds(argument.strip_prefix(b"\"").map_or(Some(argument), |quoted| quoted.strip_suffix(b"\""))?)
+}
+
+/// Digits alone, at least one; larger numbers than any limit count as the limit (§1.2.2).
+pub(crate) fn seconds(digits: &[u8]) -> Option<Duration> {
+    if digits.is_empty() {
+        return None;
+    }
     let seconds = digits.iter().try_fold(0_u64, |seconds, byte| {
         let digit = char::from(*byte).to_digit(10)?;
         Some(seconds.saturating_mul(10).saturating_add(u64::from(digit)))

@@ -128,7 +128,8 @@ impl Control {
         Ok(Self { drain, clock, proxy, asked: plan.asked, ready, accepting, workers, stages, _admin: admin })
     }
 
-    /// Serves until it is asked to stop, and then stops in order: readiness, accepting, connections, flights.
+    /// Serves until it is asked to stop, and then stops in order: readiness, accepting, connections, writes whose clients
+    /// have left, flights.
     async fn serve(mut self) -> Drained {
         asked(&mut self.asked, Shutdown::Graceful).await;
         info!("stopping");
@@ -145,7 +146,10 @@ impl Control {
         let mut workers = std::mem::take(&mut self.workers);
         tokio::select! {
             biased;
-            () = ended(&mut workers) => {}
+            () = async {
+                ended(&mut workers).await;
+                self.proxy.writes_ended().await;
+            } => {}
             () = asked(&mut self.asked, Shutdown::Now) => {}
             () = self.clock.sleep(self.drain.timeout) => {}
         }

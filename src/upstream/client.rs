@@ -7,6 +7,8 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -26,9 +28,16 @@ use crate::config;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Metrics;
 use crate::proxy::SetupError;
+use crate::shield::RejectionReason;
+use crate::shield::breaker::{Breaker, Verdict};
 
 /// Idle upstream connections are closed after this long: below the 60 s and more that edges keep them open.
-const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(50);
+const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// Between two HTTP/2 PINGs, while an answer is awaited.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// Within this a PING is answered.
+const PING_ANSWERED: Duration = Duration::from_secs(2);
 
 /// A pooled client; connections are driven on the runtime that opened them.
 #[derive(Clone)]
@@ -49,10 +58,13 @@ pub struct Upstream {
     user_agent: HeaderValue,
     via: HeaderValue,
     pseudonym: String,
-    settings: config::Upstream,
-    tls: Arc<ClientConfig>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
+    pub(super) settings: config::Upstream,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) breaker: Breaker,
+    /// Numbers for connections that never were.
+    pub(super) trials: Arc<AtomicU64>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Upstream {
@@ -75,6 +87,8 @@ impl Upstream {
             pseudonym,
             settings: settings.clone(),
             tls: tls(settings)?,
+            breaker: Breaker::default(),
+            trials: Arc::new(AtomicU64::new(u64::from(u16::MAX) + 1)),
             clock,
             metrics,
         })
@@ -102,6 +116,9 @@ impl Upstream {
         let connector = Connector::new(&self.tls, protocols, &self.settings, self.clock.clone());
         let mut builder = Client::builder(TokioExecutor::new());
         builder
+            // While something is owed on it, a silent connection is found out in four seconds.
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_ANSWERED)
             .timer(self.clock.clone())
             .pool_timer(self.clock.clone())
             .pool_idle_timeout(POOL_IDLE)
@@ -163,6 +180,14 @@ impl Upstream {
         purpose: Purpose,
         give_up: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, ProxyError> {
+        let _probe = match self.breaker.admit(self.clock.now()) {
+            Verdict::Go => None,
+            Verdict::Probe(probe) => Some(probe),
+            Verdict::Refuse { retry_after } => {
+                self.metrics.shield_rejection(RejectionReason::Breaker);
+                return Err(ErrorKind::Unreachable.error().retry_after(retry_after));
+            }
+        };
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
@@ -184,6 +209,7 @@ impl Upstream {
             Ok(answer) => UpstreamStatus::of(answer.status()),
             Err(error) => status_of(error.kind()),
         };
+        self.judge(purpose, &outcome, &connection);
         outcome
     }
 }
@@ -215,7 +241,11 @@ fn status_of(kind: ErrorKind) -> UpstreamStatus {
 pub const fn was_never_sent(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed | ErrorKind::NoConnection
+        ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::TlsFailed
+            | ErrorKind::Unreachable
+            | ErrorKind::NoConnection
     )
 }
 

@@ -5,4 +5,5 @@ pub mod client;
 mod connector;
 pub mod permits;
 pub mod purpose;
+mod reach;
 pub mod transfer;

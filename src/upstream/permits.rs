@@ -14,8 +14,6 @@ use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::OrganizationId;
 
-/// How long a call waits for a permit.
-const MAX_WAIT: Duration = Duration::from_secs(2);
 /// What a call that waited in vain is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Accounts above which those without a call under way are dropped.
@@ -64,8 +62,8 @@ impl Permits {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoConnection`] if none came free in two seconds.
-    pub async fn take(&self, account: Account) -> Result<Permit, ProxyError> {
+    /// [`ErrorKind::NoConnection`] if none came free in `patience`.
+    pub async fn take(&self, account: Account, patience: Duration) -> Result<Permit, ProxyError> {
         let own = self.of(account);
         if let (Ok(own), Ok(all)) =
             (Arc::clone(&own).try_acquire_owned(), Arc::clone(&self.all).try_acquire_owned())
@@ -78,7 +76,7 @@ impl Permits {
             let all = Arc::clone(&self.all).acquire_owned().await?;
             Ok(Permit { _all: all, _own: own })
         };
-        match self.clock.deadline(self.clock.now().plus(MAX_WAIT), both).await {
+        match self.clock.deadline(self.clock.now().plus(patience), both).await {
             Ok(permit) => {
                 permit.map_err(|cause: tokio::sync::AcquireError| ErrorKind::Internal.error().because(cause))
             }
@@ -108,6 +106,8 @@ impl Permits {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(2);
+
     fn organization(number: u128) -> Account {
         Account::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
     }
@@ -116,12 +116,14 @@ mod tests {
     async fn one_account_gets_a_quarter_and_leaves_the_rest_to_others() {
         let (clock, hand) = Clock::manual();
         let permits = Permits::new(8, clock);
-        let _held =
-            [permits.take(organization(1)).await.unwrap(), permits.take(organization(1)).await.unwrap()];
-        let third = permits.take(organization(1));
-        let other = permits.take(organization(2)).await;
+        let _held = [
+            permits.take(organization(1), PATIENCE).await.unwrap(),
+            permits.take(organization(1), PATIENCE).await.unwrap(),
+        ];
+        let third = permits.take(organization(1), PATIENCE);
+        let other = permits.take(organization(2), PATIENCE).await;
         assert!(other.is_ok());
-        let (third, ()) = tokio::join!(third, async { hand.advance(MAX_WAIT) });
+        let (third, ()) = tokio::join!(third, async { hand.advance(PATIENCE) });
         assert_eq!(third.unwrap_err().kind(), ErrorKind::NoConnection);
     }
 
@@ -129,8 +131,8 @@ mod tests {
     async fn a_place_that_comes_free_goes_to_who_waits() {
         let (clock, _) = Clock::manual();
         let permits = Permits::new(4, clock);
-        let held = permits.take(organization(1)).await.unwrap();
-        let (next, ()) = tokio::join!(permits.take(organization(1)), async { drop(held) });
+        let held = permits.take(organization(1), PATIENCE).await.unwrap();
+        let (next, ()) = tokio::join!(permits.take(organization(1), PATIENCE), async { drop(held) });
         assert!(next.is_ok());
     }
 }

@@ -11,6 +11,10 @@ closed_enum! {
         Fill = "fill",
         /// A background read that renews a credential's proof.
         Proof = "proof",
+        /// A background read that keeps a stored response fresh.
+        Refresh = "refresh",
+        /// A background read of a whole list, for its items.
+        ListFill = "list_fill",
         /// A label write.
         Write = "write",
         /// A call that is passed through.

@@ -116,6 +116,19 @@ fn a_variable_with_one_underscore_too_few_is_pointed_out() {
 }
 
 #[test]
+fn limits_that_will_not_hold_are_pointed_out_and_taken() {
+    let (_folder, site) = file("[shield]\nrequests_per_minute = 7000\nreplicas = 1000\n");
+    let output = run(&["check", "--config", site.to_str().unwrap()], &[]);
+    assert_exit(&output, 0);
+    let [limit, share, sound] = stdout(&output).lines().collect::<Vec<_>>().try_into().unwrap();
+    assert!(limit.starts_with("shield.requests_per_minute: 7000 (from file "), "{limit}");
+    assert!(limit.contains("6000 a minute"), "{limit}");
+    assert!(share.starts_with("shield.replicas: 1000 (from file "), "{share}");
+    assert!(share.contains("shield.requests_per_second = 90"), "{share}");
+    assert_eq!(sound, "configuration is sound");
+}
+
+#[test]
 fn the_effective_configuration_names_sources_and_is_a_configuration_itself() {
     let (_folder, site) = file("[cache]\nmax_bytes = '1GiB'\n");
     let environment = [("INSTANTLY_PROXY_PROOF__MAX_AGE", "30s")];

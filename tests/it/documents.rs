@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use instantly_proxy::cache::gate::GateReason;
 use instantly_proxy::config::{Key, load};
 use instantly_proxy::error::ErrorKind;
-use instantly_proxy::metrics::{AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult};
-use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StatusClass};
+use instantly_proxy::metrics::{
+    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, RetryResult,
+};
+use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
+use instantly_proxy::proxy::{Conclusion, Proof};
+use instantly_proxy::shield::RejectionReason;
 use instantly_proxy::upstream::purpose::{Purpose, UpstreamStatus};
 
 const DOCUMENTS: [&str; 6] = [
@@ -119,13 +123,18 @@ fn every_value_of_a_closed_label_is_explained() {
     values.extend(AdminPath::ALL.iter().map(|value| value.as_str()));
     values.extend(Avoided::ALL.iter().map(|value| value.as_str()));
     values.extend(BypassReason::ALL.iter().map(|value| value.as_str()));
+    values.extend(Conclusion::ALL.iter().map(|value| value.as_str()));
     values.extend(EvictionCause::ALL.iter().map(|value| value.as_str()));
     values.extend(GateReason::ALL.iter().map(|value| value.as_str()));
     values.extend(InvalidationCause::ALL.iter().map(|value| value.as_str()));
     values.extend(Outcome::ALL.iter().map(|value| value.as_str()));
+    values.extend(Proof::ALL.iter().map(|value| value.as_str()));
     values.extend(ProofResult::ALL.iter().map(|value| value.as_str()));
     values.extend(Purpose::ALL.iter().map(|value| value.as_str()));
+    values.extend(RejectionReason::ALL.iter().map(|value| value.as_str()));
+    values.extend(RetryResult::ALL.iter().map(|value| value.as_str()));
     values.extend(Route::ALL.iter().map(|value| value.as_str()));
+    values.extend(StaleReason::ALL.iter().map(|value| value.as_str()));
     values.extend(StatusClass::ALL.iter().map(|value| value.as_str()));
     values.extend(UpstreamStatus::ALL.iter().map(|value| value.as_str()));
     for value in values {

@@ -131,6 +131,8 @@ async fn an_unknown_token_and_none_at_all_never_hit() {
 async fn two_hundreds_elsewhere_prove_nothing() {
     let world = World::start();
     world.proven("a", 1).await;
+    // The list read by which the proxy would find out whose key it is.
+    world.upstream.reply_to("GET", &format!("{LABELS}?limit=100"), Answer::json(403, error(403, "No.")));
     let second = world.caller("a", 2);
     world.round_trip(&second).await;
     second.patch(&label_path(2), r#"{"description":"new"}"#).send().await.assert_status(200);

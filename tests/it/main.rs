@@ -1,25 +1,35 @@
 //! Behaviour over real sockets: one file a promise.
 
+mod accounts;
 mod bindings;
+mod breaker;
 mod clients;
 mod collapse;
 mod configuration;
 mod crowds;
 mod documents;
 mod drain;
+mod explain;
 mod faults;
 mod gate;
 mod guard;
 mod isolation;
+mod latch;
+mod limits;
 mod model;
 mod pass_through;
 mod purge;
+mod review_shield;
+mod savings;
 mod secrets;
 mod semantics;
 mod server;
+mod stale;
 mod startup;
+mod steady;
 mod streams;
 mod support;
 mod support_selftest;
+mod upstream_limit;
 mod upstream_tls;
 mod writes;

@@ -12,9 +12,16 @@ fn request(method: &str, lines: &str, body: &str) -> String {
     format!("{method} /api/v2/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lines}\r\n{body}")
 }
 
+/// A world in which the caller's organization is known: an unknown caller's first answer starts a list read of its own.
+async fn introduced() -> World {
+    let world = World::start();
+    world.proven("a", 1).await;
+    world
+}
+
 #[tokio::test]
 async fn methods_targets_and_bodies_arrive_as_they_were_sent() {
-    let world = World::start();
+    let world = introduced().await;
     let caller = world.caller("a", 1);
     let target = "/api/v2/leads/list?x=%2F..&y=a+b&z=%ff&empty&q=//";
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
@@ -29,7 +36,7 @@ async fn methods_targets_and_bodies_arrive_as_they_were_sent() {
 
 #[tokio::test]
 async fn unknown_fields_are_kept_and_repeated_ones_stay_in_order() {
-    let world = World::start();
+    let world = introduced().await;
     let outgoing = world.caller("a", 1).get(CAMPAIGNS);
     let outgoing = outgoing.field("x-custom", "one").field("x-custom", "two").field("x_under", "kept");
     let outgoing =
@@ -52,14 +59,14 @@ async fn unknown_fields_are_kept_and_repeated_ones_stay_in_order() {
 
 #[tokio::test]
 async fn a_request_without_a_user_agent_gets_none() {
-    let world = World::start();
+    let world = introduced().await;
     world.caller("a", 1).get(CAMPAIGNS).send().await.assert_status(200);
     assert_eq!(world.upstream.last().field("user-agent"), None);
 }
 
 #[tokio::test]
 async fn any_authorization_passes_off_the_label_paths() {
-    let world = World::start();
+    let world = introduced().await;
     world.upstream.reply_to("POST", "/oauth/token", Answer::json(200, "{}"));
     let outgoing = world.proxy.anonymous().post("/oauth/token", "{}").field("authorization", "Basic YTpi");
     outgoing.send().await.assert_status(200);
@@ -70,7 +77,7 @@ async fn any_authorization_passes_off_the_label_paths() {
 
 #[tokio::test]
 async fn hop_by_hop_fields_end_here_on_the_way_up() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     let lines = "Connection: keep-alive, X-Hop\nX-Hop: 1\nKeep-Alive: timeout=5\nProxy-Connection: close\n\
                  Upgrade: h2c\nTE: trailers\nX-Forwarded-For: 1.2.3.4\nX-Forwarded-Proto: http\nForwarded: for=x\n\
@@ -96,7 +103,7 @@ async fn hop_by_hop_fields_end_here_on_the_way_up() {
 
 #[tokio::test]
 async fn hop_by_hop_fields_end_here_on_the_way_down() {
-    let world = World::start();
+    let world = introduced().await;
     let answer =
         Answer::json(200, "{}").field("connection", "x-hop").field("x-hop", "1").field("x-kept", "1");
     let answer =
@@ -111,7 +118,7 @@ async fn hop_by_hop_fields_end_here_on_the_way_down() {
 
 #[tokio::test]
 async fn bodies_pass_in_whatever_framing() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     raw.send(request("POST", "Transfer-Encoding: chunked\n", "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")).await;
     assert_eq!(raw.read().await.status(), 200);
@@ -132,7 +139,7 @@ async fn bodies_pass_in_whatever_framing() {
 
 #[tokio::test]
 async fn a_request_body_is_passed_on_while_it_still_comes() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     raw.send(request("POST", "Content-Length: 6\n", "abc")).await;
     world.upstream.heads_arrived(1).await;
@@ -149,7 +156,7 @@ async fn answers_pass_in_whatever_framing() {
         Answer::json(200, body.clone()).chunked(),
         Answer::json(200, body.clone()).close_delimited(),
     ] {
-        let world = World::start();
+        let world = introduced().await;
         world.upstream.reply_to("GET", CAMPAIGNS, answer);
         world.caller("a", 1).get(CAMPAIGNS).send().await.assert_status(200).assert_text(&body);
     }
@@ -157,7 +164,7 @@ async fn answers_pass_in_whatever_framing() {
 
 #[tokio::test]
 async fn an_answer_is_passed_on_while_it_still_comes() {
-    let world = World::start();
+    let world = introduced().await;
     world.upstream.reply_to("GET", "/api/v2/x", Answer::json(200, "abcdef").stall_after(3));
     let mut raw = world.proxy.raw().await;
     raw.send(request("GET", "", "")).await;
@@ -171,7 +178,7 @@ async fn a_cut_answer_is_cut_for_the_client_too() {
     for answer in
         [Answer::json(200, body.clone()).cut_after(5_000), Answer::json(200, body).chunked().cut_after(5_000)]
     {
-        let world = World::start();
+        let world = introduced().await;
         world.upstream.reply_to("GET", CAMPAIGNS, answer);
         let outcome = world.caller("a", 1).get(CAMPAIGNS).attempt().await;
         assert!(outcome.as_ref().map_or(true, |reply| reply.status == 502), "{outcome:?}");
@@ -180,7 +187,7 @@ async fn a_cut_answer_is_cut_for_the_client_too() {
 
 #[tokio::test]
 async fn answers_without_a_body_have_none() {
-    let world = World::start();
+    let world = introduced().await;
     for (method, answer) in [
         ("HEAD", Answer::json(200, "{}")),
         ("DELETE", Answer::status(204)),
@@ -200,7 +207,7 @@ async fn answers_without_a_body_have_none() {
 
 #[tokio::test]
 async fn compressed_bodies_are_not_touched() {
-    let world = World::start();
+    let world = introduced().await;
     let bytes: Vec<u8> = (0..=255).cycle().take(5_000).collect();
     let answer = Answer::body(200, "application/json", bytes.clone()).field("content-encoding", "br");
     world.upstream.reply_to("GET", CAMPAIGNS, answer);
@@ -210,7 +217,7 @@ async fn compressed_bodies_are_not_touched() {
 
 #[tokio::test]
 async fn every_status_and_field_of_the_upstream_is_passed_on() {
-    let world = World::start();
+    let world = introduced().await;
     for status in [201, 202, 301, 307, 400, 402, 403, 404, 409, 413, 422, 429, 500, 501] {
         let body = error(status, "Vendor.");
         let answer =
@@ -225,7 +232,7 @@ async fn every_status_and_field_of_the_upstream_is_passed_on() {
 
 #[tokio::test]
 async fn several_cookies_stay_several() {
-    let world = World::start();
+    let world = introduced().await;
     let answer =
         Answer::json(200, "{}").field("set-cookie", "a=1, b").field("set-cookie", "c=2").field("link", "<x>");
     world.upstream.reply_to("GET", CAMPAIGNS, answer.field("link", "<y>"));
@@ -236,7 +243,7 @@ async fn several_cookies_stay_several() {
 
 #[tokio::test]
 async fn what_a_cache_behind_us_says_of_itself_stays() {
-    let world = World::start();
+    let world = introduced().await;
     world.upstream.reply_to("GET", CAMPAIGNS, Answer::json(200, "{}").field("cache-status", "edge; hit"));
     let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
     assert_eq!(reply.values("cache-status"), ["edge; hit", "instantly-proxy; fwd=bypass"]);
@@ -244,7 +251,7 @@ async fn what_a_cache_behind_us_says_of_itself_stays() {
 
 #[tokio::test]
 async fn trailers_are_dropped_both_ways() {
-    let world = World::start();
+    let world = introduced().await;
     world.upstream.reply_to("POST", "/api/v2/x", Answer::json(200, "{}").trailer("x-trailer", "1"));
     let mut raw = world.proxy.raw().await;
     raw.send(request("POST", "Transfer-Encoding: chunked\nTrailer: x-t\n", "1\r\na\r\n0\r\nx-t: 1\r\n\r\n"))
@@ -258,7 +265,7 @@ async fn trailers_are_dropped_both_ways() {
 
 #[tokio::test]
 async fn expect_is_answered_here_and_not_passed_on() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     raw.send(request("POST", "Expect: 100-Continue\nContent-Length: 3\n", "")).await;
     assert_eq!(raw.read().await.status(), 100);
@@ -269,7 +276,7 @@ async fn expect_is_answered_here_and_not_passed_on() {
 
 #[tokio::test]
 async fn interim_answers_are_dropped_and_a_switch_of_protocols_is_an_error() {
-    let world = World::start();
+    let world = introduced().await;
     let answer = Answer::json(200, "{}").interim("HTTP/1.1 103 Early Hints\r\nLink: <x>");
     world.upstream.reply_to("GET", "/api/v2/x", answer.interim("HTTP/1.1 102 Processing"));
     let mut raw = world.proxy.raw().await;
@@ -282,7 +289,7 @@ async fn interim_answers_are_dropped_and_a_switch_of_protocols_is_an_error() {
 
 #[tokio::test]
 async fn ten_requests_share_a_connection_up_and_down() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     for _ in 0..10 {
         raw.send(request("GET", "", "")).await;
@@ -293,7 +300,7 @@ async fn ten_requests_share_a_connection_up_and_down() {
 
 #[tokio::test]
 async fn a_call_whose_client_left_before_the_answer_is_counted() {
-    let world = World::start();
+    let world = introduced().await;
     let gate = world.upstream.hold(|request| request.target == "/api/v2/x");
     let mut raw = world.proxy.raw().await;
     raw.send(request("GET", "", "")).await;
@@ -305,7 +312,7 @@ async fn a_call_whose_client_left_before_the_answer_is_counted() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let world = World::start();
+    let world = introduced().await;
     let mut raw = world.proxy.raw().await;
     let both = request("POST", "Content-Length: 1\n", "1") + &request("POST", "Content-Length: 1\n", "2");
     raw.send(both).await;

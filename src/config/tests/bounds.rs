@@ -14,6 +14,9 @@ const TIMEOUT: (&[&str], &[&str]) =
 const DRAIN: (&[&str], &[&str]) = (&["'0s'", "'1h'"], &["'61m'", "'-1s'", "0"]);
 const TTL: (&[&str], &[&str]) =
     (&["'1ms'", "'24h'", "'1d'"], &["'0s'", "'24h1ms'", "'99999999999999999999y'"]);
+const STALE: (&[&str], &[&str]) = (&["'0s'", "'24h'"], &["'24h1ms'", "'-1s'", "0", "'5'"]);
+const DIRECTIVES: (&[&str], &[&str]) = (&["'ignore'", "'respect'"], &["'Respect'", "'obey'", "true"]);
+const MILLION: (&[&str], &[&str]) = (&["1", "1000000"], &["0", "1000001", "4294967297", "-1", "1.5", "'90'"]);
 const FLAG: (&[&str], &[&str]) = (&["true", "false"], &["'true'", "1", "'yes'"]);
 const ADDRESS: (&[&str], &[&str]) = (
     &["'127.0.0.1:80'", "'[::1]:0'", "'127.9.9.9:1'", "'[::ffff:127.0.0.1]:81'"],
@@ -97,11 +100,25 @@ const BOUNDS: &[Bound] = &[
     bound(Key::UpstreamAllowPlaintext, FLAG),
     bound(Key::CacheMaxBytes, SIZE),
     bound(Key::CacheShare, (&["'organization'", "'credential'"], &["'Organization'", "'none'", "true"])),
+    bound(Key::CacheListFill, FLAG),
+    bound(Key::CacheWriteThrough, FLAG),
     bound(Key::LeadLabelsTtl, TTL),
+    bound(Key::LeadLabelsStaleWhileRevalidate, STALE),
+    bound(Key::LeadLabelsStaleIfError, STALE),
+    bound(Key::LeadLabelsUpstreamDirectives, DIRECTIVES),
     bound(Key::LeadLabelListsTtl, TTL),
+    bound(Key::LeadLabelListsStaleWhileRevalidate, STALE),
+    bound(Key::LeadLabelListsStaleIfError, STALE),
+    bound(Key::LeadLabelListsUpstreamDirectives, DIRECTIVES),
     bound(Key::ProofMaxAge, (&["'0s'", "'5m'"], &["'301s'", "'300001ms'"])),
     bound(Key::ProofOutageMaxAge, (&["'60s'", "'5m'"], &["'301s'", "'1h'"])),
     bound(Key::ProofMaxCredentials, (&["1", "10000000"], &["0", "10000001"])),
+    bound(Key::ShieldRequestsPerSecond, MILLION),
+    bound(Key::ShieldRequestsPerMinute, MILLION),
+    bound(Key::ShieldReplicas, (&["1", "1000"], &["0", "1001", "-1"])),
+    bound(Key::ShieldSingleWorkspace, FLAG),
+    bound(Key::ShieldMaxWait, (&["'0s'", "'60s'", "'1m'"], &["'60001ms'", "'-1s'", "2"])),
+    bound(Key::ShieldMaxQueued, MILLION),
     bound(Key::LogLevel, LEVEL),
     bound(Key::LogFormat, (&["'auto'", "'json'", "'text'"], &["'JSON'", "'pretty'"])),
 ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use self::late::Late;
 use super::arena::{Arena, Asked, Told, Written};
 use super::ledger::{Purged, ttl};
-use super::oracle::Fate;
+use super::oracle::{Entry, Fate};
 use super::parties::{NAMES, PARTIES, Time, is_search, targets};
 use super::steps::{Step, Verb, Wish};
 use crate::support::labels::label_id;
@@ -27,6 +27,9 @@ pub(super) async fn run(steps: Vec<Step>) {
     alone.release_all().await;
     alone.check_calls();
 }
+
+/// Upstream calls of one read: it may be tried twice.
+const TRIES: usize = 2;
 
 struct Alone {
     arena: Arena,
@@ -134,7 +137,7 @@ impl Alone {
         let (asked, outgoing) = self.arena.reading(party, &target, wish);
         // A read may join what is late, fly on its own, and be tried again.
         let calm = self.late.is_empty() && !asked.before.troubled;
-        self.allowance += if calm { 1 } else { 2 };
+        self.allowance += TRIES;
         let expected = calm.then(|| self.expect(&asked)).flatten();
         let reply = self.answer_to(outgoing).await;
         let told = self.arena.check_read(&asked, reply);
@@ -191,6 +194,12 @@ impl Alone {
         }
         assert!(!(*wish == Wish::NoCache && told.is_hit()), "{reply:?}");
         assert!(!(*wish == Wish::NoStore && told.says_stored()), "{reply:?}");
+        if is_held(reply) {
+            // A key that was refused a moment ago, or an upstream that cannot be reached, is not asked again.
+            let reason = |_, entry: &Entry| entry.status == 401 || entry.status >= 500 || entry.status == 0;
+            assert!(oracle.any(reason) || before.troubled, "held for no reason: {reply:?}");
+            return;
+        }
         // What goes on in the background may answer, too.
         let answered = told.is_hit() || asked_upstream || !self.behind.is_empty();
         assert!(answered, "answered by nobody: {reply:?}");
@@ -227,8 +236,8 @@ impl Alone {
                 self.prove_behind(*party);
                 self.allowance += 1;
             }
-            // The read itself cost nothing.
-            self.allowance -= usize::from(calm);
+            // The read itself cost nothing but, in its last tenth, a refresh.
+            self.allowance -= if calm { TRIES - 1 } else { 0 };
             return;
         }
         if told.reply.status >= 400 && !status.is_empty() {
@@ -286,9 +295,13 @@ impl Alone {
     }
 
     async fn campaigns(&mut self, party: usize) {
-        self.allowance += 1;
-        if self.arena.call_campaigns(party).await.status >= 400 {
+        // The call, its second try, and the list read that introduces a caller of no known organization.
+        self.allowance += TRIES + 1;
+        let status = self.arena.call_campaigns(party).await.status;
+        if status >= 400 {
             self.doubt_token(party);
+        } else if !self.bound.contains(&party) {
+            self.prove_behind(party);
         }
     }
 
@@ -305,4 +318,9 @@ impl Alone {
             self.proven.clear();
         }
     }
+}
+
+/// Whether the proxy answered by itself so as not to ask the upstream now.
+fn is_held(reply: &Reply) -> bool {
+    matches!(reply.status, 401 | 429 | 503) && reply.field("proxy-status").is_some()
 }

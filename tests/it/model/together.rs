@@ -14,15 +14,29 @@ use crate::support::together as at_once;
 pub(super) async fn run(callers: Vec<Vec<Step>>) {
     let arena = Arc::new(Arena::start());
     let steps = Arc::new(callers);
-    at_once(steps.len(), |caller| {
+    let ticking = Arc::clone(&arena);
+    let all = at_once(steps.len(), |caller| {
         let (arena, steps) = (Arc::clone(&arena), Arc::clone(&steps));
         async move {
             for step in &steps[caller] {
                 take(&arena, step).await;
             }
         }
-    })
-    .await;
+    });
+    tokio::select! {
+        _ = all => {}
+        () = tick(&ticking) => {}
+    }
+}
+
+/// Lets time pass, in which who waits for a turn gets it: with all callers waiting nobody else moves the clock.
+async fn tick(arena: &Arena) {
+    loop {
+        for _ in 0..10 {
+            pause(arena).await;
+        }
+        arena.advance(Duration::from_millis(100));
+    }
 }
 
 async fn take(arena: &Arena, step: &Step) {

@@ -1,7 +1,7 @@
 //! [`TestProxy`]: the server that `main` runs, in this process, on free ports, with a clock that stands still.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -53,11 +53,22 @@ impl TestProxy {
         config.admin.address = free;
         config.upstream.url = format!("http://{}", upstream.address()).parse::<Uri>().expect("an address");
         config.log.level = "off".to_owned();
+        lower_the_shield(&mut config);
         change(&mut config);
         let (clock, hand) = Clock::manual();
         let server = Server::start(config, clock).expect("a proxy on free ports starts");
         let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
         Self { server: Some(server), clock: hand, data, admin }
+    }
+
+    /// As [`Self::start_with`], with everything that is on by default.
+    #[track_caller]
+    pub fn start_shielded(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(upstream, |config| {
+            let Config { cache, shield, .. } = Config::default();
+            (config.cache, config.shield) = (cache, shield);
+            change(config);
+        })
     }
 
     /// Moves the proxy's time on.
@@ -189,4 +200,17 @@ pub fn sum_of_series(text: &str, name: &str, labels: &[String]) -> f64 {
         wanted.then(|| value.parse::<f64>().ok()).flatten()
     });
     samples.sum()
+}
+
+/// Switches off what saves calls by itself, so that a test of a promise sees each call that its requests ask for, and
+/// lifts the limits: time stands still, and with it a second's budget.
+fn lower_the_shield(config: &mut Config) {
+    config.cache.list_fill = false;
+    config.cache.write_through = false;
+    for rules in [&mut config.cache.lead_labels, &mut config.cache.lead_label_lists] {
+        rules.stale_while_revalidate = Duration::ZERO;
+        rules.stale_if_error = Duration::ZERO;
+    }
+    let unlimited = NonZeroU32::new(1_000_000).expect("not zero");
+    (config.shield.requests_per_second, config.shield.requests_per_minute) = (unlimited, unlimited);
 }

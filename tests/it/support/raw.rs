@@ -1,10 +1,10 @@
 //! [`RawConnection`]: a client that sends any bytes and sees every byte that comes back.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::patience::patiently;
 use super::reply::Reply;
@@ -48,11 +48,24 @@ impl RawConnection {
     #[track_caller]
     pub fn open(address: SocketAddr) -> impl Future<Output = Self> {
         patiently("a connection", async move {
-            let stream = TcpStream::connect(address).await.expect("the port accepts");
-            stream.set_nodelay(true).expect("a socket can be told not to delay");
-            let (read, write) = stream.into_split();
-            Self { wire: Wire::new(read), write }
+            Self::over(TcpStream::connect(address).await.expect("the port accepts"))
         })
+    }
+
+    /// Connects from another loopback address: a client on another machine.
+    #[track_caller]
+    pub fn open_from(source: Ipv4Addr, address: SocketAddr) -> impl Future<Output = Self> {
+        patiently("a connection", async move {
+            let socket = TcpSocket::new_v4().expect("a socket can be made");
+            socket.bind(SocketAddr::from((source, 0))).expect("all of 127.0.0.0/8 is this machine");
+            Self::over(socket.connect(address).await.expect("the port accepts"))
+        })
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("a socket can be told not to delay");
+        let (read, write) = stream.into_split();
+        Self { wire: Wire::new(read), write }
     }
 
     /// Sends bytes. A connection that the other side has closed takes them silently: what counts is what comes back.

@@ -36,6 +36,21 @@ impl World {
         Self { proxy, upstream, vendor }
     }
 
+    /// With everything that is on by default.
+    #[track_caller]
+    pub fn start_shielded() -> Self {
+        Self::start_shielded_with(|_| {})
+    }
+
+    /// With everything that is on by default, and a change of the configuration.
+    #[track_caller]
+    pub fn start_shielded_with(change: impl FnOnce(&mut Config)) -> Self {
+        let vendor = Self::vendor();
+        let upstream = TestUpstream::of(&vendor);
+        let proxy = TestProxy::start_shielded(&upstream, change);
+        Self { proxy, upstream, vendor }
+    }
+
     /// The vendor of this world alone.
     pub fn vendor() -> Vendor {
         let vendor = Vendor::new();

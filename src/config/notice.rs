@@ -1,0 +1,73 @@
+//! Notices: what is no fault, and yet likely not what was meant.
+//!
+//! `check` and `config` print them, `serve` logs them at start. A value that cannot work is a fault and never comes
+//! here.
+
+use std::num::NonZeroU32;
+
+use super::key::Key;
+use super::report::Loaded;
+
+/// The vendor's own limits, for each workspace over all its keys. It raised them before, and workspaces can have more.
+const VENDOR_PER_SECOND: u32 = 100;
+const VENDOR_PER_MINUTE: u32 = 6000;
+
+impl Loaded {
+    /// One line for each variable that looks like configuration and is none, and for each limit of the shield that
+    /// will not do what it seems to.
+    pub fn notices(&self) -> impl Iterator<Item = String> {
+        let ignored = self.ignored.iter().map(|name| {
+            format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
+        });
+        ignored.chain(self.limits()).chain(self.shares())
+    }
+
+    /// Limits that let through what the vendor refuses.
+    fn limits(&self) -> impl Iterator<Item = String> {
+        let shield = &self.config.shield;
+        let above = |key: Key, configured: NonZeroU32, vendor: u32, window: &str| {
+            (configured.get() > vendor).then(|| {
+                format!(
+                    "{key}: {configured} (from {}) is above the API's limit of {vendor} a {window}: \
+                     right only for workspaces that were given more",
+                    self.origin(key)
+                )
+            })
+        };
+        [
+            above(Key::ShieldRequestsPerSecond, shield.requests_per_second, VENDOR_PER_SECOND, "second"),
+            above(Key::ShieldRequestsPerMinute, shield.requests_per_minute, VENDOR_PER_MINUTE, "minute"),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// More replicas than calls to divide among them.
+    fn shares(&self) -> impl Iterator<Item = String> {
+        let shield = &self.config.shield;
+        let below_one = |key: Key, limit: NonZeroU32, effect: &str| {
+            (limit < shield.replicas).then(|| {
+                format!(
+                    "{}: {} (from {}) leaves each replica less than 1 of {key} = {limit}: {effect}",
+                    Key::ShieldReplicas,
+                    shield.replicas,
+                    self.origin(Key::ShieldReplicas)
+                )
+            })
+        };
+        [
+            below_one(
+                Key::ShieldRequestsPerSecond,
+                shield.requests_per_second,
+                "its share of the minute is what holds",
+            ),
+            below_one(
+                Key::ShieldRequestsPerMinute,
+                shield.requests_per_minute,
+                "each takes 1 a minute, together more than the limit",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}

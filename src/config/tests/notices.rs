@@ -1,0 +1,73 @@
+//! Notices: which sound values are pointed out, and in which words.
+
+use super::*;
+
+/// The notices of `[shield]` with these lines.
+fn of_shield(lines: &str) -> Vec<String> {
+    let variables = lines.lines().map(|line| {
+        let (leaf, value) = line.split_once(" = ").expect("a setting");
+        (format!("INSTANTLY_PROXY_SHIELD__{}", leaf.to_uppercase()), value.to_owned())
+    });
+    load(&[], variables).unwrap().notices().collect()
+}
+
+#[test]
+fn nothing_is_said_of_the_defaults_nor_of_values_at_the_edge() {
+    for lines in [
+        "",
+        "requests_per_second = 100\nrequests_per_minute = 6000",
+        "replicas = 90",
+        "requests_per_second = 100\nrequests_per_minute = 100\nreplicas = 100",
+    ] {
+        assert_eq!(of_shield(lines), [""; 0], "{lines}");
+    }
+}
+
+#[test]
+fn a_limit_above_the_vendors_is_named_with_its_source_and_the_vendors_figure() {
+    assert_eq!(
+        of_shield("requests_per_second = 101\nrequests_per_minute = 6001"),
+        [
+            "shield.requests_per_second: 101 (from variable INSTANTLY_PROXY_SHIELD__REQUESTS_PER_SECOND) \
+             is above the API's limit of 100 a second: right only for workspaces that were given more",
+            "shield.requests_per_minute: 6001 (from variable INSTANTLY_PROXY_SHIELD__REQUESTS_PER_MINUTE) \
+             is above the API's limit of 6000 a minute: right only for workspaces that were given more",
+        ]
+    );
+}
+
+#[test]
+fn more_replicas_than_calls_to_divide_are_pointed_out() {
+    const REPLICAS: &str =
+        "(from variable INSTANTLY_PROXY_SHIELD__REPLICAS) leaves each replica less than 1 of";
+    let second = |replicas: u32, limit: u32| {
+        format!(
+            "shield.replicas: {replicas} {REPLICAS} shield.requests_per_second = {limit}: \
+             its share of the minute is what holds"
+        )
+    };
+    let minute = |replicas: u32, limit: u32| {
+        format!(
+            "shield.replicas: {replicas} {REPLICAS} shield.requests_per_minute = {limit}: \
+             each takes 1 a minute, together more than the limit"
+        )
+    };
+    assert_eq!(of_shield("replicas = 91"), [second(91, 90)]);
+    assert_eq!(of_shield("requests_per_minute = 9\nreplicas = 10"), [minute(10, 9)]);
+    assert_eq!(
+        of_shield("requests_per_second = 1\nrequests_per_minute = 1\nreplicas = 2"),
+        [second(2, 1), minute(2, 1)]
+    );
+}
+
+#[test]
+fn a_variable_that_is_no_configuration_is_pointed_out() {
+    let loaded = from_variables(&[("INSTANTLY_PROXY_LOG_LEVEL", "debug")]).unwrap();
+    let notices: Vec<_> = loaded.notices().collect();
+    assert_eq!(
+        notices,
+        [
+            "variable INSTANTLY_PROXY_LOG_LEVEL is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration"
+        ]
+    );
+}

@@ -1,0 +1,148 @@
+//! What becomes of the cache when a label write's answer, or its loss, is known: everything older is shut out, and the
+//! label that the answer carries is stored.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::response::Parts;
+use http::{HeaderValue, Method};
+
+use super::Proxy;
+use super::whole;
+use super::write::{Sent, Subject, Writer};
+use crate::cache::gate::{self, Expected};
+use crate::cache::key::CacheKey;
+use crate::cache::stored::StoredResponse;
+use crate::classify::Target;
+use crate::config::Share;
+use crate::fence::{Fate, Tick};
+use crate::metrics::InvalidationCause;
+use crate::organization::OrganizationId;
+use crate::semantics::{media_type, validator};
+
+/// The raise that a write made of its writer's organization, and the one before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnRaise {
+    tick: Tick,
+    before: Tick,
+}
+
+impl Proxy {
+    /// Raises what was, or may have been, written; and stores what the answer says it is now.
+    pub(super) fn settle(
+        &self,
+        head: &Parts,
+        read: Option<&whole::Read>,
+        sent: &Sent<'_>,
+        writer: &Writer,
+        subject: Subject,
+    ) {
+        let Some(whole::Read::Whole(body)) = read else {
+            self.raise(writer, subject, None, Fate::Unknown);
+            return;
+        };
+        let known = head.status.is_success()
+            && media_type::is_json(&head.headers)
+            && !head.headers.contains_key(CONTENT_ENCODING)
+            && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+        if !known {
+            self.raise(writer, subject, None, Fate::Unknown);
+            return;
+        }
+        let named = gate::organization_of(subject.resource, body);
+        let own = self.raise(writer, subject, named, Fate::Known);
+        if let Some(own) = own {
+            self.write_through(head, body, sent, writer, (subject, own));
+        }
+    }
+
+    /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
+    /// names, or everywhere if neither is known. Returns the raise of the writer's own organization.
+    pub(super) fn raise(
+        &self,
+        writer: &Writer,
+        subject: Subject,
+        named: Option<OrganizationId>,
+        fate: Fate,
+    ) -> Option<OwnRaise> {
+        let now = self.clock.now();
+        let named = named
+            .filter(|id| writer.organization.as_ref().is_none_or(|own| own.id() != *id))
+            .map(|id| self.fence.organizations().get(id, now));
+        let own = writer.organization.as_ref().map(|organization| {
+            let (tick, before) = self.fence.raise(organization, fate, now);
+            OwnRaise { tick, before }
+        });
+        if let Some(organization) = &named {
+            self.fence.raise(organization, fate, now);
+        }
+        if own.is_none() && named.is_none() {
+            self.fence.raise_everywhere(subject.item, Some((fate, now)));
+        }
+        self.metrics.invalidation(match fate {
+            Fate::Known => InvalidationCause::Write,
+            Fate::Unknown => InvalidationCause::UnknownWrite,
+        });
+        own.filter(|_| named.is_none())
+    }
+
+    /// Stores the label that a proven writer's answer carries, if nothing but its own raise happened since it was sent.
+    fn write_through(
+        &self,
+        head: &Parts,
+        body: &Bytes,
+        sent: &Sent<'_>,
+        writer: &Writer,
+        (subject, own): (Subject, OwnRaise),
+    ) {
+        let (Some(organization), Some(credential)) = (&writer.organization, &writer.credential) else {
+            return;
+        };
+        let now = self.clock.now();
+        let carries_label = matches!(*sent.method, Method::POST | Method::PUT | Method::PATCH);
+        let wanted = self.cache.write_through
+            && carries_label
+            && own.before <= sent.begun
+            && !self.is_draining()
+            && self.bindings.is_proven_for(credential, organization.id(), now);
+        let Some(id) = subject.item.or_else(|| gate::id_of(subject.resource, body)).filter(|_| wanted) else {
+            return;
+        };
+        let (target, expected) = (
+            Target::Item(id),
+            Expected { organization: Some(organization.id()), workspace: credential.workspace() },
+        );
+        let examined = gate::examine_head(head)
+            .and_then(|()| gate::examine_body(subject.resource, &target, expected, body));
+        let Ok(identity) = examined else { return };
+        if !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
+            return;
+        }
+        let alone = identity.private || self.cache.share == Share::Credential;
+        if identity.private {
+            organization.note_private_response();
+        }
+        let response = StoredResponse {
+            organization: organization.id(),
+            content_type: head
+                .headers
+                .get(CONTENT_TYPE)
+                .cloned()
+                .unwrap_or(HeaderValue::from_static("application/json")),
+            etag: validator::upstream_strong_etag(&head.headers)
+                .unwrap_or_else(|| validator::strong_etag_of(body)),
+            body: Bytes::copy_from_slice(body),
+            sent: now,
+            begun: own.tick,
+            jitter: fastrand::u8(..),
+            settling: false,
+            limit: None,
+        };
+        let owner = alone.then(|| credential.digest());
+        let key =
+            CacheKey { resource: subject.resource.name, organization: organization.id(), owner, target };
+        let rules = self.rules(&key.target);
+        self.store.insert(key, Arc::new(response), rules.ttl + rules.stale_if_error);
+    }
+}

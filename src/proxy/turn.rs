@@ -1,0 +1,58 @@
+//! A fill's turn: it waits as long as the most patient of those who wait for it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Proxy;
+use super::dispatch::{Call, Going, Held};
+use super::fill::{Fill, Landing};
+use crate::cache::flight::Ticket;
+use crate::clock::Moment;
+use crate::error::ErrorKind;
+
+impl Proxy {
+    /// Waits for the fill's turn: as long as the most patient of those who wait for it, and not without any.
+    pub(super) async fn queue(&self, fill: &Fill, ticket: &Ticket<Landing>) -> Result<Going, Held> {
+        loop {
+            let patience = ticket.patience();
+            let now = self.clock.now();
+            let call = self.call_of(fill, self.patience_of(fill, patience, now));
+            let mut admitting = pin!(self.admit(&call));
+            if let Poll::Ready(admitted) = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await {
+                return admitted;
+            }
+            ticket.queue();
+            if !fill.awaited {
+                return admitting.await;
+            }
+            let admitted = tokio::select! {
+                biased;
+                admitted = admitting => admitted,
+                () = ticket.abandoned() => return Err(Held::Rejected(ErrorKind::OverBudget.error())),
+            };
+            match admitted {
+                // Somebody came meanwhile who is ready to wait longer.
+                Err(Held::Rejected(_)) if ticket.patience() > patience.max(now.uptime()) => {}
+                admitted => return admitted,
+            }
+        }
+    }
+
+    fn patience_of(&self, fill: &Fill, until: Duration, now: Moment) -> Duration {
+        if fill.awaited { until.saturating_sub(now.uptime()) } else { self.shield.patience(None) }
+    }
+
+    pub(super) fn call_of<'a>(&self, fill: &'a Fill, patience: Duration) -> Call<'a> {
+        Call {
+            credential: Some(&fill.credential),
+            authorization: Some(fill.credential.authorization_digest()),
+            organization: fill.organization.as_ref().map(|organization| organization.id()),
+            peer: fill.peer,
+            route: fill.route,
+            class: fill.class,
+            patience,
+        }
+    }
+}

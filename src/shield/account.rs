@@ -1,0 +1,299 @@
+//! An account: what one organization (or one caller without a binding) may send, and what it has sent.
+//!
+//! It holds both windows, the door that an upstream 429 shuts, the pace of callers that have more than their part while
+//! others want some too, and the queue. It knows nothing of other accounts, of waiters or of timers: `table` does.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::queue::Queue;
+use super::window::{CallerId, Minute, Second};
+use crate::caller::credential::AuthorizationDigest;
+use crate::organization::OrganizationId;
+
+/// For how long after a call had to wait, or was turned away, callers with a large part are paced.
+const CONTENDED_FOR: Duration = Duration::from_secs(2);
+/// How far the pace may be behind and catch up, one send at least: more than a timer is late. With more, what is caught up
+/// leaves gaps that come again every second.
+const PACE_LAG: Duration = Duration::from_millis(10);
+/// How long a reopened account waits for its probe's answer before another call may go.
+const PROBE_LASTS: Duration = Duration::from_secs(10);
+/// When callers are told to come again while a probe is under way.
+const PROBE_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Whose calls count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountKey {
+    /// Of a bound credential, or of the workspace that `x-as-workspace` names.
+    Organization(OrganizationId),
+    /// Of a caller whose organization is not known.
+    Authorization(AuthorizationDigest),
+    /// Of every caller where there is one workspace; else of those without an `Authorization`, and of those for whom
+    /// the table has no room.
+    Everybody,
+}
+
+/// What the budget reads of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShieldRules {
+    /// Calls that the whole deployment may send for one organization in a second.
+    pub requests_per_second: NonZeroU32,
+    /// Calls that the whole deployment may send for one organization in a minute.
+    pub requests_per_minute: NonZeroU32,
+    /// Processes that share both.
+    pub replicas: NonZeroU32,
+    /// Whether all callers belong to one workspace.
+    pub single_workspace: bool,
+    /// Calls, and as many proofs, that may wait for one organization.
+    pub max_queued: usize,
+}
+
+/// What this process may send for one organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls in any second, at least 1.
+    pub per_second: u32,
+    /// Calls in any minute, at least 1.
+    pub per_minute: u32,
+    /// How many of the second's are kept for callers that had none in it.
+    pub kept: u32,
+}
+
+impl Limits {
+    /// This process's part of both limits, rounded down, at least 1.
+    #[must_use]
+    pub fn new(rules: &ShieldRules) -> Self {
+        let part = |limit: NonZeroU32| (limit.get() / rules.replicas).max(1);
+        let per_second = part(rules.requests_per_second);
+        // 4 %, to the nearest: 4 of 90, none of fewer than 13.
+        let kept = u32::try_from((u64::from(per_second) * 4 + 50) / 100).unwrap_or(0);
+        Self { per_second, per_minute: part(rules.requests_per_minute), kept }
+    }
+
+    /// What to tell an operator whose replicas cannot divide the limits.
+    #[must_use]
+    pub fn warning(rules: &ShieldRules) -> Option<&'static str> {
+        if rules.requests_per_minute < rules.replicas {
+            Some(
+                "shield.requests_per_minute divided by shield.replicas is below 1: each replica sends up to 1 per \
+                 minute, so that together they can exceed it",
+            )
+        } else if rules.requests_per_second < rules.replicas {
+            Some(
+                "shield.requests_per_second divided by shield.replicas is below 1: each replica sends up to 1 per \
+                 second, and only shield.requests_per_minute is kept by all of them together",
+            )
+        } else {
+            None
+        }
+    }
+
+    /// What callers that had some of the second share.
+    const fn common(&self) -> u32 {
+        self.per_second - self.kept
+    }
+
+    /// What of the minute may be used for background work to go.
+    const fn for_background(&self) -> u32 {
+        self.per_minute - self.per_minute / 5
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.common().max(1)
+    }
+}
+
+/// Tells one probe from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProbeId(pub(super) u64);
+
+/// Whether the upstream lets the account in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Everybody may go.
+    #[default]
+    Open,
+    /// Nobody may before `until`; the first one after it is a probe.
+    Closed { until: Duration },
+    /// One call is on its way to find out.
+    Probing { probe: ProbeId, until: Duration },
+}
+
+/// What was sent for one [`AccountKey`], and who waits.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub(super) second: Second,
+    pub(super) minute: Minute,
+    pub(super) door: Door,
+    pub(super) queue: Queue,
+    /// When the next call of a caller with a large part may go, while the account is contended.
+    pace: Duration,
+    contended_until: Duration,
+    /// Calls since it was made.
+    pub(super) calls: u64,
+    /// When it was last asked for.
+    pub(super) used_at: Duration,
+}
+
+impl Account {
+    pub(super) fn new(now: Duration) -> Self {
+        Self { used_at: now, ..Self::default() }
+    }
+
+    /// When a call of `caller` may go if `ahead` others go before it; it may now if that is not after `now`.
+    pub(super) fn free_at(&self, caller: CallerId, ahead: u32, limits: &Limits, now: Duration) -> Duration {
+        let nth = ahead.saturating_add(1);
+        let mut second = self.second.free_at(limits.common(), nth, now);
+        if second > now {
+            let has_none = self.second.last_of_leaves_at(caller).unwrap_or(now);
+            second = second.min(has_none.max(self.second.free_at(limits.per_second, nth, now)));
+        }
+        let free = second.max(self.minute.free_at(limits.per_minute, nth, now));
+        if self.contended_until > now && self.has_large_part(caller, limits) {
+            free.max(self.pace.saturating_add(limits.interval().saturating_mul(ahead)))
+        } else {
+            free
+        }
+    }
+
+    /// A sliding window repeats its past: a burst that fills it at once leaves it at once a second later, and whoever
+    /// comes in between waits up to a second. So, while calls have to wait, a caller that has half of an equal part or
+    /// more gets its next slots one by one, and a slot comes free every few milliseconds for the others.
+    fn has_large_part(&self, caller: CallerId, limits: &Limits) -> bool {
+        let sent = u64::from(self.second.of(caller));
+        sent > 0 && sent * 2 * u64::from(self.second.callers()) >= u64::from(limits.common())
+    }
+
+    /// When the door lets the next call through.
+    pub(super) fn opens_at(&self) -> Duration {
+        match self.door {
+            Door::Open => Duration::ZERO,
+            Door::Closed { until } | Door::Probing { until, .. } => until,
+        }
+    }
+
+    /// When the door is expected to let calls through.
+    pub(super) fn expected_to_open_at(&self, now: Duration) -> Duration {
+        match self.door {
+            Door::Probing { until, .. } => until.min(now.saturating_add(PROBE_ANSWERS)),
+            Door::Open | Door::Closed { .. } => self.opens_at(),
+        }
+    }
+
+    /// Shuts the door, never for a shorter time than it is shut already.
+    pub(super) fn close_until(&mut self, until: Duration) {
+        self.door = match self.door {
+            Door::Closed { until: earlier } => Door::Closed { until: until.max(earlier) },
+            Door::Open | Door::Probing { .. } => Door::Closed { until },
+        };
+    }
+
+    /// Spends a slot at `at`; through a door that was shut, the call is `probe`. Says whether it is.
+    pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId, limits: &Limits) -> bool {
+        if self.second.of(caller) > 0 {
+            let interval = limits.interval();
+            self.pace = self.pace.max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
+        }
+        self.second.take(caller, at);
+        self.minute.take(at);
+        self.calls = self.calls.saturating_add(1);
+        self.used_at = at;
+        let probing = self.door != Door::Open;
+        if probing {
+            self.door = Door::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
+        }
+        probing
+    }
+
+    /// Takes back a slot whose call was never sent.
+    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
+        self.second.give_back(caller, at);
+        self.minute.give_back(at);
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Notes that a call has to wait or go without.
+    pub(super) fn contend(&mut self, now: Duration) {
+        self.contended_until = now.saturating_add(CONTENDED_FOR);
+    }
+
+    /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
+    pub(super) fn has_spare(&self, limits: &Limits, now: Duration) -> bool {
+        !self.is_short(limits, now) && self.minute.used(now) < limits.for_background()
+    }
+
+    /// How long the minute has less than that left, if nothing more is sent.
+    pub(super) fn spare_in(&self, limits: &Limits, now: Duration) -> Duration {
+        self.minute.free_at(limits.for_background(), 1, now).saturating_sub(now)
+    }
+
+    /// Whether a caller that had some of the last second would have to wait now. A door whose time is over lets a call
+    /// through: somebody has to be the probe.
+    pub(super) fn is_short(&self, limits: &Limits, now: Duration) -> bool {
+        self.opens_at() > now
+            || !self.queue.is_empty()
+            || self.second.used(now) >= limits.common()
+            || self.minute.used(now) >= limits.per_minute
+    }
+
+    /// Takes over what another account spent and who waits there.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.second.merge(other.second);
+        self.minute.merge(other.minute);
+        self.calls = self.calls.saturating_add(other.calls);
+        match other.door {
+            Door::Open => {}
+            Door::Closed { until } => self.close_until(until),
+            // That probe asked for another account; the next call here finds out for this one.
+            Door::Probing { .. } if self.door == Door::Open => {
+                self.door = Door::Closed { until: Duration::ZERO };
+            }
+            Door::Probing { .. } => {}
+        }
+        self.pace = self.pace.max(other.pace);
+        self.contended_until = self.contended_until.max(other.contended_until);
+        self.used_at = self.used_at.max(other.used_at);
+        self.queue.merge(other.queue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(per_second: u32, per_minute: u32, replicas: u32) -> ShieldRules {
+        let positive = |number| NonZeroU32::new(number).unwrap();
+        ShieldRules {
+            requests_per_second: positive(per_second),
+            requests_per_minute: positive(per_minute),
+            replicas: positive(replicas),
+            single_workspace: false,
+            max_queued: 10,
+        }
+    }
+
+    #[test]
+    fn replicas_share_both_limits_and_each_has_at_least_one() {
+        for ((per_second, per_minute, replicas), (second, minute, kept), warned) in [
+            ((90, 5400, 1), (90, 5400, 4), false),
+            ((90, 5400, 4), (22, 1350, 1), false),
+            ((90, 5400, 7), (12, 771, 0), false),
+            ((2, 120, 4), (1, 30, 0), true),
+            ((1, 1, 2), (1, 1, 0), true),
+            ((u32::MAX, u32::MAX, 1), (u32::MAX, u32::MAX, 171_798_692), false),
+        ] {
+            let rules = rules(per_second, per_minute, replicas);
+            let limits = Limits { per_second: second, per_minute: minute, kept };
+            assert_eq!(Limits::new(&rules), limits, "{rules:?}");
+            assert_eq!(Limits::warning(&rules).is_some(), warned, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_door_is_never_closed_for_less() {
+        let mut account = Account::default();
+        account.close_until(Duration::from_secs(30));
+        account.close_until(Duration::from_secs(5));
+        assert_eq!(account.opens_at(), Duration::from_secs(30));
+    }
+}

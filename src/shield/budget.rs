@@ -1,0 +1,378 @@
+//! [`Budget`]: asked before every upstream call, whatever it is for; says go, wait, or come back later.
+//!
+//! No organization's calls exceed its windows, nobody waits longer than it agreed to, and no caller holds up another by
+//! more than its turn. A call that will not get its turn in time is told at once, and when to come again. A wait ends
+//! with its future: dropped at any point it leaves no trace, a slot that it was handed included. What is done with an
+//! answer is the caller's: it reports an upstream 429 with [`Budget::close_until`].
+//!
+//! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline,
+//! and one of each queue has one for the queue's next free slot; there is no task and no polling.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
+use super::queue::WaiterId;
+use super::table::{Entry, Progress, Slot, Table};
+use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
+use crate::clock::{Clock, Moment};
+use crate::closed_enum::closed_enum;
+
+/// The accounts that a call takes from: both or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// The one in whose queue it waits.
+    pub first: AccountKey,
+    /// The key's own, where it acts for another workspace.
+    pub second: Option<AccountKey>,
+}
+
+impl Accounts {
+    /// One account.
+    #[must_use]
+    pub const fn one(key: AccountKey) -> Self {
+        Self { first: key, second: None }
+    }
+
+    /// That of the workspace named in `x-as-workspace`, and the key's own.
+    #[must_use]
+    pub const fn acting(workspace: AccountKey, own: AccountKey) -> Self {
+        Self { first: workspace, second: Some(own) }
+    }
+
+    pub(super) fn keys(self) -> impl Iterator<Item = AccountKey> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    pub(super) fn renamed(self, from: AccountKey, to: AccountKey) -> Self {
+        let rename = |key| if key == from { to } else { key };
+        let first = rename(self.first);
+        Self { first, second: self.second.map(rename).filter(|key| *key != first) }
+    }
+}
+
+/// Who takes turns with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallerKey {
+    /// A credential.
+    Credential(CredentialDigest),
+    /// An `Authorization` that makes no credential.
+    Authorization(AuthorizationDigest),
+    /// No `Authorization`.
+    Anonymous,
+}
+
+closed_enum! {
+    /// How urgent a call is.
+    pub enum Class {
+        /// Keeps a credential's hits going: before all calls that wait.
+        Proof = "proof",
+        /// Somebody waits for its answer.
+        Interactive = "interactive",
+        /// Never waits: goes if nobody else does and more than a fifth of the minute is left.
+        Background = "background",
+    }
+}
+
+closed_enum! {
+    /// Why a call may not go.
+    pub enum Reason {
+        /// Its turn does not come, or did not, before its patience ends.
+        Budget = "budget",
+        /// Too many wait already.
+        QueueFull = "queue_full",
+        /// The upstream limits the organization.
+        Gate = "gate",
+        /// There is no budget to spare for background work.
+        NoSpare = "no_spare",
+    }
+}
+
+/// A call that wants to go upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Who pays.
+    pub accounts: Accounts,
+    /// Who asks.
+    pub caller: CallerKey,
+    /// How urgent it is.
+    pub class: Class,
+    /// How long it may wait; zero: now or not at all.
+    pub patience: Duration,
+}
+
+/// A slot was spent for the call: send it now.
+#[derive(Debug)]
+#[must_use = "the slot is spent"]
+pub struct Admission {
+    /// How long it waited.
+    pub waited: Duration,
+    /// Set where the account had been closed: the others wait for what becomes of this call.
+    pub probe: Option<Probe>,
+}
+
+/// The call may not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why.
+    pub reason: Reason,
+    /// When it would have gone, as far as is known.
+    pub retry_after: Duration,
+}
+
+/// The one call that finds out whether a closed account may go on. Dropped without a word, the next call is the probe;
+/// after another 429, [`Budget::close_until`] first.
+#[derive(Debug)]
+pub struct Probe {
+    budget: Budget,
+    id: ProbeId,
+    accounts: Accounts,
+}
+
+impl Probe {
+    /// The upstream answered, and not with 429: everybody may go on.
+    pub fn passed(self) {
+        let now = self.budget.now();
+        self.budget.lock().probe_passed(self.id, self.accounts, now);
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let now = self.budget.now();
+        self.budget.lock().probe_lost(self.id, self.accounts, now);
+    }
+}
+
+/// What one account shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Whose.
+    pub account: AccountKey,
+    /// Calls of the last second.
+    pub second: u32,
+    /// Calls of the last minute.
+    pub minute: u32,
+    /// Calls since the account was made; what was spent before its organization was known included.
+    pub calls: u64,
+    /// Calls that wait.
+    pub queued: usize,
+    /// Set where the upstream limits it: for how long still.
+    pub closed_for: Option<Duration>,
+}
+
+/// What all accounts show: the busiest, and the rest as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What each account may send.
+    pub limits: Limits,
+    /// The accounts with most calls in the last minute.
+    pub busiest: Vec<Usage>,
+    /// How many others there are.
+    pub others: usize,
+    /// Their calls of the last minute.
+    pub others_minute: u64,
+    /// Their calls since they were made.
+    pub others_calls: u64,
+    /// Their calls that wait.
+    pub others_queued: usize,
+}
+
+/// What the fullest account has used of each window; above 1 just after a merge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UsedRatio {
+    /// Of the second's.
+    pub second: f64,
+    /// Of the minute's.
+    pub minute: f64,
+}
+
+/// The upstream calls of all organizations: a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    table: Mutex<Table>,
+}
+
+impl Budget {
+    /// An unspent budget.
+    #[must_use]
+    pub fn new(rules: &ShieldRules, clock: Clock) -> Self {
+        Self(Arc::new(Shared { clock, table: Mutex::new(Table::new(rules)) }))
+    }
+
+    /// From now on these rules; what was spent stays spent, who waits stays.
+    pub fn set_rules(&self, rules: &ShieldRules) {
+        let now = self.now();
+        self.lock().set_rules(rules, now);
+    }
+
+    /// Spends a slot for a call, at once or when its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`]: at once if the wait would not fit, else when its patience ends or its account is closed.
+    pub fn admit(&self, call: Call) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
+        let budget = self.clone();
+        async move {
+            let arrived = budget.now();
+            let entry = budget.lock().enter(&call, arrived);
+            match entry {
+                Entry::Granted(slot) => Ok(budget.admission(slot, arrived)),
+                Entry::Refused(rejection) => Err(rejection),
+                Entry::Waiting(id, bell) => {
+                    let place = Place { budget, id };
+                    let slot = place.turn(&bell).await?;
+                    Ok(place.budget.admission(slot, arrived))
+                }
+            }
+        }
+    }
+
+    /// Whether background work would be admitted now.
+    #[must_use]
+    pub fn spare(&self, key: AccountKey, now: Moment) -> bool {
+        let mut table = self.lock();
+        let accounts = table.settle(Accounts::one(key), now.uptime());
+        table.all(accounts, |account, limits| account.has_spare(limits, now.uptime()))
+    }
+
+    /// Whether a call that somebody waits for would have to wait itself now.
+    #[must_use]
+    pub fn is_short(&self, key: AccountKey, now: Moment) -> bool {
+        let mut table = self.lock();
+        let accounts = table.settle(Accounts::one(key), now.uptime());
+        !table.all(accounts, |account, limits| !account.is_short(limits, now.uptime()))
+    }
+
+    /// Whether the upstream limits this account now.
+    #[must_use]
+    pub fn is_closed(&self, key: AccountKey, now: Moment) -> bool {
+        !self.closed_for(key, now).is_zero()
+    }
+
+    /// For how much longer the upstream limits this account; zero where it does not.
+    #[must_use]
+    pub fn closed_for(&self, key: AccountKey, now: Moment) -> Duration {
+        let table = self.lock();
+        table
+            .accounts
+            .get(&key)
+            .map_or(Duration::ZERO, |account| account.opens_at().saturating_sub(now.uptime()))
+    }
+
+    /// The upstream limits this account: nothing is sent for it before `until`, then one probe, then the rest. Whoever
+    /// cannot wait for that is told at once. Never shortens an earlier time.
+    pub fn close_until(&self, key: AccountKey, until: Moment) {
+        let now = self.now();
+        self.lock().close_until(key, until.uptime(), now);
+    }
+
+    /// A caller's organization became known: what it spent and who waits for it moves to `to`.
+    pub fn merge(&self, from: AccountKey, to: AccountKey) {
+        let now = self.now();
+        self.lock().merge(from, to, now);
+    }
+
+    /// Forgets accounts that have been idle for ten minutes; to be called every second or so.
+    pub fn tidy(&self, now: Moment) {
+        self.lock().tidy(now.uptime());
+    }
+
+    /// What the accounts show, the `top` busiest one by one.
+    #[must_use]
+    pub fn snapshot(&self, top: usize, now: Moment) -> Snapshot {
+        self.lock().snapshot(top, now.uptime())
+    }
+
+    /// What one account shows; an unused one if it is not there.
+    #[must_use]
+    pub fn usage(&self, key: AccountKey, now: Moment) -> Usage {
+        self.lock().usage_of(key, now.uptime())
+    }
+
+    /// What each account may send.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.lock().limits
+    }
+
+    /// How long `call` would wait if it came now. Asking spends nothing and takes no place.
+    ///
+    /// # Errors
+    ///
+    /// The [`Rejection`] that it would get at once.
+    pub fn foresee(&self, call: &Call, now: Moment) -> Result<Duration, Rejection> {
+        self.lock().foresee(call, now.uptime())
+    }
+
+    /// What the fullest account has used.
+    #[must_use]
+    pub fn used_ratio(&self, now: Moment) -> UsedRatio {
+        self.lock().used_ratio(now.uptime())
+    }
+
+    /// How many calls wait, in all.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.lock().waiters.len()
+    }
+
+    /// How many accounts the upstream limits now, probes under way included.
+    #[must_use]
+    pub fn closed(&self, now: Moment) -> usize {
+        self.lock().accounts.values().filter(|account| account.opens_at() > now.uptime()).count()
+    }
+
+    fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
+        let probe = slot.probe.map(|(id, accounts)| Probe { budget: self.clone(), id, accounts });
+        Admission { waited: self.now().saturating_sub(arrived), probe }
+    }
+
+    fn now(&self) -> Duration {
+        self.0.clock.now().uptime()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in a queue; dropping it leaves the queue.
+struct Place {
+    budget: Budget,
+    id: WaiterId,
+}
+
+impl Place {
+    async fn turn(&self, bell: &Notify) -> Result<Slot, Rejection> {
+        loop {
+            let now = self.budget.now();
+            let progress = self.budget.lock().check(self.id, now);
+            match progress {
+                Progress::Granted(slot) => return Ok(slot),
+                Progress::Refused(rejection) => return Err(rejection),
+                Progress::Waiting(until) => tokio::select! {
+                    () = bell.notified() => {}
+                    () = self.budget.0.clock.sleep_until_uptime(until) => {}
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let now = self.budget.now();
+        self.budget.lock().leave(self.id, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Accounts that the upstream limits: closed, probed by one call, open again.
+
+use super::*;
+
+const KEY: fn() -> AccountKey = || organization(1);
+
+impl World {
+    fn close_for(&self, time: Duration) {
+        self.budget.close_until(KEY(), self.clock.now().plus(time));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_account_admits_nothing_and_others_go_on() {
+    let world = World::new(&rules());
+    world.close_for(10 * SECOND);
+    for class in [Class::Proof, Class::Interactive] {
+        let rejection = world.ask_for(class, KEY(), 1).await.unwrap_err();
+        assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 10 * SECOND), "{class}");
+    }
+    assert!(world.ask_for(Class::Background, KEY(), 1).await.is_err());
+    assert!(world.budget.is_short(KEY(), world.clock.now()));
+    assert_eq!(world.budget.closed(world.clock.now()), 1);
+    assert!(world.ask(organization(2), 1).await.is_ok());
+    world.advance(ms(9_999)).await;
+    assert!(world.ask(KEY(), 1).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_cannot_wait_for_the_reopening_is_told_when_it_closes() {
+    let world = World::new(&rules());
+    world.exhaust(KEY(), 1).await;
+    let short = world.wait(call(KEY(), world.caller(1), ms(1100))).await;
+    let long = world.wait(call(KEY(), world.caller(1), 3 * SECOND)).await;
+    world.close_for(2 * SECOND);
+    quiet().await;
+    let rejection = short.await.unwrap().unwrap_err();
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 2 * SECOND));
+    world.advance(ms(1999)).await;
+    assert!(!long.is_finished());
+    world.advance(ms(1)).await;
+    assert!(long.await.unwrap().unwrap().probe.is_some());
+}
+
+#[tokio::test]
+async fn one_probe_goes_first_and_the_rest_when_it_has_passed() {
+    let world = World::new(&rules());
+    world.close_for(SECOND);
+    let mut waiting = Vec::new();
+    for caller in 0..20 {
+        waiting.push(world.wait(call(KEY(), world.caller(caller), 5 * SECOND)).await);
+    }
+    world.advance(SECOND).await;
+    let done = waiting.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
+    let probe = waiting.remove(done).await.unwrap().unwrap().probe.unwrap();
+    world.advance(ms(500)).await;
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().reason, Reason::Gate);
+    probe.passed();
+    quiet().await;
+    for waiting in waiting {
+        assert!(waiting.await.unwrap().unwrap().probe.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_is_refused_closes_the_account_again() {
+    let world = World::new(&rules());
+    world.close_for(SECOND);
+    world.advance(SECOND).await;
+    let probe = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
+    world.close_for(4 * SECOND);
+    drop(probe);
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 4 * SECOND);
+    world.advance(4 * SECOND).await;
+    world.ask(KEY(), 1).await.unwrap().probe.unwrap().passed();
+    assert!(world.ask(KEY(), 1).await.unwrap().probe.is_none());
+}
+
+#[tokio::test]
+async fn a_probe_that_is_given_up_or_never_answered_is_followed_by_another() {
+    let world = World::new(&rules());
+    world.close_for(SECOND);
+    world.advance(SECOND).await;
+    drop(world.ask(KEY(), 1).await.unwrap());
+    let silent = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
+    assert!(world.ask(KEY(), 1).await.is_err());
+    world.advance(10 * SECOND).await;
+    let second = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
+    silent.passed();
+    assert!(world.ask(KEY(), 1).await.is_err(), "an answer that comes too late opens nothing");
+    second.passed();
+    assert!(world.ask(KEY(), 1).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_waiter_that_leaves_with_the_probe_in_its_hands_hands_it_on() {
+    let world = World::new(&rules());
+    world.close_for(SECOND);
+    let first = world.wait(call(KEY(), world.caller(1), 5 * SECOND)).await;
+    let second = world.wait(call(KEY(), world.caller(2), 5 * SECOND)).await;
+    first.abort();
+    world.advance(SECOND).await;
+    assert!(second.await.unwrap().unwrap().probe.is_some());
+}
+
+#[tokio::test]
+async fn an_account_stays_closed_when_it_is_merged() {
+    let world = World::new(&rules());
+    let unbound = AccountKey::Authorization(world.authorization(1));
+    world.budget.close_until(unbound, world.clock.now().plus(5 * SECOND));
+    world.budget.merge(unbound, KEY());
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
+}

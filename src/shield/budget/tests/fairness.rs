@@ -1,0 +1,190 @@
+//! Load: the limits kept, the budget used, and nobody held up by somebody else's calls.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+#[derive(Clone, Copy)]
+struct Sent {
+    at: Duration,
+    caller: usize,
+    waited: Duration,
+}
+
+/// Calls that one caller offers, evenly spread.
+#[derive(Clone, Copy)]
+struct Offer {
+    caller: usize,
+    every: Duration,
+    class: Class,
+    patience: Duration,
+}
+
+impl Offer {
+    fn new(caller: usize, per_second: f64, patience: Duration) -> Self {
+        Self { caller, every: SECOND.div_f64(per_second), class: Class::Interactive, patience }
+    }
+}
+
+impl World {
+    /// Runs offers for one account and answers what was sent, in order.
+    async fn run(&self, account: AccountKey, offers: &[Offer], length: Duration) -> Vec<Sent> {
+        const STEP: Duration = ms(1);
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let phase =
+            |(offer, index): (&Offer, u32)| offer.every * index / u32::try_from(offers.len()).unwrap();
+        let mut due: Vec<Duration> = offers.iter().zip(0..).map(phase).collect();
+        let begun = self.clock.now();
+        while self.clock.now().since(begun) < length {
+            for (offer, due) in offers.iter().zip(&mut due) {
+                while *due <= self.clock.now().since(begun) {
+                    *due += offer.every;
+                    let call = Call {
+                        class: offer.class,
+                        ..call(account, self.caller(offer.caller), offer.patience)
+                    };
+                    let (admitted, clock, sent) =
+                        (self.budget.admit(call), self.clock.clone(), Arc::clone(&sent));
+                    let caller = offer.caller;
+                    tokio::spawn(async move {
+                        if let Ok(admission) = admitted.await {
+                            let at = clock.now().uptime();
+                            sent.lock().unwrap().push(Sent { at, caller, waited: admission.waited });
+                        }
+                    });
+                }
+            }
+            self.advance(STEP).await;
+        }
+        let sent = sent.lock().unwrap();
+        sent.clone()
+    }
+}
+
+fn assert_limits_kept(sent: &[Sent]) {
+    let moments: Vec<Duration> = sent.iter().map(|sent| sent.at).collect();
+    assert!(moments.is_sorted());
+    assert!(densest(&moments, SECOND) <= 90, "{} in a second", densest(&moments, SECOND));
+    assert!(densest(&moments, MINUTE) <= 5400, "{} in a minute", densest(&moments, MINUTE));
+}
+
+fn p99(sent: &[Sent], mut of: impl FnMut(usize) -> bool) -> Duration {
+    let mut waits: Vec<Duration> =
+        sent.iter().filter(|sent| of(sent.caller)).map(|sent| sent.waited).collect();
+    waits.sort();
+    waits[waits.len() * 99 / 100]
+}
+
+#[tokio::test]
+async fn five_times_the_budget_is_offered_and_the_limits_are_kept_and_used() {
+    for patience in [Duration::ZERO, 2 * SECOND] {
+        let world = World::new(&rules());
+        let mut offers: Vec<Offer> = (0..5).map(|caller| Offer::new(caller, 99.0, patience)).collect();
+        offers
+            .extend((0..5).map(|caller| Offer { class: Class::Proof, ..Offer::new(caller, 0.5, patience) }));
+        offers.push(Offer { class: Class::Background, ..Offer::new(0, 2.5, patience) });
+        let sent = world.run(organization(1), &offers, 3 * MINUTE).await;
+        assert_limits_kept(&sent);
+        let used = sent.len();
+        assert!(used * 100 > 3 * 5400 * 95, "{used} of {} used, patience {patience:?}", 3 * 5400);
+        let longest = sent.iter().map(|sent| sent.waited).max().unwrap();
+        assert!(longest <= patience, "{longest:?}");
+        let shares: Vec<usize> =
+            (0..5).map(|caller| sent.iter().filter(|sent| sent.caller == caller).count()).collect();
+        if !patience.is_zero() {
+            assert!(shares.iter().all(|share| share * 100 > used * 19), "{shares:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_with_fifty_times_the_load_holds_up_nobody_else() {
+    const GREEDY: usize = 0;
+    for (each, greedy_patience) in
+        [(0.5, 2 * SECOND), (2.0, 2 * SECOND), (8.0, 2 * SECOND), (2.0, Duration::ZERO)]
+    {
+        let others: Vec<Offer> = (1..5).map(|caller| Offer::new(caller, each, 2 * SECOND)).collect();
+        let alone = World::new(&rules()).run(organization(1), &others, 3 * MINUTE).await;
+        let mut offers = others.clone();
+        offers.push(Offer::new(GREEDY, each * 4.0 * 50.0, greedy_patience));
+        let sent = World::new(&rules()).run(organization(1), &offers, 3 * MINUTE).await;
+        assert_limits_kept(&sent);
+        let is_other = |caller| caller != GREEDY;
+        let (without, with) = (p99(&alone, is_other), p99(&sent, is_other));
+        assert!(with <= without * 2 + ms(25), "{each}/s each: {with:?} against {without:?}");
+        let served = sent.iter().filter(|sent| is_other(sent.caller)).count();
+        assert!(served + 4 >= alone.len(), "{served} of {}", alone.len());
+    }
+}
+
+#[tokio::test]
+async fn a_proof_goes_before_every_call_that_waits() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    for caller in 1..5 {
+        assert!(world.ask(key, caller).await.is_ok());
+    }
+    world.exhaust(key, 1).await;
+    let mut calls = Vec::new();
+    for _ in 0..20 {
+        calls.push(world.wait(call(key, world.caller(2), 2 * SECOND)).await);
+    }
+    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * SECOND) };
+    let proof = world.wait(proof).await;
+    while !proof.is_finished() {
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        world.advance(ms(1)).await;
+    }
+    assert!(proof.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_wait_that_would_not_fit_is_refused_at_once_and_one_that_fits_is_not() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    let patience = ms(1500);
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let next = world.wait(call(key, world.caller(1), patience)).await;
+        if next.is_finished() {
+            break next.await.unwrap().unwrap_err();
+        }
+        waiting.push(next);
+    };
+    assert_eq!(refused.reason, Reason::Budget);
+    assert!(refused.retry_after > patience && refused.retry_after < patience + ms(25), "{refused:?}");
+    for _ in 0..1500 {
+        world.advance(ms(1)).await;
+    }
+    for waiting in waiting {
+        assert!(waiting.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_turns_away_who_filled_it_and_makes_room_for_others() {
+    let world = World::new(&ShieldRules { max_queued: 3, ..rules() });
+    let key = organization(1);
+    for caller in 2..6 {
+        assert!(world.ask(key, caller).await.is_ok());
+    }
+    world.exhaust(key, 1).await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(world.wait(call(key, world.caller(1), 2 * SECOND)).await);
+    }
+    let fourth = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    assert_eq!(fourth.await.unwrap().unwrap_err().reason, Reason::QueueFull);
+    let other = world.wait(call(key, world.caller(2), 2 * SECOND)).await;
+    let displaced = waiting.pop().unwrap();
+    assert_eq!(displaced.await.unwrap().unwrap_err().reason, Reason::QueueFull);
+    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * SECOND) };
+    let proof = world.wait(proof).await;
+    for _ in 0..20 {
+        world.advance(ms(100)).await;
+    }
+    for waiting in waiting.into_iter().chain([other, proof]) {
+        assert!(waiting.await.unwrap().is_ok());
+    }
+}

@@ -1,0 +1,178 @@
+//! Waiters that leave, at any point.
+
+use proptest::prelude::*;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+#[tokio::test]
+async fn a_waiter_that_leaves_frees_its_place_and_spends_nothing() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    let first = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    let second = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    assert_eq!(world.budget.queued(), 2);
+    first.abort();
+    quiet().await;
+    assert_eq!(world.budget.queued(), 1);
+    world.advance(SECOND).await;
+    assert!(second.await.unwrap().is_ok());
+    assert_eq!(world.used(key), (1, 87));
+}
+
+#[tokio::test]
+async fn a_slot_whose_waiter_left_before_it_heard_goes_to_the_next() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    let first = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    // Without yielding: the slot is handed out by this newcomer's dispatch, and nobody has run since.
+    world.hand.advance(SECOND);
+    assert!(world.ask(key, 2).await.is_ok());
+    assert_eq!(world.used(key).0, 2);
+    first.abort();
+    quiet().await;
+    assert_eq!((world.used(key).0, world.budget.queued()), (1, 0));
+}
+
+#[tokio::test]
+async fn patience_that_ends_is_answered_and_leaves_nothing_behind() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    // It fits when it comes; then proofs go before it for longer than it waits.
+    let late = world.wait(call(key, world.caller(1), ms(1005))).await;
+    let mut proofs = Vec::new();
+    for _ in 0..86 {
+        let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 5 * SECOND) };
+        proofs.push(world.wait(proof).await);
+    }
+    world.advance(SECOND).await;
+    world.advance(ms(5)).await;
+    let rejection = late.await.unwrap().unwrap_err();
+    assert_eq!(rejection.reason, Reason::Budget);
+    assert!(rejection.retry_after > Duration::ZERO);
+    proofs.into_iter().for_each(|proof| proof.abort());
+    quiet().await;
+    assert_eq!(world.budget.queued(), 0);
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Ask {
+        account: u8,
+        acting: bool,
+        caller: u8,
+        class: u8,
+        patience_ms: u16,
+    },
+    Leave(u8),
+    /// Leave in the instant in which the clock has moved and nobody has run.
+    AdvanceAndLeave(u16, u8),
+    Advance(u16),
+    Close(u8, u16),
+    Merge(u8),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        12 => (0..3_u8, prop::bool::weighted(0.2), 0..6_u8, 0..8_u8, 0..3000_u16).prop_map(
+            |(account, acting, caller, class, patience_ms)| Event::Ask { account, acting, caller, class, patience_ms }
+        ),
+        3 => any::<u8>().prop_map(Event::Leave),
+        2 => (0..400_u16, any::<u8>()).prop_map(|(by, who)| Event::AdvanceAndLeave(by, who)),
+        4 => (0..400_u16).prop_map(Event::Advance),
+        1 => (0..3_u8, 0..1500_u16).prop_map(|(account, time)| Event::Close(account, time)),
+        1 => (0..3_u8).prop_map(Event::Merge),
+    ];
+    prop::collection::vec(event, 1..150)
+}
+
+struct Waiting {
+    task: JoinHandle<Duration>,
+    deadline: Duration,
+}
+
+async fn run(events: Vec<Event>) {
+    let few = ShieldRules {
+        requests_per_second: NonZeroU32::new(5).unwrap(),
+        requests_per_minute: NonZeroU32::new(60).unwrap(),
+        max_queued: 8,
+        ..rules()
+    };
+    let world = World::new(&few);
+    let account = |number: u8| match number {
+        0 => AccountKey::Authorization(world.authorization(0)),
+        number => organization(number.into()),
+    };
+    let mut waiting: Vec<Waiting> = Vec::new();
+    let mut merged = 0_u32;
+    for event in events {
+        match event {
+            Event::Ask { account: number, acting, caller, class, patience_ms } => {
+                let accounts = match acting {
+                    true => Accounts::acting(account(number), account((number + 1) % 3)),
+                    false => Accounts::one(account(number)),
+                };
+                let class = *Class::ALL.get(usize::from(class)).unwrap_or(&Class::Interactive);
+                let patience = ms(patience_ms.into());
+                let call = Call { accounts, caller: world.caller(caller.into()), class, patience };
+                let (admitted, clock) = (world.budget.admit(call), world.clock.clone());
+                let deadline = clock.now().uptime() + patience;
+                let task = tokio::spawn(async move {
+                    let admission = admitted.await;
+                    if let Ok(Admission { probe: Some(probe), .. }) = admission {
+                        probe.passed();
+                    }
+                    clock.now().uptime()
+                });
+                waiting.push(Waiting { task, deadline });
+                quiet().await;
+            }
+            Event::Leave(who) if !waiting.is_empty() => {
+                let who = usize::from(who) % waiting.len();
+                waiting.swap_remove(who).task.abort();
+            }
+            Event::AdvanceAndLeave(by, who) if !waiting.is_empty() => {
+                world.hand.advance(ms(by.into()));
+                let who = usize::from(who) % waiting.len();
+                waiting.swap_remove(who).task.abort();
+                quiet().await;
+            }
+            Event::Leave(_) | Event::AdvanceAndLeave(..) => {}
+            Event::Advance(by) => world.advance(ms(by.into())).await,
+            Event::Close(number, time) => {
+                world.budget.close_until(account(number), world.clock.now().plus(ms(time.into())));
+            }
+            Event::Merge(number) => {
+                world.budget.merge(account(number), account(2));
+                merged += 1;
+            }
+        }
+        // A merge adds what two accounts spent, each within its own limit.
+        let most = 5 << merged.min(20);
+        assert!([0, 1, 2].map(account).into_iter().all(|key| world.used(key).0 <= most));
+    }
+    for _ in 0..70 {
+        world.advance(ms(50)).await;
+    }
+    for Waiting { task, deadline } in waiting {
+        assert!(task.is_finished(), "forgotten, patience until {deadline:?}");
+        let ended = task.await.unwrap();
+        // One step of the clock is 400 ms at most.
+        assert!(ended <= deadline + ms(400), "ended at {ended:?}, patience until {deadline:?}");
+    }
+    assert_eq!(world.budget.queued(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn whoever_comes_leaves_or_closes_nobody_is_forgotten(events in events()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(run(events));
+    }
+}

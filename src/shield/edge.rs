@@ -1,0 +1,155 @@
+//! [`EdgeBlocks`]: whether the edge in front of the upstream turns our own reads away.
+//!
+//! An edge answers 403 without JSON to a client that it does not like. It may like the callers better than us: after a
+//! few such answers in a row their label reads go through as they are, uncached, until one fill is answered by the
+//! upstream again. Only answers to fills count: a caller's own request says nothing of ours.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// This many in a row are no accident.
+const IN_A_ROW: u32 = 3;
+/// How long no fill is sent then.
+const PAUSE: Duration = Duration::from_secs(60);
+/// A trial that has not been answered by then is given up, and another one may begin: a fill has 10 s by default, and
+/// two trials at once do no harm.
+const TRIAL_LASTS: Duration = Duration::from_secs(15);
+
+/// What one more block came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Too few in a row to mean anything.
+    Counted,
+    /// Fills stop from now on: the one time to warn.
+    Began,
+    /// They had stopped before.
+    GoesOn,
+}
+
+/// The edge's recent answers to fills; one per process.
+#[derive(Debug, Default)]
+pub struct EdgeBlocks(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    in_a_row: u32,
+    /// When the next fill may be tried; set while fills are stopped.
+    next_trial: Option<Moment>,
+}
+
+impl EdgeBlocks {
+    /// Whether a fill may be sent at `now`; if not, a label read is plain pass-through. While fills are stopped, one that
+    /// may be sent is a trial: for whoever asks next the answer is no, until the trial is answered or overdue.
+    #[must_use]
+    pub fn may_fill(&self, now: Moment) -> bool {
+        let mut state = self.lock();
+        match state.next_trial {
+            None => true,
+            Some(at) if now.reached(at) => {
+                state.next_trial = Some(now.plus(TRIAL_LASTS));
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// What [`Self::may_fill`] would say, without making a trial of it.
+    #[must_use]
+    pub fn would_fill(&self, now: Moment) -> bool {
+        self.lock().next_trial.is_none_or(|at| now.reached(at))
+    }
+
+    /// Whether fills are stopped: the gauge, and what an explanation says. Nothing is tried by asking.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.lock().next_trial.is_some()
+    }
+
+    /// Notes a 403 that is not JSON as the answer to a fill.
+    #[must_use]
+    pub fn on_block(&self, now: Moment) -> Blocked {
+        let mut state = self.lock();
+        state.in_a_row = state.in_a_row.saturating_add(1);
+        if state.in_a_row < IN_A_ROW {
+            return Blocked::Counted;
+        }
+        match state.next_trial.replace(now.plus(PAUSE)) {
+            None => Blocked::Began,
+            Some(_) => Blocked::GoesOn,
+        }
+    }
+
+    /// Notes any other answer to a fill: the edge lets them through. A time-out or a failed connection is no answer.
+    pub fn on_other(&self) {
+        *self.lock() = State::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn fills_stop_for_a_minute_after_three_blocks_in_a_row() {
+        let (clock, hand) = Clock::manual();
+        let edge = EdgeBlocks::default();
+        assert_eq!(edge.on_block(clock.now()), Blocked::Counted);
+        assert_eq!(edge.on_block(clock.now()), Blocked::Counted);
+        edge.on_other();
+        assert_eq!(edge.on_block(clock.now()), Blocked::Counted, "an answer of the upstream broke the row");
+        assert_eq!(edge.on_block(clock.now()), Blocked::Counted);
+        assert!(edge.may_fill(clock.now()) && !edge.is_blocked());
+        assert_eq!(edge.on_block(clock.now()), Blocked::Began);
+        for _ in 0..60 {
+            assert!(!edge.may_fill(clock.now()) && edge.is_blocked());
+            hand.advance(Duration::from_secs(1));
+        }
+        assert!(edge.would_fill(clock.now()) && edge.would_fill(clock.now()), "asking is no trial");
+        assert!(edge.may_fill(clock.now()), "one tries again");
+        assert!(!edge.would_fill(clock.now()));
+        assert!(!edge.may_fill(clock.now()) && edge.is_blocked(), "and no second one meanwhile");
+    }
+
+    #[test]
+    fn a_blocked_edge_is_warned_of_once_and_tried_once_a_minute() {
+        let (clock, hand) = Clock::manual();
+        let edge = EdgeBlocks::default();
+        let (mut warnings, mut fills) = (0, 0);
+        for _ in 0..600 {
+            if edge.may_fill(clock.now()) {
+                fills += 1;
+                warnings += u32::from(edge.on_block(clock.now()) == Blocked::Began);
+            }
+            hand.advance(Duration::from_secs(1));
+        }
+        assert_eq!((warnings, fills), (1, 3 + 9), "in ten minutes");
+        edge.on_other();
+        assert!(!edge.is_blocked());
+        for expected in [Blocked::Counted, Blocked::Counted, Blocked::Began] {
+            assert!(edge.may_fill(clock.now()));
+            assert_eq!(edge.on_block(clock.now()), expected, "it may be warned of anew once it had healed");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_was_never_answered_blocks_nobody_for_ever() {
+        let (clock, hand) = Clock::manual();
+        let edge = EdgeBlocks::default();
+        for _ in 0..3 {
+            let _ = edge.on_block(clock.now());
+        }
+        hand.advance(PAUSE);
+        assert!(edge.may_fill(clock.now()));
+        hand.advance(TRIAL_LASTS);
+        assert!(edge.may_fill(clock.now()));
+        edge.on_other();
+        assert!(edge.may_fill(clock.now()) && edge.may_fill(clock.now()));
+    }
+}

@@ -1,0 +1,61 @@
+//! Forecasts: when a call may go, and when one that has to wait can expect to.
+//!
+//! What was spent is known exactly, and so is what it leaves free; who else will come is not. A forecast holds if nobody
+//! with a better right does.
+
+use std::time::Duration;
+
+use super::account::{Account, AccountKey, Limits};
+use super::budget::{Accounts, Reason, Rejection};
+use super::queue::Line;
+use super::table::Table;
+use super::window::CallerId;
+
+/// The shortest time that a timer can tell.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+impl Table {
+    /// When a call could go if nobody else came.
+    pub(super) fn ready_at(&self, accounts: Accounts, caller: CallerId, now: Duration) -> Duration {
+        let of = |account: &Account| account.free_at(caller, 0, &self.limits, now).max(account.opens_at());
+        accounts.keys().filter_map(|key| self.accounts.get(&key)).map(of).max().unwrap_or(now)
+    }
+
+    /// When a call that joins the queue now can expect to go.
+    pub(super) fn expected_at(
+        &self,
+        accounts: Accounts,
+        line: Line,
+        caller: CallerId,
+        now: Duration,
+    ) -> Duration {
+        let of = |key: AccountKey| {
+            let account = self.accounts.get(&key)?;
+            let ahead = match key == accounts.first {
+                true => account.queue.ahead(line, caller, |caller| account.second.of(caller)),
+                false => 0,
+            };
+            let free = account.free_at(caller, ahead, &self.limits, now);
+            Some(free.max(account.expected_to_open_at(now)))
+        };
+        accounts.keys().filter_map(of).max().unwrap_or(now)
+    }
+
+    pub(super) fn rejection(
+        &self,
+        accounts: Accounts,
+        line: Line,
+        caller: CallerId,
+        now: Duration,
+    ) -> Rejection {
+        let expected = self.expected_at(accounts, line, caller, now).max(now + TICK);
+        let closed = !self.all(accounts, |account, _| account.opens_at() <= now);
+        let reason = if closed { Reason::Gate } else { Reason::Budget };
+        Rejection { reason, retry_after: expected - now }
+    }
+
+    /// Whether something holds of each account; of one that nothing is known of, everything does.
+    pub(super) fn all(&self, accounts: Accounts, holds: impl Fn(&Account, &Limits) -> bool) -> bool {
+        accounts.keys().filter_map(|key| self.accounts.get(&key)).all(|account| holds(account, &self.limits))
+    }
+}

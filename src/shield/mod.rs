@@ -1,0 +1,202 @@
+//! The shield: what keeps the upstream inside its limits and the callers out of each other's way.
+//!
+//! Each part is a state machine that is told the time. [`Shield`] holds those that are asked before a call and told of
+//! its answer; the breaker stands at the way out, in [`Upstream`](crate::upstream::client::Upstream). The order in which
+//! they are asked is `proxy`'s.
+
+pub mod account;
+pub mod backoff;
+pub mod breaker;
+pub mod budget;
+mod driver;
+pub mod edge;
+mod forecast;
+pub mod latch;
+mod queue;
+pub mod refetch;
+pub mod retry;
+pub mod retry_after;
+pub mod strangers;
+mod table;
+mod upkeep;
+mod window;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+
+use self::account::{AccountKey, ShieldRules};
+use self::backoff::GateBackoff;
+use self::budget::{Accounts, Budget};
+use self::edge::EdgeBlocks;
+use self::latch::Latch;
+use self::refetch::Refetches;
+use self::retry::RetryBudget;
+use self::strangers::Strangers;
+use crate::bounded::bounded;
+use crate::clock::{Clock, Moment};
+use crate::closed_enum::closed_enum;
+use crate::config;
+use crate::error::ErrorKind;
+
+/// Accounts whose 429s are told apart.
+const BACKOFFS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
+closed_enum! {
+    /// Why a call was turned away here: the `reason` of `instantly_proxy_shield_rejections_total`.
+    pub enum RejectionReason {
+        /// Its turn would not have come in time.
+        Budget = "budget",
+        /// Too many calls of its organization wait already.
+        QueueFull = "queue_full",
+        /// The upstream limits its organization.
+        Gate = "gate",
+        /// Background work, and nothing to spare for it.
+        NoSpare = "no_spare",
+        /// A stranger, and no slot came free.
+        StrangerSlots = "stranger_slots",
+        /// A stranger, and too many of them were refused of late.
+        StrangerRefusals = "stranger_refusals",
+        /// The upstream cannot be reached.
+        Breaker = "breaker",
+        /// Every upstream connection that the caller may use is taken.
+        Connections = "connections",
+    }
+}
+
+impl RejectionReason {
+    /// What the caller is told.
+    #[must_use]
+    pub const fn kind(self) -> ErrorKind {
+        match self {
+            Self::Budget | Self::NoSpare => ErrorKind::OverBudget,
+            Self::QueueFull => ErrorKind::QueueFull,
+            Self::Gate => ErrorKind::GateClosed,
+            Self::StrangerSlots | Self::StrangerRefusals => ErrorKind::TooManyStrangers,
+            Self::Breaker => ErrorKind::Unreachable,
+            Self::Connections => ErrorKind::NoConnection,
+        }
+    }
+}
+
+impl From<budget::Reason> for RejectionReason {
+    fn from(reason: budget::Reason) -> Self {
+        match reason {
+            budget::Reason::Budget => Self::Budget,
+            budget::Reason::QueueFull => Self::QueueFull,
+            budget::Reason::Gate => Self::Gate,
+            budget::Reason::NoSpare => Self::NoSpare,
+        }
+    }
+}
+
+impl From<strangers::Reason> for RejectionReason {
+    fn from(reason: strangers::Reason) -> Self {
+        match reason {
+            strangers::Reason::Slots => Self::StrangerSlots,
+            strangers::Reason::Refusals => Self::StrangerRefusals,
+        }
+    }
+}
+
+/// Everything that is asked before a call.
+#[derive(Debug)]
+pub struct Shield {
+    /// What each organization may send.
+    pub budget: Budget,
+    /// Callers that nobody has vouched for.
+    pub strangers: Strangers,
+    /// 401s that are remembered.
+    pub latch: Latch,
+    /// Which failed reads are tried again.
+    pub retries: RetryBudget,
+    /// Whether the edge turns fills away.
+    pub edge: EdgeBlocks,
+    /// Fetches of what is stored and fresh.
+    pub refetches: Refetches,
+    backoffs: Mutex<LruCache<AccountKey, GateBackoff>>,
+    unbound: AtomicU64,
+    single_workspace: bool,
+    max_wait: Duration,
+}
+
+impl Shield {
+    /// An unspent shield.
+    #[must_use]
+    pub fn new(settings: &config::Shield, clock: Clock) -> Self {
+        let rules = ShieldRules {
+            requests_per_second: settings.requests_per_second,
+            requests_per_minute: settings.requests_per_minute,
+            replicas: settings.replicas,
+            single_workspace: settings.single_workspace,
+            max_queued: settings.max_queued,
+        };
+        Self {
+            refetches: Refetches::new(&account::Limits::new(&rules)),
+            budget: Budget::new(&rules, clock.clone()),
+            strangers: Strangers::new(clock),
+            latch: Latch::default(),
+            retries: RetryBudget::default(),
+            edge: EdgeBlocks::default(),
+            backoffs: Mutex::new(bounded(BACKOFFS)),
+            unbound: AtomicU64::new(0),
+            single_workspace: settings.single_workspace,
+            max_wait: settings.max_wait,
+        }
+    }
+
+    /// How long a call waits at most that asks for `wait`.
+    #[must_use]
+    pub fn patience(&self, wait: Option<Duration>) -> Duration {
+        wait.map_or(self.max_wait, |wait| wait.min(self.max_wait))
+    }
+
+    /// The account that stands for `key`: one for all where there is one workspace.
+    #[must_use]
+    pub const fn account(&self, key: AccountKey) -> AccountKey {
+        if self.single_workspace { AccountKey::Everybody } else { key }
+    }
+
+    /// Whether all callers are on one account.
+    #[must_use]
+    pub const fn is_single_workspace(&self) -> bool {
+        self.single_workspace
+    }
+
+    /// Counts a call of a caller whose organization is not known: the organization's other calls are on another account.
+    pub fn note_unbound(&self) {
+        self.unbound.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many such calls there were.
+    #[must_use]
+    pub fn unbound(&self) -> u64 {
+        self.unbound.load(Ordering::Relaxed)
+    }
+
+    /// Notes an upstream 429 to a call that left at `sent`: closes the gates of the accounts that paid for it.
+    pub fn limited(&self, accounts: Accounts, sent: Moment, retry_after: Option<Duration>, now: Moment) {
+        for key in accounts.keys() {
+            let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait =
+                backoffs.get_or_insert_mut(key, GateBackoff::default).on_limited(sent, retry_after, now);
+            drop(backoffs);
+            if !wait.is_zero() {
+                self.budget.close_until(key, now.plus(wait));
+            }
+        }
+    }
+
+    /// Notes any other answer.
+    pub fn not_limited(&self, accounts: Accounts, sent: Moment) {
+        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in accounts.keys() {
+            if let Some(backoff) = backoffs.peek_mut(&key) {
+                backoff.on_success(sent);
+            }
+        }
+    }
+}

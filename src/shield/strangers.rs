@@ -1,0 +1,216 @@
+//! [`Strangers`]: callers that the upstream has not answered, or has only refused, get in a few at a time.
+//!
+//! Whoever guesses tokens through this proxy costs the vendor at most a few calls at once and a few refusals a second,
+//! from one address half of that. Attempts are not rationed, so that honest callers do not starve when the proxy has
+//! just started; refusals are. A slot is held until the head of the caller's answer, and one answer other than a 401
+//! makes a caller known for ten minutes: then the budget alone limits it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use self::door::{Door, Entry};
+use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
+use crate::clock::{Clock, Moment};
+use crate::closed_enum::closed_enum;
+
+mod bucket;
+mod door;
+
+/// What a stranger is told that waited for a slot in vain.
+const SLOT_RETRY: Duration = Duration::from_secs(1);
+
+/// Who calls, as far as it can be told without asking the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// With a well-formed credential.
+    Credential(CredentialDigest),
+    /// With an `Authorization` value that makes no credential.
+    Authorization(AuthorizationDigest),
+    /// Without any: always a stranger, and all of them are one.
+    Anonymous,
+}
+
+closed_enum! {
+    /// Why a stranger was turned away.
+    pub enum Reason {
+        /// No slot came free while it was ready to wait.
+        Slots = "stranger_slots",
+        /// Strangers have been refused too often of late.
+        Refusals = "stranger_refusals",
+    }
+}
+
+/// A stranger is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Why.
+    pub reason: Reason,
+    /// When it may be let in.
+    pub retry_after: Duration,
+}
+
+/// Every stranger of the process; a handle, as passes hold it.
+#[derive(Clone, Debug)]
+pub struct Strangers(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    door: Mutex<Door>,
+}
+
+/// A caller that was let in, until the head of its answer.
+#[derive(Debug)]
+#[must_use = "dropping it frees the slot"]
+pub struct Pass {
+    strangers: Strangers,
+    caller: Caller,
+    /// What a stranger holds.
+    slot: Option<Slot>,
+}
+
+/// One call in flight; it ends when this is dropped.
+#[derive(Debug)]
+struct Slot {
+    strangers: Strangers,
+    caller: Caller,
+    address: IpAddr,
+}
+
+impl Strangers {
+    /// Nobody is known yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self(Arc::new(Shared { clock, door: Mutex::default() }))
+    }
+
+    /// Lets a caller in: a known one at once, a stranger when there is a slot for it. Dropping the future gives its
+    /// place among those who wait up.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and when to come back: without a slot inside `patience`, or at once when too many were refused.
+    pub async fn admit(
+        &self,
+        caller: Caller,
+        address: IpAddr,
+        patience: Duration,
+    ) -> Result<Pass, TurnedAway> {
+        let address = address.to_canonical();
+        let now = self.0.clock.now();
+        let (number, verdict) = {
+            let mut door = self.lock();
+            match door.judge(caller, address, now) {
+                Entry::Full if !patience.is_zero() && door.may_queue(address) => door.queue(caller, address),
+                entry => return self.enter(&mut door, caller, address, entry),
+            }
+        };
+        let _place = Place { strangers: self, number };
+        match self.0.clock.deadline(now.plus(patience), verdict).await {
+            Ok(Ok(verdict)) => verdict,
+            // The other end is dropped with the door alone, which this call holds open.
+            Ok(Err(_)) | Err(_) => Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
+        }
+    }
+
+    /// Whether this caller is a stranger at `now`.
+    #[must_use]
+    pub fn is_stranger(&self, caller: Caller, now: Moment) -> bool {
+        !self.lock().knows(caller, now)
+    }
+
+    /// Calls of strangers that are in flight, and that wait.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        self.lock().load()
+    }
+
+    /// Notes an upstream answer to this caller; that of a call with a [`Pass`] goes to [`Pass::answered`].
+    pub fn note_answer(&self, caller: Caller, status: StatusCode, now: Moment) {
+        if status != StatusCode::UNAUTHORIZED && self.lock().note_known(caller, now) {
+            self.let_in(now);
+        }
+    }
+
+    fn enter(
+        &self,
+        door: &mut Door,
+        caller: Caller,
+        address: IpAddr,
+        entry: Entry,
+    ) -> Result<Pass, TurnedAway> {
+        let slot = match entry {
+            Entry::Known => None,
+            Entry::Free => {
+                door.take_slot(caller, address);
+                Some(Slot { strangers: self.clone(), caller, address })
+            }
+            Entry::Full => return Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
+            Entry::Spent(retry_after) => return Err(TurnedAway { reason: Reason::Refusals, retry_after }),
+        };
+        Ok(Pass { strangers: self.clone(), caller, slot })
+    }
+
+    /// Settles with everybody who need not wait any longer.
+    fn let_in(&self, now: Moment) {
+        let settled: Vec<_> = {
+            let mut door = self.lock();
+            std::iter::from_fn(|| {
+                let (waiter, entry) = door.next(now)?;
+                Some((waiter.tell, self.enter(&mut door, waiter.caller, waiter.address, entry)))
+            })
+            .collect()
+        };
+        for (tell, verdict) in settled {
+            // Outside the lock: the pass of one who has just left comes back here and is dropped, which takes it.
+            drop(tell.send(verdict));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Door> {
+        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass {
+    /// Notes the head of the answer and frees the slot. A pass that is dropped without an answer frees it too.
+    pub fn answered(self, status: StatusCode) {
+        let now = self.strangers.0.clock.now();
+        if status != StatusCode::UNAUTHORIZED {
+            self.strangers.note_answer(self.caller, status, now);
+        } else if let Some(slot) = &self.slot {
+            self.strangers.lock().note_refusal(slot.address, now);
+        }
+    }
+
+    /// Whether it was given to a stranger.
+    #[must_use]
+    pub const fn is_strangers(&self) -> bool {
+        self.slot.is_some()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.strangers.lock().free_slot(self.caller, self.address);
+        self.strangers.let_in(self.strangers.0.clock.now());
+    }
+}
+
+/// A place among those who wait, left when this is dropped.
+struct Place<'a> {
+    strangers: &'a Strangers,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.strangers.lock().leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Sliding windows: what was sent in the last second and in the last minute.
+//!
+//! The second's window holds every send and is exact; the minute's counts in cells of one second, and a cell leaves when
+//! all of it is older than a minute. Neither lets more than its limit into any second or minute, however the calls come:
+//! a token bucket lets twice its limit into one. A send is inside for exactly the length of the window, half open.
+//!
+//! Time is the clock's uptime. It stands still while the machine sleeps and does not follow the wall clock, so it can
+//! make a send seem younger than it is, never older. Limits are the caller's: they may change while sends are inside.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Seconds that a cell of the minute's window stays: its own and sixty more.
+const CELL_STAYS: u64 = 61;
+
+/// Stands for a caller in windows and queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CallerId(pub(super) u64);
+
+/// The sends of the last second, each with its moment and its caller.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    log: VecDeque<Sent>,
+    callers: HashMap<CallerId, u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sent {
+    at: Duration,
+    caller: CallerId,
+}
+
+impl Second {
+    /// Sends inside.
+    pub(super) fn used(&self, now: Duration) -> u32 {
+        count(self.log.len() - self.expired(now))
+    }
+
+    /// When the `nth` further send (from 1) fits under `limit`, if each of those before it goes as early as it can.
+    pub(super) fn free_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
+        let (limit, nth) = (limit.max(1), nth.max(1));
+        // What is sent from now on is inside for a second itself: the order of leaving repeats.
+        let rounds = (nth - 1) / limit;
+        let nth = nth - rounds * limit;
+        let expired = self.expired(now);
+        let must_leave = (self.log.len() - expired + nth as usize).saturating_sub(limit as usize);
+        let base = match must_leave {
+            0 => now,
+            _ => self.log.get(expired + must_leave - 1).map_or(now, |sent| sent.at + SECOND),
+        };
+        base.saturating_add(SECOND.saturating_mul(rounds))
+    }
+
+    /// The moment under which a send now is logged: never before an earlier one, whatever the threads' order.
+    pub(super) fn moment(&self, now: Duration) -> Duration {
+        self.log.back().map_or(now, |last| last.at.max(now))
+    }
+
+    /// Logs a send at a [`Self::moment`].
+    pub(super) fn take(&mut self, caller: CallerId, at: Duration) {
+        self.expire(at);
+        self.log.push_back(Sent { at, caller });
+        *self.callers.entry(caller).or_default() += 1;
+    }
+
+    /// Takes back a send that never happened.
+    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
+        if let Some(position) = self.log.iter().rposition(|sent| *sent == Sent { at, caller }) {
+            self.log.remove(position);
+            self.forget(caller);
+        }
+    }
+
+    /// Drops what has left.
+    pub(super) fn expire(&mut self, now: Duration) {
+        for _ in 0..self.expired(now) {
+            if let Some(sent) = self.log.pop_front() {
+                self.forget(sent.caller);
+            }
+        }
+    }
+
+    /// Sends of one caller that were inside at the last [`Self::expire`].
+    pub(super) fn of(&self, caller: CallerId) -> u32 {
+        self.callers.get(&caller).copied().unwrap_or(0)
+    }
+
+    /// When the latest send of a caller leaves, if it had any.
+    pub(super) fn last_of_leaves_at(&self, caller: CallerId) -> Option<Duration> {
+        self.log.iter().rfind(|sent| sent.caller == caller).map(|sent| sent.at + SECOND)
+    }
+
+    /// Callers that had a send inside at the last [`Self::expire`].
+    pub(super) fn callers(&self) -> u32 {
+        count(self.callers.len())
+    }
+
+    /// Adds what another window holds.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.log.extend(other.log);
+        self.log.make_contiguous().sort_by_key(|sent| sent.at);
+        for (caller, sent) in other.callers {
+            *self.callers.entry(caller).or_default() += sent;
+        }
+    }
+
+    /// Gives the memory of an empty window back.
+    pub(super) fn shrink(&mut self, now: Duration) {
+        if self.used(now) == 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn expired(&self, now: Duration) -> usize {
+        self.log.partition_point(|sent| sent.at + SECOND <= now)
+    }
+
+    fn forget(&mut self, caller: CallerId) {
+        if let Some(sent) = self.callers.get_mut(&caller) {
+            *sent -= 1;
+            if *sent == 0 {
+                self.callers.remove(&caller);
+            }
+        }
+    }
+}
+
+/// The sends of the last minute, counted in cells of one second.
+#[derive(Debug, Default)]
+pub(super) struct Minute {
+    /// The cells that hold any, oldest first.
+    cells: VecDeque<Cell>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    second: u64,
+    sent: u32,
+}
+
+impl Cell {
+    const fn leaves_at(self) -> Duration {
+        Duration::from_secs(self.second.saturating_add(CELL_STAYS))
+    }
+}
+
+impl Minute {
+    /// Sends inside.
+    pub(super) fn used(&self, now: Duration) -> u32 {
+        self.inside(now).fold(0, |sum, cell| sum.saturating_add(cell.sent))
+    }
+
+    /// When the `nth` further send (from 1) fits under `limit`, if each of those before it goes as early as it can.
+    pub(super) fn free_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
+        let (limit, nth) = (limit.max(1), nth.max(1));
+        let rounds = (nth - 1) / limit;
+        let nth = nth - rounds * limit;
+        let must_leave = self.used(now).saturating_add(nth).saturating_sub(limit);
+        let mut left = 0_u32;
+        let mut base = now;
+        for cell in self.inside(now) {
+            if left >= must_leave {
+                break;
+            }
+            left = left.saturating_add(cell.sent);
+            base = cell.leaves_at();
+        }
+        base.saturating_add(Duration::from_secs(CELL_STAYS * u64::from(rounds)))
+    }
+
+    /// Counts a send at a moment that is not before the last one's.
+    pub(super) fn take(&mut self, at: Duration) {
+        while self.cells.front().is_some_and(|cell| cell.leaves_at() <= at) {
+            self.cells.pop_front();
+        }
+        match self.cells.back_mut() {
+            Some(cell) if cell.second >= at.as_secs() => cell.sent += 1,
+            _ => self.cells.push_back(Cell { second: at.as_secs(), sent: 1 }),
+        }
+    }
+
+    /// Takes back a send that never happened.
+    pub(super) fn give_back(&mut self, at: Duration) {
+        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.second == at.as_secs()) {
+            cell.sent = cell.sent.saturating_sub(1);
+        }
+    }
+
+    /// Adds what another window holds.
+    pub(super) fn merge(&mut self, other: Self) {
+        for cell in other.cells {
+            let position = self.cells.partition_point(|own| own.second < cell.second);
+            match self.cells.get_mut(position) {
+                Some(own) if own.second == cell.second => own.sent += cell.sent,
+                _ => self.cells.insert(position, cell),
+            }
+        }
+    }
+
+    fn inside(&self, now: Duration) -> impl Iterator<Item = Cell> {
+        self.cells.iter().copied().skip_while(move |cell| cell.leaves_at() <= now)
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

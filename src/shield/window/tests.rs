@@ -1,0 +1,146 @@
+//! Both windows against a model that remembers everything.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const A: CallerId = CallerId(1);
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn fits_now(free_at: Duration, now: Duration) -> bool {
+    free_at <= now
+}
+
+/// Most sends in any half-open stretch of `length`.
+fn densest(sends: &[Duration], length: Duration) -> usize {
+    let within = |from: Duration| sends.iter().filter(|at| (from..from + length).contains(*at)).count();
+    sends.iter().map(|from| within(*from)).max().unwrap_or(0)
+}
+
+/// Gaps from a nanosecond to a minute, mostly short.
+fn gaps() -> impl Strategy<Value = Vec<Duration>> {
+    let gap = prop_oneof![
+        8 => (0..50_000_000_u64).prop_map(Duration::from_nanos),
+        3 => (0..1100_u64).prop_map(ms),
+        1 => (0..70_000_u64).prop_map(ms),
+    ];
+    prop::collection::vec(gap, 1..400)
+}
+
+proptest! {
+    #[test]
+    fn no_second_holds_more_than_the_limit_and_none_that_fits_is_held_back(gaps in gaps(), limit in 1_u32..20) {
+        let (mut window, mut sends, mut now) = (Second::default(), Vec::new(), Duration::ZERO);
+        for gap in gaps {
+            now += gap;
+            let inside = sends.iter().filter(|at| **at + SECOND > now).count();
+            prop_assert_eq!(window.used(now) as usize, inside);
+            prop_assert_eq!(fits_now(window.free_at(limit, 1, now), now), inside < limit as usize);
+            if inside < limit as usize {
+                window.take(A, now);
+                sends.push(now);
+            }
+        }
+        prop_assert!(densest(&sends, SECOND) <= limit as usize);
+    }
+
+    #[test]
+    fn no_minute_holds_more_than_the_limit_and_a_send_is_held_back_a_second_too_long_at_most(
+        gaps in gaps(),
+        limit in 1_u32..60,
+    ) {
+        let (mut window, mut sends, mut now) = (Minute::default(), Vec::new(), Duration::ZERO);
+        for gap in gaps {
+            now += gap;
+            let inside = |length: Duration| sends.iter().filter(|at| **at + length > now).count();
+            let fits = fits_now(window.free_at(limit, 1, now), now);
+            prop_assert!(!fits || inside(MINUTE) < limit as usize);
+            prop_assert!(fits || inside(MINUTE + SECOND) >= limit as usize);
+            if fits {
+                window.take(now);
+                sends.push(now);
+            }
+        }
+        prop_assert!(densest(&sends, MINUTE) <= limit as usize);
+    }
+
+    #[test]
+    fn what_is_foretold_of_the_next_sends_comes_true(gaps in gaps(), limit in 1_u32..20, further in 1_u32..60) {
+        let (mut window, mut now) = (Second::default(), Duration::ZERO);
+        for gap in gaps {
+            now += gap;
+            if fits_now(window.free_at(limit, 1, now), now) {
+                window.take(A, now);
+            }
+        }
+        let foretold = window.free_at(limit, further, now);
+        for _ in 1..further {
+            now = window.free_at(limit, 1, now);
+            window.take(A, now);
+        }
+        prop_assert_eq!(window.free_at(limit, 1, now), foretold);
+    }
+
+    #[test]
+    fn a_merged_window_holds_what_both_held(left in gaps(), right in gaps(), later in 0_u64..70_000) {
+        let (mut seconds, mut minutes) = (Vec::new(), Vec::new());
+        let (mut sends, mut end) = (Vec::new(), Duration::ZERO);
+        for gaps in [left, right] {
+            let (mut second, mut minute, mut now) = (Second::default(), Minute::default(), Duration::ZERO);
+            for gap in gaps {
+                now += gap;
+                second.take(A, now);
+                minute.take(now);
+                sends.push(now);
+            }
+            end = end.max(now);
+            seconds.push(second);
+            minutes.push(minute);
+        }
+        let (mut second, mut minute) = (seconds.remove(0), minutes.remove(0));
+        second.merge(seconds.remove(0));
+        minute.merge(minutes.remove(0));
+        let now = end + ms(later);
+        let inside = |length: Duration| sends.iter().filter(|at| **at + length > now).count();
+        prop_assert_eq!(second.used(now) as usize, inside(SECOND));
+        prop_assert!((inside(MINUTE)..=inside(MINUTE + SECOND)).contains(&(minute.used(now) as usize)));
+        second.expire(now);
+        prop_assert_eq!(second.of(A), second.used(now));
+    }
+}
+
+#[test]
+fn what_was_never_sent_is_not_counted() {
+    let (mut second, mut minute) = (Second::default(), Minute::default());
+    for at in [ms(100), ms(200)] {
+        second.take(A, at);
+        minute.take(at);
+    }
+    second.give_back(A, ms(100));
+    minute.give_back(ms(100));
+    assert_eq!((second.used(ms(300)), minute.used(ms(300)), second.of(A)), (1, 1, 1));
+    assert_eq!(second.free_at(1, 1, ms(300)), ms(1200));
+}
+
+#[test]
+fn a_clock_read_late_by_another_thread_does_not_disorder_the_log() {
+    let mut second = Second::default();
+    second.take(A, ms(200));
+    assert_eq!(second.moment(ms(100)), ms(200));
+}
+
+#[test]
+fn an_empty_window_gives_its_memory_back() {
+    let mut second = Second::default();
+    for _ in 0..90 {
+        second.take(A, ms(0));
+    }
+    second.shrink(ms(999));
+    assert_eq!(second.used(ms(999)), 90);
+    second.shrink(ms(1000));
+    assert_eq!((second.log.capacity(), second.callers()), (0, 0));
+}

@@ -1,0 +1,132 @@
+//! Whether the upstream can be reached: what each call says of it, and the connections that are tried to find out.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Extensions, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo};
+use tower_service::Service;
+
+use super::client::Upstream;
+use super::connector::{Connector, Protocols};
+use super::purpose::Purpose;
+use crate::clock::Clock;
+use crate::error::{ErrorKind, ProxyError};
+use crate::shield::breaker::{Breaker, Reaction};
+
+impl Upstream {
+    /// Whether the upstream cannot be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// When to come again, if a call would not be sent now: asked before a call waits for anything and spends its slot.
+    #[must_use]
+    pub fn refuses(&self) -> Option<Duration> {
+        self.breaker.refuses(self.clock.now())
+    }
+
+    /// Tells the breaker what a call says of the upstream's reachability.
+    pub(super) fn judge(
+        &self,
+        purpose: Purpose,
+        outcome: &Result<Response<Incoming>, ProxyError>,
+        connection: &CaptureConnection,
+    ) {
+        let Err(error) = outcome else {
+            if self.breaker.on_success() {
+                tracing::info!("the upstream is reachable again");
+            }
+            return;
+        };
+        let counts = match error.kind() {
+            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
+            // A pass-through call may wait for one slow endpoint, and a write too.
+            ErrorKind::UpstreamTimeout => !matches!(purpose, Purpose::PassThrough | Purpose::Write),
+            ErrorKind::BadUpstreamAnswer => error.is_silence(),
+            _ => false,
+        };
+        if counts {
+            self.note_failure(local_port(connection));
+        }
+    }
+
+    fn note_failure(&self, connection: Option<u64>) {
+        // Connections that never were have numbers above all ports.
+        let number = connection.unwrap_or_else(|| self.trials.fetch_add(1, Ordering::Relaxed));
+        match self.breaker.on_failure(number, self.clock.now()) {
+            Reaction::Counted => {}
+            Reaction::Opened => tracing::error!("the upstream cannot be reached"),
+            Reaction::Suspected => self.find_out(),
+        }
+    }
+
+    /// Tries connections, so that few calls suffice to tell a dead upstream.
+    fn find_out(&self) {
+        let connector =
+            Connector::new(&self.tls, Protocols::Http2Preferred, &self.settings, self.clock.clone());
+        let trial = Trial {
+            connector,
+            url: self.settings.url.clone(),
+            breaker: self.breaker.clone(),
+            numbers: Arc::clone(&self.trials),
+            clock: self.clock.clone(),
+        };
+        tokio::spawn(trial.run());
+    }
+}
+
+/// Connections that are tried to find out whether the upstream is dead.
+struct Trial {
+    connector: Connector,
+    url: Uri,
+    breaker: Breaker,
+    numbers: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+impl Trial {
+    async fn run(self) {
+        while let Some(at) = self.breaker.next_trial() {
+            self.clock.sleep_until(at).await;
+            if !self.breaker.take_trial(self.clock.now()) {
+                continue;
+            }
+            let connecting = self.connector.clone().call(self.url.clone());
+            let (breaker, clock) = (self.breaker.clone(), self.clock.clone());
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            // They overlap: a connection that times out takes longer than the time between two. A connection that comes
+            // about says nothing, for a frozen process still accepts it.
+            tokio::spawn(async move {
+                if connecting.await.is_err() && breaker.on_failure(number, clock.now()) == Reaction::Opened {
+                    tracing::error!("the upstream cannot be reached");
+                }
+            });
+        }
+    }
+}
+
+/// Tells connections apart: two that are open at once never have the same local port.
+fn local_port(connection: &CaptureConnection) -> Option<u64> {
+    let mut extras = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+    extras.get::<HttpInfo>().map(|info| info.local_addr().port().into())
+}
+
+impl ProxyError {
+    /// Whether a connection went silent: an HTTP/2 PING was not answered in time.
+    fn is_silence(&self) -> bool {
+        let mut cause = Error::source(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
