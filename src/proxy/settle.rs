@@ -26,6 +26,8 @@ use crate::semantics::{media_type, validator};
 pub(super) struct OwnRaise {
     tick: Tick,
     before: Tick,
+    /// An earlier write had not settled when this one was sent.
+    settling: bool,
 }
 
 impl Proxy {
@@ -51,10 +53,20 @@ impl Proxy {
             return;
         }
         let named = gate::organization_of(subject.resource, body);
+        let settling = self.met_another_write(body, sent, writer, subject);
         let own = self.raise(writer, subject, named, Fate::Known);
         if let Some(own) = own {
-            self.write_through(head, body, sent, writer, (subject, own));
+            self.write_through(head, body, sent, writer, (subject, OwnRaise { settling, ..own }));
         }
+    }
+
+    /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change
+    /// for certain, and may lack that one's. Asked before its own raise.
+    fn met_another_write(&self, body: &Bytes, sent: &Sent<'_>, writer: &Writer, subject: Subject) -> bool {
+        let id = subject.item.or_else(|| gate::id_of(subject.resource, body));
+        writer.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
+            self.fence.is_settling(organization, &Target::Item(id), sent.at)
+        })
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
@@ -72,7 +84,7 @@ impl Proxy {
             .map(|id| self.fence.organizations().get(id, now));
         let own = writer.organization.as_ref().map(|organization| {
             let (tick, before) = self.fence.raise(organization, fate, now);
-            OwnRaise { tick, before }
+            OwnRaise { tick, before, settling: false }
         });
         if let Some(organization) = &named {
             self.fence.raise(organization, fate, now);
@@ -133,10 +145,10 @@ impl Proxy {
             etag: validator::upstream_strong_etag(&head.headers)
                 .unwrap_or_else(|| validator::strong_etag_of(body)),
             body: Bytes::copy_from_slice(body),
-            sent: now,
+            sent: sent.at,
             begun: own.tick,
             jitter: fastrand::u8(..),
-            settling: false,
+            settling: own.settling,
             limit: None,
         };
         let owner = alone.then(|| credential.digest());

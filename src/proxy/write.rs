@@ -22,6 +22,7 @@ use crate::cache::key::CacheKey;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::classify::Target;
+use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
@@ -128,7 +129,7 @@ impl Proxy {
         writer: &Writer,
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
-        let begun = self.fence.sequence().advance();
+        let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
         let give_up = self.clock.sleep(self.timeouts.first_byte_timeout);
         let answer = match self.upstream.send(&self.label_client, request, Purpose::Write, give_up).await {
             Ok(answer) => answer,
@@ -140,7 +141,7 @@ impl Proxy {
             }
         };
         let gone = self.note_head(going, answer.status(), answer.headers());
-        let sent = Sent { begun, gone, method };
+        let sent = Sent { begun, at, gone, method };
         let response = self.conclude(answer, &sent, writer, subject).await?;
         Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
     }
@@ -219,6 +220,7 @@ impl Proxy {
 pub(super) struct Sent<'a> {
     /// Its place in the order of fills and raises.
     pub(super) begun: Tick,
+    pub(super) at: Moment,
     pub(super) gone: Gone,
     pub(super) method: &'a Method,
 }

@@ -246,6 +246,32 @@ async fn what_a_write_answered_is_not_stored_if_another_write_came_meanwhile() {
 }
 
 #[tokio::test]
+async fn what_a_write_answered_soon_after_another_write_is_kept_for_a_second() {
+    let world = World::start_shielded();
+    let (writer, reader) = (world.proven("a", 1).await, world.proven("a", 2).await);
+    world.upstream.script(|request| request.is("PATCH", &label_path(2)).then(|| Answer::json(502, "{}")));
+    writer.patch(&label_path(2), r#"{"label":"perhaps"}"#).send().await.assert_status(502);
+    world.proxy.advance_seconds(40);
+    writer.patch(&label_path(1), r#"{"label":"new"}"#).send().await.assert_label("new");
+    reader.get(&label_path(1)).send().await.assert_label("new").assert_hit();
+    world.proxy.advance(Duration::from_millis(1100));
+    reader.get(&label_path(1)).send().await.assert_label("new").assert_miss();
+}
+
+#[tokio::test]
+async fn what_a_write_answered_is_as_old_as_the_write() {
+    let world = World::start_shielded();
+    let (writer, reader) = (world.proven("a", 1).await, world.proven("a", 2).await);
+    let gate = world.upstream.hold(|request| request.is("PATCH", &label_path(1)));
+    let slow = writer.patch(&label_path(1), r#"{"label":"new"}"#).spawn();
+    gate.held(1).await;
+    world.proxy.advance_seconds(7);
+    gate.release();
+    slow.await.expect("no panic").assert_label("new");
+    reader.get(&label_path(1)).send().await.assert_label("new").assert_hit().assert_age(7);
+}
+
+#[tokio::test]
 async fn a_write_without_a_proof_stores_nothing() {
     let world = World::start_shielded();
     let reader = world.proven("a", 2).await;
