@@ -16,6 +16,7 @@ mod together;
 
 use std::future::Future;
 
+use instantly_proxy::config::Config;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
@@ -55,5 +56,15 @@ fn one_step_after_the_other_every_answer_is_what_the_model_says() {
 
 #[test]
 fn many_callers_at_once_never_get_what_they_must_not() {
-    check(&steps::callers(), |callers| block_on(together::run(callers)));
+    check(&steps::callers(), |callers| block_on(together::run(callers, |_| {})));
+}
+
+#[test]
+fn many_callers_at_once_never_get_what_they_must_not_with_all_that_is_on_by_default() {
+    check(&steps::callers(), |callers| {
+        block_on(together::run(callers, |config| {
+            let Config { cache, shield, .. } = Config::default();
+            (config.cache, config.shield) = (cache, shield);
+        }));
+    });
 }

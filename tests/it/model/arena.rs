@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use instantly_proxy::config::Config;
 use instantly_proxy::error::ErrorKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -58,12 +59,12 @@ impl Told {
 }
 
 impl Arena {
-    pub(super) fn start() -> Self {
+    pub(super) fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let oracle = Oracle::new();
         oracle.set_time(Time::start());
         let answering = oracle.clone();
         let upstream = TestUpstream::start(move |request| answering.answer(request));
-        let proxy = TestProxy::start(&upstream);
+        let proxy = TestProxy::start_with(&upstream, change);
         let caller = |party: &super::parties::Party| {
             let caller = proxy.caller(&party.token());
             party.workspace().map_or_else(|| caller.clone(), |workspace| caller.workspace(workspace))

@@ -22,6 +22,8 @@ const PROOF: Duration = Duration::from_secs(60);
 const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 /// After trouble the proxy may count the upstream as one that cannot be asked for this long.
 const TROUBLE: Duration = Duration::from_secs(6);
+/// Seconds for which a stored response that outlived its lifetime may be served, by default.
+const STALE: u64 = 300;
 /// For so long after a write, fills live for a second only.
 const SETTLING: Duration = Duration::from_secs(5);
 
@@ -178,10 +180,18 @@ impl Ledger {
         })
     }
 
-    /// Whether an answer that arrived at this place may still be served at `now`.
-    fn may_serve(&self, name: &str, target: &str, (place, entry): (usize, &Entry), now: Time) -> bool {
-        let lifetime = if self.is_settling(name, place, entry.at) { 1 } else { ttl(target) };
-        !self.shuts_out(name, target, place) && now.since(entry.at) < Duration::from_secs(lifetime)
+    /// Whether an answer that arrived at this place may still be served at `now`; as a stale one where it says so.
+    fn may_serve(
+        &self,
+        name: &str,
+        target: &str,
+        (place, entry): (usize, &Entry),
+        (now, stale): (Time, bool),
+    ) -> bool {
+        let settling = self.is_settling(name, place, entry.at);
+        let window = if stale && !settling { STALE } else { 0 };
+        let lifetime = if settling { 1 } else { ttl(target) };
+        !self.shuts_out(name, target, place) && now.since(entry.at) < Duration::from_secs(lifetime + window)
     }
 }
 
@@ -264,7 +274,7 @@ impl Before {
             entry.party.is_some_and(|other| PARTIES[other].organization == Some(name))
                 && entry.status == 200
                 && holds(entry, target, body)
-                && (stale || self.ledger.may_serve(name, target, (place, entry), self.now))
+                && self.ledger.may_serve(name, target, (place, entry), (self.now, stale))
         });
         assert!(fetched, "{target} was not fetched as it is, or too long ago: {reply:?}");
     }

@@ -43,6 +43,11 @@ impl Party {
         token(self.home, self.key)
     }
 
+    /// Whether this workspace is given to it.
+    pub(super) fn is_of(self, workspace: Uuid) -> bool {
+        self.organization.is_some_and(|name| organization(name) == workspace)
+    }
+
     pub(super) fn workspace(self) -> Option<Uuid> {
         self.acts_for.map(organization)
     }
@@ -114,6 +119,11 @@ impl Time {
     /// Whether either clock has come to `other`.
     pub(super) fn reached(self, other: Self) -> bool {
         self.monotonic >= other.monotonic || self.wall >= other.wall
+    }
+
+    /// What the monotonic clock says has passed.
+    pub(super) fn ran_since(self, earlier: Self) -> Duration {
+        self.monotonic.saturating_sub(earlier.monotonic)
     }
 
     /// The larger of what both clocks say has passed.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use instantly_proxy::config::Config;
+
 use super::arena::Arena;
 use super::ledger::Purged;
 use super::parties::{NAMES, targets};
@@ -11,8 +13,8 @@ use crate::support::labels::label_id;
 use crate::support::together as at_once;
 
 /// Runs one case: each list of steps is one caller's.
-pub(super) async fn run(callers: Vec<Vec<Step>>) {
-    let arena = Arc::new(Arena::start());
+pub(super) async fn run(callers: Vec<Vec<Step>>, change: impl FnOnce(&mut Config)) {
+    let arena = Arc::new(Arena::start_with(change));
     let steps = Arc::new(callers);
     let ticking = Arc::clone(&arena);
     let all = at_once(steps.len(), |caller| {
