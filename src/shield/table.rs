@@ -29,6 +29,8 @@ pub(super) struct Table {
     max_queued: usize,
     pub(super) accounts: HashMap<AccountKey, Account>,
     pub(super) unbound: usize,
+    /// Where an account went that was merged, and when.
+    pub(super) merged: HashMap<AccountKey, (AccountKey, Duration)>,
     pub(super) waiters: HashMap<WaiterId, Waiter>,
     hasher: RandomState,
     last_id: u64,
@@ -91,6 +93,7 @@ impl Table {
             max_queued: rules.max_queued,
             accounts: HashMap::new(),
             unbound: 0,
+            merged: HashMap::new(),
             waiters: HashMap::new(),
             hasher: RandomState::new(),
             last_id: 0,

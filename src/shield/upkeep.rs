@@ -25,6 +25,7 @@ impl Table {
         if self.single_workspace {
             return AccountKey::Everybody;
         }
+        let key = self.merged.get(&key).map_or(key, |(into, _)| *into);
         if self.accounts.contains_key(&key) || self.has_room(key) {
             return key;
         }
@@ -88,6 +89,10 @@ impl Table {
         if from == to || self.single_workspace {
             return;
         }
+        // Calls under the old name may still be under way, and what is said of them concerns the new one.
+        if self.merged.len() < MAX_UNBOUND {
+            self.merged.insert(from, (to, now));
+        }
         let Some(left) = self.remove(from) else { return };
         let to = self.settle(Accounts::one(to), now).first;
         self.account(to, now).merge(left);
@@ -110,6 +115,7 @@ impl Table {
             return;
         }
         self.swept_at = now;
+        self.merged.retain(|_, (_, when)| now.saturating_sub(*when) < IDLE);
         self.accounts.retain(|_, account| {
             account.second.shrink(now);
             let idle = now.saturating_sub(account.used_at) >= IDLE && account.minute.used(now) == 0;

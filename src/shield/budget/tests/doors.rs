@@ -112,3 +112,14 @@ async fn an_account_stays_closed_when_it_is_merged() {
     world.budget.merge(unbound, KEY());
     assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
 }
+
+#[tokio::test]
+async fn what_is_said_of_an_account_that_was_merged_concerns_the_one_that_it_went_into() {
+    let world = World::new(&rules());
+    let unbound = AccountKey::Authorization(world.authorization(1));
+    drop(world.ask(unbound, 1).await.unwrap());
+    world.budget.merge(unbound, KEY());
+    // A call that left before is limited.
+    world.budget.close_until(unbound, world.clock.now().plus(5 * SECOND));
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
+}
