@@ -18,6 +18,9 @@ use crate::fence::{Sequence, Tick};
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);
 
+/// How long after a list fill that failed the next one may begin.
+const FAILED_LIST_FILL: Duration = Duration::from_secs(5);
+
 /// The id that the upstream gives an organization (the vendor's word in URLs is workspace).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrganizationId(pub Uuid);
@@ -53,7 +56,7 @@ pub struct Organization {
 struct ListKnowledge {
     /// The first item of the present round that was missed, and when.
     missed: Option<(Uuid, Moment)>,
-    /// The latest list fill, and when it began.
+    /// The latest list fill, and when the next one may begin.
     filled: Option<(Tick, Moment)>,
     /// Whether one page of the largest size held all of it.
     fits_one_page: bool,
@@ -157,15 +160,22 @@ impl Organization {
     #[must_use]
     pub fn would_be_second_miss(&self, item: Uuid, lifetime: Duration, now: Moment) -> bool {
         let list = lock(&self.list);
-        let filled =
-            list.filled.is_some_and(|(begun, when)| begun >= self.raised() && now.since(when) < lifetime);
+        let filled = list.filled.is_some_and(|(begun, next)| begun >= self.raised() && !now.reached(next));
         let missed = list.missed.filter(|(_, when)| now.since(*when) < lifetime);
         missed.is_some_and(|(first, _)| first != item) && !filled
     }
 
-    /// Notes that a list fill began.
-    pub fn note_list_fill(&self, begun: Tick, now: Moment) {
-        lock(&self.list).filled = Some((begun, now));
+    /// Notes that a list fill began: what it does not bring, another one before `next` will not either.
+    pub fn note_list_fill(&self, begun: Tick, next: Moment) {
+        lock(&self.list).filled = Some((begun, next));
+    }
+
+    /// Notes that the list fill of `begun` brought nothing, for no fault of the list.
+    pub fn note_failed_list_fill(&self, begun: Tick, now: Moment) {
+        let mut list = lock(&self.list);
+        if list.filled.is_some_and(|(latest, _)| latest == begun) {
+            list.filled = Some((begun, now.plus(FAILED_LIST_FILL)));
+        }
     }
 
     /// Whether items of lists may stand for single reads.

@@ -89,7 +89,7 @@ impl Proxy {
             return None;
         }
         let flight = self.launch_unwaited(reading, &wanted)?;
-        organization.note_list_fill(flight.begun, now);
+        organization.note_list_fill(flight.begun, now.plus(lifetime));
         Some(flight)
     }
 

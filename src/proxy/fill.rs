@@ -113,6 +113,11 @@ impl Landing {
             | Self::Failed(..) => false,
         }
     }
+
+    /// Whether the upstream has said what was asked of it, be it a refusal.
+    const fn is_answer(&self) -> bool {
+        matches!(self, Self::Checked { .. } | Self::Own(_))
+    }
 }
 
 /// An answer for one credential.
@@ -147,6 +152,11 @@ impl Proxy {
                     Landing::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
                 }
             };
+            if fill.purpose == Purpose::ListFill
+                && let (Some(organization), false) = (&fill.organization, landing.is_answer())
+            {
+                organization.note_failed_list_fill(fill.begun, proxy.clock.now());
+            }
             // First: who is woken by the landing must be free to begin the next attempt.
             drop(attempt);
             ticket.land(landing);

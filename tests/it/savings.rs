@@ -143,6 +143,23 @@ async fn a_label_that_the_list_lacks_is_asked_for_by_itself() {
 }
 
 #[tokio::test]
+async fn a_list_read_ahead_that_failed_is_tried_again_after_five_seconds() {
+    let world = World::start_shielded();
+    give_labels(&world, "a", 1);
+    let caller = world.proven("a", 1).await;
+    world.upstream.reply_to("GET", &format!("{LABELS}?limit=100"), Answer::json(500, "{}"));
+    for n in [2, 3, 4] {
+        caller.get(&label_path(n)).send().await.assert_label(&format!("a-{n}"));
+    }
+    assert_eq!(world.upstream.count_of(is_list_read), 1);
+    world.proxy.advance_seconds(5);
+    world.upstream.clear_scripts();
+    caller.get(&label_path(5)).send().await.assert_label("a-5");
+    assert_eq!(world.upstream.count_of(is_list_read), 2);
+    caller.get(&label_path(6)).send().await.assert_label("a-6").assert_hit();
+}
+
+#[tokio::test]
 async fn an_item_of_another_organization_is_not_taken_from_a_list() {
     let world = World::start_shielded();
     let caller = world.proven("a", 1).await;
