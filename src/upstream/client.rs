@@ -39,6 +39,12 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 /// Within this a PING is answered.
 const PING_ANSWERED: Duration = Duration::from_secs(2);
 
+/// How much of one answer the upstream may send ahead of its reader: enough for any label.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of all answers on a connection. Answers too large to keep are streamed to readers that may stall: so many must
+/// stall at once before they hold up the labels of others.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
+
 /// A pooled client; connections are driven on the runtime that opened them.
 #[derive(Clone)]
 pub struct UpstreamClient(Client<Connector, Body>);
@@ -119,6 +125,8 @@ impl Upstream {
             // While something is owed on it, a silent connection is found out in four seconds.
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_ANSWERED)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .timer(self.clock.clone())
             .pool_timer(self.clock.clone())
             .pool_idle_timeout(POOL_IDLE)

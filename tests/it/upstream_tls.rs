@@ -105,6 +105,29 @@ async fn label_calls_share_http_2_and_each_pass_through_call_has_http_1_1_to_its
 }
 
 #[tokio::test]
+async fn readers_that_stall_in_lists_too_large_to_keep_hold_up_nobody_elses_labels() {
+    let stage = Stage::start().await;
+    let proxy = stage.proxy("ca.pem");
+    let caller = stage.caller(&proxy);
+    let long = format!(r#"{{"description":"{}"}}"#, "x".repeat(900 * 1024));
+    for n in 1..12 {
+        caller.patch(&stage.item(n), &long).send().await.assert_status(200);
+    }
+    let key = stage.simulator.world().organizations()[0].keys()[0].secret().to_owned();
+    let mut stalled = Vec::new();
+    for limit in 50..58 {
+        let mut reader = proxy.raw().await;
+        let head = format!(
+            "GET {LABELS}?limit={limit} HTTP/1.1\r\nhost: proxy\r\nauthorization: Bearer {key}\r\n\r\n"
+        );
+        reader.send(head).await;
+        assert_eq!(reader.read_head_only().await.status(), 200);
+        stalled.push(reader);
+    }
+    caller.get(&stage.item(0)).send().await.assert_status(200);
+}
+
+#[tokio::test]
 async fn an_upstream_that_the_roots_do_not_know_is_never_sent_a_request() {
     let stage = Stage::start().await;
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
