@@ -90,6 +90,8 @@ closed_enum! {
         Unreachable = "unreachable",
         /// Every upstream connection that this caller may use is taken.
         NoConnection = "no_connection",
+        /// The bodies of label writes under way hold all the memory that they may.
+        TooManyWrites = "too_many_writes",
         /// A fault of this proxy.
         Internal = "internal",
     }
@@ -238,6 +240,11 @@ impl ErrorKind {
                 503,
                 "Every upstream connection that this caller may use is taken: try again after the time in Retry-After.",
                 "connection_limit_reached",
+            ),
+            Self::TooManyWrites => Face(
+                503,
+                "Too many large lead-label writes are under way; nothing was sent to the API: try again after the time in Retry-After.",
+                "proxy_internal_error",
             ),
             Self::Internal => Face(500, "The proxy failed to answer: see its log.", "proxy_internal_error"),
         }

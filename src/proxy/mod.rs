@@ -15,6 +15,7 @@ mod explanation;
 mod fill;
 mod flying;
 mod forward;
+mod intake;
 mod introduce;
 mod learn;
 mod lookup;
@@ -77,6 +78,8 @@ pub struct Proxy {
     introduced: introduce::Introduced,
     cache: config::Cache,
     timeouts: config::Upstream,
+    /// What the bodies of label writes hold.
+    intake: intake::Intake,
     /// Label writes under way, which go on when their clients leave.
     writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
@@ -162,6 +165,7 @@ impl Proxy {
             introduced: introduce::Introduced::default(),
             cache: config.cache.clone(),
             timeouts: config.upstream.clone(),
+            intake: intake::Intake::default(),
             writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),

@@ -32,7 +32,20 @@ pub(super) enum Read {
 /// # Errors
 ///
 /// If the body ends early or is malformed.
-pub(super) async fn read(mut body: Incoming, limit: usize) -> Result<Read, BodyError> {
+pub(super) async fn read(body: Incoming, limit: usize) -> Result<Read, BodyError> {
+    read_into(body, limit, |_| Ok(())).await
+}
+
+/// The same, while `hold` agrees to each further number of bytes that are held in memory.
+///
+/// # Errors
+///
+/// As [`read`], and what `hold` says.
+pub(super) async fn read_into(
+    mut body: Incoming,
+    limit: usize,
+    mut hold: impl FnMut(usize) -> Result<(), BodyError>,
+) -> Result<Read, BodyError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Ok(Read::TooLarge(Bytes::new(), body));
@@ -40,6 +53,7 @@ pub(super) async fn read(mut body: Incoming, limit: usize) -> Result<Read, BodyE
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
+        hold(data.len())?;
         if read.is_empty() && body.is_end_stream() && data.len() <= limit {
             return Ok(Read::Whole(data));
         }

@@ -16,6 +16,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
+use super::intake::{Full, Room};
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::key::CacheKey;
@@ -40,6 +41,9 @@ const MAX_REQUEST: usize = 1024 * 1024;
 const MAX_ANSWER: usize = 256 * 1024;
 /// Within this, the body of a label write must have arrived: a slow sender holds memory here, not a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When a writer is told to come again for whose body there is no memory.
+const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a write is about.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +70,8 @@ impl Proxy {
         subject: Subject,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
-        let body = self.read_request(&head.headers, body).await?;
+        let mut room = self.intake.begin();
+        let body = self.read_request(&head.headers, body, &mut room).await?;
         let credential = self.digester.credential(&head.headers);
         let writer = Arc::new(Writer {
             authorization: self.digester.authorization(&head.headers),
@@ -92,6 +97,7 @@ impl Proxy {
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
         let writing = async move {
+            let _room = room;
             let sending = proxy.send_write(request, going, &method, &task_writer, subject);
             let _ = answer.send(sending.await);
         };
@@ -105,7 +111,12 @@ impl Proxy {
     }
 
     /// The whole body of a write, before anything of it is sent.
-    async fn read_request(&self, fields: &HeaderMap, body: Incoming) -> Result<Bytes, ProxyError> {
+    async fn read_request(
+        &self,
+        fields: &HeaderMap,
+        body: Incoming,
+        room: &mut Room,
+    ) -> Result<Bytes, ProxyError> {
         let announced = fields
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -113,9 +124,13 @@ impl Proxy {
             return Err(ErrorKind::BodyTooLarge.error());
         }
         let deadline = self.clock.now().plus(REQUEST_TIMEOUT);
-        match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST)).await {
+        let hold = |more| room.grow(more).map_err(Into::into);
+        match self.clock.deadline(deadline, whole::read_into(body, MAX_REQUEST, hold)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
+            Ok(Err(cause)) if cause.is::<Full>() => {
+                Err(ErrorKind::TooManyWrites.error().retry_after(COME_AGAIN).because(cause))
+            }
             Ok(Err(cause)) => Err(ErrorKind::BodyIncomplete.error().because(cause)),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
