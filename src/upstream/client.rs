@@ -20,6 +20,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
 use super::connector::{ConnectTimedOut, Connector, Protocols, tls};
+use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
 use crate::body::Body;
 use crate::cache::gate;
@@ -66,6 +67,7 @@ pub struct Upstream {
     pseudonym: String,
     pub(super) settings: config::Upstream,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) names: Names,
     pub(super) breaker: Breaker,
     /// Numbers for connections that never were.
     pub(super) trials: Arc<AtomicU64>,
@@ -93,6 +95,7 @@ impl Upstream {
             pseudonym,
             settings: settings.clone(),
             tls: tls(settings)?,
+            names: Names::new(clock.clone()),
             breaker: Breaker::default(),
             trials: Arc::new(AtomicU64::new(u64::from(u16::MAX) + 1)),
             clock,
@@ -119,7 +122,7 @@ impl Upstream {
     }
 
     fn client(&self, protocols: Protocols) -> UpstreamClient {
-        let connector = Connector::new(&self.tls, protocols, &self.settings, self.clock.clone());
+        let connector = Connector::new(&self.tls, protocols, &self.settings, &self.names, self.clock.clone());
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             // While something is owed on it, a silent connection is found out in four seconds.

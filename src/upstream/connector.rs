@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::names::Names;
 use crate::body::BodyError;
 use crate::clock::Clock;
 use crate::config::{self, files};
@@ -23,7 +24,7 @@ use crate::proxy::SetupError;
 /// Connects within `connect_timeout`, TLS handshake included.
 #[derive(Clone)]
 pub(super) struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<HttpConnector<Names>>,
     clock: Clock,
     timeout: Duration,
 }
@@ -54,9 +55,10 @@ impl Connector {
         tls: &Arc<ClientConfig>,
         protocols: Protocols,
         upstream: &config::Upstream,
+        names: &Names,
         clock: Clock,
     ) -> Self {
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(names.clone());
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_keepalive(Some(Duration::from_secs(30)));

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod client;
 mod connector;
+mod names;
 pub mod permits;
 pub mod purpose;
 mod reach;

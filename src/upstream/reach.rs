@@ -67,8 +67,13 @@ impl Upstream {
 
     /// Tries connections, so that few calls suffice to tell a dead upstream.
     fn find_out(&self) {
-        let connector =
-            Connector::new(&self.tls, Protocols::Http2Preferred, &self.settings, self.clock.clone());
+        let connector = Connector::new(
+            &self.tls,
+            Protocols::Http2Preferred,
+            &self.settings,
+            &self.names,
+            self.clock.clone(),
+        );
         let trial = Trial {
             connector,
             url: self.settings.url.clone(),
