@@ -53,6 +53,10 @@ impl Proxy {
     /// Asks in the background for the organization of a caller whose call was just answered 2xx, if it is not known.
     pub(super) fn introduce(self: &Arc<Self>, caller: &Caller, asked: &Asked) {
         let (Some(credential), None) = (&caller.credential, caller.organization) else { return };
+        if self.bindings.organization(credential).is_some() {
+            // It introduced itself while its call was under way.
+            return;
+        }
         let now = self.clock.now();
         if self.shield.edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
             return;

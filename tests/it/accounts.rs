@@ -65,6 +65,7 @@ async fn what_a_caller_spent_before_it_was_known_counts_for_its_organization() {
     assert_goes(&known).await;
     assert_over_budget(&known).await;
     assert_over_budget(&newcomer).await;
+    assert_eq!(world.upstream.count_of(is_introduction), 0, "it introduced itself");
 }
 
 fn is_introduction(request: &Recorded) -> bool {
