@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use self::late::Late;
 use super::arena::{Arena, Asked, Told, Written};
-use super::ledger::{Purged, ttl};
+use super::ledger::{Purged, may_be_limited, ttl};
 use super::oracle::{Entry, Fate};
 use super::parties::{NAMES, PARTIES, Time, is_search, targets};
 use super::steps::{Step, Verb, Wish};
@@ -248,11 +248,8 @@ impl Alone {
             }
             // A gate, of whoever shares an account with it; or the ration of refusals that strangers have in common.
             429 => {
-                let shares = |entry: &Entry| entry.party.is_some_and(|other| share_an_account(party, other));
-                // Gates count by the clock that nobody sets.
-                let closed = |entry: &Entry| now.ran_since(entry.at) <= Duration::from_secs(60);
                 let refusals = oracle.places(|_, entry| entry.status == 401).len();
-                oracle.any(|_, entry| entry.status == 429 && shares(entry) && closed(entry)) || refusals >= 25
+                may_be_limited(oracle, party) || refusals >= 25
             }
             // The breaker, of which connections that end without an answer are the cause.
             503 => oracle.any(|_, entry| entry.status == 0),
@@ -353,16 +350,6 @@ impl Alone {
             self.proven.clear();
         }
     }
-}
-
-/// Whether calls of both may be paid from one account: their organization's, or their key's own.
-fn share_an_account(one: usize, other: usize) -> bool {
-    let (one, other) = (PARTIES[one], PARTIES[other]);
-    let names = one.organization.is_some() && one.organization == other.organization;
-    names
-        || one.token() == other.token()
-        || one.workspace().is_some_and(|named| other.is_of(named))
-        || other.workspace().is_some_and(|named| one.is_of(named))
 }
 
 /// Whether the proxy answered by itself so as not to ask the upstream now.

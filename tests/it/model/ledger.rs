@@ -24,6 +24,8 @@ const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 const TROUBLE: Duration = Duration::from_secs(6);
 /// Seconds for which a stored response that outlived its lifetime may be served, by default.
 const STALE: u64 = 300;
+/// A gate that a 429 without `Retry-After` closes is open after this long.
+const GATE: Duration = Duration::from_secs(60);
 /// For so long after a write, fills live for a second only.
 const SETTLING: Duration = Duration::from_secs(5);
 
@@ -205,7 +207,8 @@ impl fmt::Debug for Before {
 impl Before {
     /// Whether this party may have been proven when the request was sent, by whatever arrived so far.
     pub(super) fn may_be_proven(&self, oracle: &Oracle, party: usize, troubled: bool) -> bool {
-        let limit = if troubled || self.troubled { OUTAGE_PROOF } else { PROOF };
+        let limited = may_be_limited(oracle, party);
+        let limit = if troubled || self.troubled || limited { OUTAGE_PROOF } else { PROOF };
         let refused = self.ledger.refused.get(&party).copied().unwrap_or_default();
         oracle.any(|place, entry| {
             entry.party == Some(party)
@@ -278,6 +281,26 @@ impl Before {
         });
         assert!(fetched, "{target} was not fetched as it is, or too long ago: {reply:?}");
     }
+}
+
+/// Whether a gate may be closed for this party: of an account that it shares with one whose call was limited. Gates count
+/// by the clock that nobody sets.
+pub(super) fn may_be_limited(oracle: &Oracle, party: usize) -> bool {
+    let now = oracle.now();
+    oracle.any(|_, entry| {
+        entry.status == 429
+            && entry.party.is_some_and(|other| share_an_account(party, other))
+            && now.ran_since(entry.at) <= GATE
+    })
+}
+
+/// Whether calls of both may be paid from one account: their organization's, or their key's own.
+fn share_an_account(one: usize, other: usize) -> bool {
+    let (one, other) = (PARTIES[one], PARTIES[other]);
+    (one.organization.is_some() && one.organization == other.organization)
+        || one.token() == other.token()
+        || one.workspace().is_some_and(|named| other.is_of(named))
+        || other.workspace().is_some_and(|named| one.is_of(named))
 }
 
 fn raise<K: Hash + Eq, V: Copy + Default + Ord>(table: &mut HashMap<K, V>, key: K, to: V) {
