@@ -315,7 +315,7 @@ async fn large_writes_hold_no_more_memory_than_they_may_and_small_ones_go_on() {
     let writes: Vec<_> = (0..65).map(|_| caller.patch(&label_path(1), &large).spawn()).collect();
     gate.held(65).await;
     // The answer may overtake the body, and the connection end under it.
-    if let Ok(refused) = caller.patch(&label_path(1), &large).attempt().await {
+    if let Ok(refused) = world.caller("a", 1).patch(&label_path(1), &large).attempt().await {
         refused.assert_error(ErrorKind::TooManyWrites);
         assert_eq!(refused.field("retry-after"), Some("5"));
     }
