@@ -1,0 +1,275 @@
+"""Checks the manifests: called by deploy/check, which brings the tools.
+
+Each overlay builds and every object fits the Kubernetes schemas, strictly. The chart lints, renders the same objects as the
+gateway's overlay, and refuses what its schema forbids. Ports, probes and times of the manifests are those of the
+configuration that they mount, which the proxy itself accepts.
+"""
+
+import copy
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import kubernetes_validate
+import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "helm"))
+import render  # noqa: E402
+
+DEPLOY = pathlib.Path(__file__).parent
+OVERLAYS = DEPLOY / "kustomize" / "overlays"
+CHART = DEPLOY / "helm" / "instantly-proxy"
+# The first with native sidecars switched on, and a recent one.
+VERSIONS = ["1.29", "1.33", "1.36"]
+# Not Kubernetes' own, so their schema is not at hand.
+FOREIGN = {"PodMonitor"}
+
+faults = []
+
+
+def expect(holds, fault):
+    """Notes a fault; all are told at the end."""
+    if not holds:
+        faults.append(fault)
+
+
+def objects(text):
+    """The objects of a manifest."""
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
+def overlay(name):
+    """The objects of an overlay."""
+    built = subprocess.run(["kubectl", "kustomize", OVERLAYS / name], capture_output=True, text=True, check=False)
+    expect(built.returncode == 0, f"overlay {name} does not build: {built.stderr.strip()}")
+    return objects(built.stdout)
+
+
+def validate(where, found):
+    """Every object against every version, unknown fields refused."""
+    for one in found:
+        if one["kind"] in FOREIGN:
+            continue
+        for version in VERSIONS:
+            try:
+                kubernetes_validate.validate(one, version, strict=True)
+            except kubernetes_validate.ValidationError as fault:
+                expect(False, f"{where}: {one['kind']} {one['metadata']['name']} in {version}: {fault.message}")
+
+
+def only(found, kind):
+    """The one object of a kind."""
+    chosen = [one for one in found if one["kind"] == kind]
+    expect(len(chosen) == 1, f"{len(chosen)} objects of kind {kind}")
+    return chosen[0]
+
+
+def seconds(text):
+    """A duration of the configuration."""
+    return float(re.fullmatch(r"([0-9.]+)s", text)[1])
+
+
+def bytes_of(text):
+    """A memory quantity, or a size of the configuration."""
+    number, unit = re.fullmatch(r"([0-9]+)(Mi|MiB|Gi|GiB)", text).groups()
+    return int(number) * (1 << 20 if unit.startswith("M") else 1 << 30)
+
+
+def check_accepted(binary, where, text):
+    """The proxy itself accepts the configuration; the files that it names are made for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        token = pathlib.Path(folder, "token")
+        token.write_text("a-token-that-is-long-enough")
+        text = re.sub(r'token_file = ".*"', f"token_file = {json.dumps(str(token))}", text)
+        config = pathlib.Path(folder, "instantly-proxy.toml")
+        config.write_text(text)
+        checked = subprocess.run([binary, "check", "--config", config], capture_output=True, text=True, check=False)
+        expect(checked.returncode == 0, f"{where}: the configuration is refused: {checked.stdout}{checked.stderr}")
+
+
+def check_pod(where, pod, proxy, config):
+    """What a pod says of the proxy agrees with the proxy's configuration."""
+    listen, admin = config.get("listen", {}), config.get("admin", {})
+    drain = seconds(listen.get("drain_delay", "5s")) + seconds(listen.get("drain_timeout", "25s"))
+    expect(pod["terminationGracePeriodSeconds"] > drain, f"{where}: killed before the drain of {drain} s ends")
+    for probe in ("livenessProbe", "startupProbe", "readinessProbe"):
+        patience = proxy.get(probe, {}).get("periodSeconds", 0) * proxy.get(probe, {}).get("failureThreshold", 3)
+        if probe == "livenessProbe":
+            expect(patience > drain, f"{where}: a drain of {drain} s is taken for death after {patience} s")
+    cache = bytes_of(config.get("cache", {}).get("max_bytes", "64MiB"))
+    memory = bytes_of(proxy["resources"]["limits"]["memory"])
+    expect(memory >= cache + (64 << 20), f"{where}: {memory >> 20} MiB do not hold a cache of {cache >> 20} MiB")
+    expect(pod["enableServiceLinks"] is False, f"{where}: service links")
+    expect(pod["automountServiceAccountToken"] is False, f"{where}: an account token is mounted")
+    for container in pod.get("initContainers", []) + pod["containers"]:
+        context = container["securityContext"]
+        restricted = (
+            context["allowPrivilegeEscalation"] is False
+            and context["readOnlyRootFilesystem"] is True
+            and context["capabilities"] == {"drop": ["ALL"]}
+            and pod["securityContext"]["runAsNonRoot"] is True
+            and pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        )
+        expect(restricted, f"{where}: {container['name']} is outside the restricted profile")
+    ports = {port["name"]: port["containerPort"] for port in proxy.get("ports", [])}
+    for name, address in (("http", listen.get("address", "127.0.0.1:8080")), ("admin", admin.get("address", "127.0.0.1:8081"))):
+        host, port = address.rsplit(":", 1)
+        if name in ports:
+            expect(ports[name] == int(port), f"{where}: port {name} is {ports[name]}, the configuration says {address}")
+            expect(host in ("0.0.0.0", "[::]"), f"{where}: port {name} cannot be reached at {address}")
+        else:
+            expect(host in ("127.0.0.1", "[::1]"), f"{where}: {address} is open, and no port says so")
+    mounted = {mount["mountPath"]: mount["name"] for mount in proxy["volumeMounts"]}
+    file = proxy["args"][proxy["args"].index("--config") + 1]
+    expect(str(pathlib.Path(file).parent) in mounted, f"{where}: nothing is mounted for {file}")
+    token = admin.get("token_file")
+    expect(token is None or str(pathlib.Path(token).parent) in mounted, f"{where}: nothing is mounted for {token}")
+    return ports
+
+
+def check_gateway(binary, where, found):
+    """The gateway: one replica, probes on the admin port, a Service and a NetworkPolicy that reach its ports."""
+    text = only(found, "ConfigMap")["data"]["instantly-proxy.toml"]
+    check_accepted(binary, where, text)
+    deployment = only(found, "Deployment")
+    expect(deployment["spec"]["replicas"] == 1, f"{where}: more than one replica")
+    rolling = deployment["spec"]["strategy"]["rollingUpdate"]
+    expect(rolling == {"maxSurge": 1, "maxUnavailable": 0}, f"{where}: {rolling}")
+    template = deployment["spec"]["template"]
+    pod = template["spec"]
+    proxy = pod["containers"][0]
+    ports = check_pod(where, pod, proxy, tomllib.loads(text))
+    for probe, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        asked = proxy[probe]["httpGet"]
+        expect(asked == {"path": path, "port": "admin"}, f"{where}: {probe} asks {asked}")
+    labels = template["metadata"]["labels"].items()
+    for selector in (
+        deployment["spec"]["selector"]["matchLabels"],
+        only(found, "Service")["spec"]["selector"],
+        only(found, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ):
+        expect(selector.items() <= labels, f"{where}: {selector} selects none of these pods")
+    expect(only(found, "Service")["spec"]["ports"][0]["targetPort"] in ports, f"{where}: the Service's port is none of the pod's")
+
+
+def check_sidecar(binary, where, found):
+    """The sidecar: an init container that goes on, on loopback, probed by its own command."""
+    text = only(found, "ConfigMap")["data"]["instantly-proxy.toml"]
+    check_accepted(binary, where, text)
+    config = tomllib.loads(text)
+    workloads = [one for one in found if one["kind"] in ("Job", "Deployment")]
+    expect({one["kind"] for one in workloads} == {"Job", "Deployment"}, f"{where}: a Job and a Deployment show it")
+    for one in workloads:
+        pod = one["spec"]["template"]["spec"]
+        proxy = pod["initContainers"][0]
+        expect(proxy.get("restartPolicy") == "Always", f"{where}: not a native sidecar")
+        check_pod(f"{where} {one['kind']}", pod, proxy, config)
+        for probe in ("startupProbe", "livenessProbe"):
+            command = proxy[probe]["exec"]["command"]
+            expect(command[:2] == ["/instantly-proxy", "health"], f"{where}: {probe} runs {command}")
+        url = f"http://{config['listen']['address']}"
+        told = [entry.get("value") for entry in pod["containers"][0]["env"]]
+        expect(url in told, f"{where}: the workload is not told {url}")
+        if one["kind"] == "Deployment":
+            surge = one["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+            pods = one["spec"]["replicas"] + surge
+            replicas = config["shield"]["replicas"]
+            expect(replicas >= pods, f"{where}: {pods} pods share a limit that is divided by {replicas}")
+
+
+def comparable(found):
+    """Objects without what differs by the way in which they are made."""
+    stripped = []
+    for one in copy.deepcopy(found):
+        one["metadata"].pop("namespace", None)
+        text = re.sub(r"instantly-proxy-[a-z0-9]{10}\b", "instantly-proxy", json.dumps(one))
+        one = json.loads(text)
+        for meta in (one["metadata"], one.get("spec", {}).get("template", {}).get("metadata", {})):
+            for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+                meta.get("labels", {}).pop(label, None)
+            meta.get("annotations", {}).pop("checksum/config", None)
+            if not meta.get("annotations"):
+                meta.pop("annotations", None)
+        # The account and the configuration of the overlay belong to no component.
+        if one["kind"] in ("ServiceAccount", "ConfigMap"):
+            one["metadata"].get("labels", {}).pop("app.kubernetes.io/component", None)
+        for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
+            if container.get("imagePullPolicy") == "IfNotPresent":
+                container.pop("imagePullPolicy")
+        stripped.append(one)
+    return sorted(stripped, key=lambda one: one["kind"])
+
+
+def check_chart(binary, gateway):
+    """The chart: linted, rendered, compared with the overlay, and strict about its values."""
+    helm = render.Helm()
+    told = helm.lint(CHART)
+    bad = [message for message in told.get("Messages") or [] if message.get("Severity", 0) >= 2]
+    expect(not bad and not told.get("Errors"), f"helm lint: {told}")
+    rendered = objects(helm.render(CHART))
+    validate("the chart", rendered)
+    check_gateway(binary, "the chart", rendered)
+    for own, its in zip(comparable(rendered), comparable(gateway), strict=True):
+        expect(own == its, f"chart and overlay differ:\n{json.dumps(own, indent=1)}\n{json.dumps(its, indent=1)}")
+    values = {
+        "image": {"repository": "registry.example/instantly-proxy", "tag": "1", "pullSecrets": ["registry"]},
+        "tls": {"secretName": "tls"}, "podMonitor": {"enabled": True}, "service": {"annotations": {"a": "b"}},
+        "env": [{"name": "INSTANTLY_PROXY_LOG__LEVEL", "value": "debug"}], "podAnnotations": {"a": "b"},
+        "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high",
+        "affinity": {"nodeAffinity": {}},
+    }
+    full = objects(helm.render(CHART, values, "labels"))
+    validate("the chart with every value", full)
+    expect({one["kind"] for one in full} >= {"PodMonitor", "Deployment"}, "the chart with every value lacks objects")
+    for wrong in ({"replicas": 2}, {"image": {"repository": ""}}, {"service": {"port": 0}}, {"config": ""},
+                  {"ports": {"http": 9999, "admin": 8081}}, {"resources": {"limits": {"memory": "much"}}}):
+        try:
+            helm.render(CHART, wrong)
+            expect(False, f"the chart takes {wrong}")
+        except Exception as refused:  # pylint: disable=broad-except
+            expect("install failed" in str(refused), f"the chart refuses {wrong} for another reason: {refused}")
+
+
+def check_compose(binary):
+    """The stage of docker compose: its configuration, its keys and its token."""
+    stage = DEPLOY / "compose"
+    check_accepted(binary, "compose", (stage / "instantly-proxy.toml").read_text())
+    load = yaml.safe_load((stage / "compose.yaml").read_text())["services"]["load"]
+    simulated = subprocess.Popen([binary, "simulate", "--address", "127.0.0.1:0", "--seed", "1"],
+                                 stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in simulated.stdout:
+        lines.append(line)
+        if "listens on" in line:
+            break
+    simulated.terminate()
+    simulated.wait()
+    words = " ".join(lines).split()
+    label = re.search(r"[0-9a-f-]{36}", " ".join(load["command"]))[0]
+    for known in [*load["environment"]["KEYS"].split(), label]:
+        expect(known in words, f"compose: the simulator of seed 1 does not know {known[:12]}…")
+
+
+def main():
+    """Checks all, and tells every fault."""
+    binary = os.path.abspath(sys.argv[1])
+    gateway, sidecar = overlay("gateway"), overlay("sidecar")
+    validate("overlay gateway", gateway)
+    validate("overlay sidecar", sidecar)
+    check_gateway(binary, "overlay gateway", gateway)
+    check_sidecar(binary, "overlay sidecar", sidecar)
+    check_chart(binary, gateway)
+    check_compose(binary)
+    for fault in faults:
+        print(f"deploy/check: {fault}", file=sys.stderr)
+    if faults:
+        sys.exit(1)
+    print(f"{len(gateway) + len(sidecar)} objects of 2 overlays and the chart fit Kubernetes {', '.join(VERSIONS)}")
+
+
+main()
