@@ -5,7 +5,9 @@
 //! that no foreign name can stand for, and no foreign Origin.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
@@ -19,29 +21,40 @@ use crate::config::files::Token;
 #[derive(Clone, Debug)]
 pub struct Access {
     loopback: bool,
-    token: Option<Token>,
+    /// Shared by all copies, so that a new token holds for all of them.
+    token: Arc<ArcSwapOption<Token>>,
 }
 
 impl Access {
     /// The rules for a port at this address.
     #[must_use]
     pub fn new(address: SocketAddr, token: Option<Token>) -> Self {
-        Self { loopback: address.ip().to_canonical().is_loopback(), token }
+        Self {
+            loopback: address.ip().to_canonical().is_loopback(),
+            token: Arc::new(ArcSwapOption::from_pointee(token)),
+        }
+    }
+
+    /// From now on this token is needed, and no earlier one; whether it is another than before.
+    pub fn set_token(&self, token: Option<Token>) -> bool {
+        let earlier = self.token.load();
+        let same = earlier.as_deref().map(Token::expose) == token.as_ref().map(Token::expose);
+        if !same {
+            self.token.store(token.map(Arc::new));
+        }
+        !same
     }
 
     /// Says whether data may be read.
     pub(super) fn read(&self, head: &Parts) -> Result<(), Refusal> {
-        match &self.token {
+        match self.token.load().as_deref() {
             Some(token) if given_token(head).is_some_and(|given| is(token, given)) => Ok(()),
             Some(_) => refuse(
                 StatusCode::UNAUTHORIZED,
                 "The admin token is missing or wrong: send it as Authorization: Bearer.",
             ),
             None if self.loopback => Ok(()),
-            None => refuse(
-                StatusCode::FORBIDDEN,
-                "Off loopback this needs a token: set admin.token_file and restart.",
-            ),
+            None => refuse(StatusCode::FORBIDDEN, "Off loopback this needs a token: set admin.token_file."),
         }
     }
 
@@ -54,7 +67,7 @@ impl Access {
         {
             return refuse(StatusCode::FORBIDDEN, "Pages of another origin may not do this.");
         }
-        if self.token.is_none() && !host.is_some_and(|host| is_address_or_localhost(host.host())) {
+        if self.token.load().is_none() && !host.is_some_and(|host| is_address_or_localhost(host.host())) {
             return refuse(
                 StatusCode::FORBIDDEN,
                 "Without a token the Host must be an IP address or localhost: use one, or set admin.token_file.",

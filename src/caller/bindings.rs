@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
@@ -89,7 +90,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Bindings {
     shards: Box<[Mutex<Shard>]>,
-    rules: config::Proof,
+    rules: ArcSwap<config::Proof>,
 }
 
 #[derive(Debug)]
@@ -128,7 +129,20 @@ impl Bindings {
     pub fn new(rules: &config::Proof) -> Self {
         let shards = if rules.max_credentials.get() < 4096 { 1 } else { SHARDS };
         let capacity = NonZeroUsize::new(rules.max_credentials.get().div_ceil(shards)).expect("not zero");
-        Self { shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity))).collect(), rules: rules.clone() }
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity))).collect(),
+            rules: ArcSwap::from_pointee(rules.clone()),
+        }
+    }
+
+    /// From now on these rules. Where fewer credentials may be remembered, the least recently proven are forgotten.
+    pub fn set_rules(&self, rules: &config::Proof) {
+        let capacity =
+            NonZeroUsize::new(rules.max_credentials.get().div_ceil(self.shards.len())).expect("not zero");
+        self.rules.store(Arc::new(rules.clone()));
+        for shard in &self.shards {
+            lock(shard).resize(capacity);
+        }
     }
 
     /// What this credential may have at `now`.
@@ -140,12 +154,13 @@ impl Bindings {
         };
         let organization = Arc::clone(&binding.organization);
         let age = binding.proof.map(|sent| now.since(sent));
+        let rules = self.rules.load();
         match age {
             // A `max_age` of zero asks each time.
-            Some(age) if age <= self.rules.max_age && !self.rules.max_age.is_zero() => {
-                Standing::Proven { organization, renew: age >= self.rules.max_age * 3 / 4 }
+            Some(age) if age <= rules.max_age && !rules.max_age.is_zero() => {
+                Standing::Proven { organization, renew: age >= rules.max_age * 3 / 4 }
             }
-            Some(age) if age <= self.rules.outage_max_age => {
+            Some(age) if age <= rules.outage_max_age => {
                 Standing::Lapsed { organization, outage: Some(binding.outage(now)) }
             }
             _ => Standing::Lapsed { organization, outage: None },
@@ -366,6 +381,14 @@ impl Shard {
             self.forget_credential(binding.authorization, evicted);
         }
         self.by_authorization.entry(authorization).or_default().push(credential.digest());
+    }
+
+    fn resize(&mut self, capacity: NonZeroUsize) {
+        while self.bindings.len() > capacity.get() {
+            let Some((evicted, binding)) = self.bindings.pop_lru() else { break };
+            self.forget_credential(binding.authorization, evicted);
+        }
+        self.bindings.resize(capacity);
     }
 
     fn unbind(&mut self, credential: CredentialDigest) {

@@ -5,6 +5,7 @@
 
 mod admin_client;
 mod check;
+mod completions;
 mod config;
 mod demo;
 mod health;
@@ -51,6 +52,8 @@ enum Command {
     Health(Files),
     /// Take stored responses away: all, or those of one organization or label
     Purge(purge::Arguments),
+    /// Print what a shell needs to complete these commands
+    Completions(completions::Arguments),
 }
 
 /// The files of the configuration. Stands before and behind a command's name; what is named before comes first. Not
@@ -77,7 +80,10 @@ pub fn main(
     };
     let setup = Setup { files: files.config, environment: environment.collect() };
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
-        Command::Serve(files) => setup.and(files).load().and_then(serve::run),
+        Command::Serve(files) => {
+            let setup = setup.and(files);
+            setup.read().map_err(Failure::from).and_then(|loaded| serve::run(loaded, || setup.read()))
+        }
         Command::Check(files) => setup.and(files).load().map(|loaded| check::run(&loaded)),
         Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
         Command::Health(files) => setup.and(files).load_values().and_then(|loaded| health::run(&loaded)),
@@ -85,6 +91,7 @@ pub fn main(
             .and(arguments.files.clone())
             .load_values()
             .and_then(|loaded| purge::run(&loaded, &arguments)),
+        Command::Completions(arguments) => setup.expect_none().and_then(|()| completions::run(&arguments)),
         Command::Demo(arguments) => setup.expect_none().and_then(|()| block_on(demo::run(arguments))),
         Command::Simulate(arguments) => setup.expect_none().and_then(|()| block_on(simulate::run(arguments))),
     };
@@ -103,8 +110,13 @@ impl Setup {
         self
     }
 
+    /// Reads the configuration; may be asked again.
+    fn read(&self) -> Result<Loaded, Vec<Fault>> {
+        load(&self.files, self.environment.iter().cloned())
+    }
+
     fn load(self) -> Result<Loaded, Failure> {
-        load(&self.files, self.environment.into_iter()).map_err(Failure::from)
+        self.read().map_err(Failure::from)
     }
 
     fn load_values(self) -> Result<Loaded, Failure> {

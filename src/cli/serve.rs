@@ -11,12 +11,16 @@ use tracing::{info, warn};
 
 use super::{Failure, runtime};
 use crate::clock::Clock;
-use crate::config::Loaded;
-use crate::logging;
+use crate::config::{Fault, Loaded};
+use crate::logging::Logging;
+use crate::metrics::ReloadResult;
 use crate::server::{Drained, Server, Shutdown};
 
-pub(super) fn run(loaded: Loaded) -> Result<ExitCode, Failure> {
-    logging::init(&loaded.config.log).map_err(Failure::failed)?;
+pub(super) fn run(
+    loaded: Loaded,
+    reread: impl Fn() -> Result<Loaded, Vec<Fault>>,
+) -> Result<ExitCode, Failure> {
+    let logging = Logging::start(&loaded.config.log).map_err(Failure::failed)?;
     for notice in loaded.notices() {
         warn!("{notice}");
     }
@@ -28,15 +32,18 @@ pub(super) fn run(loaded: Loaded) -> Result<ExitCode, Failure> {
 
     let upstream = loaded.config.upstream.url.clone();
     let server = Arc::new(Server::start(loaded.config, Clock::system()).map_err(Failure::failed)?);
+    server.metrics().follow_log(logging.dropped());
     info!(data = %server.data_address(), admin = %server.admin_address(), %upstream, "ready");
     let drained = wait(Arc::clone(&server))?;
-    runtime.block_on(until_stopped(&server, inbox, drained))
+    let reload = || reload(&server, &logging, reread());
+    runtime.block_on(until_stopped(&server, inbox, drained, reload))
 }
 
 async fn until_stopped(
     server: &Server,
     mut inbox: Inbox,
     mut drained: oneshot::Receiver<Drained>,
+    reload: impl Fn(),
 ) -> Result<ExitCode, Failure> {
     let mut signals = Signals::default();
     loop {
@@ -45,12 +52,47 @@ async fn until_stopped(
             drained = &mut drained => return end(signals, drained.ok()),
         };
         match signals.react(received) {
+            Reaction::Reload => reload(),
             Reaction::Stop(how) => {
                 info!(?how, "stopping");
                 server.shutdown(how);
             }
             Reaction::GoOn => {}
             Reaction::Abort => return Ok(ExitCode::from(Failure::FAILED)),
+        }
+    }
+}
+
+/// Makes a configuration that was read again hold, if it has no fault.
+fn reload(server: &Server, logging: &Logging, read: Result<Loaded, Vec<Fault>>) {
+    let loaded = match read {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            server.metrics().config_reload(ReloadResult::Refused);
+            for fault in &faults {
+                warn!(%fault, "configuration not taken");
+            }
+            warn!(faults = faults.len(), "the configuration has faults: the earlier one goes on");
+            return;
+        }
+    };
+    for notice in loaded.notices() {
+        warn!("{notice}");
+    }
+    if let Err(error) = logging.set_level(&loaded.config.log.level) {
+        warn!(error, "log.level not taken");
+    }
+    match server.reload(&loaded.config) {
+        Ok(waiting) => {
+            for key in waiting {
+                warn!(key = key.as_str(), "changed, and needs a restart");
+            }
+            server.metrics().config_reload(ReloadResult::Applied);
+            info!("configuration taken");
+        }
+        Err(error) => {
+            server.metrics().config_reload(ReloadResult::Refused);
+            warn!(%error, "a file of the configuration could not be used");
         }
     }
 }
@@ -84,6 +126,7 @@ fn end(signals: Signals, drained: Option<Drained>) -> Result<ExitCode, Failure> 
 struct Inbox {
     terminate: unix::Signal,
     interrupt: unix::Signal,
+    hangup: unix::Signal,
 }
 
 impl Inbox {
@@ -91,6 +134,7 @@ impl Inbox {
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
+            hangup: unix::signal(SignalKind::hangup())?,
         })
     }
 
@@ -98,6 +142,7 @@ impl Inbox {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.hangup.recv() => Signal::Hangup,
         }
     }
 }
@@ -106,11 +151,14 @@ impl Inbox {
 enum Signal {
     Terminate,
     Interrupt,
+    Hangup,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reaction {
     Stop(Shutdown),
+    /// Read the configuration again.
+    Reload,
     GoOn,
     /// End at once: somebody at a terminal asked twice.
     Abort,
@@ -126,6 +174,9 @@ struct Signals {
 impl Signals {
     fn react(&mut self, signal: Signal) -> Reaction {
         match signal {
+            // Who is about to end takes nothing new.
+            Signal::Hangup if self.any() => Reaction::GoOn,
+            Signal::Hangup => Reaction::Reload,
             // Orchestrators repeat themselves; the drain that they were promised goes on.
             Signal::Terminate if self.any() => Reaction::GoOn,
             Signal::Terminate => {
@@ -151,8 +202,8 @@ mod tests {
 
     #[test]
     fn each_signal_is_answered_by_what_came_before_it() {
-        use Reaction::{Abort, GoOn, Stop};
-        use Signal::{Interrupt, Terminate};
+        use Reaction::{Abort, GoOn, Reload, Stop};
+        use Signal::{Hangup, Interrupt, Terminate};
         const GRACEFUL: Reaction = Stop(Shutdown::Graceful);
         const AT_ONCE: Reaction = Stop(Shutdown::WithoutDelay);
         for (received, reactions) in [
@@ -160,6 +211,8 @@ mod tests {
             ([Interrupt, Interrupt, Interrupt], [AT_ONCE, Abort, Abort]),
             ([Terminate, Interrupt, Interrupt], [GRACEFUL, AT_ONCE, Abort]),
             ([Interrupt, Terminate, Interrupt], [AT_ONCE, GoOn, Abort]),
+            ([Hangup, Hangup, Terminate], [Reload, Reload, GRACEFUL]),
+            ([Terminate, Hangup, Interrupt], [GRACEFUL, GoOn, AT_ONCE]),
         ] {
             let mut signals = Signals::default();
             assert_eq!(received.map(|signal| signals.react(signal)), reactions);

@@ -11,6 +11,7 @@ mod load;
 mod notice;
 mod parse;
 mod raw;
+mod reload;
 mod report;
 mod resolve;
 #[cfg(test)]
@@ -138,7 +139,7 @@ pub enum Share {
 }
 
 /// Lifetime of one kind of stored response. Both stale windows start at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedResource {
     /// Freshness lifetime, before jitter; the upper bound of what the upstream says where that is respected.
     pub ttl: Duration,

@@ -4,6 +4,7 @@
 //! number of series depends on the enums alone, never on tokens, ids or paths.
 
 #[cfg(target_os = "linux")]
+mod drops;
 mod process;
 mod series;
 mod sizes;
@@ -21,6 +22,7 @@ use crate::outcome::{Avoided, Outcome, Route, StatusClass};
 use crate::shield::RejectionReason;
 use crate::upstream::purpose::{Purpose, UpstreamStatus};
 
+use drops::LogDrops;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
@@ -44,6 +46,8 @@ pub struct Metrics {
     shield_wait: Table<Histogram, 1>,
     shield_rejections: Table<Counter, 1>,
     retries: Table<Counter, 1>,
+    config_reloads: Table<Counter, 1>,
+    log_lines_dropped: LogDrops,
     connections: Gauge,
     sizes: Sizes,
 }
@@ -103,6 +107,16 @@ impl Metrics {
     /// Counts one failed call that might have been tried again.
     pub fn retry(&self, result: RetryResult) {
         self.retries.at(result.index(), || [("result", result.as_str())]).add_one();
+    }
+
+    /// Counts one attempt to read the configuration again.
+    pub fn config_reload(&self, result: ReloadResult) {
+        self.config_reloads.at(result.index(), || [("result", result.as_str())]).add_one();
+    }
+
+    /// From now on dropped lines of the log are read from here.
+    pub fn follow_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.log_lines_dropped.follow(dropped);
     }
 
     /// Counts one request to the admin listener.
@@ -187,6 +201,13 @@ impl Metrics {
         );
         registry.register("shield_rejections", "Calls turned away here", self.shield_rejections.clone());
         registry.register("retries", "Failed reads that might be tried again", self.retries.clone());
+        registry.register(
+            "config_reloads",
+            "Attempts to read the configuration again",
+            self.config_reloads.clone(),
+        );
+        let dropped = "Lines of the log that found its queue full";
+        registry.register("log_lines_dropped", dropped, self.log_lines_dropped.clone());
         registry.register("admin_requests", "Requests to the admin port", self.admin_requests.clone());
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
@@ -214,6 +235,8 @@ impl Default for Metrics {
                 RejectionReason::ALL.iter().map(|reason| reason.as_str()),
             ),
             retries: Table::shown("result", RetryResult::ALL.iter().map(|result| result.as_str())),
+            config_reloads: Table::shown("result", ReloadResult::ALL.iter().map(|result| result.as_str())),
+            log_lines_dropped: LogDrops::default(),
             connections: Gauge::default(),
             sizes: Sizes::default(),
         };
@@ -324,6 +347,16 @@ closed_enum! {
         /// Tried again, and failed again.
         Failed = "failed",
         /// Not tried again: a tenth of the calls had been retried, or there was no budget.
+        Refused = "refused",
+    }
+}
+
+closed_enum! {
+    /// What became of an attempt to read the configuration again.
+    pub enum ReloadResult {
+        /// It holds now.
+        Applied = "applied",
+        /// It has faults, and changed nothing.
         Refused = "refused",
     }
 }

@@ -115,8 +115,8 @@ impl Proxy {
         organization: &Organization,
         now: Moment,
     ) -> bool {
-        self.cache.list_fill
-            && self.cache.share == Share::Organization
+        self.cache.load().list_fill
+            && self.cache.load().share == Share::Organization
             && reading.read.storable
             && !reading.wishes.no_store
             && organization.takes_items_of_lists()
@@ -136,7 +136,7 @@ impl Proxy {
     ) -> Target {
         let list = items::whole_list(reading.read.resource);
         let covers = matches!(reading.read.target, Target::Item(_)) || reading.read.target == list;
-        let shared = self.cache.list_fill && self.cache.share == Share::Organization;
+        let shared = self.cache.load().list_fill && self.cache.load().share == Share::Organization;
         let brings = organization.fits_one_page(begun) && !self.fence.is_settling(organization, &list, now);
         if covers && shared && brings { list } else { reading.read.target.clone() }
     }

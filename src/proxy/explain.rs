@@ -127,7 +127,7 @@ impl Proxy {
                 settling: stored.settling,
             }
         });
-        let decision = decide(&reading.wishes, stored.as_deref(), rules, now);
+        let decision = decide(&reading.wishes, stored.as_deref(), &rules, now);
         let asked = Asking { reading: &reading, call, now };
         match &standing {
             Standing::Proven { organization, .. } => {

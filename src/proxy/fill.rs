@@ -165,7 +165,7 @@ impl Proxy {
 
     async fn fill(&self, fill: &Fill, going: Going) -> Landing {
         self.bindings.note_attempt(&fill.credential, fill.sent);
-        let deadline = fill.sent.plus(self.timeouts.fill_timeout);
+        let deadline = fill.sent.plus(self.upstream.timeouts().fill_timeout);
         let landing = self.ask(fill, going, deadline).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
             Landing::Failed(error.kind(), error.wait())
@@ -241,7 +241,7 @@ impl Proxy {
             }
             Ok(whole::Read::TooLarge(read, rest)) => {
                 self.reject(fill, GateReason::TooLarge);
-                let idle = self.timeouts.idle_timeout;
+                let idle = self.upstream.timeouts().idle_timeout;
                 let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
@@ -275,7 +275,8 @@ impl Proxy {
             }
         }
         let (forbidden, limit) = self.directives_of(&head, &fill.read.target);
-        let alone = identity.private || self.cache.share == Share::Credential || !fill.proving || forbidden;
+        let alone =
+            identity.private || self.cache.load().share == Share::Credential || !fill.proving || forbidden;
         let owner = alone.then(|| fill.credential.digest());
         if identity.private {
             organization.note_private_response();
@@ -315,7 +316,7 @@ impl Proxy {
                 owner,
                 target: target.clone(),
             };
-            self.store.insert(key, Arc::clone(&response), useful_for(self.rules(target)));
+            self.store.insert(key, Arc::clone(&response), useful_for(&self.rules(target)));
             if owner.is_none() {
                 self.learn_shape(fill, &organization, &response);
             }
@@ -351,7 +352,7 @@ impl Proxy {
         CacheKey {
             resource: fill.read.resource.name,
             organization: organization.id(),
-            owner: (self.cache.share == Share::Credential).then(|| fill.credential.digest()),
+            owner: (self.cache.load().share == Share::Credential).then(|| fill.credential.digest()),
             target: fill.read.target.clone(),
         }
     }
@@ -388,7 +389,7 @@ impl Proxy {
         let answer = match read_whole(body, MAX_REFUSAL).await? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
             whole::Read::TooLarge(read, rest) => {
-                let idle = self.timeouts.idle_timeout;
+                let idle = self.upstream.timeouts().idle_timeout;
                 let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }

@@ -135,7 +135,7 @@ impl Proxy {
             }
             waited = self.clock.now().since(boarded);
         }
-        let deadline = reading.arrived_at.plus(waited).plus(self.timeouts.fill_timeout);
+        let deadline = reading.arrived_at.plus(waited).plus(self.upstream.timeouts().fill_timeout);
         let landing = match flight.landing(&self.clock, deadline).await {
             Ok(Ok(landing)) => landing,
             Ok(Err(Crashed)) => return Err(ErrorKind::Internal.error().because("the fill panicked")),

@@ -120,7 +120,10 @@ impl Worker {
         let proxy = &self.proxy;
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
-        let overdue = activity.head_overdue(proxy.timeouts.first_byte_timeout, proxy.timeouts.idle_timeout);
+        let overdue = activity.head_overdue(
+            proxy.upstream.timeouts().first_byte_timeout,
+            proxy.upstream.timeouts().idle_timeout,
+        );
         let answer =
             proxy.upstream.send(&self.pass_through_client, request, Purpose::PassThrough, overdue).await?;
         Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
@@ -135,7 +138,7 @@ impl Worker {
     ) -> Result<Response<Body>, ProxyError> {
         let proxy = &self.proxy;
         let (head, body) = answer.into_parts();
-        let idle = proxy.timeouts.idle_timeout;
+        let idle = proxy.upstream.timeouts().idle_timeout;
         let deadline = proxy.clock.now().plus(idle);
         let read = proxy
             .clock
@@ -187,7 +190,7 @@ impl Worker {
 
     fn relay(&self, answer: Response<Incoming>, activity: Activity, permit: Permit) -> Response<Body> {
         let (head, body) = answer.into_parts();
-        let idle = self.proxy.timeouts.idle_timeout;
+        let idle = self.proxy.upstream.timeouts().idle_timeout;
         let mut response = Response::new(if body.is_end_stream() {
             Body::empty()
         } else {

@@ -41,7 +41,7 @@ impl Proxy {
         response: &Arc<StoredResponse>,
     ) {
         let resource = fill.read.resource;
-        if !self.cache.list_fill || response.settling {
+        if !self.cache.load().list_fill || response.settling {
             return;
         }
         let unlike = match &fill.read.target {
@@ -66,7 +66,7 @@ impl Proxy {
         if unlike || !organization.takes_items_of_lists() {
             return unlike;
         }
-        let useful_for = useful_for(&self.cache.lead_labels);
+        let useful_for = useful_for(&self.cache.load().lead_labels);
         for item in list {
             let target = Target::Item(item.id);
             if !self.fence.admits(organization, &target, page.begun) {

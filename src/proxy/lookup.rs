@@ -54,7 +54,7 @@ impl Proxy {
         CacheKey {
             resource: reading.read.resource.name,
             organization: organization.id(),
-            owner: (self.cache.share == Share::Credential).then(|| reading.credential.digest()),
+            owner: (self.cache.load().share == Share::Credential).then(|| reading.credential.digest()),
             target: target.clone(),
         }
     }
@@ -70,15 +70,16 @@ impl Proxy {
     }
 
     /// Lifetimes of a kind of target.
-    pub(super) const fn rules(&self, target: &Target) -> &CachedResource {
+    pub(super) fn rules(&self, target: &Target) -> CachedResource {
+        let cache = self.cache.load();
         match target {
-            Target::Item(_) => &self.cache.lead_labels,
-            Target::List(_) => &self.cache.lead_label_lists,
+            Target::Item(_) => cache.lead_labels,
+            Target::List(_) => cache.lead_label_lists,
         }
     }
 
     /// The account that an organization's calls are on.
-    pub(super) const fn account_of(&self, organization: &Organization) -> AccountKey {
+    pub(super) fn account_of(&self, organization: &Organization) -> AccountKey {
         self.shield.account(AccountKey::Organization(organization.id()))
     }
 }

@@ -29,9 +29,12 @@ mod write;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use http::{Request, Response};
 use http_body::Body as _;
@@ -76,8 +79,7 @@ pub struct Proxy {
     shield: Shield,
     /// Callers that were introduced by a list read of late.
     introduced: introduce::Introduced,
-    cache: config::Cache,
-    timeouts: config::Upstream,
+    cache: ArcSwap<config::Cache>,
     /// What the bodies of label writes hold.
     intake: intake::Intake,
     /// Label writes under way, which go on when their clients leave.
@@ -163,8 +165,7 @@ impl Proxy {
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
-            cache: config.cache.clone(),
-            timeouts: config.upstream.clone(),
+            cache: ArcSwap::from_pointee(config.cache.clone()),
             intake: intake::Intake::default(),
             writes: TaskTracker::new(),
             runtime,
@@ -181,6 +182,29 @@ impl Proxy {
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
         Worker { proxy: Arc::clone(self), pass_through_client: self.upstream.pass_through_client() }
+    }
+
+    /// From now on these settings hold, as far as they can change while the process runs; a lower lifetime also for what
+    /// is stored already.
+    ///
+    /// # Errors
+    ///
+    /// If the roots of `upstream.ca_file` cannot be used; then they stay, and everything else changes.
+    pub fn apply(&self, config: &Config) -> Result<(), SetupError> {
+        self.cache.store(Arc::new(config.cache.clone()));
+        self.bindings.set_rules(&config.proof);
+        self.shield.set_settings(&config.shield);
+        self.upstream.set_timeouts(&config.upstream);
+        self.upstream.reread_roots(config.upstream.ca_file.as_ref())
+    }
+
+    /// Reads the roots of the upstream again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn reread_roots(&self, ca_file: Option<&PathBuf>) -> Result<(), SetupError> {
+        self.upstream.reread_roots(ca_file)
     }
 
     /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already

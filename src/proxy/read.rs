@@ -140,7 +140,7 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), self.rules(&reading.read.target), now);
+        let decision = decide(&reading.wishes, stored.as_deref(), &self.rules(&reading.read.target), now);
         let (refetch, has_fallback) = match (decision, stored) {
             (Decision::Serve { stored: servable, ageing }, Some(stored)) => {
                 if renew {
@@ -229,7 +229,7 @@ impl Proxy {
             Standing::Lapsed { .. } | Standing::Unknown => return Err(error),
         };
         let Some(stored) = self.look_up(reading, &organization) else { return Err(error) };
-        let decision = decide(&reading.wishes, Some(&stored), self.rules(&reading.read.target), now);
+        let decision = decide(&reading.wishes, Some(&stored), &self.rules(&reading.read.target), now);
         Ok(Step::Done(match decision {
             Decision::Serve { stored: servable, .. } => Answer::hit(reading.head, &stored, servable),
             Decision::Refetch(servable) => Answer::refetch_limited(reading.head, &stored, servable),
@@ -304,7 +304,7 @@ impl Proxy {
     ) -> Option<Arc<StoredResponse>> {
         let stored = self.look_up(reading, organization)?;
         let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-        let decision = decide(&wishes, Some(&stored), self.rules(&reading.read.target), self.clock.now());
+        let decision = decide(&wishes, Some(&stored), &self.rules(&reading.read.target), self.clock.now());
         (matches!(decision, Decision::Serve { .. }) && stored.begun > after).then_some(stored)
     }
 
@@ -338,7 +338,7 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), self.rules(&reading.read.target), now);
+        let decision = decide(&reading.wishes, stored.as_deref(), &self.rules(&reading.read.target), now);
         let unreachable = outage.confirmed || self.cannot_be_asked(organization, now);
         let (stored, servable, reason) = match (decision, stored) {
             (Decision::Serve { stored: servable, .. }, Some(stored)) => (stored, servable, None),

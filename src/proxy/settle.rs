@@ -113,7 +113,7 @@ impl Proxy {
         };
         let now = self.clock.now();
         let carries_label = matches!(*sent.method, Method::POST | Method::PUT | Method::PATCH);
-        let wanted = self.cache.write_through
+        let wanted = self.cache.load().write_through
             && carries_label
             && own.before <= sent.begun
             && !self.is_draining()
@@ -131,7 +131,7 @@ impl Proxy {
         if !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
             return;
         }
-        let alone = identity.private || self.cache.share == Share::Credential;
+        let alone = identity.private || self.cache.load().share == Share::Credential;
         if identity.private {
             organization.note_private_response();
         }

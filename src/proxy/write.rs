@@ -145,7 +145,7 @@ impl Proxy {
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
         let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
-        let give_up = self.clock.sleep(self.timeouts.first_byte_timeout);
+        let give_up = self.clock.sleep(self.upstream.timeouts().first_byte_timeout);
         let answer = match self.upstream.send(&self.label_client, request, Purpose::Write, give_up).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -175,7 +175,7 @@ impl Proxy {
         if harmless {
             self.refused(status, media_type::is_json(&head.headers), writer, subject);
         }
-        let idle = self.timeouts.idle_timeout;
+        let idle = self.upstream.timeouts().idle_timeout;
         let deadline = self.clock.now().plus(idle);
         let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER)).await {
             Ok(Ok(read)) => Ok(read),

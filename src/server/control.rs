@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -20,7 +19,8 @@ use tracing::{info, warn};
 
 use super::connection::{Context, Handler};
 use super::listener::{Acceptor, Lane};
-use super::progress::{Limits, Stage};
+use super::progress::Stage;
+use super::rotation;
 use super::tls::Certificate;
 use super::worker::{Seat, Worker, WorkerThread, local_runtime};
 use super::{Drained, Shutdown, StartError};
@@ -35,7 +35,7 @@ const MAX_ADMIN_CONNECTIONS: usize = 64;
 
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
-    pub(super) config: Config,
+    pub(super) config: watch::Receiver<Config>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) data: TcpListener,
@@ -48,7 +48,7 @@ pub(super) struct Plan<F> {
 }
 
 /// The body of the control thread; `report` learns whether both ports accept.
-pub(super) fn run<F, H>(plan: Plan<F>, report: &mpsc::Sender<Result<(), StartError>>) -> Drained
+pub(super) fn run<F, H>(plan: Plan<F>, report: &mpsc::Sender<Result<Arc<Proxy>, StartError>>) -> Drained
 where
     F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
     H: Handler,
@@ -64,7 +64,7 @@ where
             return Drained::default();
         }
     };
-    report.send(Ok(())).ok();
+    report.send(Ok(Arc::clone(&control.proxy))).ok();
     let drained = runtime.block_on(control.serve());
     // A name look-up may hang on a thread of the runtime's own: nobody waits for it any more.
     runtime.shutdown_background();
@@ -72,7 +72,7 @@ where
 }
 
 struct Control {
-    drain: Drain,
+    config: watch::Receiver<Config>,
     clock: Clock,
     proxy: Arc<Proxy>,
     asked: watch::Receiver<Option<Shutdown>>,
@@ -83,25 +83,21 @@ struct Control {
     _admin: (Accepting, watch::Sender<Stage>),
 }
 
-struct Drain {
-    delay: Duration,
-    timeout: Duration,
-}
-
 impl Control {
     async fn start<F, H>(plan: Plan<F>, flights: Handle) -> Result<Self, StartError>
     where
         F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
         H: Handler,
     {
-        let Plan { config, clock, metrics, .. } = plan;
+        let Plan { config: changing, clock, metrics, .. } = plan;
+        let config = changing.borrow().clone();
         let proxy = Proxy::new(&config, clock.clone(), Arc::clone(&metrics), flights)
             .map_err(|error| StartError(error.to_string()))?;
         let (stages, stage) = watch::channel(Stage::Serving);
         let seat = Seat {
             proxy: Arc::clone(&proxy),
             stages: stage,
-            limits: Limits::from(&config),
+            config: changing.clone(),
             tls: plan.certificate.as_ref().map(Certificate::acceptor),
             clock: clock.clone(),
             handler: plan.handler,
@@ -112,6 +108,12 @@ impl Control {
         if let Some(certificate) = plan.certificate {
             tokio::task::spawn_local(certificate.follow(clock.clone()));
         }
+        let files = rotation::Files {
+            config: changing.clone(),
+            access: plan.access.clone(),
+            proxy: Arc::downgrade(&proxy),
+        };
+        tokio::task::spawn_local(files.follow(clock.clone()));
         let ready = Arc::new(AtomicBool::new(true));
         let admin = Admin::new(
             Arc::clone(&proxy),
@@ -120,12 +122,20 @@ impl Control {
             Arc::clone(&ready),
             plan.access,
         );
-        let limits = Limits::from(&config);
-        let admin = serve_admin(plan.admin, admin, limits, clock.clone())?;
+        let admin = serve_admin(plan.admin, admin, changing.clone(), clock.clone())?;
         let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
-        let drain = Drain { delay: config.listen.drain_delay, timeout: config.listen.drain_timeout };
-        Ok(Self { drain, clock, proxy, asked: plan.asked, ready, accepting, workers, stages, _admin: admin })
+        Ok(Self {
+            config: changing,
+            clock,
+            proxy,
+            asked: plan.asked,
+            ready,
+            accepting,
+            workers,
+            stages,
+            _admin: admin,
+        })
     }
 
     /// Serves until it is asked to stop, and then stops in order: readiness, accepting, connections, writes whose clients
@@ -133,13 +143,17 @@ impl Control {
     async fn serve(mut self) -> Drained {
         asked(&mut self.asked, Shutdown::Graceful).await;
         info!("stopping");
+        let (delay, timeout) = {
+            let listen = &self.config.borrow().listen;
+            (listen.drain_delay, listen.drain_timeout)
+        };
         self.ready.store(false, Ordering::Relaxed);
         self.proxy.stop_storing();
         self.stages.send_replace(Stage::Leaving);
         tokio::select! {
             biased;
             () = asked(&mut self.asked, Shutdown::WithoutDelay) => {}
-            () = self.clock.sleep(self.drain.delay) => {}
+            () = self.clock.sleep(delay) => {}
         }
         self.accepting.end().await;
         self.stages.send_replace(Stage::Ending);
@@ -151,7 +165,7 @@ impl Control {
                 self.proxy.writes_ended().await;
             } => {}
             () = asked(&mut self.asked, Shutdown::Now) => {}
-            () = self.clock.sleep(self.drain.timeout) => {}
+            () = self.clock.sleep(timeout) => {}
         }
         self.stages.send_replace(Stage::Cut);
         ended(&mut workers).await;
@@ -183,13 +197,13 @@ fn cores() -> usize {
 fn serve_admin(
     listener: TcpListener,
     admin: Admin,
-    limits: Limits,
+    config: watch::Receiver<Config>,
     clock: Clock,
 ) -> io::Result<(Accepting, watch::Sender<Stage>)> {
     let (stages, stage) = watch::channel(Stage::Serving);
     let (lane, accepted) = Lane::new();
     let context = Context { handler: Rc::new(admin), tls: None, clock: clock.clone() };
-    tokio::task::spawn_local(Worker { accepted, stages: stage, limits, context }.run());
+    tokio::task::spawn_local(Worker { accepted, stages: stage, config, context }.run());
     let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))
 }

@@ -10,6 +10,7 @@ mod counted;
 mod io;
 mod listener;
 mod progress;
+mod rotation;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -30,8 +31,8 @@ use tracing::{error, info};
 use crate::admin::{Access, Admin};
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::files::{self, Token};
+use crate::config::{Config, Key};
 use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Worker};
 use connection::Handler;
@@ -44,6 +45,10 @@ pub struct Server {
     data_address: SocketAddr,
     admin_address: SocketAddr,
     metrics: Arc<Metrics>,
+    config: watch::Sender<Config>,
+    proxy: Arc<Proxy>,
+    access: Access,
+    certificate: Option<Arc<Certificate>>,
     asked: watch::Sender<Option<Shutdown>>,
     control: Mutex<Option<thread::JoinHandle<Drained>>>,
 }
@@ -109,23 +114,25 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
+        let (config, changing) = watch::channel(config);
         let plan = Plan {
-            config,
+            config: changing,
             clock,
             metrics: Arc::clone(&metrics),
             data,
             admin,
-            access,
-            certificate,
+            access: access.clone(),
+            certificate: certificate.clone(),
             asked: stop,
             handler,
         };
         let control =
             thread::Builder::new().name("control".to_owned()).spawn(move || control::run(plan, &report))?;
         let ended = || Err(StartError("the control thread ended at once".to_owned()));
-        started.recv().unwrap_or_else(|_| ended())?;
+        let proxy = started.recv().unwrap_or_else(|_| ended())?;
         info!(address = %data_address, admin = %admin_address, "listening");
-        Ok(Self { data_address, admin_address, metrics, asked, control: Mutex::new(Some(control)) })
+        let control = Mutex::new(Some(control));
+        Ok(Self { data_address, admin_address, metrics, config, proxy, access, certificate, asked, control })
     }
 
     /// The data port's address, with the port that was really taken.
@@ -144,6 +151,24 @@ impl Server {
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// From now on this configuration holds, as far as it can change while the process runs. Returns the keys whose new
+    /// value needs a restart; what they were at the start goes on.
+    ///
+    /// # Errors
+    ///
+    /// What could not be used of the files that it names; everything else has changed.
+    pub fn reload(&self, config: &Config) -> Result<Vec<Key>, StartError> {
+        let (next, waiting) = self.config.borrow().merged(config);
+        let token = next.admin.token_file.as_deref().map(read_token).transpose()?;
+        self.access.set_token(token);
+        if let (Some(certificate), Some(files)) = (&self.certificate, &next.listen.tls) {
+            certificate.reread(files).map_err(StartError)?;
+        }
+        self.config.send_replace(next.clone());
+        self.proxy.apply(&next).map_err(|error| StartError(error.to_string()))?;
+        Ok(waiting)
     }
 
     /// Begins to stop; may be called again with a harder way.

@@ -25,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// The certificate that handshakes get at present.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    files: ListenTls,
+    files: Mutex<ListenTls>,
     provider: Arc<CryptoProvider>,
     current: Mutex<Arc<CertifiedKey>>,
 }
@@ -39,7 +39,7 @@ impl Certificate {
     pub(super) fn read(files: &ListenTls) -> Result<Arc<Self>, StartError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Pem::read(files).and_then(|pem| pem.parse(files, &provider)).map_err(StartError)?;
-        Ok(Arc::new(Self { files: files.clone(), provider, current: Mutex::new(current) }))
+        Ok(Arc::new(Self { files: Mutex::new(files.clone()), provider, current: Mutex::new(current) }))
     }
 
     /// What makes TLS of an accepted connection: TLS 1.2 or 1.3, HTTP/2 preferred by ALPN.
@@ -55,14 +55,14 @@ impl Certificate {
 
     /// Looks at the files for ever.
     pub(super) async fn follow(self: Arc<Self>, clock: Clock) {
-        let mut seen = Pem::read(&self.files);
+        let mut seen = Pem::read(&self.files());
         loop {
             clock.sleep(LOOK_INTERVAL).await;
-            let pem = Pem::read(&self.files);
+            let pem = Pem::read(&self.files());
             if pem == seen {
                 continue;
             }
-            match pem.clone().and_then(|pem| pem.parse(&self.files, &self.provider)) {
+            match pem.clone().and_then(|pem| pem.parse(&self.files(), &self.provider)) {
                 Ok(certificate) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
                     info!("certificate changed");
@@ -71,6 +71,22 @@ impl Certificate {
             }
             seen = pem;
         }
+    }
+
+    /// Reads the certificate of these files, and follows them from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]; then the earlier certificate and its files stay.
+    pub(super) fn reread(&self, files: &ListenTls) -> Result<(), String> {
+        let certificate = Pem::read(files).and_then(|pem| pem.parse(files, &self.provider))?;
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files.clone();
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
+        Ok(())
+    }
+
+    fn files(&self) -> ListenTls {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -20,6 +20,7 @@ use super::connection::{self, Context, Handler};
 use super::listener::{Accepted, Lane};
 use super::progress::{Limits, Progress, Stage};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::proxy::Proxy;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Seat<F> {
     pub(super) proxy: Arc<Proxy>,
     pub(super) stages: watch::Receiver<Stage>,
-    pub(super) limits: Limits,
+    pub(super) config: watch::Receiver<Config>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) clock: Clock,
     /// Makes what answers the thread's requests.
@@ -64,9 +65,9 @@ impl WorkerThread {
             };
             started.send(Ok(())).ok();
             let cut = runtime.block_on(async {
-                let Seat { proxy, stages, limits, tls, clock, handler } = seat;
+                let Seat { proxy, stages, config, tls, clock, handler } = seat;
                 let context = Context { handler: handler(&proxy), tls, clock };
-                Worker { accepted, stages, limits, context }.run().await
+                Worker { accepted, stages, config, context }.run().await
             });
             runtime.shutdown_background();
             report.send(cut).ok();
@@ -104,7 +105,8 @@ pub(super) fn local_runtime() -> io::Result<LocalRuntime> {
 pub(super) struct Worker<H> {
     pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
     pub(super) stages: watch::Receiver<Stage>,
-    pub(super) limits: Limits,
+    /// What holds at present: limits may change while connections are open.
+    pub(super) config: watch::Receiver<Config>,
     pub(super) context: Context<H>,
 }
 
@@ -128,7 +130,8 @@ impl<H: Handler> Worker<H> {
                     }
                 }
                 () = &mut sweep => {
-                    open.sweep(self.limits);
+                    let limits = Limits::from(&*self.config.borrow());
+                    open.sweep(limits);
                     sweep = clock.sleep(SWEEP_INTERVAL);
                 }
                 next = self.accepted.recv(), if accepting => match next {

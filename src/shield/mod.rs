@@ -23,9 +23,10 @@ mod window;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use self::account::{AccountKey, ShieldRules};
@@ -119,21 +120,14 @@ pub struct Shield {
     pub refetches: Refetches,
     backoffs: Mutex<LruCache<AccountKey, GateBackoff>>,
     unbound: AtomicU64,
-    single_workspace: bool,
-    max_wait: Duration,
+    settings: ArcSwap<config::Shield>,
 }
 
 impl Shield {
     /// An unspent shield.
     #[must_use]
     pub fn new(settings: &config::Shield, clock: Clock) -> Self {
-        let rules = ShieldRules {
-            requests_per_second: settings.requests_per_second,
-            requests_per_minute: settings.requests_per_minute,
-            replicas: settings.replicas,
-            single_workspace: settings.single_workspace,
-            max_queued: settings.max_queued,
-        };
+        let rules = ShieldRules::from(settings);
         Self {
             refetches: Refetches::new(&account::Limits::new(&rules)),
             budget: Budget::new(&rules, clock.clone()),
@@ -143,27 +137,35 @@ impl Shield {
             edge: EdgeBlocks::default(),
             backoffs: Mutex::new(bounded(BACKOFFS)),
             unbound: AtomicU64::new(0),
-            single_workspace: settings.single_workspace,
-            max_wait: settings.max_wait,
+            settings: ArcSwap::from_pointee(settings.clone()),
         }
+    }
+
+    /// From now on these limits; what was spent stays spent, who waits stays.
+    pub fn set_settings(&self, settings: &config::Shield) {
+        let rules = ShieldRules::from(settings);
+        self.settings.store(Arc::new(settings.clone()));
+        self.budget.set_rules(&rules);
+        self.refetches.set_limits(&account::Limits::new(&rules));
     }
 
     /// How long a call waits at most that asks for `wait`.
     #[must_use]
     pub fn patience(&self, wait: Option<Duration>) -> Duration {
-        wait.map_or(self.max_wait, |wait| wait.min(self.max_wait))
+        let longest = self.settings.load().max_wait;
+        wait.map_or(longest, |wait| wait.min(longest))
     }
 
     /// The account that stands for `key`: one for all where there is one workspace.
     #[must_use]
-    pub const fn account(&self, key: AccountKey) -> AccountKey {
-        if self.single_workspace { AccountKey::Everybody } else { key }
+    pub fn account(&self, key: AccountKey) -> AccountKey {
+        if self.is_single_workspace() { AccountKey::Everybody } else { key }
     }
 
     /// Whether all callers are on one account.
     #[must_use]
-    pub const fn is_single_workspace(&self) -> bool {
-        self.single_workspace
+    pub fn is_single_workspace(&self) -> bool {
+        self.settings.load().single_workspace
     }
 
     /// Counts a call of a caller whose organization is not known: the organization's other calls are on another account.

@@ -4,9 +4,10 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use super::account::{AccountKey, Limits};
@@ -23,21 +24,26 @@ const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// The refetches of the last minute, by account.
 #[derive(Debug)]
 pub struct Refetches {
+    limits: ArcSwap<Tenth>,
+    recent: Mutex<LruCache<AccountKey, VecDeque<Moment>>>,
+}
+
+#[derive(Debug)]
+struct Tenth {
     per_second: usize,
     per_minute: usize,
-    recent: Mutex<LruCache<AccountKey, VecDeque<Moment>>>,
 }
 
 impl Refetches {
     /// A tenth of `limits`, at least one.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        let tenth = |limit: u32| usize::try_from(limit / CALLS_A_REFETCH).unwrap_or(usize::MAX).max(1);
-        Self {
-            per_second: tenth(limits.per_second),
-            per_minute: tenth(limits.per_minute),
-            recent: Mutex::new(bounded(ACCOUNTS)),
-        }
+        Self { limits: ArcSwap::from_pointee(Tenth::of(limits)), recent: Mutex::new(bounded(ACCOUNTS)) }
+    }
+
+    /// From now on a tenth of these.
+    pub fn set_limits(&self, limits: &Limits) {
+        self.limits.store(Arc::new(Tenth::of(limits)));
     }
 
     /// Takes one refetch of the account's tenth, if there is one left in both windows.
@@ -64,7 +70,15 @@ impl Refetches {
 
     fn fits(&self, recent: &VecDeque<Moment>, now: Moment) -> bool {
         let within = |span| recent.iter().rev().take_while(|moment| now.since(**moment) < span).count();
-        within(SECOND) < self.per_second && within(MINUTE) < self.per_minute
+        let tenth = self.limits.load();
+        within(SECOND) < tenth.per_second && within(MINUTE) < tenth.per_minute
+    }
+}
+
+impl Tenth {
+    fn of(limits: &Limits) -> Self {
+        let tenth = |limit: u32| usize::try_from(limit / CALLS_A_REFETCH).unwrap_or(usize::MAX).max(1);
+        Self { per_second: tenth(limits.per_second), per_minute: tenth(limits.per_minute) }
     }
 }
 

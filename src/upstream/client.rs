@@ -6,10 +6,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -19,9 +21,10 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
-use super::connector::{ConnectTimedOut, Connector, Protocols, tls};
+use super::connector::{ConnectTimedOut, Connector, Protocols};
 use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
+use super::roots::Roots;
 use crate::body::Body;
 use crate::cache::gate;
 use crate::clock::{Clock, Moment};
@@ -65,8 +68,9 @@ pub struct Upstream {
     user_agent: HeaderValue,
     via: HeaderValue,
     pseudonym: String,
-    pub(super) settings: config::Upstream,
+    pub(super) settings: Arc<ArcSwap<config::Upstream>>,
     pub(super) tls: Arc<ClientConfig>,
+    roots: Arc<Roots>,
     pub(super) names: Names,
     pub(super) breaker: Breaker,
     /// Numbers for connections that never were.
@@ -83,6 +87,7 @@ impl Upstream {
     /// If `ca_file` cannot be used.
     pub fn new(settings: &config::Upstream, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let unusable = |what: &str| SetupError(format!("upstream.{what} cannot be used"));
+        let roots = Roots::read(settings.ca_file.as_ref())?;
         let url = settings.url.clone().into_parts();
         let authority = url.authority.ok_or_else(|| unusable("url"))?;
         let pseudonym = format!("instantly-proxy-{:08x}", uuid::Uuid::new_v4().as_fields().0);
@@ -93,8 +98,9 @@ impl Upstream {
             user_agent: HeaderValue::try_from(&settings.user_agent).map_err(|_| unusable("user_agent"))?,
             via: HeaderValue::try_from(format!("1.1 {pseudonym}")).map_err(|_| unusable("url"))?,
             pseudonym,
-            settings: settings.clone(),
-            tls: tls(settings)?,
+            settings: Arc::new(ArcSwap::from_pointee(settings.clone())),
+            tls: Arc::new(roots.client()?),
+            roots,
             names: Names::new(clock.clone()),
             breaker: Breaker::default(),
             trials: Arc::new(AtomicU64::new(u64::from(u16::MAX) + 1)),
@@ -107,6 +113,30 @@ impl Upstream {
     #[must_use]
     pub fn pseudonym(&self) -> &str {
         &self.pseudonym
+    }
+
+    /// The time-outs that hold now.
+    pub fn timeouts(&self) -> Guard<Arc<config::Upstream>> {
+        self.settings.load()
+    }
+
+    /// From now on these time-outs; everything else of the settings stays as it was at the start.
+    pub fn set_timeouts(&self, settings: &config::Upstream) {
+        let mut next = config::Upstream::clone(&self.settings.load());
+        next.connect_timeout = settings.connect_timeout;
+        next.first_byte_timeout = settings.first_byte_timeout;
+        next.idle_timeout = settings.idle_timeout;
+        next.fill_timeout = settings.fill_timeout;
+        self.settings.store(Arc::new(next));
+    }
+
+    /// Reads the roots again: new connections trust what is there now.
+    ///
+    /// # Errors
+    ///
+    /// If `ca_file` cannot be used; then the earlier roots stay.
+    pub fn reread_roots(&self, ca_file: Option<&PathBuf>) -> Result<(), SetupError> {
+        self.roots.reread(ca_file)
     }
 
     /// A client for label calls.
@@ -133,7 +163,7 @@ impl Upstream {
             .timer(self.clock.clone())
             .pool_timer(self.clock.clone())
             .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(self.settings.max_connections)
+            .pool_max_idle_per_host(self.settings.load().max_connections)
             .http1_max_headers(256)
             .set_host(false);
         UpstreamClient(builder.build(connector))

@@ -1,4 +1,4 @@
-//! Connections to the upstream: name look-up, TCP and TLS under one deadline, with the roots that are to be trusted.
+//! Connections to the upstream: name look-up, TCP and TLS under one deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::names::Names;
 use crate::body::BodyError;
 use crate::clock::Clock;
-use crate::config::{self, files};
-use crate::proxy::SetupError;
+use crate::config;
 
 /// Connects within `connect_timeout`, TLS handshake included.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Names>>,
     clock: Clock,
-    timeout: Duration,
+    settings: Arc<ArcSwap<config::Upstream>>,
 }
 
 /// Which protocols a connector offers by ALPN (RFC 7301).
@@ -54,7 +54,7 @@ impl Connector {
     pub(super) fn new(
         tls: &Arc<ClientConfig>,
         protocols: Protocols,
-        upstream: &config::Upstream,
+        settings: &Arc<ArcSwap<config::Upstream>>,
         names: &Names,
         clock: Clock,
     ) -> Self {
@@ -67,7 +67,7 @@ impl Connector {
             Protocols::Http2Preferred => builder.enable_all_versions().wrap_connector(tcp),
             Protocols::Http1Only => builder.enable_http1().wrap_connector(tcp),
         };
-        Self { inner, clock, timeout: upstream.connect_timeout }
+        Self { inner, clock, settings: Arc::clone(settings) }
     }
 }
 
@@ -81,39 +81,8 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let deadline = self.clock.now().plus(self.timeout);
+        let deadline = self.clock.now().plus(self.settings.load().connect_timeout);
         let (connecting, clock) = (self.inner.call(uri), self.clock.clone());
         Box::pin(async move { clock.deadline(deadline, connecting).await.map_err(|_| ConnectTimedOut)? })
     }
-}
-
-/// TLS towards the upstream: the roots of `ca_file`, or the platform's, or Mozilla's where the platform has none.
-/// Verification cannot be switched off.
-///
-/// # Errors
-///
-/// If `ca_file` cannot be read or holds no certificate.
-pub(super) fn tls(upstream: &config::Upstream) -> Result<Arc<ClientConfig>, SetupError> {
-    let roots = match &upstream.ca_file {
-        Some(file) => files::roots(file)
-            .map_err(|fault| SetupError(format!("upstream.ca_file: {} {fault}", file.display())))?,
-        None => public_roots(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| SetupError(format!("TLS: {cause}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-/// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
-fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }

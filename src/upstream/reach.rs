@@ -76,7 +76,7 @@ impl Upstream {
         );
         let trial = Trial {
             connector,
-            url: self.settings.url.clone(),
+            url: self.settings.load().url.clone(),
             breaker: self.breaker.clone(),
             numbers: Arc::clone(&self.trials),
             clock: self.clock.clone(),

@@ -7,7 +7,7 @@ use instantly_proxy::cache::gate::GateReason;
 use instantly_proxy::config::{Key, load};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, RetryResult,
+    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, ReloadResult, RetryResult,
 };
 use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
 use instantly_proxy::proxy::{Conclusion, Proof};
@@ -131,6 +131,7 @@ fn every_value_of_a_closed_label_is_explained() {
     values.extend(Proof::ALL.iter().map(|value| value.as_str()));
     values.extend(ProofResult::ALL.iter().map(|value| value.as_str()));
     values.extend(Purpose::ALL.iter().map(|value| value.as_str()));
+    values.extend(ReloadResult::ALL.iter().map(|value| value.as_str()));
     values.extend(RejectionReason::ALL.iter().map(|value| value.as_str()));
     values.extend(RetryResult::ALL.iter().map(|value| value.as_str()));
     values.extend(Route::ALL.iter().map(|value| value.as_str()));
@@ -139,6 +140,24 @@ fn every_value_of_a_closed_label_is_explained() {
     values.extend(UpstreamStatus::ALL.iter().map(|value| value.as_str()));
     for value in values {
         assert!(operating.contains(&format!("`{value}`")), "docs/OPERATING.md lacks {value}");
+    }
+}
+
+/// Messages of the log that somebody may have to act on.
+#[test]
+fn every_warning_of_the_log_is_explained() {
+    let logging = text("docs/LOGGING.md");
+    for source in sources(&path("src")) {
+        let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in source.split("warn!(").skip(1).chain(source.split("error!(").skip(1)) {
+            let call = call.split(");").next().unwrap_or_default();
+            let message = call.rsplit('"').nth(1).unwrap_or_default();
+            let is_sentence = message.contains(' ') && !message.contains(['{', '\\']);
+            assert!(
+                !is_sentence || logging.contains(&format!("`{message}`")),
+                "docs/LOGGING.md lacks {message:?}"
+            );
+        }
     }
 }
 

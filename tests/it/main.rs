@@ -19,6 +19,7 @@ mod limits;
 mod model;
 mod pass_through;
 mod purge;
+mod reload;
 mod review_shield;
 mod savings;
 mod secrets;

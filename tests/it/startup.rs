@@ -56,6 +56,18 @@ async fn a_taken_port_ends_it_with_1_and_names_address_and_reason() {
 }
 
 #[tokio::test]
+async fn every_shell_is_told_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let process = Process::start(&["completions", shell], &[]);
+        assert_eq!(process.ended().await, Some(0), "{}", process.stderr());
+        for command in ["serve", "demo", "simulate", "check", "config", "health", "purge", "completions"] {
+            assert!(process.stdout().contains(command), "{shell} is not told of {command}");
+        }
+    }
+    assert_eq!(Process::start(&["completions", "tcsh"], &[]).ended().await, Some(2));
+}
+
+#[tokio::test]
 async fn health_and_purge_reach_the_running_proxy() {
     let upstream = upstream();
     let serving = Serving::start(&url(&upstream), &[]).await;

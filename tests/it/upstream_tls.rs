@@ -128,6 +128,24 @@ async fn readers_that_stall_in_lists_too_large_to_keep_hold_up_nobody_elses_labe
 }
 
 #[tokio::test]
+async fn new_roots_hold_for_new_connections_and_broken_ones_change_nothing() {
+    let stage = Stage::start().await;
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    stage.write("roots.pem", &other.cert.pem());
+    let proxy = stage.proxy("roots.pem");
+    let caller = stage.caller(&proxy);
+    caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::TlsFailed);
+    stage.write("roots.pem", stage.simulator.ca_pem().expect("with TLS there is a root"));
+    let trusted = async { while caller.get(CAMPAIGNS).send().await.status != 200 {} };
+    proxy.advancing("the file to be looked at", trusted).await;
+    stage.write("roots.pem", "no certificate");
+    for _ in 0..3 {
+        proxy.advance_seconds(60);
+        caller.get(CAMPAIGNS).send().await.assert_status(200);
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_the_roots_do_not_know_is_never_sent_a_request() {
     let stage = Stage::start().await;
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

@@ -78,7 +78,7 @@ impl Process {
         self.errors.borrow().lines.join("\n")
     }
 
-    /// Sends a signal by its name: `TERM`, `INT`.
+    /// Sends a signal by its name: `TERM`, `INT`, `HUP`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status();
         assert!(sent.expect("there is a shell").success(), "the process takes no signal");
@@ -124,6 +124,16 @@ impl Serving {
     /// Starts the proxy on free ports in front of `upstream`, with more of its environment.
     #[track_caller]
     pub fn start(upstream: &str, environment: &[(&str, &str)]) -> impl Future<Output = Self> + use<> {
+        Self::start_with(&[], upstream, environment)
+    }
+
+    /// The same with arguments.
+    #[track_caller]
+    pub fn start_with(
+        arguments: &[&str],
+        upstream: &str,
+        environment: &[(&str, &str)],
+    ) -> impl Future<Output = Self> + use<> {
         let mut all = vec![
             ("INSTANTLY_PROXY_UPSTREAM__URL", upstream),
             ("INSTANTLY_PROXY_LISTEN__ADDRESS", "127.0.0.1:0"),
@@ -131,7 +141,7 @@ impl Serving {
             ("INSTANTLY_PROXY_LISTEN__WORKERS", "2"),
         ];
         all.extend_from_slice(environment);
-        let process = Process::start(&[], &all);
+        let process = Process::start(arguments, &all);
         let ready = process.logged("ready");
         async move {
             let ready = ready.await;

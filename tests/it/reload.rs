@@ -1,0 +1,243 @@
+//! A configuration that is read again: what can change changes at once, what cannot is named, what is broken changes
+//! nothing, and no request is lost over it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use crate::support::labels::{CAMPAIGNS, label_path, token};
+use crate::support::{Caller, Reply, Serving, TestProxy, TestUpstream, World, patiently};
+
+/// A running program with a configuration file that can be rewritten.
+struct Stage {
+    upstream: TestUpstream,
+    serving: Serving,
+    folder: TempDir,
+}
+
+impl Stage {
+    async fn start(config: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let file = folder.path().join("instantly-proxy.toml");
+        fs::write(&file, config).expect("a file can be written there");
+        let upstream = TestUpstream::of(&World::vendor());
+        let url = format!("http://{}", upstream.address());
+        let arguments = ["--config", file.to_str().expect("a plain name")];
+        let serving = Serving::start_with(&arguments, &url, &[]).await;
+        Self { upstream, serving, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn count(&self, result: &str) -> u64 {
+        let text = self.serving.operator().get("/metrics").send().await.text();
+        let series = format!("instantly_proxy_config_reloads_total{{result=\"{result}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// Rewrites the file, asks for a reload, and waits until it came to this.
+    async fn reload(&self, config: impl AsRef<[u8]>, result: &str) {
+        let before = self.count(result).await;
+        fs::write(self.path("instantly-proxy.toml"), config).expect("the file can be written");
+        self.serving.process.signal("HUP");
+        patiently("a reload", async { while self.count(result).await == before {} }).await;
+    }
+
+    async fn proven(&self) -> Caller {
+        let caller = self.serving.caller(&token("a", 1));
+        caller.get(&label_path(1)).send().await.assert_label("a-1");
+        caller.get(&label_path(1)).send().await.assert_label("a-1").assert_hit();
+        caller
+    }
+}
+
+#[tokio::test]
+async fn what_can_change_changes_at_once_and_the_rest_is_named() {
+    let stage = Stage::start("").await;
+    let caller = stage.proven().await;
+    let changed = "[cache]\nmax_bytes = \"32MiB\"\nlist_fill = false\n[cache.lead_labels]\nttl = \"1ms\"\n\
+                   stale_while_revalidate = \"0s\"\n[upstream]\nuser_agent = \"other\"\n";
+    stage.reload(changed, "applied").await;
+    let read = caller.get(&label_path(1)).send().await;
+    assert!(
+        read.cache_status().starts_with("fwd=miss"),
+        "a lower lifetime holds for what is stored: {read:?}"
+    );
+    let mut named: Vec<String> = Vec::new();
+    for line in stage.serving.process.stdout().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if line["message"] == "changed, and needs a restart" {
+            named.push(line["key"].as_str().expect("a key").to_owned());
+        }
+    }
+    assert_eq!(named, ["upstream.user_agent", "cache.max_bytes"]);
+    assert_ne!(stage.upstream.last().field("user-agent"), Some("other"));
+
+    stage.reload("[proof]\nmax_age = \"0s\"\n", "applied").await;
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    stage.reload("[shield]\nrequests_per_second = 1\nmax_wait = \"0s\"\n", "applied").await;
+    let calls = [caller.get(CAMPAIGNS).send().await, caller.get(CAMPAIGNS).send().await];
+    assert!(calls.iter().any(|call| call.status == 429), "{calls:?}");
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_changes_while_it_runs() {
+    let stage = Stage::start("[log]\nlevel = \"info,instantly_proxy::access=warn\"\n").await;
+    let caller = stage.proven().await;
+    assert!(!stage.serving.process.stdout().contains("instantly_proxy::access"));
+    stage.reload("[log]\nlevel = \"info\"\n", "applied").await;
+    let id = "after-the-reload";
+    caller.get(&label_path(1)).field("x-request-id", id).send().await.assert_status(200);
+    let told = || stage.serving.process.stdout().contains(id);
+    patiently("an access line", async {
+        while !told() {
+            let _ = stage.count("applied").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_field_of_an_access_line_is_in_the_document() {
+    let stage = Stage::start("").await;
+    stage.proven().await;
+    stage.serving.caller("garbage").get(CAMPAIGNS).send().await.assert_status(401);
+    stage.serving.caller("x").request("TRACE", CAMPAIGNS).send().await.assert_status(405);
+    stage.serving.process.signal("TERM");
+    stage.serving.process.ended().await;
+    let document = include_str!("../../docs/LOGGING.md");
+    let mut lines = 0;
+    for line in stage.serving.process.stdout().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if line["target"] == "instantly_proxy::access" {
+            lines += 1;
+            for field in line.as_object().expect("an object").keys() {
+                assert!(document.contains(&format!("| `{field}`")), "docs/LOGGING.md lacks {field}");
+            }
+        }
+    }
+    assert_eq!(lines, 4, "nothing is lost at a clean end");
+}
+
+#[tokio::test]
+async fn two_hundred_broken_files_under_load_change_nothing_and_cost_no_request() {
+    let stage = Stage::start("").await;
+    let caller = stage.proven().await;
+    let ended = Arc::new(AtomicBool::new(false));
+    let load = {
+        let (caller, ended) = (caller.clone(), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let mut replies: Vec<Reply> = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                replies.push(caller.get(&label_path(1)).send().await);
+            }
+            replies
+        })
+    };
+    let broken = [
+        "[cache.lead_labels]\nttl = \"25h\"",
+        "[proof]\nmax_age = \"10m\"",
+        "[cache]\nmax_bites = 1",
+        "= = =",
+        "[shield]\nrequests_per_second = 0",
+        "[listen]\nidle_timeout = \"2h\"",
+        "[log]\nlevel = \"a=b=c\"",
+        "[admin]\ntoken_file = \"/nowhere/token\"",
+        "[upstream]\nca_file = \"/nowhere/ca\"",
+        "[unknown]\nkey = 1",
+    ];
+    for round in 0..200 {
+        let file = format!("{}\n# {round}", broken[round % broken.len()]);
+        stage.reload(file, "refused").await;
+    }
+    let not_text = [0xff, 0xfe, 0x00];
+    stage.reload(not_text, "refused").await;
+    ended.store(true, Ordering::Relaxed);
+    let replies = load.await.expect("no panic");
+    assert!(replies.len() > 100, "{}", replies.len());
+    for reply in replies {
+        reply.assert_label("a-1").assert_hit();
+    }
+    assert_eq!(stage.count("applied").await, 0);
+    stage.serving.operator().get("/readyz").send().await.assert_status(200);
+    assert!(
+        stage.serving.process.stdout().contains("allowed: a duration from 1ms to 24h"),
+        "each fault is told"
+    );
+}
+
+#[tokio::test]
+async fn a_new_admin_token_holds_within_ten_seconds_and_a_broken_one_changes_nothing() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let file = folder.path().join("token");
+    fs::write(&file, "the-first-admin-token").expect("a file can be written there");
+    let upstream = TestUpstream::of(&World::vendor());
+    let proxy = TestProxy::start_with(&upstream, |config| config.admin.token_file = Some(file.clone()));
+    let status = |token: &str| {
+        proxy.admin_get("/api/status").field("authorization", &format!("Bearer {token}")).send()
+    };
+    status("the-first-admin-token").await.assert_status(200);
+    for (content, good, bad) in [
+        ("the-second-admin-token", "the-second-admin-token", "the-first-admin-token"),
+        ("short", "the-second-admin-token", "short"),
+        ("the-third-admin-token", "the-third-admin-token", "the-second-admin-token"),
+    ] {
+        fs::write(&file, content).expect("the file can be written");
+        let taken = async { while status(good).await.status != 200 {} };
+        proxy.advancing("the file to be looked at", taken).await;
+        for _ in 0..3 {
+            proxy.advance_seconds(10);
+            status(good).await.assert_status(200);
+        }
+        status(bad).await.assert_status(401);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_request_and_its_lost_lines_are_counted() {
+    let upstream = TestUpstream::of(&World::vendor());
+    let free =
+        || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let (data, admin) = (free(), free());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_instantly-proxy"))
+        .env_clear()
+        .env("INSTANTLY_PROXY_UPSTREAM__URL", format!("http://{}", upstream.address()))
+        .env("INSTANTLY_PROXY_LISTEN__ADDRESS", data.to_string())
+        .env("INSTANTLY_PROXY_ADMIN__ADDRESS", admin.to_string())
+        .env("INSTANTLY_PROXY_LOG__LEVEL", "trace")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let operator = Caller::anonymous(admin);
+    patiently("the ports", async {
+        while operator.get("/readyz").attempt().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let caller = Caller::anonymous(data).with_token(&token("a", 1));
+    let dropped = || async {
+        let text = operator.get("/metrics").send().await.text();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("instantly_proxy_log_lines_dropped_total "));
+        line.and_then(|value| value.parse::<u64>().ok()).expect("the counter is there from the start")
+    };
+    patiently("lines to be dropped", async {
+        while dropped().await == 0 {
+            for _ in 0..50 {
+                caller.get(&label_path(1)).send().await.assert_label("a-1");
+            }
+        }
+    })
+    .await;
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_hit();
+    child.kill().expect("it runs");
+    child.wait().expect("a child can be waited for");
+}
