@@ -5,11 +5,14 @@
 
 mod access;
 mod explain;
+mod history;
+mod page;
 mod purge;
 mod status;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +31,8 @@ use crate::error::envelope;
 use crate::metrics::{self, AdminPath, Metrics};
 use crate::outcome::StatusClass;
 use crate::proxy::Proxy;
+use history::History;
+use page::Page;
 use status::Status;
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -42,6 +47,8 @@ pub struct Admin {
     started: Moment,
     ready: Arc<AtomicBool>,
     access: Access,
+    history: History,
+    page: Page,
 }
 
 /// An answer other than 200: its status, and the sentence that says what to do.
@@ -59,7 +66,21 @@ impl Admin {
         access: Access,
     ) -> Self {
         let started = clock.now();
-        Self { proxy, metrics, clock, started, ready, access }
+        Self {
+            proxy,
+            metrics,
+            clock,
+            started,
+            ready,
+            access,
+            history: History::default(),
+            page: Page::default(),
+        }
+    }
+
+    /// Keeps the history of the last hour, for ever.
+    pub async fn follow(self: Rc<Self>) {
+        self.history.follow(&self.proxy, &self.metrics, &self.clock).await;
     }
 
     /// Answers one request; never fails: a failure is an answer.
@@ -128,10 +149,12 @@ impl Admin {
                 let asked = explain::parse(&self.whole(body).await?)?;
                 Ok(json(&self.proxy.explain(&asked.head, asked.has_body)))
             }
-            AdminPath::Other => {
-                let message = "There is no such path on the admin port.";
-                Err(Refusal(StatusCode::NOT_FOUND, message.to_owned()))
-            }
+            AdminPath::Page
+            | AdminPath::PageStyle
+            | AdminPath::PageScript
+            | AdminPath::ChartStyle
+            | AdminPath::ChartScript => self.page.answer(path, &head.headers).ok_or_else(unknown),
+            AdminPath::Other => Err(unknown()),
         }
     }
 
@@ -142,7 +165,8 @@ impl Admin {
     fn status(&self) -> Status {
         let uptime = self.clock.now().since(self.started);
         let (totals, gauges) = (self.metrics.totals(), self.proxy.gauges());
-        Status::new(uptime, self.is_ready(), &totals, gauges, &self.proxy.overview())
+        let sizes = (gauges, self.proxy.overview());
+        Status::new(uptime, self.is_ready(), &totals, &sizes, self.metrics.failures(), self.history.columns())
     }
 
     async fn whole<B>(&self, body: B) -> Result<Bytes, Refusal>
@@ -165,6 +189,10 @@ impl Admin {
     }
 }
 
+fn unknown() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "There is no such path on the admin port.".to_owned())
+}
+
 fn path(text: &str) -> AdminPath {
     let known = AdminPath::ALL.iter().find(|path| **path != AdminPath::Other && path.as_str() == text);
     known.copied().unwrap_or(AdminPath::Other)
@@ -172,7 +200,15 @@ fn path(text: &str) -> AdminPath {
 
 const fn allowed(path: AdminPath) -> &'static str {
     match path {
-        AdminPath::Livez | AdminPath::Readyz | AdminPath::Metrics | AdminPath::Status => "GET, HEAD",
+        AdminPath::Livez
+        | AdminPath::Readyz
+        | AdminPath::Metrics
+        | AdminPath::Status
+        | AdminPath::Page
+        | AdminPath::PageStyle
+        | AdminPath::PageScript
+        | AdminPath::ChartStyle
+        | AdminPath::ChartScript => "GET, HEAD",
         AdminPath::Purge | AdminPath::Explain => "POST",
         AdminPath::Other => "",
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::metrics::{Gauges, Totals};
+use super::history::Columns;
+use crate::metrics::{Failure, Gauges, Totals};
 use crate::proxy::Overview;
 use crate::shield::account::AccountKey;
 use crate::shield::budget::Usage;
@@ -26,6 +27,20 @@ pub(super) struct Status {
     /// Open connections of the data port.
     connections: u64,
     shield: Shield,
+    /// Errors of the proxy's own, the latest first.
+    errors: Vec<Error>,
+    /// The last hour.
+    history: Columns,
+}
+
+/// One kind of error.
+#[derive(Serialize)]
+struct Error {
+    error: &'static str,
+    message: &'static str,
+    count: u64,
+    /// Unix time of the latest, in seconds.
+    latest: u64,
 }
 
 #[derive(Serialize)]
@@ -163,9 +178,11 @@ impl Status {
         uptime: Duration,
         ready: bool,
         totals: &Totals,
-        gauges: Gauges,
-        overview: &Overview,
+        (gauges, overview): &(Gauges, Overview),
+        failures: Vec<Failure>,
+        history: Columns,
     ) -> Self {
+        let gauges = *gauges;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -180,6 +197,16 @@ impl Status {
             bindings: gauges.bindings,
             connections: totals.connections,
             shield: Shield::new(totals, gauges, overview),
+            errors: failures
+                .into_iter()
+                .map(|failure| Error {
+                    error: failure.kind.as_str(),
+                    message: failure.kind.message(),
+                    count: failure.count,
+                    latest: failure.latest,
+                })
+                .collect(),
+            history,
         }
     }
 }

@@ -219,3 +219,48 @@ async fn refusals_are_counted_and_the_token_shows_nowhere() {
     let shown = format!("{page}{:?}", admin.admin);
     assert!(!shown.contains(TOKEN));
 }
+
+#[tokio::test]
+async fn the_page_is_free_without_data_and_may_load_nothing_from_elsewhere() {
+    let admin = admin(with_token([10, 0, 0, 1]));
+    for (path, media_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/page.css", "text/css; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/uPlot.min.css", "text/css; charset=utf-8"),
+        ("/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
+    ] {
+        let reply = admin.get(path).await;
+        assert_eq!(
+            (reply.status, &reply.fields["content-type"]),
+            (200, &media_type.parse().unwrap()),
+            "{path}"
+        );
+        let policy = reply.fields["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(reply.fields["x-content-type-options"], "nosniff");
+        let etag = reply.fields["etag"].to_str().unwrap().to_owned();
+        let again = admin.ask("GET", path, &[("if-none-match", &etag)], "").await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+        assert_eq!(admin.ask("GET", path, &[("if-none-match", "\"other\"")], "").await.status, 200);
+        assert_eq!(admin.ask("POST", path, &[], "").await.status, 405);
+    }
+    let page = String::from_utf8(admin.get("/").await.body.to_vec()).unwrap();
+    assert!(!page.contains("http://") && !page.contains("https://"), "it names another place");
+    assert!(
+        !page.contains("<script>") && !page.contains("style=") && !page.contains("onclick"),
+        "inline code"
+    );
+}
+
+#[tokio::test]
+async fn the_status_tells_errors_and_the_last_hour() {
+    let admin = admin(loopback());
+    let at = Duration::from_secs(1_800_000_000);
+    admin.metrics.failure(crate::error::ErrorKind::ConnectFailed, at);
+    let status = admin.get("/api/status").await.json();
+    assert_eq!(status["errors"][0]["error"], "connect_failed");
+    assert_eq!(status["errors"][0]["count"], 1);
+    assert_eq!(status["history"]["step_seconds"], 10);
+    assert_eq!(status["history"]["requests"]["hit"].as_array().unwrap().len(), 0);
+}

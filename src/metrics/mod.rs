@@ -3,11 +3,13 @@
 //! A hit costs three atomic additions. Names, labels and bounds are part of the contract with dashboards and alerts; the
 //! number of series depends on the enums alone, never on tokens, ids or paths.
 
-#[cfg(target_os = "linux")]
 mod drops;
+mod failures;
+#[cfg(target_os = "linux")]
 mod process;
 mod series;
 mod sizes;
+mod snapshot;
 
 use std::time::Duration;
 
@@ -18,15 +20,19 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::gate::GateReason;
 use crate::closed_enum::closed_enum;
+use crate::error::ErrorKind;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
 use crate::shield::RejectionReason;
 use crate::upstream::purpose::{Purpose, UpstreamStatus};
 
 use drops::LogDrops;
+pub use failures::Failure;
+use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
 pub use sizes::Gauges;
+pub use snapshot::{Pace, Snapshot};
 
 /// `Content-Type` of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +53,7 @@ pub struct Metrics {
     shield_rejections: Table<Counter, 1>,
     retries: Table<Counter, 1>,
     config_reloads: Table<Counter, 1>,
+    failures: Failures,
     log_lines_dropped: LogDrops,
     connections: Gauge,
     sizes: Sizes,
@@ -107,6 +114,17 @@ impl Metrics {
     /// Counts one failed call that might have been tried again.
     pub fn retry(&self, result: RetryResult) {
         self.retries.at(result.index(), || [("result", result.as_str())]).add_one();
+    }
+
+    /// Notes an error of our own at a Unix time.
+    pub fn failure(&self, kind: ErrorKind, at: Duration) {
+        self.failures.note(kind, at);
+    }
+
+    /// Errors of our own since the start, the latest first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<Failure> {
+        self.failures.latest()
     }
 
     /// Counts one attempt to read the configuration again.
@@ -236,6 +254,7 @@ impl Default for Metrics {
             ),
             retries: Table::shown("result", RetryResult::ALL.iter().map(|result| result.as_str())),
             config_reloads: Table::shown("result", ReloadResult::ALL.iter().map(|result| result.as_str())),
+            failures: Failures::default(),
             log_lines_dropped: LogDrops::default(),
             connections: Gauge::default(),
             sizes: Sizes::default(),
@@ -376,6 +395,16 @@ closed_enum! {
         Purge = "/api/purge",
         /// `/api/explain`
         Explain = "/api/explain",
+        /// `/`: the dashboard.
+        Page = "/",
+        /// `/page.css`
+        PageStyle = "/page.css",
+        /// `/page.js`
+        PageScript = "/page.js",
+        /// `/uPlot.min.css`
+        ChartStyle = "/uPlot.min.css",
+        /// `/uPlot.iife.min.js`
+        ChartScript = "/uPlot.iife.min.js",
         /// Any other.
         Other = "other",
     }

@@ -116,6 +116,45 @@ impl Histogram {
     }
 }
 
+/// How often each duration occurred, copied out of histograms.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Buckets([u64; BUCKETS]);
+
+impl Buckets {
+    pub(super) fn add(&mut self, histogram: &Histogram) {
+        for (sum, bucket) in self.0.iter_mut().zip(&histogram.buckets) {
+            *sum += bucket.load(Ordering::Relaxed);
+        }
+    }
+
+    /// What came since an earlier copy.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (now, then) in since.0.iter_mut().zip(&earlier.0) {
+            *now = now.saturating_sub(*then);
+        }
+        since
+    }
+}
+
+/// The duration in seconds below which a part `q` of all lies, straight between the bounds of its bucket.
+#[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+pub(super) fn quantile(buckets: &Buckets, q: f64) -> Option<f64> {
+    let count: u64 = buckets.0.iter().sum();
+    let rank = q * count as f64;
+    let mut below = 0.0;
+    for (index, bucket) in buckets.0.iter().enumerate().filter(|(_, bucket)| **bucket > 0) {
+        let inside = *bucket as f64;
+        if below + inside >= rank {
+            let upper = seconds(BOUNDS_NANOS[index.min(BOUNDS_NANOS.len() - 1)]);
+            let lower = index.checked_sub(1).map_or(0.0, |before| seconds(BOUNDS_NANOS[before]));
+            return Some(lower + (upper - lower).max(0.0) * (rank - below) / inside);
+        }
+        below += inside;
+    }
+    None
+}
+
 #[derive(Default)]
 struct Merged {
     buckets: [u64; BUCKETS],

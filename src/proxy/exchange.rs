@@ -153,6 +153,7 @@ impl Exchange {
                 let is_client_error = error.kind().status().is_client_error();
                 line.outcome = if is_client_error { Outcome::Rejected } else { Outcome::Error };
                 line.error = Some(error.kind());
+                line.proxy.metrics.failure(error.kind(), line.proxy.clock.now().unix());
                 line.cause = error.causes();
                 error.response()
             }

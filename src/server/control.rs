@@ -202,7 +202,9 @@ fn serve_admin(
 ) -> io::Result<(Accepting, watch::Sender<Stage>)> {
     let (stages, stage) = watch::channel(Stage::Serving);
     let (lane, accepted) = Lane::new();
-    let context = Context { handler: Rc::new(admin), tls: None, clock: clock.clone() };
+    let admin = Rc::new(admin);
+    tokio::task::spawn_local(Rc::clone(&admin).follow());
+    let context = Context { handler: admin, tls: None, clock: clock.clone() };
     tokio::task::spawn_local(Worker { accepted, stages: stage, config, context }.run());
     let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))

@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let server = Server::start(configuration(&simulator)?, clock.clone()).map_err(Failure::failed)?;
     say(format_args!("API (simulated)  {}", simulator.url()));
     say(format_args!("proxy            http://{}", server.data_address()));
-    say(format_args!("admin            http://{}/api/status", server.admin_address()));
+    say(format_args!("dashboard        http://{}/", server.admin_address()));
 
     let latencies = Arc::default();
     let load = load::start(&simulator, server.data_address(), &clock, &latencies);

@@ -1,0 +1,180 @@
+// The dashboard as a person meets it, in a real browser: no console error, no request to anybody else, charts that are
+// drawn, figures that agree with /metrics, forms that work, and nothing that a checker of accessibility finds serious.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+
+const [binary, chromium, tools, folder] = process.argv.slice(2);
+const require = createRequire(path.resolve(tools, "package.json"));
+const { chromium: browsers } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const scratch = mkdtempSync(path.join(tmpdir(), "page-"));
+const children = [];
+const TOKEN = "the-admin-token-of-this-page";
+
+/** Starts the program and answers with the first line of its output that `wanted` makes something of. */
+function start(args, environment, wanted) {
+  const child = spawn(binary, args, { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  return new Promise((resolve, reject) => {
+    const lines = [];
+    child.on("exit", (code) => reject(new Error(`${args} ended with ${code}`)));
+    readline.createInterface({ input: child.stdout }).on("line", (line) => {
+      if (lines.length < 1000) lines.push(line);
+      const found = wanted(line, lines);
+      if (found) resolve(found);
+    });
+  });
+}
+
+async function stage(extra) {
+  const api = await start(["simulate", "--address", "127.0.0.1:0"], {}, (line, lines) => {
+    const url = line.match(/listens on (\S+)/);
+    return url && { url: url[1], key: lines.join("\n").match(/(\S+) all:all/)[1], label: lines.join("\n").match(/lead label (\S+)/)[1] };
+  });
+  const ports = await start([], {
+    INSTANTLY_PROXY_UPSTREAM__URL: api.url, INSTANTLY_PROXY_LISTEN__ADDRESS: "127.0.0.1:0", INSTANTLY_PROXY_ADMIN__ADDRESS: "127.0.0.1:0", ...extra,
+  }, (line) => {
+    const told = JSON.parse(line);
+    return told.message === "ready" && { data: `http://${told.data}`, admin: `http://${told.admin}` };
+  });
+  return { ...api, ...ports };
+}
+
+/** Reads labels for as long as the test runs: mostly the same one, now and then another path. */
+function load({ data, key, label }) {
+  const ended = { value: false };
+  const read = (target) => fetch(`${data}/api/v2/${target}`, { headers: { Authorization: `Bearer ${key}` } }).then((answer) => answer.arrayBuffer());
+  const done = (async () => {
+    for (let n = 0; !ended.value; n += 1) {
+      await read(n % 40 === 0 ? "campaigns" : n % 10 === 0 ? "lead-labels?limit=100" : `lead-labels/${label}`);
+      if (n % 8 === 0) await new Promise((next) => setTimeout(next, 20));
+    }
+  })();
+  return async () => { ended.value = true; await done; };
+}
+
+async function open(browser, admin, { width, height, dark }) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce" });
+  const page = await context.newPage();
+  const faults = [];
+  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) faults.push(message.text()); });
+  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("request", (request) => { if (!request.url().startsWith(admin) && !request.url().startsWith("data:")) faults.push(`a request to ${request.url()}`); });
+  await page.goto(`${admin}/`);
+  return { context, page, faults };
+}
+
+async function accessible(page, where) {
+  // The page's own policy forbids inline scripts; the checker is brought in by the driver.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  assert.deepEqual(serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), [], where);
+}
+
+async function metric(admin, name, filter = () => true) {
+  const text = await (await fetch(`${admin}/metrics`)).text();
+  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `)).filter(filter);
+  return lines.reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
+}
+
+async function looks(browser, { admin }) {
+  for (const view of [{ width: 1920, height: 1200, dark: false }, { width: 1920, height: 1200, dark: true }, { width: 360, height: 780, dark: false }, { width: 360, height: 780, dark: true }]) {
+    const where = `${view.width} px ${view.dark ? "dark" : "light"}`;
+    const { context, page, faults } = await open(browser, admin, view);
+    await page.waitForFunction(() => document.querySelectorAll("canvas").length === 6, null, { timeout: 15000 });
+    await page.waitForFunction(() => /%/.test(document.querySelector("#share").textContent));
+    const drawn = await page.$$eval("canvas", (all) => all.map((canvas) => {
+      const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      return pixels.some((value) => value !== 0);
+    }));
+    assert.ok(drawn.every(Boolean), `${where}: an empty chart`);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(overflow <= 0, `${where}: ${overflow} px wider than the screen`);
+    const labels = await page.$$eval("[role=img]", (all) => all.map((chart) => chart.getAttribute("aria-label")));
+    assert.ok(labels.every((label) => label.includes("Latest:")), `${where}: ${labels}`);
+    await accessible(page, where);
+    await page.screenshot({ path: path.join(folder, `dashboard-${view.width}-${view.dark ? "dark" : "light"}.png`), fullPage: view.width === 360 });
+    assert.deepEqual(faults, [], where);
+    await context.close();
+  }
+}
+
+async function works(browser, { admin, key, label }) {
+  const { context, page, faults } = await open(browser, admin, { width: 1280, height: 900, dark: false });
+  await page.waitForFunction(() => /%/.test(document.querySelector("#share").textContent));
+  const share = Number((await page.textContent("#share")).replace(/[^0-9.]/g, ""));
+  const avoided = await metric(admin, "instantly_proxy_upstream_requests_avoided_total");
+  const reads = await metric(admin, "instantly_proxy_requests_total", (line) => /route="lead_label(_list)?"/.test(line));
+  assert.ok(Math.abs(share - (100 * avoided) / reads) <= 1, `the page says ${share} %, the metrics ${(100 * avoided) / reads} %`);
+
+  await page.fill("#explain-path", `/api/v2/lead-labels/${label}`);
+  await page.fill("#explain-token", key);
+  await page.click("#explain button");
+  await page.waitForSelector("#explain-told td");
+  assert.match(await page.textContent("#explain-told"), /decision\s*hit/);
+  assert.ok(!(await page.content()).includes(key), "the page shows a key");
+
+  await page.fill("#purge-label", "not a uuid");
+  await page.click("#purge-ask");
+  await page.click("#purge-sure");
+  await page.waitForFunction(() => /UUID/i.test(document.querySelector("#purge-told").textContent));
+  await page.fill("#purge-label", "");
+  await page.focus("#purge-ask");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#purge-sure:not([hidden])");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "purge-sure", "the keyboard is where the question is");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => /^Gone: /.test(document.querySelector("#purge-told").textContent));
+  assert.ok((await metric(admin, "instantly_proxy_cache_invalidations_total", (line) => line.includes('cause="purge"'))) >= 1);
+  // The browser itself tells of the 400 that was wanted.
+  assert.deepEqual(faults.filter((fault) => !fault.includes("status of 400")), []);
+  await context.close();
+}
+
+async function asksForTheToken(browser, { admin }) {
+  const { context, page } = await open(browser, admin, { width: 1280, height: 900, dark: false });
+  await page.waitForSelector("#unlock:not([hidden])");
+  await accessible(page, "locked");
+  assert.ok(await page.isHidden("#figures"));
+  await page.fill("#token", "a-token-that-is-wrong");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("#refused").textContent !== "");
+  assert.ok((await metric(admin, "instantly_proxy_admin_requests_total", (line) => line.includes('path="/api/status"') && line.includes('status="4xx"'))) >= 2, "a refusal is counted");
+  await page.fill("#token", TOKEN);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#figures:not([hidden])");
+  assert.equal(await page.evaluate(() => JSON.stringify([localStorage.length, sessionStorage.length, document.cookie])), '[0,0,""]', "the token is kept nowhere");
+  await page.click("#purge-ask");
+  await page.click("#purge-sure");
+  await page.waitForFunction(() => /^Gone: /.test(document.querySelector("#purge-told").textContent));
+  await context.close();
+}
+
+try {
+  const tokenFile = path.join(scratch, "token");
+  writeFileSync(tokenFile, TOKEN);
+  const [free, locked] = await Promise.all([stage({}), stage({ INSTANTLY_PROXY_ADMIN__TOKEN_FILE: tokenFile })]);
+  const stop = load(free);
+  const browser = await browsers.launch({
+    executablePath: chromium,
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  // Two steps of the history, so that there is a line to draw.
+  await new Promise((next) => setTimeout(next, 32000));
+  await looks(browser, free);
+  await works(browser, free);
+  await asksForTheToken(browser, locked);
+  await browser.close();
+  await stop();
+  console.log("the page works at 360 and 1920 px, light and dark, with and without a token");
+} finally {
+  for (const child of children) { child.removeAllListeners("exit"); child.kill("SIGKILL"); }
+  rmSync(scratch, { recursive: true, force: true });
+}
