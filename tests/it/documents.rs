@@ -143,6 +143,15 @@ fn every_value_of_a_closed_label_is_explained() {
     }
 }
 
+#[test]
+fn the_examples_for_clients_are_the_ones_that_are_run() {
+    let document = text("docs/clients.md");
+    for name in ["curl.sh", "instantlyai_client.py", "httpx_client.py", "fetch.mjs", "rust/src/main.rs"] {
+        let example = text(&format!("tests/clients/{name}"));
+        assert!(document.contains(&format!("\n{example}```")), "docs/clients.md shows another {name}");
+    }
+}
+
 /// Messages of the log that somebody may have to act on.
 #[test]
 fn every_warning_of_the_log_is_explained() {
