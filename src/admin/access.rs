@@ -5,9 +5,8 @@
 //! that no foreign name can stand for, and no foreign Origin.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
@@ -18,36 +17,32 @@ use super::Refusal;
 use crate::config::files::Token;
 
 /// The rules for one admin port.
+/// Clones have one token together.
 #[derive(Clone, Debug)]
 pub struct Access {
     loopback: bool,
-    /// Shared by all copies, so that a new token holds for all of them.
-    token: Arc<ArcSwapOption<Token>>,
+    token: Arc<Mutex<Option<Token>>>,
 }
 
 impl Access {
     /// The rules for a port at this address.
     #[must_use]
     pub fn new(address: SocketAddr, token: Option<Token>) -> Self {
-        Self {
-            loopback: address.ip().to_canonical().is_loopback(),
-            token: Arc::new(ArcSwapOption::from_pointee(token)),
-        }
+        Self { loopback: address.ip().to_canonical().is_loopback(), token: Arc::new(Mutex::new(token)) }
     }
 
-    /// From now on this token is needed, and no earlier one; whether it is another than before.
-    pub fn set_token(&self, token: Option<Token>) -> bool {
-        let earlier = self.token.load();
-        let same = earlier.as_deref().map(Token::expose) == token.as_ref().map(Token::expose);
-        if !same {
-            self.token.store(token.map(Arc::new));
-        }
-        !same
+    /// From now on this token is asked for.
+    pub fn set_token(&self, token: Option<Token>) {
+        *self.token() = token;
+    }
+
+    fn token(&self) -> MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says whether data may be read.
     pub(super) fn read(&self, head: &Parts) -> Result<(), Refusal> {
-        match self.token.load().as_deref() {
+        match &*self.token() {
             Some(token) if given_token(head).is_some_and(|given| is(token, given)) => Ok(()),
             Some(_) => refuse(
                 StatusCode::UNAUTHORIZED,
@@ -67,7 +62,7 @@ impl Access {
         {
             return refuse(StatusCode::FORBIDDEN, "Pages of another origin may not do this.");
         }
-        if self.token.load().is_none() && !host.is_some_and(|host| is_address_or_localhost(host.host())) {
+        if self.token().is_none() && !host.is_some_and(|host| is_address_or_localhost(host.host())) {
             return refuse(
                 StatusCode::FORBIDDEN,
                 "Without a token the Host must be an IP address or localhost: use one, or set admin.token_file.",

@@ -9,7 +9,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
@@ -90,7 +89,6 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Bindings {
     shards: Box<[Mutex<Shard>]>,
-    rules: ArcSwap<config::Proof>,
 }
 
 #[derive(Debug)]
@@ -124,22 +122,18 @@ struct RouteRefusal {
 }
 
 impl Bindings {
-    /// An empty table under the given rules.
+    /// An empty table for this many credentials.
     #[must_use]
-    pub fn new(rules: &config::Proof) -> Self {
-        let shards = if rules.max_credentials.get() < 4096 { 1 } else { SHARDS };
-        let capacity = NonZeroUsize::new(rules.max_credentials.get().div_ceil(shards)).expect("not zero");
-        Self {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity))).collect(),
-            rules: ArcSwap::from_pointee(rules.clone()),
-        }
+    pub fn new(max_credentials: NonZeroUsize) -> Self {
+        let shards = if max_credentials.get() < 4096 { 1 } else { SHARDS };
+        let capacity = share_of(max_credentials, shards);
+        Self { shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity))).collect() }
     }
 
-    /// From now on these rules. Where fewer credentials may be remembered, the least recently proven are forgotten.
-    pub fn set_rules(&self, rules: &config::Proof) {
-        let capacity =
-            NonZeroUsize::new(rules.max_credentials.get().div_ceil(self.shards.len())).expect("not zero");
-        self.rules.store(Arc::new(rules.clone()));
+    /// From now on at most this many credentials; the least recently proven leave at once. A table that began large keeps
+    /// its shards, and with them one credential in each at least.
+    pub fn resize(&self, max_credentials: NonZeroUsize) {
+        let capacity = share_of(max_credentials, self.shards.len());
         for shard in &self.shards {
             lock(shard).resize(capacity);
         }
@@ -147,14 +141,13 @@ impl Bindings {
 
     /// What this credential may have at `now`.
     #[must_use]
-    pub fn standing(&self, credential: &Credential, now: Moment) -> Standing {
+    pub fn standing(&self, credential: &Credential, rules: &config::Proof, now: Moment) -> Standing {
         let shard = self.shard(credential);
         let Some(binding) = shard.bindings.peek(&credential.digest()) else {
             return Standing::Unknown;
         };
         let organization = Arc::clone(&binding.organization);
         let age = binding.proof.map(|sent| now.since(sent));
-        let rules = self.rules.load();
         match age {
             // A `max_age` of zero asks each time.
             Some(age) if age <= rules.max_age && !rules.max_age.is_zero() => {
@@ -176,8 +169,14 @@ impl Bindings {
     /// Whether an answer of `organization` may be delivered to this credential at `now`: for those who waited for
     /// somebody else's flight.
     #[must_use]
-    pub fn is_proven_for(&self, credential: &Credential, organization: OrganizationId, now: Moment) -> bool {
-        matches!(self.standing(credential, now), Standing::Proven { organization: own, .. } if own.id() == organization)
+    pub fn is_proven_for(
+        &self,
+        credential: &Credential,
+        organization: OrganizationId,
+        rules: &config::Proof,
+        now: Moment,
+    ) -> bool {
+        matches!(self.standing(credential, rules, now), Standing::Proven { organization: own, .. } if own.id() == organization)
     }
 
     /// How old the latest proof of this credential is.
@@ -351,6 +350,11 @@ impl Binding {
     }
 }
 
+/// What of all credentials one shard may hold.
+fn share_of(max_credentials: NonZeroUsize, shards: usize) -> NonZeroUsize {
+    NonZeroUsize::new(max_credentials.get() / shards).unwrap_or(NonZeroUsize::MIN)
+}
+
 fn within(moment: Option<Moment>, span: Duration, now: Moment) -> bool {
     moment.is_some_and(|moment| now.since(moment) < span)
 }
@@ -364,6 +368,15 @@ impl Shard {
             refused_credentials: Refused::default(),
             routes: bounded(REFUSALS),
         }
+    }
+
+    fn resize(&mut self, capacity: NonZeroUsize) {
+        while self.bindings.len() > capacity.get()
+            && let Some((evicted, binding)) = self.bindings.pop_lru()
+        {
+            self.forget_credential(binding.authorization, evicted);
+        }
+        self.bindings.resize(capacity);
     }
 
     fn bind(&mut self, credential: &Credential, organization: &Arc<Organization>, begun: Tick, sent: Moment) {
@@ -381,14 +394,6 @@ impl Shard {
             self.forget_credential(binding.authorization, evicted);
         }
         self.by_authorization.entry(authorization).or_default().push(credential.digest());
-    }
-
-    fn resize(&mut self, capacity: NonZeroUsize) {
-        while self.bindings.len() > capacity.get() {
-            let Some((evicted, binding)) = self.bindings.pop_lru() else { break };
-            self.forget_credential(binding.authorization, evicted);
-        }
-        self.bindings.resize(capacity);
     }
 
     fn unbind(&mut self, credential: CredentialDigest) {

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod health;
 mod purge;
+mod reload;
 mod serve;
 mod simulate;
 #[cfg(test)]
@@ -52,7 +53,7 @@ enum Command {
     Health(Files),
     /// Take stored responses away: all, or those of one organization or label
     Purge(purge::Arguments),
-    /// Print what a shell needs to complete these commands
+    /// Print the script that completes this command line in a shell
     Completions(completions::Arguments),
 }
 
@@ -80,10 +81,7 @@ pub fn main(
     };
     let setup = Setup { files: files.config, environment: environment.collect() };
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
-        Command::Serve(files) => {
-            let setup = setup.and(files);
-            setup.read().map_err(Failure::from).and_then(|loaded| serve::run(loaded, || setup.read()))
-        }
+        Command::Serve(files) => serve::run(setup.and(files)),
         Command::Check(files) => setup.and(files).load().map(|loaded| check::run(&loaded)),
         Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
         Command::Health(files) => setup.and(files).load_values().and_then(|loaded| health::run(&loaded)),
@@ -110,13 +108,12 @@ impl Setup {
         self
     }
 
-    /// Reads the configuration; may be asked again.
-    fn read(&self) -> Result<Loaded, Vec<Fault>> {
-        load(&self.files, self.environment.iter().cloned())
+    fn load(&self) -> Result<Loaded, Failure> {
+        self.read().map_err(Failure::from)
     }
 
-    fn load(self) -> Result<Loaded, Failure> {
-        self.read().map_err(Failure::from)
+    fn read(&self) -> Result<Loaded, Vec<Fault>> {
+        load(&self.files, self.environment.iter().cloned())
     }
 
     fn load_values(self) -> Result<Loaded, Failure> {

@@ -3,24 +3,23 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::{Failure, runtime};
+use super::reload::Reloads;
+use super::{Failure, Setup, runtime};
 use crate::clock::Clock;
-use crate::config::{Fault, Loaded};
-use crate::logging::Logging;
-use crate::metrics::ReloadResult;
+use crate::logging;
 use crate::server::{Drained, Server, Shutdown};
 
-pub(super) fn run(
-    loaded: Loaded,
-    reread: impl Fn() -> Result<Loaded, Vec<Fault>>,
-) -> Result<ExitCode, Failure> {
-    let logging = Logging::start(&loaded.config.log).map_err(Failure::failed)?;
+pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
+    let loaded = setup.load()?;
+    // The last to go: what is logged until then is written.
+    let (log, _flush) = logging::init(&loaded.config.log).map_err(Failure::failed)?;
     for notice in loaded.notices() {
         warn!("{notice}");
     }
@@ -30,20 +29,21 @@ pub(super) fn run(
     // Before the ports open: as the first process of a container, a signal without a handler would be ignored.
     let inbox = runtime.block_on(async { Inbox::open() }).map_err(Failure::failed)?;
 
-    let upstream = loaded.config.upstream.url.clone();
-    let server = Arc::new(Server::start(loaded.config, Clock::system()).map_err(Failure::failed)?);
-    server.metrics().follow_log(logging.dropped());
-    info!(data = %server.data_address(), admin = %server.admin_address(), %upstream, "ready");
+    let config = loaded.config;
+    let server = Arc::new(Server::start(config.clone(), Clock::system()).map_err(Failure::failed)?);
+    let dropped = log.lines_dropped();
+    server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
+    info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %config.upstream.url, "ready");
     let drained = wait(Arc::clone(&server))?;
-    let reload = || reload(&server, &logging, reread());
-    runtime.block_on(until_stopped(&server, inbox, drained, reload))
+    let reloads = Reloads::start(setup, config, log, Arc::clone(&server)).map_err(Failure::failed)?;
+    runtime.block_on(until_stopped(&server, &reloads, inbox, drained))
 }
 
 async fn until_stopped(
     server: &Server,
+    reloads: &Reloads,
     mut inbox: Inbox,
     mut drained: oneshot::Receiver<Drained>,
-    reload: impl Fn(),
 ) -> Result<ExitCode, Failure> {
     let mut signals = Signals::default();
     loop {
@@ -52,47 +52,13 @@ async fn until_stopped(
             drained = &mut drained => return end(signals, drained.ok()),
         };
         match signals.react(received) {
-            Reaction::Reload => reload(),
             Reaction::Stop(how) => {
                 info!(?how, "stopping");
                 server.shutdown(how);
             }
+            Reaction::Reload => reloads.ask(),
             Reaction::GoOn => {}
             Reaction::Abort => return Ok(ExitCode::from(Failure::FAILED)),
-        }
-    }
-}
-
-/// Makes a configuration that was read again hold, if it has no fault.
-fn reload(server: &Server, logging: &Logging, read: Result<Loaded, Vec<Fault>>) {
-    let loaded = match read {
-        Ok(loaded) => loaded,
-        Err(faults) => {
-            server.metrics().config_reload(ReloadResult::Refused);
-            for fault in &faults {
-                warn!(%fault, "configuration not taken");
-            }
-            warn!(faults = faults.len(), "the configuration has faults: the earlier one goes on");
-            return;
-        }
-    };
-    for notice in loaded.notices() {
-        warn!("{notice}");
-    }
-    if let Err(error) = logging.set_level(&loaded.config.log.level) {
-        warn!(error, "log.level not taken");
-    }
-    match server.reload(&loaded.config) {
-        Ok(waiting) => {
-            for key in waiting {
-                warn!(key = key.as_str(), "changed, and needs a restart");
-            }
-            server.metrics().config_reload(ReloadResult::Applied);
-            info!("configuration taken");
-        }
-        Err(error) => {
-            server.metrics().config_reload(ReloadResult::Refused);
-            warn!(%error, "a file of the configuration could not be used");
         }
     }
 }
@@ -111,10 +77,7 @@ fn wait(server: Arc<Server>) -> Result<oneshot::Receiver<Drained>, Failure> {
 /// A drain that ran out of time is an end like any other, but for what it cut.
 fn end(signals: Signals, drained: Option<Drained>) -> Result<ExitCode, Failure> {
     match drained {
-        Some(Drained { cut }) if signals.any() => {
-            if cut > 0 {
-                warn!(connections = cut, "drain time-out: connections with a request under way were cut");
-            }
+        Some(_) if signals.any() => {
             info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
@@ -174,7 +137,7 @@ struct Signals {
 impl Signals {
     fn react(&mut self, signal: Signal) -> Reaction {
         match signal {
-            // Who is about to end takes nothing new.
+            // What is stopping would serve nobody with it.
             Signal::Hangup if self.any() => Reaction::GoOn,
             Signal::Hangup => Reaction::Reload,
             // Orchestrators repeat themselves; the drain that they were promised goes on.

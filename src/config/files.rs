@@ -13,6 +13,33 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
+/// Tells whether a file holds what it held, without keeping that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Mark([u8; 32]);
+
+impl Mark {
+    /// Of what a file holds.
+    #[must_use]
+    pub fn of(contents: &[u8]) -> Self {
+        Self(*blake3::hash(contents).as_bytes())
+    }
+
+    /// The same where it may be that it could not be read.
+    #[must_use]
+    pub fn of_read(contents: &Result<Vec<u8>, String>) -> Self {
+        match contents {
+            Ok(contents) => Self::of(contents),
+            Err(fault) => Self(blake3::derive_key("a file that cannot be read", fault.as_bytes())),
+        }
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
 /// Shorter tokens can be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -40,8 +67,16 @@ impl fmt::Debug for Token {
 ///
 /// If the file cannot be read, or holds anything but at least 16 visible ASCII characters.
 pub fn token(path: &Path) -> Result<Token, String> {
-    let bytes = read(path)?;
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    token_of(&contents(path)?)
+}
+
+/// The same of what a file held.
+///
+/// # Errors
+///
+/// If it holds anything but at least 16 visible ASCII characters.
+pub fn token_of(bytes: &[u8]) -> Result<Token, String> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match std::str::from_utf8(line) {
         Ok(_) if line.is_empty() => Err("is empty".to_owned()),
@@ -58,7 +93,16 @@ pub fn token(path: &Path) -> Result<Token, String> {
 ///
 /// If the file cannot be read, or holds no certificate, or one that is malformed.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    certificates_of(&contents(path)?)
+}
+
+/// The same of what a file held.
+///
+/// # Errors
+///
+/// If it holds no certificate, or one that is malformed.
+pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|fault| pem_fault(&fault))?;
     if chain.is_empty() {
         return Err("holds no certificate in PEM form".to_owned());
@@ -75,7 +119,16 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 ///
 /// If the file cannot be read, or holds no private key.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|fault| match fault {
+    private_key_of(&contents(path)?)
+}
+
+/// The same of what a file held.
+///
+/// # Errors
+///
+/// If it holds no private key.
+pub fn private_key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|fault| match fault {
         PemError::NoItemsFound => "holds no private key in PEM form".to_owned(),
         fault => pem_fault(&fault),
     })
@@ -103,8 +156,17 @@ pub fn certified_key(
 ///
 /// If the file cannot be read, holds no certificate, or one that cannot be a root.
 pub fn roots(path: &Path) -> Result<RootCertStore, String> {
+    roots_of(&contents(path)?)
+}
+
+/// The same of what a file held.
+///
+/// # Errors
+///
+/// If it holds no certificate, or one that cannot be a root.
+pub fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates_of(pem)? {
         roots
             .add(certificate)
             .map_err(|fault| format!("holds a certificate that cannot be a root: {fault}"))?;
@@ -112,7 +174,12 @@ pub fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// What a file holds.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn contents(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|fault| format!("cannot be read: {fault}"))
 }
 

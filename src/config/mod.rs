@@ -4,6 +4,7 @@
 //! checked. [`load()`] collects **all** faults with key, source and what is allowed: `raw` merges the layers, `resolve`
 //! is the one conversion, [`Key`] names every key. [`files`] reads what the configuration points to.
 
+mod change;
 mod fault;
 pub mod files;
 mod key;
@@ -11,7 +12,6 @@ mod load;
 mod notice;
 mod parse;
 mod raw;
-mod reload;
 mod report;
 mod resolve;
 #[cfg(test)]
@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use self::change::Change;
 pub use self::fault::{Fault, Origin};
 pub use self::key::Key;
 pub use self::load::{environment, load, load_values};
@@ -139,7 +140,7 @@ pub enum Share {
 }
 
 /// Lifetime of one kind of stored response. Both stale windows start at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedResource {
     /// Freshness lifetime, before jitter; the upper bound of what the upstream says where that is respected.
     pub ttl: Duration,

@@ -15,7 +15,6 @@ use crate::cache::items;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::config::Share;
 use crate::fence::Tick;
 use crate::organization::Organization;
 use crate::shield::budget::Class;
@@ -84,7 +83,7 @@ impl Proxy {
         if let Some(flight) = self.flights.under_way(&wanted.key) {
             return Some(flight);
         }
-        let lifetime = self.rules(&reading.read.target).ttl;
+        let lifetime = reading.rules.of(&reading.read.target).ttl;
         if !organization.is_second_miss(item, lifetime, now) {
             return None;
         }
@@ -102,7 +101,7 @@ impl Proxy {
         now: Moment,
     ) -> bool {
         let list = items::whole_list(reading.read.resource);
-        let lifetime = self.rules(&reading.read.target).ttl;
+        let lifetime = reading.rules.of(&reading.read.target).ttl;
         self.takes_list_fills(reading, organization, now)
             && (self.flights.is_under_way(&FlightKey::Shared(self.key(reading, organization, &list)))
                 || organization.would_be_second_miss(item, lifetime, now))
@@ -115,8 +114,8 @@ impl Proxy {
         organization: &Organization,
         now: Moment,
     ) -> bool {
-        self.cache.load().list_fill
-            && self.cache.load().share == Share::Organization
+        reading.rules.cache.list_fill
+            && reading.rules.shares()
             && reading.read.storable
             && !reading.wishes.no_store
             && organization.takes_items_of_lists()
@@ -136,7 +135,7 @@ impl Proxy {
     ) -> Target {
         let list = items::whole_list(reading.read.resource);
         let covers = matches!(reading.read.target, Target::Item(_)) || reading.read.target == list;
-        let shared = self.cache.load().list_fill && self.cache.load().share == Share::Organization;
+        let shared = reading.rules.cache.list_fill && reading.rules.shares();
         let brings = organization.fits_one_page(begun) && !self.fence.is_settling(organization, &list, now);
         if covers && shared && brings { list } else { reading.read.target.clone() }
     }

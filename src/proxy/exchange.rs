@@ -15,6 +15,7 @@ use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
 use super::answer::Answer;
+use super::rules::Rules;
 use crate::body::{Body, BodyError};
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
@@ -62,6 +63,8 @@ pub(super) struct Asked {
     pub(super) peer: IpAddr,
     /// How long it may wait for its turn to be sent.
     pub(super) patience: Duration,
+    /// What holds for it, to its end.
+    pub(super) rules: Arc<Rules>,
     /// What its client asked for by `Prefer: wait` (RFC 7240).
     preference: Option<Duration>,
 }
@@ -90,14 +93,15 @@ struct Line {
 
 impl Exchange {
     /// Begins with a request's head. Until it is classified it counts as refused.
-    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: SocketAddr) -> Self {
+    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: SocketAddr, rules: Arc<Rules>) -> Self {
         let begun = proxy.clock.now();
         let preference = preference::wait(&head.headers);
         Self {
             asked: Asked {
                 id: RequestId::of(&head.headers, begun),
                 peer: peer.ip(),
-                patience: proxy.shield.patience(preference),
+                patience: rules.patience(preference),
+                rules,
                 preference,
             },
             line: Some(Line {

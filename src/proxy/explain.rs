@@ -16,6 +16,7 @@ use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Shield, Sto
 use super::flying::Wanted;
 use super::forward::Caller;
 use super::read::Reading;
+use super::rules::Rules;
 use crate::cache::decide::{Decision, Servable, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::bindings::Standing;
@@ -59,9 +60,10 @@ impl Proxy {
         }
         let now = self.clock.now();
         let caller = self.caller(head);
-        let call = caller.call(NOWHERE, self.shield.patience(preference::wait(&head.headers)));
+        let rules = self.rulebook.current();
+        let call = caller.call(NOWHERE, rules.patience(preference::wait(&head.headers)));
         let mut told = Explanation::new(Conclusion::PassThrough);
-        told.credential = Some(self.known(&caller, &call, now));
+        told.credential = Some(self.known(&caller, &call, &rules, now));
         told.organization = caller.organization.map(|organization| organization.to_string());
         match classify(head) {
             Class::Read(read) => {
@@ -70,7 +72,7 @@ impl Proxy {
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
                 told.shield = Some(self.in_the_way(&call, now));
-                if let Err(error) = self.explain_read(&mut told, head, read, &call, now) {
+                if let Err(error) = self.explain_read(&mut told, head, read, (&call, rules), now) {
                     told.fail(Conclusion::Refuse, &error);
                 }
             }
@@ -98,11 +100,11 @@ impl Proxy {
         told: &mut Explanation,
         head: &Parts,
         read: Read,
-        call: &Call<'_>,
+        (call, rules): (&Call<'_>, Arc<Rules>),
         now: Moment,
     ) -> Result<(), ProxyError> {
-        let reading = self.reading(head, read, NOWHERE, call.patience)?;
-        let standing = self.bindings.standing(&reading.credential, now);
+        let reading = self.reading(head, read, NOWHERE, call.patience, rules)?;
+        let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = self.key(&reading, organization, &reading.read.target);
             told.key = Some(Key {
@@ -113,7 +115,7 @@ impl Proxy {
             });
             self.look_up_by(&reading, organization, |key| self.store.peek(key))
         });
-        let rules = self.rules(&reading.read.target);
+        let rules = reading.rules.of(&reading.read.target);
         told.stored = stored.as_deref().map(|stored| {
             let (age, lifetime) = (stored.age(now), stored.freshness_lifetime(rules.ttl));
             let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
@@ -127,7 +129,7 @@ impl Proxy {
                 settling: stored.settling,
             }
         });
-        let decision = decide(&reading.wishes, stored.as_deref(), &rules, now);
+        let decision = decide(&reading.wishes, stored.as_deref(), rules, now);
         let asked = Asking { reading: &reading, call, now };
         match &standing {
             Standing::Proven { organization, .. } => {
@@ -312,9 +314,10 @@ impl Proxy {
         Some(latched.remaining)
     }
 
-    fn known(&self, caller: &Caller, call: &Call<'_>, now: Moment) -> Known {
+    fn known(&self, caller: &Caller, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {
         let credential = caller.credential.as_ref();
-        let proof = match credential.map(|credential| self.bindings.standing(credential, now)) {
+        let standing = |credential| self.bindings.standing(credential, &rules.proof, now);
+        let proof = match credential.map(standing) {
             None | Some(Standing::Unknown) => Proof::Unbound,
             Some(Standing::Proven { renew: true, .. }) => Proof::Renewing,
             Some(Standing::Proven { renew: false, .. }) => Proof::Fresh,

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::Proxy;
 use super::dispatch::{Going, Gone, Held};
 use super::learn::useful_for;
+use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::flight::Ticket;
@@ -26,7 +27,6 @@ use crate::caller::bindings::Refusal;
 use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
 use crate::classify::{Read, Target};
 use crate::clock::Moment;
-use crate::config::Share;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
 use crate::metrics::{InvalidationCause, ProofResult};
@@ -58,6 +58,8 @@ pub(super) struct Fill {
     pub(super) peer: IpAddr,
     pub(super) route: RouteDigest,
     pub(super) class: Class,
+    /// Those of the read that began it.
+    pub(super) rules: Arc<Rules>,
     /// Whether somebody waits for it: without anybody, it does not stay in the queue.
     pub(super) awaited: bool,
     /// The organization that the credential is bound to.
@@ -165,7 +167,7 @@ impl Proxy {
 
     async fn fill(&self, fill: &Fill, going: Going) -> Landing {
         self.bindings.note_attempt(&fill.credential, fill.sent);
-        let deadline = fill.sent.plus(self.upstream.timeouts().fill_timeout);
+        let deadline = fill.sent.plus(fill.rules.timeouts.fill_timeout);
         let landing = self.ask(fill, going, deadline).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
             Landing::Failed(error.kind(), error.wait())
@@ -225,7 +227,7 @@ impl Proxy {
             .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
         let request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
         let give_up = self.clock.sleep_until(deadline);
-        let answer = self.upstream.send(&self.label_client, request, fill.purpose, give_up).await?;
+        let answer = self.upstream.send(&self.label_client(), request, fill.purpose, give_up).await?;
         Ok((self.note_head(going, answer.status(), answer.headers()), answer))
     }
 
@@ -241,7 +243,7 @@ impl Proxy {
             }
             Ok(whole::Read::TooLarge(read, rest)) => {
                 self.reject(fill, GateReason::TooLarge);
-                let idle = self.upstream.timeouts().idle_timeout;
+                let idle = fill.rules.timeouts.idle_timeout;
                 let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
@@ -274,9 +276,8 @@ impl Proxy {
                 _ => {}
             }
         }
-        let (forbidden, limit) = self.directives_of(&head, &fill.read.target);
-        let alone =
-            identity.private || self.cache.load().share == Share::Credential || !fill.proving || forbidden;
+        let (forbidden, limit) = Self::directives_of(&head, fill.rules.of(&fill.read.target));
+        let alone = identity.private || !fill.rules.shares() || !fill.proving || forbidden;
         let owner = alone.then(|| fill.credential.digest());
         if identity.private {
             organization.note_private_response();
@@ -316,7 +317,7 @@ impl Proxy {
                 owner,
                 target: target.clone(),
             };
-            self.store.insert(key, Arc::clone(&response), useful_for(&self.rules(target)));
+            self.store.insert(key, Arc::clone(&response), useful_for(fill.rules.of(target)));
             if owner.is_none() {
                 self.learn_shape(fill, &organization, &response);
             }
@@ -352,7 +353,7 @@ impl Proxy {
         CacheKey {
             resource: fill.read.resource.name,
             organization: organization.id(),
-            owner: (self.cache.load().share == Share::Credential).then(|| fill.credential.digest()),
+            owner: (!fill.rules.shares()).then(|| fill.credential.digest()),
             target: fill.read.target.clone(),
         }
     }
@@ -389,7 +390,7 @@ impl Proxy {
         let answer = match read_whole(body, MAX_REFUSAL).await? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
             whole::Read::TooLarge(read, rest) => {
-                let idle = self.upstream.timeouts().idle_timeout;
+                let idle = fill.rules.timeouts.idle_timeout;
                 let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }

@@ -87,6 +87,7 @@ impl Proxy {
             peer: reading.peer,
             route: self.digester.route(&Method::GET, reading.read.resource.collection),
             class: wanted.class,
+            rules: Arc::clone(&reading.rules),
             awaited: false,
             organization: wanted.organization.cloned(),
             storing: wanted.storing,
@@ -135,7 +136,7 @@ impl Proxy {
             }
             waited = self.clock.now().since(boarded);
         }
-        let deadline = reading.arrived_at.plus(waited).plus(self.upstream.timeouts().fill_timeout);
+        let deadline = reading.arrived_at.plus(waited).plus(reading.rules.timeouts.fill_timeout);
         let landing = match flight.landing(&self.clock, deadline).await {
             Ok(Ok(landing)) => landing,
             Ok(Err(Crashed)) => return Err(ErrorKind::Internal.error().because("the fill panicked")),
@@ -156,6 +157,7 @@ impl Proxy {
                         && self.bindings.is_proven_for(
                             &reading.credential,
                             response.organization,
+                            &reading.rules.proof,
                             self.clock.now(),
                         ));
                 if !may_have {

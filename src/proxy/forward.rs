@@ -65,19 +65,19 @@ impl Worker {
         let activity = Activity::begin(proxy.clock.clone());
         let (gone, answer) = if body.is_end_stream() {
             activity.note_request_sent();
-            self.send_without_body(&head, fields, (&call, going), &activity).await?
+            self.send_without_body(&head, fields, (&call, going), (&activity, asked)).await?
         } else {
             let body = Body::stream(Upload::new(body, activity.clone()));
-            self.send_once(&head, fields, body, going, &activity).await?
+            self.send_once(&head, fields, body, going, (&activity, asked)).await?
         };
         self.note_refusal(&head, caller.credential.as_ref(), &answer);
         if answer.status().is_success() {
             proxy.introduce(&caller, asked);
         }
         let response = if answer.status() == StatusCode::UNAUTHORIZED {
-            self.relay_unauthorized(answer, &gone, &head.method).await?
+            self.relay_unauthorized(answer, &gone, &head.method, asked).await?
         } else {
-            self.relay(answer, activity, permit)
+            Self::relay(answer, activity, permit, asked)
         };
         Ok(Answer { response, outcome, cache_status: Some(cache_status) })
     }
@@ -88,13 +88,13 @@ impl Worker {
         head: &Parts,
         fields: HeaderMap,
         (call, going): (&Call<'_>, Going),
-        activity: &Activity,
+        under_way: (&Activity, &Asked),
     ) -> Result<(Gone, Response<Incoming>), ProxyError> {
         let proxy = &self.proxy;
         if head.method != Method::GET {
-            return self.send_once(head, fields, Body::empty(), going, activity).await;
+            return self.send_once(head, fields, Body::empty(), going, under_way).await;
         }
-        let first = self.send_once(head, fields.clone(), Body::empty(), going, activity).await;
+        let first = self.send_once(head, fields.clone(), Body::empty(), going, under_way).await;
         let ended = match &first {
             Ok((_, answer)) => Ok(answer.status()),
             Err(error) => Err(error.kind()),
@@ -104,7 +104,7 @@ impl Worker {
         }
         let again = Call { patience: Duration::ZERO, ..*call };
         let Some(going) = proxy.second_try(&again).await else { return first };
-        let second = self.send_once(head, fields, Body::empty(), going, activity).await;
+        let second = self.send_once(head, fields, Body::empty(), going, under_way).await;
         proxy.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
         second
     }
@@ -115,17 +115,14 @@ impl Worker {
         fields: HeaderMap,
         body: Body,
         going: Going,
-        activity: &Activity,
+        (activity, asked): (&Activity, &Asked),
     ) -> Result<(Gone, Response<Incoming>), ProxyError> {
-        let proxy = &self.proxy;
+        let (proxy, timeouts) = (&self.proxy, &asked.rules.timeouts);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
-        let overdue = activity.head_overdue(
-            proxy.upstream.timeouts().first_byte_timeout,
-            proxy.upstream.timeouts().idle_timeout,
-        );
-        let answer =
-            proxy.upstream.send(&self.pass_through_client, request, Purpose::PassThrough, overdue).await?;
+        let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
+        let client = self.pass_through_client();
+        let answer = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue).await?;
         Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
     }
 
@@ -135,10 +132,11 @@ impl Worker {
         answer: Response<Incoming>,
         gone: &Gone,
         method: &Method,
+        asked: &Asked,
     ) -> Result<Response<Body>, ProxyError> {
         let proxy = &self.proxy;
         let (head, body) = answer.into_parts();
-        let idle = proxy.upstream.timeouts().idle_timeout;
+        let idle = asked.rules.timeouts.idle_timeout;
         let deadline = proxy.clock.now().plus(idle);
         let read = proxy
             .clock
@@ -188,9 +186,14 @@ impl Worker {
         }
     }
 
-    fn relay(&self, answer: Response<Incoming>, activity: Activity, permit: Permit) -> Response<Body> {
+    fn relay(
+        answer: Response<Incoming>,
+        activity: Activity,
+        permit: Permit,
+        asked: &Asked,
+    ) -> Response<Body> {
         let (head, body) = answer.into_parts();
-        let idle = self.proxy.upstream.timeouts().idle_timeout;
+        let idle = asked.rules.timeouts.idle_timeout;
         let mut response = Response::new(if body.is_end_stream() {
             Body::empty()
         } else {

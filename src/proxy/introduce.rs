@@ -83,6 +83,7 @@ impl Proxy {
             route: self.digester.route(&Method::GET, read.resource.collection),
             read,
             class: Class::Background,
+            rules: Arc::clone(&asked.rules),
             awaited: false,
             organization: None,
             storing: true,

@@ -19,8 +19,7 @@ use crate::semantics::validator;
 
 impl Proxy {
     /// What the upstream's directives allow, where they are respected: whether they forbid storing, and a lifetime.
-    pub(super) fn directives_of(&self, head: &Parts, target: &Target) -> (bool, Option<Duration>) {
-        let rules = self.rules(target);
+    pub(super) fn directives_of(head: &Parts, rules: &CachedResource) -> (bool, Option<Duration>) {
         if rules.upstream_directives == UpstreamDirectives::Ignore {
             return (false, None);
         }
@@ -41,7 +40,7 @@ impl Proxy {
         response: &Arc<StoredResponse>,
     ) {
         let resource = fill.read.resource;
-        if !self.cache.load().list_fill || response.settling {
+        if !fill.rules.cache.list_fill || response.settling {
             return;
         }
         let unlike = match &fill.read.target {
@@ -66,7 +65,7 @@ impl Proxy {
         if unlike || !organization.takes_items_of_lists() {
             return unlike;
         }
-        let useful_for = useful_for(&self.cache.load().lead_labels);
+        let useful_for = useful_for(&fill.rules.cache.lead_labels);
         for item in list {
             let target = Target::Item(item.id);
             if !self.fence.admits(organization, &target, page.begun) {

@@ -8,7 +8,6 @@ use crate::cache::flight::FlightKey;
 use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
-use crate::config::{CachedResource, Share};
 use crate::organization::Organization;
 use crate::shield::account::AccountKey;
 
@@ -54,7 +53,7 @@ impl Proxy {
         CacheKey {
             resource: reading.read.resource.name,
             organization: organization.id(),
-            owner: (self.cache.load().share == Share::Credential).then(|| reading.credential.digest()),
+            owner: (!reading.rules.shares()).then(|| reading.credential.digest()),
             target: target.clone(),
         }
     }
@@ -66,15 +65,6 @@ impl Proxy {
             resource: reading.read.resource.name,
             target: target.clone(),
             storing,
-        }
-    }
-
-    /// Lifetimes of a kind of target.
-    pub(super) fn rules(&self, target: &Target) -> CachedResource {
-        let cache = self.cache.load();
-        match target {
-            Target::Item(_) => cache.lead_labels,
-            Target::List(_) => cache.lead_label_lists,
         }
     }
 

@@ -22,6 +22,8 @@ mod lookup;
 mod overview;
 mod purge;
 mod read;
+mod reload;
+mod rules;
 mod settle;
 mod turn;
 mod whole;
@@ -29,12 +31,9 @@ mod write;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
 
 use http::{Request, Response};
 use http_body::Body as _;
@@ -45,6 +44,8 @@ use tokio_util::task::TaskTracker;
 pub use self::explanation::{Conclusion, Explanation, Proof};
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
+pub use self::reload::Prepared;
+use self::rules::{Copied, Rulebook, Rules};
 use crate::body::Body;
 use crate::cache::flight::Flights;
 use crate::cache::store::Store;
@@ -53,7 +54,7 @@ use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
 use crate::classify::{Class, classify};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::fence::Fence;
 use crate::guard;
 use crate::metrics::{Gauges, Metrics};
@@ -61,6 +62,7 @@ use crate::outcome::{BypassReason, CacheStatus};
 use crate::shield::Shield;
 use crate::upstream::client::{Upstream, UpstreamClient};
 use crate::upstream::permits::Permits;
+use crate::upstream::way::Way;
 
 /// Everything that requests share; one per process.
 #[derive(Debug)]
@@ -74,12 +76,12 @@ pub struct Proxy {
     store: Store,
     flights: Flights<fill::Landing>,
     upstream: Upstream,
-    label_client: UpstreamClient,
+    label_client: Mutex<UpstreamClient>,
     permits: Permits,
     shield: Shield,
     /// Callers that were introduced by a list read of late.
     introduced: introduce::Introduced,
-    cache: ArcSwap<config::Cache>,
+    rulebook: Rulebook,
     /// What the bodies of label writes hold.
     intake: intake::Intake,
     /// Label writes under way, which go on when their clients leave.
@@ -105,7 +107,14 @@ impl std::error::Error for SetupError {}
 #[derive(Clone, Debug)]
 pub struct Worker {
     proxy: Arc<Proxy>,
-    pass_through_client: UpstreamClient,
+    copied: Copied<PassThrough>,
+}
+
+/// A worker's way to the upstream for what it passes through.
+#[derive(Clone, Debug)]
+struct PassThrough {
+    way: Arc<Way>,
+    client: UpstreamClient,
 }
 
 impl Worker {
@@ -113,7 +122,7 @@ impl Worker {
     pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let proxy = &self.proxy;
         let (head, body) = request.into_parts();
-        let mut exchange = exchange::Exchange::begin(proxy, &head, peer);
+        let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
         if let Err(refused) = guard::check(&head, !body.is_end_stream(), proxy.upstream.pseudonym()) {
             return exchange.finish(Err(refused.error()));
         }
@@ -121,7 +130,7 @@ impl Worker {
         exchange.classified(&class);
         let asked = exchange.asked();
         let answer = match class {
-            Class::Read(read) => match proxy.read(&head, read, asked.peer, asked.patience).await {
+            Class::Read(read) => match proxy.read(&head, read, asked).await {
                 Ok(Some(answer)) => Ok(answer),
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
@@ -138,6 +147,15 @@ impl Worker {
             Class::PassThrough => Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await,
         };
         exchange.finish(answer)
+    }
+
+    /// What holds for a request that begins now.
+    fn rules(&self) -> Arc<Rules> {
+        self.copied.rules(&self.proxy.rulebook, |old| self.proxy.pass_through(Some(old)))
+    }
+
+    fn pass_through_client(&self) -> UpstreamClient {
+        self.copied.more().client
     }
 }
 
@@ -156,16 +174,16 @@ impl Proxy {
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics))?;
         let proxy = Arc::new(Self {
             digester: Digester::default(),
-            bindings: Bindings::new(&config.proof),
+            bindings: Bindings::new(config.proof.max_credentials),
             attempts: Attempts::default(),
             fence: Fence::default(),
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
-            label_client: upstream.label_client(),
+            label_client: Mutex::new(upstream.label_client()),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
-            cache: ArcSwap::from_pointee(config.cache.clone()),
+            rulebook: Rulebook::new(Rules::new(config)),
             intake: intake::Intake::default(),
             writes: TaskTracker::new(),
             runtime,
@@ -181,30 +199,7 @@ impl Proxy {
     /// The part of the proxy that belongs to one worker thread; made on that thread's runtime.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker { proxy: Arc::clone(self), pass_through_client: self.upstream.pass_through_client() }
-    }
-
-    /// From now on these settings hold, as far as they can change while the process runs; a lower lifetime also for what
-    /// is stored already.
-    ///
-    /// # Errors
-    ///
-    /// If the roots of `upstream.ca_file` cannot be used; then they stay, and everything else changes.
-    pub fn apply(&self, config: &Config) -> Result<(), SetupError> {
-        self.cache.store(Arc::new(config.cache.clone()));
-        self.bindings.set_rules(&config.proof);
-        self.shield.set_settings(&config.shield);
-        self.upstream.set_timeouts(&config.upstream);
-        self.upstream.reread_roots(config.upstream.ca_file.as_ref())
-    }
-
-    /// Reads the roots of the upstream again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::apply`].
-    pub fn reread_roots(&self, ca_file: Option<&PathBuf>) -> Result<(), SetupError> {
-        self.upstream.reread_roots(ca_file)
+        Worker { proxy: Arc::clone(self), copied: self.rulebook.copy(self.pass_through(None)) }
     }
 
     /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already

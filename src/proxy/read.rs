@@ -8,7 +8,9 @@ use http::request::Parts;
 
 use super::Proxy;
 use super::answer::{Answer, render};
+use super::exchange::Asked;
 use super::flying::Wanted;
+use super::rules::Rules;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::stored::StoredResponse;
@@ -42,6 +44,7 @@ pub(super) struct Reading<'a> {
     pub(super) arrived_at: Moment,
     /// How long it may wait for its turn to be sent.
     pub(super) patience: Duration,
+    pub(super) rules: Arc<Rules>,
     /// It has waited for another read's attempt.
     has_waited: bool,
     /// It has waited for its own attempt as long as a read that could be answered may.
@@ -73,13 +76,13 @@ impl Proxy {
         self: &Arc<Self>,
         head: &Parts,
         read: Read,
-        peer: IpAddr,
-        patience: Duration,
+        asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
-        let mut reading = self.reading(head, read, peer, patience)?;
+        let rules = Arc::clone(&asked.rules);
+        let mut reading = self.reading(head, read, asked.peer, asked.patience, rules)?;
         loop {
             let now = self.clock.now();
-            let standing = self.bindings.standing(&reading.credential, now);
+            let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
             let step = match &standing {
                 Standing::Proven { organization, renew } => {
                     self.read_proven(&mut reading, organization, *renew, now).await?
@@ -114,6 +117,7 @@ impl Proxy {
         read: Read,
         peer: IpAddr,
         patience: Duration,
+        rules: Arc<Rules>,
     ) -> Result<Reading<'a>, ProxyError> {
         let credential = self.digester.credential(&head.headers).ok_or(ErrorKind::Internal.error())?;
         Ok(Reading {
@@ -125,6 +129,7 @@ impl Proxy {
             arrived: self.fence.sequence().current(),
             arrived_at: self.clock.now(),
             patience,
+            rules,
             has_waited: false,
             has_waited_for_list: false,
             patience_is_spent: false,
@@ -140,7 +145,8 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), &self.rules(&reading.read.target), now);
+        let decision =
+            decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
         let (refetch, has_fallback) = match (decision, stored) {
             (Decision::Serve { stored: servable, ageing }, Some(stored)) => {
                 if renew {
@@ -219,7 +225,7 @@ impl Proxy {
     fn fall_back(&self, reading: &Reading<'_>, error: ProxyError) -> Result<Step, ProxyError> {
         let Some(reason) = StaleReason::of_failure(error.kind()) else { return Err(error) };
         let now = self.clock.now();
-        let organization = match self.bindings.standing(&reading.credential, now) {
+        let organization = match self.bindings.standing(&reading.credential, &reading.rules.proof, now) {
             Standing::Proven { organization, .. } => organization,
             Standing::Lapsed { organization, outage: Some(outage) }
                 if outage.confirmed || self.cannot_be_asked(&organization, now) =>
@@ -229,7 +235,7 @@ impl Proxy {
             Standing::Lapsed { .. } | Standing::Unknown => return Err(error),
         };
         let Some(stored) = self.look_up(reading, &organization) else { return Err(error) };
-        let decision = decide(&reading.wishes, Some(&stored), &self.rules(&reading.read.target), now);
+        let decision = decide(&reading.wishes, Some(&stored), reading.rules.of(&reading.read.target), now);
         Ok(Step::Done(match decision {
             Decision::Serve { stored: servable, .. } => Answer::hit(reading.head, &stored, servable),
             Decision::Refetch(servable) => Answer::refetch_limited(reading.head, &stored, servable),
@@ -304,7 +310,8 @@ impl Proxy {
     ) -> Option<Arc<StoredResponse>> {
         let stored = self.look_up(reading, organization)?;
         let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-        let decision = decide(&wishes, Some(&stored), &self.rules(&reading.read.target), self.clock.now());
+        let decision =
+            decide(&wishes, Some(&stored), reading.rules.of(&reading.read.target), self.clock.now());
         (matches!(decision, Decision::Serve { .. }) && stored.begun > after).then_some(stored)
     }
 
@@ -338,7 +345,8 @@ impl Proxy {
         now: Moment,
     ) -> Result<Step, ProxyError> {
         let stored = self.look_up(reading, organization);
-        let decision = decide(&reading.wishes, stored.as_deref(), &self.rules(&reading.read.target), now);
+        let decision =
+            decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
         let unreachable = outage.confirmed || self.cannot_be_asked(organization, now);
         let (stored, servable, reason) = match (decision, stored) {
             (Decision::Serve { stored: servable, .. }, Some(stored)) => (stored, servable, None),
@@ -376,7 +384,7 @@ impl Proxy {
             }
         };
         let now = self.clock.now();
-        match self.bindings.standing(&reading.credential, now) {
+        match self.bindings.standing(&reading.credential, &reading.rules.proof, now) {
             Standing::Lapsed { outage: Some(outage), .. }
                 if outage.confirmed || self.cannot_be_asked(organization, now) =>
             {
@@ -446,7 +454,8 @@ impl Proxy {
             return Ok(Step::PassThrough);
         }
         let proven_meanwhile = || {
-            let standing = self.bindings.standing(&reading.credential, self.clock.now());
+            let standing =
+                self.bindings.standing(&reading.credential, &reading.rules.proof, self.clock.now());
             matches!(standing, Standing::Proven { .. }).then_some(())
         };
         match self.board(reading, &wanted, proven_meanwhile) {

@@ -15,7 +15,6 @@ use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
-use crate::config::Share;
 use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationId;
@@ -113,11 +112,11 @@ impl Proxy {
         };
         let now = self.clock.now();
         let carries_label = matches!(*sent.method, Method::POST | Method::PUT | Method::PATCH);
-        let wanted = self.cache.load().write_through
+        let wanted = writer.rules.cache.write_through
             && carries_label
             && own.before <= sent.begun
             && !self.is_draining()
-            && self.bindings.is_proven_for(credential, organization.id(), now);
+            && self.bindings.is_proven_for(credential, organization.id(), &writer.rules.proof, now);
         let Some(id) = subject.item.or_else(|| gate::id_of(subject.resource, body)).filter(|_| wanted) else {
             return;
         };
@@ -131,7 +130,7 @@ impl Proxy {
         if !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
             return;
         }
-        let alone = identity.private || self.cache.load().share == Share::Credential;
+        let alone = identity.private || !writer.rules.shares();
         if identity.private {
             organization.note_private_response();
         }
@@ -154,7 +153,7 @@ impl Proxy {
         let owner = alone.then(|| credential.digest());
         let key =
             CacheKey { resource: subject.resource.name, organization: organization.id(), owner, target };
-        let rules = self.rules(&key.target);
+        let rules = writer.rules.of(&key.target);
         self.store.insert(key, Arc::new(response), rules.ttl + rules.stale_if_error);
     }
 }

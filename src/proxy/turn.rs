@@ -18,7 +18,7 @@ impl Proxy {
         loop {
             let patience = ticket.patience();
             let now = self.clock.now();
-            let call = self.call_of(fill, self.patience_of(fill, patience, now));
+            let call = self.call_of(fill, Self::patience_of(fill, patience, now));
             let mut admitting = pin!(self.admit(&call));
             if let Poll::Ready(admitted) = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await {
                 return admitted;
@@ -40,8 +40,8 @@ impl Proxy {
         }
     }
 
-    fn patience_of(&self, fill: &Fill, until: Duration, now: Moment) -> Duration {
-        if fill.awaited { until.saturating_sub(now.uptime()) } else { self.shield.patience(None) }
+    fn patience_of(fill: &Fill, until: Duration, now: Moment) -> Duration {
+        if fill.awaited { until.saturating_sub(now.uptime()) } else { fill.rules.patience(None) }
     }
 
     pub(super) fn call_of<'a>(&self, fill: &'a Fill, patience: Duration) -> Call<'a> {

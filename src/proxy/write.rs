@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
 use super::intake::{Full, Room};
+use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::key::CacheKey;
@@ -59,6 +60,7 @@ pub(super) struct Writer {
     authorization: Option<AuthorizationDigest>,
     pub(super) organization: Option<Arc<Organization>>,
     route: RouteDigest,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Proxy {
@@ -78,6 +80,7 @@ impl Proxy {
             organization: credential.as_ref().and_then(|credential| self.bindings.organization(credential)),
             route: self.digester.route(&head.method, head.uri.path()),
             credential,
+            rules: Arc::clone(&asked.rules),
         });
         let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -145,8 +148,8 @@ impl Proxy {
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
         let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
-        let give_up = self.clock.sleep(self.upstream.timeouts().first_byte_timeout);
-        let answer = match self.upstream.send(&self.label_client, request, Purpose::Write, give_up).await {
+        let give_up = self.clock.sleep(writer.rules.timeouts.first_byte_timeout);
+        let answer = match self.upstream.send(&self.label_client(), request, Purpose::Write, give_up).await {
             Ok(answer) => answer,
             Err(error) => {
                 if !was_never_sent(error.kind()) {
@@ -175,7 +178,7 @@ impl Proxy {
         if harmless {
             self.refused(status, media_type::is_json(&head.headers), writer, subject);
         }
-        let idle = self.upstream.timeouts().idle_timeout;
+        let idle = writer.rules.timeouts.idle_timeout;
         let deadline = self.clock.now().plus(idle);
         let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER)).await {
             Ok(Ok(read)) => Ok(read),

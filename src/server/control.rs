@@ -15,12 +15,12 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::connection::{Context, Handler};
 use super::listener::{Acceptor, Lane};
+use super::live::{AdminToken, Live, Times};
 use super::progress::Stage;
-use super::rotation;
 use super::tls::Certificate;
 use super::worker::{Seat, Worker, WorkerThread, local_runtime};
 use super::{Drained, Shutdown, StartError};
@@ -35,12 +35,13 @@ const MAX_ADMIN_CONNECTIONS: usize = 64;
 
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
-    pub(super) config: watch::Receiver<Config>,
+    pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) data: TcpListener,
     pub(super) admin: TcpListener,
     pub(super) access: Access,
+    pub(super) token: AdminToken,
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) asked: watch::Receiver<Option<Shutdown>>,
     /// Makes what answers a worker's requests, on the worker's thread.
@@ -48,7 +49,7 @@ pub(super) struct Plan<F> {
 }
 
 /// The body of the control thread; `report` learns whether both ports accept.
-pub(super) fn run<F, H>(plan: Plan<F>, report: &mpsc::Sender<Result<Arc<Proxy>, StartError>>) -> Drained
+pub(super) fn run<F, H>(plan: Plan<F>, report: &mpsc::Sender<Result<Arc<Live>, StartError>>) -> Drained
 where
     F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
     H: Handler,
@@ -64,7 +65,7 @@ where
             return Drained::default();
         }
     };
-    report.send(Ok(Arc::clone(&control.proxy))).ok();
+    report.send(Ok(Arc::clone(&control.live))).ok();
     let drained = runtime.block_on(control.serve());
     // A name look-up may hang on a thread of the runtime's own: nobody waits for it any more.
     runtime.shutdown_background();
@@ -72,7 +73,7 @@ where
 }
 
 struct Control {
-    config: watch::Receiver<Config>,
+    live: Arc<Live>,
     clock: Clock,
     proxy: Arc<Proxy>,
     asked: watch::Receiver<Option<Shutdown>>,
@@ -89,15 +90,15 @@ impl Control {
         F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
         H: Handler,
     {
-        let Plan { config: changing, clock, metrics, .. } = plan;
-        let config = changing.borrow().clone();
+        let Plan { config, clock, metrics, .. } = plan;
         let proxy = Proxy::new(&config, clock.clone(), Arc::clone(&metrics), flights)
             .map_err(|error| StartError(error.to_string()))?;
+        let (times, _) = watch::channel(Times::from(&config));
         let (stages, stage) = watch::channel(Stage::Serving);
         let seat = Seat {
             proxy: Arc::clone(&proxy),
             stages: stage,
-            config: changing.clone(),
+            times: times.subscribe(),
             tls: plan.certificate.as_ref().map(Certificate::acceptor),
             clock: clock.clone(),
             handler: plan.handler,
@@ -105,15 +106,6 @@ impl Control {
         let count = config.listen.workers.map_or_else(cores, NonZeroUsize::get);
         let threads = (0..count).map(|index| WorkerThread::start(index, seat.clone()));
         let (lanes, workers) = threads.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
-        if let Some(certificate) = plan.certificate {
-            tokio::task::spawn_local(certificate.follow(clock.clone()));
-        }
-        let files = rotation::Files {
-            config: changing.clone(),
-            access: plan.access.clone(),
-            proxy: Arc::downgrade(&proxy),
-        };
-        tokio::task::spawn_local(files.follow(clock.clone()));
         let ready = Arc::new(AtomicBool::new(true));
         let admin = Admin::new(
             Arc::clone(&proxy),
@@ -122,38 +114,28 @@ impl Control {
             Arc::clone(&ready),
             plan.access,
         );
-        let admin = serve_admin(plan.admin, admin, changing.clone(), clock.clone())?;
+        let admin = serve_admin(plan.admin, admin, times.subscribe(), clock.clone())?;
         let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
-        Ok(Self {
-            config: changing,
-            clock,
-            proxy,
-            asked: plan.asked,
-            ready,
-            accepting,
-            workers,
-            stages,
-            _admin: admin,
-        })
+        let live =
+            Live { proxy: Arc::clone(&proxy), certificate: plan.certificate, token: plan.token, times };
+        let live = Arc::new(live);
+        tokio::task::spawn_local(Arc::clone(&live).follow(clock.clone()));
+        Ok(Self { live, clock, proxy, asked: plan.asked, ready, accepting, workers, stages, _admin: admin })
     }
 
     /// Serves until it is asked to stop, and then stops in order: readiness, accepting, connections, writes whose clients
     /// have left, flights.
     async fn serve(mut self) -> Drained {
         asked(&mut self.asked, Shutdown::Graceful).await;
-        info!("stopping");
-        let (delay, timeout) = {
-            let listen = &self.config.borrow().listen;
-            (listen.drain_delay, listen.drain_timeout)
-        };
         self.ready.store(false, Ordering::Relaxed);
+        let times = *self.live.times.borrow();
         self.proxy.stop_storing();
         self.stages.send_replace(Stage::Leaving);
         tokio::select! {
             biased;
             () = asked(&mut self.asked, Shutdown::WithoutDelay) => {}
-            () = self.clock.sleep(delay) => {}
+            () = self.clock.sleep(times.drain_delay) => {}
         }
         self.accepting.end().await;
         self.stages.send_replace(Stage::Ending);
@@ -165,7 +147,7 @@ impl Control {
                 self.proxy.writes_ended().await;
             } => {}
             () = asked(&mut self.asked, Shutdown::Now) => {}
-            () = self.clock.sleep(timeout) => {}
+            () = self.clock.sleep(times.drain_timeout) => {}
         }
         self.stages.send_replace(Stage::Cut);
         ended(&mut workers).await;
@@ -173,7 +155,6 @@ impl Control {
         if cut > 0 {
             warn!(connections = cut, "connections were cut with a request under way");
         }
-        info!("stopped");
         Drained { cut }
     }
 }
@@ -197,7 +178,7 @@ fn cores() -> usize {
 fn serve_admin(
     listener: TcpListener,
     admin: Admin,
-    config: watch::Receiver<Config>,
+    times: watch::Receiver<Times>,
     clock: Clock,
 ) -> io::Result<(Accepting, watch::Sender<Stage>)> {
     let (stages, stage) = watch::channel(Stage::Serving);
@@ -205,7 +186,7 @@ fn serve_admin(
     let admin = Rc::new(admin);
     tokio::task::spawn_local(Rc::clone(&admin).follow());
     let context = Context { handler: admin, tls: None, clock: clock.clone() };
-    tokio::task::spawn_local(Worker { accepted, stages: stage, config, context }.run());
+    tokio::task::spawn_local(Worker { accepted, stages: stage, times, context }.run());
     let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))
 }

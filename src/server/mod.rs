@@ -9,8 +9,8 @@ mod control;
 mod counted;
 mod io;
 mod listener;
+mod live;
 mod progress;
-mod rotation;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -18,7 +18,6 @@ mod worker;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -31,12 +30,12 @@ use tracing::{error, info};
 use crate::admin::{Access, Admin};
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::config::files::{self, Token};
-use crate::config::{Config, Key};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Worker};
 use connection::Handler;
 use control::Plan;
+use live::{AdminToken, Followed, Live};
 use tls::Certificate;
 
 /// A running proxy: its threads, its two ports. Dropped without [`Server::wait`], it stops at once.
@@ -45,10 +44,7 @@ pub struct Server {
     data_address: SocketAddr,
     admin_address: SocketAddr,
     metrics: Arc<Metrics>,
-    config: watch::Sender<Config>,
-    proxy: Arc<Proxy>,
-    access: Access,
-    certificate: Option<Arc<Certificate>>,
+    live: Arc<Live>,
     asked: watch::Sender<Option<Shutdown>>,
     control: Mutex<Option<thread::JoinHandle<Drained>>>,
 }
@@ -108,31 +104,30 @@ impl Server {
         let data = listener::bind("listen.address", config.listen.address)?;
         let admin = listener::bind("admin.address", config.admin.address)?;
         let (data_address, admin_address) = (data.local_addr()?, admin.local_addr()?);
-        let token = config.admin.token_file.as_deref().map(read_token).transpose()?;
-        let access = Access::new(admin_address, token);
+        let access = Access::new(admin_address, None);
+        let token = AdminToken::new(access.clone(), Followed::read(config.admin.token_file.as_deref())?);
         let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
         let metrics = Arc::new(Metrics::default());
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
-        let (config, changing) = watch::channel(config);
         let plan = Plan {
-            config: changing,
+            config,
             clock,
             metrics: Arc::clone(&metrics),
             data,
             admin,
-            access: access.clone(),
-            certificate: certificate.clone(),
+            access,
+            token,
+            certificate,
             asked: stop,
             handler,
         };
         let control =
             thread::Builder::new().name("control".to_owned()).spawn(move || control::run(plan, &report))?;
         let ended = || Err(StartError("the control thread ended at once".to_owned()));
-        let proxy = started.recv().unwrap_or_else(|_| ended())?;
+        let live = started.recv().unwrap_or_else(|_| ended())?;
         info!(address = %data_address, admin = %admin_address, "listening");
-        let control = Mutex::new(Some(control));
-        Ok(Self { data_address, admin_address, metrics, config, proxy, access, certificate, asked, control })
+        Ok(Self { data_address, admin_address, metrics, live, asked, control: Mutex::new(Some(control)) })
     }
 
     /// The data port's address, with the port that was really taken.
@@ -153,22 +148,14 @@ impl Server {
         Arc::clone(&self.metrics)
     }
 
-    /// From now on this configuration holds, as far as it can change while the process runs. Returns the keys whose new
-    /// value needs a restart; what they were at the start goes on.
+    /// Takes what can change of a running server from `config`, all of it or nothing; what else differs is passed over. A
+    /// request keeps what held when it began.
     ///
     /// # Errors
     ///
-    /// What could not be used of the files that it names; everything else has changed.
-    pub fn reload(&self, config: &Config) -> Result<Vec<Key>, StartError> {
-        let (next, waiting) = self.config.borrow().merged(config);
-        let token = next.admin.token_file.as_deref().map(read_token).transpose()?;
-        self.access.set_token(token);
-        if let (Some(certificate), Some(files)) = (&self.certificate, &next.listen.tls) {
-            certificate.reread(files).map_err(StartError)?;
-        }
-        self.config.send_replace(next.clone());
-        self.proxy.apply(&next).map_err(|error| StartError(error.to_string()))?;
-        Ok(waiting)
+    /// If a file that it names cannot be used: then nothing has changed.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        self.live.take(config)
     }
 
     /// Begins to stop; may be called again with a harder way.
@@ -193,10 +180,6 @@ impl Server {
             })
         })
     }
-}
-
-fn read_token(file: &Path) -> Result<Token, StartError> {
-    files::token(file).map_err(|fault| StartError(format!("admin.token_file: {} {fault}", file.display())))
 }
 
 impl Handler for Rc<Worker> {

@@ -1,33 +1,54 @@
 //! The certificate of `[listen.tls]`, read at start and again whenever its files change.
 //!
-//! New handshakes get the new certificate; files that do not fit each other are told of once and change nothing.
+//! New handshakes get the new certificate; files that do not fit each other are told of once and change nothing. One that
+//! will expire within two weeks is told of once a day.
 
-use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, RootCertStore, ServerConfig, client};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::StartError;
-use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::config::ListenTls;
+use crate::config::files::{self, Mark};
 
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A certificate with less time left is told of.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// 9999-12-31, when every certificate has expired.
+const FAR: Duration = Duration::from_secs(253_402_300_799);
 
 /// The certificate that handshakes get at present.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    files: Mutex<ListenTls>,
     provider: Arc<CryptoProvider>,
-    current: Mutex<Arc<CertifiedKey>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    pair: Pair,
+    /// Of what the files were last found to hold, be it of no use.
+    seen: (Mark, Mark),
+    warned: Option<Moment>,
+}
+
+/// A certificate with its key, and where they came from.
+#[derive(Debug)]
+pub(super) struct Pair {
+    files: ListenTls,
+    seen: (Mark, Mark),
+    certified: Arc<CertifiedKey>,
+    /// Since 1970.
+    expires: Option<Duration>,
 }
 
 impl Certificate {
@@ -38,8 +59,8 @@ impl Certificate {
     /// If one cannot be read, or they do not fit each other: names the key and the file.
     pub(super) fn read(files: &ListenTls) -> Result<Arc<Self>, StartError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = Pem::read(files).and_then(|pem| pem.parse(files, &provider)).map_err(StartError)?;
-        Ok(Arc::new(Self { files: Mutex::new(files.clone()), provider, current: Mutex::new(current) }))
+        let pair = Contents::read(files).pair(files, &provider).map_err(StartError)?;
+        Ok(Arc::new(Self { provider, state: Mutex::new(State { seen: pair.seen, pair, warned: None }) }))
     }
 
     /// What makes TLS of an accepted connection: TLS 1.2 or 1.3, HTTP/2 preferred by ALPN.
@@ -53,82 +74,109 @@ impl Certificate {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    /// Looks at the files for ever.
-    pub(super) async fn follow(self: Arc<Self>, clock: Clock) {
-        let mut seen = Pem::read(&self.files());
-        loop {
-            clock.sleep(LOOK_INTERVAL).await;
-            let pem = Pem::read(&self.files());
-            if pem == seen {
-                continue;
-            }
-            match pem.clone().and_then(|pem| pem.parse(&self.files(), &self.provider)) {
-                Ok(certificate) => {
-                    *self.current.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
-                    info!("certificate changed");
-                }
-                Err(error) => warn!(error, "the new certificate cannot be used; the old one stays"),
-            }
-            seen = pem;
-        }
-    }
-
-    /// Reads the certificate of these files, and follows them from now on.
+    /// Reads a pair for [`Self::take`], and changes nothing.
     ///
     /// # Errors
     ///
-    /// As [`Self::read`]; then the earlier certificate and its files stay.
-    pub(super) fn reread(&self, files: &ListenTls) -> Result<(), String> {
-        let certificate = Pem::read(files).and_then(|pem| pem.parse(files, &self.provider))?;
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files.clone();
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
-        Ok(())
+    /// As [`Self::read`].
+    pub(super) fn prepare(&self, files: &ListenTls) -> Result<Pair, StartError> {
+        Contents::read(files).pair(files, &self.provider).map_err(StartError)
     }
 
-    fn files(&self) -> ListenTls {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// From now on handshakes get this.
+    pub(super) fn take(&self, pair: Pair) {
+        let mut state = self.lock();
+        if state.pair.seen != pair.seen {
+            info!(file = %pair.files.certificate.display(), "certificate changed");
+            state.warned = None;
+        }
+        state.seen = pair.seen;
+        state.pair = pair;
+    }
+
+    /// Looks whether the files have changed, and how long the certificate is still good.
+    pub(super) fn follow(&self, now: Moment) {
+        let files = self.lock().pair.files.clone();
+        let contents = Contents::read(&files);
+        let seen = contents.seen();
+        let is_news = std::mem::replace(&mut self.lock().seen, seen) != seen;
+        if is_news {
+            match contents.pair(&files, &self.provider) {
+                Ok(pair) => self.take(pair),
+                Err(error) => warn!(error, "the new certificate cannot be used; the old one stays"),
+            }
+        }
+        self.lock().warn_of_expiry(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn warn_of_expiry(&mut self, now: Moment) {
+        let Some(expires) = self.pair.expires else { return };
+        let left = expires.saturating_sub(now.unix());
+        if left >= SOON || self.warned.is_some_and(|last| now.since(last) < DAY) {
+            return;
+        }
+        self.warned = Some(now);
+        let (file, days_left) = (self.pair.files.certificate.display(), left.as_secs() / DAY.as_secs());
+        if left.is_zero() {
+            warn!(%file, days_left, "the certificate has expired");
+        } else {
+            warn!(%file, days_left, "the certificate expires soon");
+        }
     }
 }
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.lock().pair.certified))
     }
 }
 
-#[derive(Clone, PartialEq, Eq)]
-struct Pem {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
+/// What both files hold.
+struct Contents {
+    certificate: Result<Vec<u8>, String>,
+    key: Result<Vec<u8>, String>,
 }
 
-impl Pem {
-    fn read(files: &ListenTls) -> Result<Self, String> {
-        Ok(Self {
-            certificate: read("listen.tls.certificate", &files.certificate)?,
-            key: read("listen.tls.key", &files.key)?,
-        })
+impl Contents {
+    fn read(files: &ListenTls) -> Self {
+        Self { certificate: files::contents(&files.certificate), key: files::contents(&files.key) }
     }
 
-    fn parse(self, files: &ListenTls, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
-            .collect::<Result<_, _>>()
-            .map_err(|error| fault("listen.tls.certificate", &files.certificate, &error))?;
-        if chain.is_empty() {
-            return Err(fault("listen.tls.certificate", &files.certificate, &"no certificate in PEM form"));
+    fn seen(&self) -> (Mark, Mark) {
+        (Mark::of_read(&self.certificate), Mark::of_read(&self.key))
+    }
+
+    fn pair(self, files: &ListenTls, provider: &CryptoProvider) -> Result<Pair, String> {
+        let seen = self.seen();
+        let of_certificate = |error| fault("listen.tls.certificate", &files.certificate, error);
+        let of_key = |error| fault("listen.tls.key", &files.key, error);
+        let chain = self.certificate.and_then(|pem| files::certificates_of(&pem)).map_err(of_certificate)?;
+        let key = self.key.and_then(|pem| files::private_key_of(&pem)).map_err(of_key)?;
+        let expires = chain.first().and_then(expiry);
+        let certified = Arc::new(files::certified_key(chain, key, provider).map_err(of_key)?);
+        Ok(Pair { files: files.clone(), seen, certified, expires })
+    }
+}
+
+/// When a certificate expires, as the library says that verifies certificates: asked whether this one is good at the end
+/// of time it names the moment at which it ceased to be. Whom to trust is not reached.
+fn expiry(leaf: &CertificateDer<'_>) -> Option<Duration> {
+    let parsed = ParsedCertificate::try_from(leaf).ok()?;
+    let (nobody, then) = (RootCertStore::empty(), UnixTime::since_unix_epoch(FAR));
+    match client::verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], then, &[]) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(Duration::from_secs(not_after.as_secs()))
         }
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| fault("listen.tls.key", &files.key, &error))?;
-        let certified = CertifiedKey::from_der(chain, key, provider)
-            .map_err(|error| fault("listen.tls.key", &files.key, &error))?;
-        Ok(Arc::new(certified))
+        _ => None,
     }
 }
 
-fn read(key: &str, file: &Path) -> Result<Vec<u8>, String> {
-    fs::read(file).map_err(|error| fault(key, file, &error))
-}
-
-fn fault(key: &str, file: &Path, reason: &dyn std::fmt::Display) -> String {
+fn fault(key: &str, file: &Path, reason: String) -> String {
     format!("{key} {}: {reason}", file.display())
 }

@@ -18,9 +18,9 @@ use tracing::{debug, error};
 
 use super::connection::{self, Context, Handler};
 use super::listener::{Accepted, Lane};
+use super::live::Times;
 use super::progress::{Limits, Progress, Stage};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::proxy::Proxy;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Seat<F> {
     pub(super) proxy: Arc<Proxy>,
     pub(super) stages: watch::Receiver<Stage>,
-    pub(super) config: watch::Receiver<Config>,
+    pub(super) times: watch::Receiver<Times>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) clock: Clock,
     /// Makes what answers the thread's requests.
@@ -65,9 +65,9 @@ impl WorkerThread {
             };
             started.send(Ok(())).ok();
             let cut = runtime.block_on(async {
-                let Seat { proxy, stages, config, tls, clock, handler } = seat;
+                let Seat { proxy, stages, times, tls, clock, handler } = seat;
                 let context = Context { handler: handler(&proxy), tls, clock };
-                Worker { accepted, stages, config, context }.run().await
+                Worker { accepted, stages, times, context }.run().await
             });
             runtime.shutdown_background();
             report.send(cut).ok();
@@ -105,8 +105,7 @@ pub(super) fn local_runtime() -> io::Result<LocalRuntime> {
 pub(super) struct Worker<H> {
     pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
     pub(super) stages: watch::Receiver<Stage>,
-    /// What holds at present: limits may change while connections are open.
-    pub(super) config: watch::Receiver<Config>,
+    pub(super) times: watch::Receiver<Times>,
     pub(super) context: Context<H>,
 }
 
@@ -130,7 +129,7 @@ impl<H: Handler> Worker<H> {
                     }
                 }
                 () = &mut sweep => {
-                    let limits = Limits::from(&*self.config.borrow());
+                    let limits = self.times.borrow().limits;
                     open.sweep(limits);
                     sweep = clock.sleep(SWEEP_INTERVAL);
                 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::queue::Queue;
 use super::window::{CallerId, Minute, Second};
 use crate::caller::credential::AuthorizationDigest;
-use crate::config;
 use crate::organization::OrganizationId;
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
@@ -47,18 +46,6 @@ pub struct ShieldRules {
     pub single_workspace: bool,
     /// Calls, and as many proofs, that may wait for one organization.
     pub max_queued: usize,
-}
-
-impl From<&config::Shield> for ShieldRules {
-    fn from(settings: &config::Shield) -> Self {
-        Self {
-            requests_per_second: settings.requests_per_second,
-            requests_per_minute: settings.requests_per_minute,
-            replicas: settings.replicas,
-            single_workspace: settings.single_workspace,
-            max_queued: settings.max_queued,
-        }
-    }
 }
 
 /// What this process may send for one organization.

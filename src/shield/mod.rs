@@ -22,11 +22,10 @@ mod upkeep;
 mod window;
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use self::account::{AccountKey, ShieldRules};
@@ -120,14 +119,14 @@ pub struct Shield {
     pub refetches: Refetches,
     backoffs: Mutex<LruCache<AccountKey, GateBackoff>>,
     unbound: AtomicU64,
-    settings: ArcSwap<config::Shield>,
+    single_workspace: AtomicBool,
 }
 
 impl Shield {
     /// An unspent shield.
     #[must_use]
     pub fn new(settings: &config::Shield, clock: Clock) -> Self {
-        let rules = ShieldRules::from(settings);
+        let rules = rules(settings);
         Self {
             refetches: Refetches::new(&account::Limits::new(&rules)),
             budget: Budget::new(&rules, clock.clone()),
@@ -137,23 +136,16 @@ impl Shield {
             edge: EdgeBlocks::default(),
             backoffs: Mutex::new(bounded(BACKOFFS)),
             unbound: AtomicU64::new(0),
-            settings: ArcSwap::from_pointee(settings.clone()),
+            single_workspace: AtomicBool::new(settings.single_workspace),
         }
     }
 
-    /// From now on these limits; what was spent stays spent, who waits stays.
-    pub fn set_settings(&self, settings: &config::Shield) {
-        let rules = ShieldRules::from(settings);
-        self.settings.store(Arc::new(settings.clone()));
-        self.budget.set_rules(&rules);
+    /// From now on these settings. What was spent stays spent under them, and who waits goes on waiting.
+    pub fn set_rules(&self, settings: &config::Shield) {
+        let rules = rules(settings);
         self.refetches.set_limits(&account::Limits::new(&rules));
-    }
-
-    /// How long a call waits at most that asks for `wait`.
-    #[must_use]
-    pub fn patience(&self, wait: Option<Duration>) -> Duration {
-        let longest = self.settings.load().max_wait;
-        wait.map_or(longest, |wait| wait.min(longest))
+        self.single_workspace.store(settings.single_workspace, Ordering::Relaxed);
+        self.budget.set_rules(&rules);
     }
 
     /// The account that stands for `key`: one for all where there is one workspace.
@@ -165,7 +157,7 @@ impl Shield {
     /// Whether all callers are on one account.
     #[must_use]
     pub fn is_single_workspace(&self) -> bool {
-        self.settings.load().single_workspace
+        self.single_workspace.load(Ordering::Relaxed)
     }
 
     /// Counts a call of a caller whose organization is not known: the organization's other calls are on another account.
@@ -200,5 +192,15 @@ impl Shield {
                 backoff.on_success(sent);
             }
         }
+    }
+}
+
+fn rules(settings: &config::Shield) -> ShieldRules {
+    ShieldRules {
+        requests_per_second: settings.requests_per_second,
+        requests_per_minute: settings.requests_per_minute,
+        replicas: settings.replicas,
+        single_workspace: settings.single_workspace,
+        max_queued: settings.max_queued,
     }
 }

@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use lru::LruCache;
 
 use super::account::{AccountKey, Limits};
@@ -24,26 +24,26 @@ const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// The refetches of the last minute, by account.
 #[derive(Debug)]
 pub struct Refetches {
-    limits: ArcSwap<Tenth>,
+    per_second: AtomicUsize,
+    per_minute: AtomicUsize,
     recent: Mutex<LruCache<AccountKey, VecDeque<Moment>>>,
-}
-
-#[derive(Debug)]
-struct Tenth {
-    per_second: usize,
-    per_minute: usize,
 }
 
 impl Refetches {
     /// A tenth of `limits`, at least one.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: ArcSwap::from_pointee(Tenth::of(limits)), recent: Mutex::new(bounded(ACCOUNTS)) }
+        Self {
+            per_second: AtomicUsize::new(tenth(limits.per_second)),
+            per_minute: AtomicUsize::new(tenth(limits.per_minute)),
+            recent: Mutex::new(bounded(ACCOUNTS)),
+        }
     }
 
     /// From now on a tenth of these.
     pub fn set_limits(&self, limits: &Limits) {
-        self.limits.store(Arc::new(Tenth::of(limits)));
+        self.per_second.store(tenth(limits.per_second), Ordering::Relaxed);
+        self.per_minute.store(tenth(limits.per_minute), Ordering::Relaxed);
     }
 
     /// Takes one refetch of the account's tenth, if there is one left in both windows.
@@ -70,16 +70,13 @@ impl Refetches {
 
     fn fits(&self, recent: &VecDeque<Moment>, now: Moment) -> bool {
         let within = |span| recent.iter().rev().take_while(|moment| now.since(**moment) < span).count();
-        let tenth = self.limits.load();
-        within(SECOND) < tenth.per_second && within(MINUTE) < tenth.per_minute
+        within(SECOND) < self.per_second.load(Ordering::Relaxed)
+            && within(MINUTE) < self.per_minute.load(Ordering::Relaxed)
     }
 }
 
-impl Tenth {
-    fn of(limits: &Limits) -> Self {
-        let tenth = |limit: u32| usize::try_from(limit / CALLS_A_REFETCH).unwrap_or(usize::MAX).max(1);
-        Self { per_second: tenth(limits.per_second), per_minute: tenth(limits.per_minute) }
-    }
+fn tenth(limit: u32) -> usize {
+    usize::try_from(limit / CALLS_A_REFETCH).unwrap_or(usize::MAX).max(1)
 }
 
 #[cfg(test)]

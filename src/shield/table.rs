@@ -26,7 +26,9 @@ pub(super) const MAX_ACCOUNTS: usize = 200_000;
 pub(super) struct Table {
     pub(super) limits: Limits,
     pub(super) single_workspace: bool,
-    max_queued: usize,
+    /// Until when every call takes from everybody's account, too.
+    pub(super) parting_until: Duration,
+    pub(super) max_queued: usize,
     pub(super) accounts: HashMap<AccountKey, Account>,
     pub(super) unbound: usize,
     /// Where an account went that was merged, and when.
@@ -90,6 +92,7 @@ impl Table {
         Self {
             limits: Limits::new(rules),
             single_workspace: rules.single_workspace,
+            parting_until: Duration::ZERO,
             max_queued: rules.max_queued,
             accounts: HashMap::new(),
             unbound: 0,
@@ -98,16 +101,6 @@ impl Table {
             hasher: RandomState::new(),
             last_id: 0,
             swept_at: Duration::ZERO,
-        }
-    }
-
-    pub(super) fn set_rules(&mut self, rules: &ShieldRules, now: Duration) {
-        self.limits = Limits::new(rules);
-        self.single_workspace = rules.single_workspace;
-        self.max_queued = rules.max_queued;
-        let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
-        for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.stir(Accounts::one(key), now);
         }
     }
 

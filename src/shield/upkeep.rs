@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::account::{Account, AccountKey, Door, ProbeId};
+use super::account::{Account, AccountKey, Door, Limits, ProbeId, ShieldRules};
 use super::budget::{Accounts, Snapshot, Usage, UsedRatio};
 use super::queue::Line;
 use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
@@ -12,11 +12,46 @@ use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
 const IDLE: Duration = Duration::from_secs(600);
 /// How often idle accounts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long calls take from everybody's account, too, once callers no longer share it: until whoever waited for it then
+/// has been sent, a minute at most, and what was sent has left the minute's window.
+const PARTING: Duration = Duration::from_secs(60 + 61);
 
 impl Table {
+    /// From now on these rules. The windows hold what was sent and not what was left, so that neither a lower nor a higher
+    /// limit is exceeded on account of the change.
+    pub(super) fn set_rules(&mut self, rules: &ShieldRules, now: Duration) {
+        self.limits = Limits::new(rules);
+        self.max_queued = rules.max_queued;
+        match (self.single_workspace, rules.single_workspace) {
+            (false, true) => self.join_all(now),
+            (true, false) => self.parting_until = now.saturating_add(PARTING),
+            (false, false) | (true, true) => {}
+        }
+        self.single_workspace = rules.single_workspace;
+        let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
+        for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.stir(Accounts::one(key), now);
+        }
+    }
+
+    /// Puts what all accounts spent, and who waits for them, on the one of everybody.
+    fn join_all(&mut self, now: Duration) {
+        for (_, account) in std::mem::take(&mut self.accounts) {
+            self.account(AccountKey::Everybody, now).merge(account);
+        }
+        self.unbound = 0;
+        for waiter in self.waiters.values_mut() {
+            waiter.accounts = Accounts::one(AccountKey::Everybody);
+        }
+    }
+
     /// The accounts that keys stand for in this table, one of them if both are the same.
     pub(super) fn settle(&mut self, accounts: Accounts, now: Duration) -> Accounts {
         let first = self.key(accounts.first, now);
+        if now < self.parting_until && first != AccountKey::Everybody {
+            // What was spent together may have been anyone's, and this one's above all.
+            return Accounts { first: AccountKey::Everybody, second: Some(first) };
+        }
         let second = accounts.second.map(|key| self.key(key, now)).filter(|key| *key != first);
         Accounts { first, second }
     }
@@ -55,7 +90,7 @@ impl Table {
     }
 
     pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let key = self.settle(Accounts::one(key), now).first;
+        let key = self.key(key, now);
         let account = self.account(key, now);
         account.close_until(until);
         let until = account.opens_at();
@@ -94,7 +129,7 @@ impl Table {
             self.merged.insert(from, (to, now));
         }
         let Some(left) = self.remove(from) else { return };
-        let to = self.settle(Accounts::one(to), now).first;
+        let to = self.key(to, now);
         self.account(to, now).merge(left);
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);

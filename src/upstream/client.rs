@@ -6,12 +6,10 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -19,16 +17,16 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
 
 use super::connector::{ConnectTimedOut, Connector, Protocols};
 use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
-use super::roots::Roots;
+use super::way::Way;
 use crate::body::Body;
 use crate::cache::gate;
 use crate::clock::{Clock, Moment};
 use crate::config;
+use crate::config::files::{self, Mark};
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Metrics;
 use crate::proxy::SetupError;
@@ -68,9 +66,10 @@ pub struct Upstream {
     user_agent: HeaderValue,
     via: HeaderValue,
     pseudonym: String,
-    pub(super) settings: Arc<ArcSwap<config::Upstream>>,
-    pub(super) tls: Arc<ClientConfig>,
-    roots: Arc<Roots>,
+    pub(super) settings: config::Upstream,
+    way: Mutex<Arc<Way>>,
+    /// Of what `ca_file` was last found to hold, be it of no use.
+    seen: Mutex<Option<Mark>>,
     pub(super) names: Names,
     pub(super) breaker: Breaker,
     /// Numbers for connections that never were.
@@ -87,9 +86,9 @@ impl Upstream {
     /// If `ca_file` cannot be used.
     pub fn new(settings: &config::Upstream, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let unusable = |what: &str| SetupError(format!("upstream.{what} cannot be used"));
-        let roots = Roots::read(settings.ca_file.as_ref())?;
         let url = settings.url.clone().into_parts();
         let authority = url.authority.ok_or_else(|| unusable("url"))?;
+        let way = Way::read(settings)?;
         let pseudonym = format!("instantly-proxy-{:08x}", uuid::Uuid::new_v4().as_fields().0);
         Ok(Self {
             scheme: url.scheme.ok_or_else(|| unusable("url"))?,
@@ -98,9 +97,9 @@ impl Upstream {
             user_agent: HeaderValue::try_from(&settings.user_agent).map_err(|_| unusable("user_agent"))?,
             via: HeaderValue::try_from(format!("1.1 {pseudonym}")).map_err(|_| unusable("url"))?,
             pseudonym,
-            settings: Arc::new(ArcSwap::from_pointee(settings.clone())),
-            tls: Arc::new(roots.client()?),
-            roots,
+            settings: settings.clone(),
+            seen: Mutex::new(way.mark),
+            way: Mutex::new(Arc::new(way)),
             names: Names::new(clock.clone()),
             breaker: Breaker::default(),
             trials: Arc::new(AtomicU64::new(u64::from(u16::MAX) + 1)),
@@ -115,28 +114,48 @@ impl Upstream {
         &self.pseudonym
     }
 
-    /// The time-outs that hold now.
-    pub fn timeouts(&self) -> Guard<Arc<config::Upstream>> {
-        self.settings.load()
+    /// How connections are made at present.
+    #[must_use]
+    pub fn way(&self) -> Arc<Way> {
+        Arc::clone(&lock(&self.way))
     }
 
-    /// From now on these time-outs; everything else of the settings stays as it was at the start.
-    pub fn set_timeouts(&self, settings: &config::Upstream) {
-        let mut next = config::Upstream::clone(&self.settings.load());
-        next.connect_timeout = settings.connect_timeout;
-        next.first_byte_timeout = settings.first_byte_timeout;
-        next.idle_timeout = settings.idle_timeout;
-        next.fill_timeout = settings.fill_timeout;
-        self.settings.store(Arc::new(next));
+    /// From now on connections are made so. Returns whether anything changed: then clients are to be made anew.
+    pub fn take_way(&self, way: Way) -> bool {
+        *lock(&self.seen) = way.mark;
+        let mut current = lock(&self.way);
+        let changed = !current.is_like(&way);
+        // The file may be another one with the same roots in it.
+        let kept = if changed { way } else { Way { tls: Arc::clone(&current.tls), ..way } };
+        *current = Arc::new(kept);
+        changed
     }
 
-    /// Reads the roots again: new connections trust what is there now.
-    ///
-    /// # Errors
-    ///
-    /// If `ca_file` cannot be used; then the earlier roots stay.
-    pub fn reread_roots(&self, ca_file: Option<&PathBuf>) -> Result<(), SetupError> {
-        self.roots.reread(ca_file)
+    /// Looks whether `ca_file` holds other roots than it did; what it holds that cannot be used is told of once and changes
+    /// nothing. Returns whether clients are to be made anew.
+    pub fn follow_roots(&self) -> bool {
+        let current = self.way();
+        let Some(file) = &current.ca_file else { return false };
+        let contents = files::contents(file);
+        let mark = Mark::of_read(&contents);
+        if lock(&self.seen).replace(mark) == Some(mark) || Some(mark) == current.mark {
+            return false;
+        }
+        let settings = config::Upstream {
+            ca_file: current.ca_file.clone(),
+            connect_timeout: current.connect_timeout,
+            ..self.settings.clone()
+        };
+        match Way::read(&settings) {
+            Ok(way) => {
+                tracing::info!(file = %file.display(), "the upstream's roots changed");
+                self.take_way(way)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the upstream's new roots cannot be used; the old ones stay");
+                false
+            }
+        }
     }
 
     /// A client for label calls.
@@ -152,7 +171,7 @@ impl Upstream {
     }
 
     fn client(&self, protocols: Protocols) -> UpstreamClient {
-        let connector = Connector::new(&self.tls, protocols, &self.settings, &self.names, self.clock.clone());
+        let connector = Connector::new(&self.way(), protocols, &self.names, self.clock.clone());
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             // While something is owed on it, a silent connection is found out in four seconds.
@@ -163,7 +182,7 @@ impl Upstream {
             .timer(self.clock.clone())
             .pool_timer(self.clock.clone())
             .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(self.settings.load().max_connections)
+            .pool_max_idle_per_host(self.settings.max_connections)
             .http1_max_headers(256)
             .set_host(false);
         UpstreamClient(builder.build(connector))
@@ -253,6 +272,10 @@ impl Upstream {
         self.judge(purpose, &outcome, &connection);
         outcome
     }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A call under way; counted when it is dropped, for a client may leave before the head of its answer.

@@ -1,13 +1,11 @@
-//! Connections to the upstream: name look-up, TCP and TLS under one deadline.
+//! Connections to the upstream: name look-up, TCP and TLS under one deadline, with the roots that are to be trusted.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,16 +15,16 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::names::Names;
+use super::way::Way;
 use crate::body::BodyError;
 use crate::clock::Clock;
-use crate::config;
 
 /// Connects within `connect_timeout`, TLS handshake included.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Names>>,
     clock: Clock,
-    settings: Arc<ArcSwap<config::Upstream>>,
+    timeout: Duration,
 }
 
 /// Which protocols a connector offers by ALPN (RFC 7301).
@@ -51,23 +49,18 @@ impl fmt::Display for ConnectTimedOut {
 impl std::error::Error for ConnectTimedOut {}
 
 impl Connector {
-    pub(super) fn new(
-        tls: &Arc<ClientConfig>,
-        protocols: Protocols,
-        settings: &Arc<ArcSwap<config::Upstream>>,
-        names: &Names,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(way: &Way, protocols: Protocols, names: &Names, clock: Clock) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(names.clone());
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(tls)).https_or_http();
+        let builder =
+            HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&way.tls)).https_or_http();
         let inner = match protocols {
             Protocols::Http2Preferred => builder.enable_all_versions().wrap_connector(tcp),
             Protocols::Http1Only => builder.enable_http1().wrap_connector(tcp),
         };
-        Self { inner, clock, settings: Arc::clone(settings) }
+        Self { inner, clock, timeout: way.connect_timeout }
     }
 }
 
@@ -81,7 +74,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let deadline = self.clock.now().plus(self.settings.load().connect_timeout);
+        let deadline = self.clock.now().plus(self.timeout);
         let (connecting, clock) = (self.inner.call(uri), self.clock.clone());
         Box::pin(async move { clock.deadline(deadline, connecting).await.map_err(|_| ConnectTimedOut)? })
     }

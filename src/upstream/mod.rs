@@ -7,5 +7,5 @@ mod names;
 pub mod permits;
 pub mod purpose;
 mod reach;
-mod roots;
 pub mod transfer;
+pub mod way;

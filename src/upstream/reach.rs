@@ -67,16 +67,11 @@ impl Upstream {
 
     /// Tries connections, so that few calls suffice to tell a dead upstream.
     fn find_out(&self) {
-        let connector = Connector::new(
-            &self.tls,
-            Protocols::Http2Preferred,
-            &self.settings,
-            &self.names,
-            self.clock.clone(),
-        );
+        let connector =
+            Connector::new(&self.way(), Protocols::Http2Preferred, &self.names, self.clock.clone());
         let trial = Trial {
             connector,
-            url: self.settings.load().url.clone(),
+            url: self.settings.url.clone(),
             breaker: self.breaker.clone(),
             numbers: Arc::clone(&self.trials),
             clock: self.clock.clone(),

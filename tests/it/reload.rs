@@ -241,3 +241,61 @@ async fn a_log_that_nobody_reads_holds_up_no_request_and_its_lost_lines_are_coun
     child.kill().expect("it runs");
     child.wait().expect("a child can be waited for");
 }
+
+#[tokio::test]
+async fn every_fault_of_a_file_is_told_and_a_mended_file_holds() {
+    let stage = Stage::start("").await;
+    let caller = stage.proven().await;
+    let faulty = "[proof]\nmax_age = \"1y\"\nmax_credential = 1\n[log]\nlevel = \"x\"\n";
+    stage.reload(faulty, "refused").await;
+    let told = stage.serving.process.logged("the configuration has faults: the earlier one goes on").await;
+    assert_eq!(told["faults"], 3);
+    for key in ["proof.max_age", "proof.max_credential", "log.level"] {
+        assert!(stage.serving.process.stdout().contains(&format!("\"fault\":\"{key}: ")), "{key}");
+    }
+    caller.get(&label_path(1)).send().await.assert_hit();
+    stage.reload("[proof]\nmax_age = \"0s\"\n", "applied").await;
+    caller.get(&label_path(1)).send().await.assert_proof();
+    let told = stage.serving.process.logged("configuration taken").await;
+    assert_eq!(told["changed"], "proof.max_age");
+}
+
+#[tokio::test]
+async fn variables_win_over_files_as_they_did_at_start() {
+    let stage = Stage::start("").await;
+    // The port was given by a variable: this is no change of it.
+    stage.reload("[listen]\naddress = \"127.0.0.1:1\"\n", "applied").await;
+    assert!(!stage.serving.process.stdout().contains("\"key\":\"listen.address\""));
+    stage.proven().await;
+}
+
+#[tokio::test]
+async fn the_form_of_the_log_changes_while_it_runs() {
+    let stage = Stage::start("").await;
+    let caller = stage.serving.caller(&token("a", 1));
+    stage.reload("[log]\nformat = \"text\"\n", "applied").await;
+    caller.get("/api/v2/text").send().await.assert_status(200);
+    stage.reload("[log]\nlevel = \"error\"\nformat = \"json\"\n", "applied").await;
+    caller.get("/api/v2/silent").send().await.assert_status(200);
+    stage.serving.process.signal("INT");
+    assert_eq!(stage.serving.process.ended().await, Some(0));
+    let log = stage.serving.process.stdout();
+    let line = log.lines().find(|line| line.contains("/api/v2/text")).expect("its line");
+    assert!(line.contains("path=\"/api/v2/text\"") && !line.starts_with('{'), "{line}");
+    assert!(!log.contains("/api/v2/silent"));
+}
+
+#[tokio::test]
+async fn a_process_that_stops_takes_no_new_configuration() {
+    let stage = Stage::start("[listen]\ndrain_delay = \"1h\"\n").await;
+    stage.serving.process.signal("TERM");
+    let operator = stage.serving.operator();
+    let unready = async { while operator.get("/readyz").send().await.status != 503 {} };
+    patiently("the end of readiness", unready).await;
+    fs::write(stage.path("instantly-proxy.toml"), "[log]\nlevel = \"debug\"\n").expect("it can be written");
+    stage.serving.process.signal("HUP");
+    stage.serving.caller(&token("a", 1)).get(CAMPAIGNS).send().await.assert_status(200);
+    stage.serving.process.signal("INT");
+    assert_eq!(stage.serving.process.ended().await, Some(0));
+    assert!(!stage.serving.process.stdout().contains("configuration taken"));
+}

@@ -12,6 +12,7 @@ struct World {
     fence: Fence,
     digester: Digester,
     bindings: Bindings,
+    rules: config::Proof,
 }
 
 fn world() -> World {
@@ -20,17 +21,19 @@ fn world() -> World {
 
 fn world_of(max_credentials: usize) -> World {
     let (clock, hand) = Clock::manual();
+    let max_credentials = NonZeroUsize::new(max_credentials).unwrap();
     let rules = config::Proof {
         max_age: Duration::from_secs(60),
         outage_max_age: Duration::from_secs(300),
-        max_credentials: NonZeroUsize::new(max_credentials).unwrap(),
+        max_credentials,
     };
     World {
         clock,
         hand,
         fence: Fence::default(),
         digester: Digester::default(),
-        bindings: Bindings::new(&rules),
+        bindings: Bindings::new(max_credentials),
+        rules,
     }
 }
 
@@ -63,7 +66,7 @@ impl World {
     }
 
     fn is_proven(&self, credential: &Credential) -> bool {
-        matches!(self.bindings.standing(credential, self.clock.now()), Standing::Proven { .. })
+        matches!(self.bindings.standing(credential, &self.rules, self.clock.now()), Standing::Proven { .. })
     }
 
     fn unauthorized(&self, path: &str, label_path: bool) -> Refusal {
@@ -76,7 +79,7 @@ fn a_proof_lasts_max_age_and_asks_for_renewal_in_its_last_quarter() {
     let world = world();
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
-    let renew = || match world.bindings.standing(&caller, world.clock.now()) {
+    let renew = || match world.bindings.standing(&caller, &world.rules, world.clock.now()) {
         Standing::Proven { renew, .. } => Some(renew),
         _ => None,
     };
@@ -177,7 +180,7 @@ fn a_key_that_moved_to_another_organization_is_unbound() {
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert_eq!(world.prove(&caller, 2), ProofResult::Moved);
-    assert!(matches!(world.bindings.standing(&caller, world.clock.now()), Standing::Unknown));
+    assert!(matches!(world.bindings.standing(&caller, &world.rules, world.clock.now()), Standing::Unknown));
     assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
 }
 
@@ -200,7 +203,7 @@ fn an_old_proof_does_only_while_the_upstream_cannot_be_asked() {
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     world.hand.advance(Duration::from_secs(61));
-    let outage = || match world.bindings.standing(&caller, world.clock.now()) {
+    let outage = || match world.bindings.standing(&caller, &world.rules, world.clock.now()) {
         Standing::Lapsed { outage, .. } => outage,
         other => panic!("{other:?}"),
     };
@@ -225,4 +228,26 @@ fn a_purge_of_an_organization_ends_its_proofs() {
     assert_eq!(world.bindings.end_proofs(Some(OrganizationId(Uuid::from_u128(1)))), 1);
     assert!(!world.is_proven(&a) && world.is_proven(&b));
     assert_eq!(world.bindings.end_proofs(None), 1);
+}
+
+#[test]
+fn a_table_that_shrinks_forgets_the_least_recently_proven_at_once() {
+    let world = world_of(100);
+    let callers: Vec<_> = (0..10).map(|number| world.credential(&format!("t{number}"), None)).collect();
+    for caller in &callers {
+        assert_eq!(world.prove(caller, 1), ProofResult::Bound);
+    }
+    world.bindings.resize(NonZeroUsize::new(3).unwrap());
+    assert_eq!(world.bindings.len(), 3);
+    assert!(!world.is_proven(&callers[6]) && world.is_proven(&callers[7]));
+    assert_eq!(world.prove(&callers[0], 1), ProofResult::Bound);
+    assert_eq!(world.bindings.len(), 3);
+    assert!(!world.is_proven(&callers[7]), "and it stays small");
+
+    let large = world_of(10_000);
+    large.bindings.resize(NonZeroUsize::new(100).unwrap());
+    for number in 0..1000 {
+        assert_eq!(large.prove(&large.credential(&format!("t{number}"), None), 1), ProofResult::Bound);
+    }
+    assert!(large.bindings.len() <= 100, "{}", large.bindings.len());
 }

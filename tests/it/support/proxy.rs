@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use http::Uri;
 use instantly_proxy::clock::{Clock, ManualClock};
-use instantly_proxy::config::Config;
+use instantly_proxy::config::{Change, Config};
 use instantly_proxy::server::{Server, Shutdown};
 
 use super::caller::{Caller, Outgoing};
@@ -26,6 +26,7 @@ const STOP: Duration = Duration::from_secs(20);
 /// A running proxy; dropped, it is cut and awaited.
 pub struct TestProxy {
     server: Option<Server>,
+    config: Mutex<Config>,
     clock: ManualClock,
     data: SocketAddr,
     admin: Caller,
@@ -56,9 +57,9 @@ impl TestProxy {
         lower_the_shield(&mut config);
         change(&mut config);
         let (clock, hand) = Clock::manual();
-        let server = Server::start(config, clock).expect("a proxy on free ports starts");
+        let server = Server::start(config.clone(), clock).expect("a proxy on free ports starts");
         let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
-        Self { server: Some(server), clock: hand, data, admin }
+        Self { server: Some(server), config: Mutex::new(config), clock: hand, data, admin }
     }
 
     /// As [`Self::start_with`], with everything that is on by default.
@@ -109,6 +110,19 @@ impl TestProxy {
     /// Asks it to stop in this way; it is awaited when it is dropped.
     pub fn shutdown(&self, how: Shutdown) {
         self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
+    }
+
+    /// Reloads its configuration with a change, as SIGHUP does.
+    #[track_caller]
+    pub fn reload(&self, change: impl FnOnce(&mut Config)) {
+        let mut held = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = held.clone();
+        change(&mut new);
+        let Change { config, waiting, .. } = Change::between(&held, &new);
+        assert_eq!(waiting, [], "all of it can change");
+        let server = self.server.as_ref().expect("it is there until it is dropped");
+        server.reload(&config).expect("the files can be used");
+        *held = config;
     }
 
     /// Address of the data port.

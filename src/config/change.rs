@@ -1,0 +1,56 @@
+//! [`Change`]: what of a new configuration a running process can take, and what it cannot.
+//!
+//! The list of the former is [`taken`] alone: a key that nobody names there waits for a restart.
+
+use super::report::value;
+use super::{Cache, Config, Key, Listen, Upstream};
+
+/// A configuration that was read while another one holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What can hold from now on: the new values where they can be taken, the old ones elsewhere.
+    pub config: Config,
+    /// Keys whose values differ from what held.
+    pub taken: Vec<Key>,
+    /// Keys whose new values need a restart.
+    pub waiting: Vec<Key>,
+}
+
+impl Change {
+    /// What changes where `current` holds and `new` was read.
+    #[must_use]
+    pub fn between(current: &Config, new: &Config) -> Self {
+        let config = taken(current, new);
+        let differing = |a: &Config, b: &Config| {
+            Key::ALL.iter().copied().filter(|key| value(a, *key) != value(b, *key)).collect()
+        };
+        Self { taken: differing(current, &config), waiting: differing(&config, new), config }
+    }
+}
+
+fn taken(current: &Config, new: &Config) -> Config {
+    let mut config = current.clone();
+    config.listen = Listen {
+        header_timeout: new.listen.header_timeout,
+        idle_timeout: new.listen.idle_timeout,
+        drain_delay: new.listen.drain_delay,
+        drain_timeout: new.listen.drain_timeout,
+        // Other files can be read; a listener cannot become one with TLS, or without.
+        tls: current.listen.tls.as_ref().map(|tls| new.listen.tls.as_ref().unwrap_or(tls).clone()),
+        ..config.listen
+    };
+    config.admin.token_file.clone_from(&new.admin.token_file);
+    config.upstream = Upstream {
+        connect_timeout: new.upstream.connect_timeout,
+        first_byte_timeout: new.upstream.first_byte_timeout,
+        idle_timeout: new.upstream.idle_timeout,
+        fill_timeout: new.upstream.fill_timeout,
+        ca_file: new.upstream.ca_file.clone(),
+        ..config.upstream
+    };
+    config.cache = Cache { max_bytes: current.cache.max_bytes, ..new.cache.clone() };
+    config.proof = new.proof.clone();
+    config.shield = new.shield.clone();
+    config.log = new.log.clone();
+    config
+}

@@ -1,0 +1,283 @@
+//! [`Lines`]: the way of finished lines to standard output, on a thread of its own.
+//!
+//! Whoever logs puts a line into a buffer and goes on: no request waits for whoever reads the log. The buffer has a limit;
+//! where the reader stands still so long that it fills, lines are dropped and counted. Lines come out whole and in order,
+//! many in one write while they come fast. What is buffered when [`Flush`] is dropped is still written, as long as the
+//! reader takes any of it.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that wait at most: some ten thousand lines.
+const ROOM: usize = 4 * 1024 * 1024;
+/// Bytes that are handed over at once, so that progress shows.
+const PIECE: usize = 64 * 1024;
+/// At the end of the process, a reader that takes nothing for this long is not waited for.
+const STILL: Duration = Duration::from_secs(1);
+/// Nor is one that takes this many times as long in all.
+const PATIENCE: u32 = 10;
+
+/// Takes lines; a cheap handle.
+#[derive(Clone)]
+pub(super) struct Lines(Arc<Shared>);
+
+struct Shared {
+    room: usize,
+    waiting: Mutex<Waiting>,
+    /// Rung when there is something to write, or the end has come.
+    come: Condvar,
+    /// Rung when the writer has ended.
+    ended: Condvar,
+    dropped: Arc<AtomicU64>,
+    pieces: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: u64,
+    closing: bool,
+    ended: bool,
+}
+
+/// Writes what is left when it is dropped.
+#[must_use = "dropping it ends the log"]
+pub struct Flush(Lines);
+
+impl fmt::Debug for Flush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flush")
+    }
+}
+
+impl Lines {
+    /// Lines that go to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread.
+    pub(super) fn to(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        Self::with_room(ROOM, out)
+    }
+
+    fn with_room(room: usize, out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let lines = Self(Arc::new(Shared {
+            room,
+            waiting: Mutex::default(),
+            come: Condvar::new(),
+            ended: Condvar::new(),
+            dropped: Arc::default(),
+            pieces: AtomicU64::new(0),
+        }));
+        let writer = lines.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(out))?;
+        let flush = Flush(lines.clone());
+        Ok((lines, flush))
+    }
+
+    /// How many lines found no room, or could not be written.
+    pub(super) fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.dropped)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.bytes.len() + line.len() > self.0.room {
+            drop(waiting);
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_empty = waiting.bytes.is_empty();
+        waiting.bytes.extend_from_slice(line);
+        waiting.lines += 1;
+        drop(waiting);
+        // Else the writer knows already, and takes this line along.
+        if was_empty {
+            self.0.come.notify_one();
+        }
+    }
+
+    fn write_to(&self, mut out: impl Write) {
+        let mut bytes = Vec::new();
+        while let Some(lines) = self.next(&mut bytes) {
+            let written = bytes.chunks(PIECE).try_for_each(|piece| {
+                out.write_all(piece)?;
+                self.0.pieces.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, io::Error>(())
+            });
+            if written.and_then(|()| out.flush()).is_err() {
+                // Nobody reads any more. How many of them came through is not known.
+                self.0.dropped.fetch_add(lines, Ordering::Relaxed);
+            }
+            bytes.clear();
+            bytes.shrink_to(PIECE);
+        }
+        self.lock().ended = true;
+        self.0.ended.notify_all();
+    }
+
+    /// Waits for lines and exchanges them for the empty `bytes`; says how many, or that no more will come.
+    fn next(&self, bytes: &mut Vec<u8>) -> Option<u64> {
+        let is_idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
+        let mut waiting =
+            self.0.come.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut waiting.bytes, bytes);
+        (!bytes.is_empty()).then_some(std::mem::take(&mut waiting.lines))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let Lines(shared) = &self.0;
+        let mut waiting = self.0.lock();
+        waiting.closing = true;
+        shared.come.notify_one();
+        let mut seen = shared.pieces.load(Ordering::Relaxed);
+        // Real time, not the clock's: it is the process's end that would hang.
+        for _ in 0..PATIENCE {
+            let waited = shared.ended.wait_timeout_while(waiting, STILL, |waiting| !waiting.ended);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            waiting = guard;
+            let written = shared.pieces.load(Ordering::Relaxed);
+            if !timeout.timed_out() || written == seen {
+                return;
+            }
+            seen = written;
+        }
+    }
+}
+
+impl<'w> MakeWriter<'w> for Lines {
+    type Writer = Line<'w>;
+
+    fn make_writer(&'w self) -> Line<'w> {
+        Line(self)
+    }
+}
+
+/// Takes one line, which comes in one piece.
+pub(super) struct Line<'w>(&'w Lines);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// A reader that takes one write at a time, when the test lets it.
+    struct Slow {
+        begun: SyncSender<()>,
+        go_on: Receiver<()>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.begun.send(()).ok();
+            self.go_on.recv().map_err(io::Error::other)?;
+            self.taken.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The other end of [`Slow`].
+    struct Hand {
+        begun: Receiver<()>,
+        let_go: SyncSender<()>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    fn slow() -> (Slow, Hand) {
+        let ((begun, seen), (let_go, go_on)) = (sync_channel(100), sync_channel(100));
+        let taken: Arc<Mutex<Vec<u8>>> = Arc::default();
+        (Slow { begun, go_on, taken: Arc::clone(&taken) }, Hand { begun: seen, let_go, taken })
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_counted_and_the_others_come_out_whole_and_in_order() {
+        let (out, Hand { begun, let_go, taken }) = slow();
+        let (lines, flush) = Lines::with_room(20, out).unwrap();
+        lines.push(b"first\n");
+        begun.recv().unwrap();
+        // The reader stands still.
+        for line in [&b"second\n"[..], b"third\n", b"a line too many\n", b"last\n"] {
+            lines.push(line);
+        }
+        assert_eq!(lines.dropped().load(Ordering::Relaxed), 1);
+        for _ in 0..2 {
+            let_go.send(()).unwrap();
+        }
+        drop(flush);
+        assert_eq!(String::from_utf8(taken.lock().unwrap().clone()).unwrap(), "first\nsecond\nthird\nlast\n");
+        assert_eq!(lines.dropped().load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn nothing_is_lost_at_a_clean_end() {
+        let taken: Arc<Mutex<Vec<u8>>> = Arc::default();
+        struct Page(Arc<Mutex<Vec<u8>>>);
+        impl Write for Page {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (lines, flush) = Lines::to(Page(Arc::clone(&taken))).unwrap();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let lines = lines.clone();
+                thread::spawn(move || {
+                    for number in 0..10_000 {
+                        lines.push(format!("{writer} {number}\n").as_bytes());
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        drop(flush);
+        let text = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
+        for writer in 0..4 {
+            let own = text.lines().filter_map(|line| line.strip_prefix(&format!("{writer} ")));
+            assert!(own.eq((0..10_000).map(|number| number.to_string())), "{writer}");
+        }
+        assert_eq!(lines.dropped().load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_costs_its_lines_and_nothing_else() {
+        let (out, Hand { begun, let_go, .. }) = slow();
+        let (lines, flush) = Lines::to(out).unwrap();
+        drop(let_go);
+        lines.push(b"nobody reads this\n");
+        begun.recv().unwrap();
+        drop(flush);
+        assert_eq!(lines.dropped().load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! [`Rules`]: what requests read of the configuration, and what a reload of it changes as one.
+//!
+//! A request takes the rules that hold when it begins and keeps them to its end, so that it never sees half of a reload;
+//! a fill has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
+//! one read of a counter and touches no memory that other threads write to. What is fixed at start is not here.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::classify::Target;
+use crate::config::{self, CachedResource, Config, Share};
+
+/// What holds for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) cache: config::Cache,
+    pub(super) proof: config::Proof,
+    /// Its time-outs; where calls go is settled at start.
+    pub(super) timeouts: config::Upstream,
+    max_wait: Duration,
+}
+
+impl Rules {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            cache: config.cache.clone(),
+            proof: config.proof.clone(),
+            timeouts: config.upstream.clone(),
+            max_wait: config.shield.max_wait,
+        }
+    }
+
+    /// Lifetimes of a kind of target.
+    pub(super) const fn of(&self, target: &Target) -> &CachedResource {
+        match target {
+            Target::Item(_) => &self.cache.lead_labels,
+            Target::List(_) => &self.cache.lead_label_lists,
+        }
+    }
+
+    /// Whether credentials of one organization share what is stored.
+    pub(super) fn shares(&self) -> bool {
+        self.cache.share == Share::Organization
+    }
+
+    /// How long a call waits at most that asks for `wait`.
+    pub(super) fn patience(&self, wait: Option<Duration>) -> Duration {
+        wait.map_or(self.max_wait, |wait| wait.min(self.max_wait))
+    }
+}
+
+/// The rules that hold now.
+#[derive(Debug)]
+pub(super) struct Rulebook {
+    /// Raised by every change, behind it.
+    edition: AtomicU64,
+    current: Mutex<Arc<Rules>>,
+}
+
+impl Rulebook {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { edition: AtomicU64::new(0), current: Mutex::new(Arc::new(rules)) }
+    }
+
+    /// What holds for who begins now, away from the way of a hit: it takes a lock.
+    pub(super) fn current(&self) -> Arc<Rules> {
+        Arc::clone(&self.lock())
+    }
+
+    /// From now on these.
+    pub(super) fn replace(&self, rules: Rules) {
+        *self.lock() = Arc::new(rules);
+        self.edition.fetch_add(1, Ordering::Release);
+    }
+
+    /// The same rules again, for what is made anew with them.
+    pub(super) fn renew(&self) {
+        self.edition.fetch_add(1, Ordering::Release);
+    }
+
+    /// A thread's copy of what holds now, with `more` that is made anew whenever they change.
+    pub(super) fn copy<T>(&self, more: T) -> Copied<T> {
+        // Read first: a change between the two is then seen at the next use.
+        let edition = self.edition.load(Ordering::Acquire);
+        Copied(RefCell::new(Copy { edition, rules: Arc::new(Rules::clone(&self.lock())), more }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Rules>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One thread's copy of the rules.
+#[derive(Debug)]
+pub(super) struct Copied<T>(RefCell<Copy<T>>);
+
+#[derive(Clone, Debug)]
+struct Copy<T> {
+    edition: u64,
+    rules: Arc<Rules>,
+    more: T,
+}
+
+impl<T: Clone> Copied<T> {
+    /// The rules that hold now.
+    pub(super) fn rules(&self, book: &Rulebook, anew: impl FnOnce(&T) -> T) -> Arc<Rules> {
+        let edition = book.edition.load(Ordering::Acquire);
+        let mut copy = self.0.borrow_mut();
+        if copy.edition != edition {
+            *copy = Copy { edition, rules: Arc::new(Rules::clone(&book.lock())), more: anew(&copy.more) };
+        }
+        Arc::clone(&copy.rules)
+    }
+
+    /// What came with the rules that were last asked for.
+    pub(super) fn more(&self) -> T {
+        self.0.borrow().more.clone()
+    }
+}
+
+impl<T: Clone> Clone for Copied<T> {
+    fn clone(&self) -> Self {
+        Self(RefCell::new(self.0.borrow().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_keeps_the_rules_that_it_began_with_and_the_next_has_the_new_ones() {
+        let mut config = Config::default();
+        let book = Rulebook::new(Rules::new(&config));
+        let copied = book.copy(0);
+        let anew = |times: &i32| times + 1;
+        let first = copied.rules(&book, anew);
+        assert_eq!((first.patience(None), copied.more()), (Duration::from_secs(2), 0));
+
+        config.shield.max_wait = Duration::from_secs(1);
+        book.replace(Rules::new(&config));
+        let second = copied.rules(&book, anew);
+        assert_eq!(first.patience(None), Duration::from_secs(2));
+        assert_eq!((second.patience(None), copied.more()), (Duration::from_secs(1), 1));
+        assert_eq!(second.patience(Some(Duration::from_secs(9))), Duration::from_secs(1));
+        assert!(Arc::ptr_eq(&second, &copied.rules(&book, anew)), "unchanged rules are not copied again");
+        assert_eq!(book.current(), second);
+    }
+}

@@ -1,0 +1,157 @@
+//! [`Live`]: what can change of a running server, by a reload or because a file did.
+//!
+//! Files are read again every five seconds and compared by what they hold. Being told by the system was rejected: a
+//! mounted secret changes by the swap of a symbolic link two folders up, which a watch of the file never sees, network and
+//! overlay file systems tell of nothing, and a lost notification would be an expired certificate. A few small files cost
+//! nothing to read.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::StartError;
+use super::progress::Limits;
+use super::tls::Certificate;
+use crate::admin::Access;
+use crate::clock::{Clock, Moment};
+use crate::config::files::{self, Mark, Token};
+use crate::config::{Config, ListenTls};
+use crate::proxy::Proxy;
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long things may take, as it holds now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) limits: Limits,
+    pub(super) drain_delay: Duration,
+    pub(super) drain_timeout: Duration,
+}
+
+impl From<&Config> for Times {
+    fn from(config: &Config) -> Self {
+        Self {
+            limits: Limits::from(config),
+            drain_delay: config.listen.drain_delay,
+            drain_timeout: config.listen.drain_timeout,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) token: AdminToken,
+    pub(super) times: watch::Sender<Times>,
+}
+
+impl Live {
+    /// Takes a configuration: all of it that can change, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a file that it names cannot be used.
+    pub(super) fn take(&self, config: &Config) -> Result<(), StartError> {
+        let pair = |files: &ListenTls| self.certificate.as_ref().map(|held| held.prepare(files)).transpose();
+        let pair = config.listen.tls.as_ref().map(pair).transpose()?.flatten();
+        let token = Followed::read(config.admin.token_file.as_deref())?;
+        let prepared = Proxy::prepare(config).map_err(|error| StartError(error.to_string()))?;
+        if let (Some(certificate), Some(pair)) = (&self.certificate, pair) {
+            certificate.take(pair);
+        }
+        self.token.take(token);
+        self.times.send_replace(Times::from(config));
+        self.proxy.take(prepared);
+        Ok(())
+    }
+
+    /// Looks at the files for ever.
+    pub(super) async fn follow(self: Arc<Self>, clock: Clock) {
+        loop {
+            let (live, now) = (Arc::clone(&self), clock.now());
+            // A mount that hangs must not hold up who accepts. After a panic the next look may fare better.
+            let _ = tokio::task::spawn_blocking(move || live.look(now)).await;
+            clock.sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    fn look(&self, now: Moment) {
+        if let Some(certificate) = &self.certificate {
+            certificate.follow(now);
+        }
+        self.token.follow();
+        self.proxy.follow_roots();
+    }
+}
+
+/// The token of the admin port, and the file that it came from.
+#[derive(Debug)]
+pub(super) struct AdminToken {
+    access: Access,
+    followed: Mutex<Option<Followed>>,
+}
+
+/// A file with a token, and what it was last found to hold.
+#[derive(Debug)]
+pub(super) struct Followed {
+    file: PathBuf,
+    seen: Mark,
+    token: Token,
+}
+
+impl Followed {
+    /// Reads the token of a file, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// If the file holds none.
+    pub(super) fn read(file: Option<&std::path::Path>) -> Result<Option<Self>, StartError> {
+        let Some(file) = file else { return Ok(None) };
+        let contents = files::contents(file);
+        let seen = Mark::of_read(&contents);
+        let token = contents
+            .and_then(|contents| files::token_of(&contents))
+            .map_err(|fault| StartError(format!("admin.token_file: {} {fault}", file.display())))?;
+        Ok(Some(Self { file: file.to_owned(), seen, token }))
+    }
+}
+
+impl AdminToken {
+    /// Lets `access` ask for this token.
+    pub(super) fn new(access: Access, followed: Option<Followed>) -> Self {
+        let token = Self { access, followed: Mutex::new(None) };
+        token.take(followed);
+        token
+    }
+
+    fn take(&self, followed: Option<Followed>) {
+        self.access.set_token(followed.as_ref().map(|followed| followed.token.clone()));
+        *self.lock() = followed;
+    }
+
+    fn follow(&self) {
+        let Some(file) = self.lock().as_ref().map(|followed| followed.file.clone()) else { return };
+        let seen = Mark::of_read(&files::contents(&file));
+        let is_news =
+            self.lock().as_mut().is_some_and(|followed| std::mem::replace(&mut followed.seen, seen) != seen);
+        if !is_news {
+            return;
+        }
+        match Followed::read(Some(&file)) {
+            Ok(followed) => {
+                info!(file = %file.display(), "admin token changed");
+                self.take(followed);
+            }
+            Err(error) => warn!(%error, "the new admin token cannot be used; the old one stays"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Followed>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,73 @@
+//! [`Way`]: how connections to the upstream are made: whom TLS trusts, and how long connecting may take.
+//!
+//! Both may change while the process runs. A new way is for new connections, in new pools: what is under way ends where
+//! it began, and no connection that was made under other roots is used again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config;
+use crate::config::files::{self, Mark};
+use crate::proxy::SetupError;
+
+/// How connections are made.
+#[derive(Debug)]
+pub struct Way {
+    pub(super) ca_file: Option<PathBuf>,
+    /// Of what `ca_file` held.
+    pub(super) mark: Option<Mark>,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) connect_timeout: Duration,
+}
+
+impl Way {
+    /// TLS with the roots of `ca_file`, or the platform's, or Mozilla's where the platform has none. Verification cannot be
+    /// switched off.
+    ///
+    /// # Errors
+    ///
+    /// If `ca_file` cannot be read or holds no certificate.
+    pub fn read(settings: &config::Upstream) -> Result<Self, SetupError> {
+        let contents = settings.ca_file.as_deref().map(files::contents).transpose();
+        let named = |fault: String| match &settings.ca_file {
+            Some(file) => SetupError(format!("upstream.ca_file: {} {fault}", file.display())),
+            None => SetupError(fault),
+        };
+        let contents = contents.map_err(named)?;
+        let roots = contents.as_deref().map_or_else(|| Ok(public_roots()), files::roots_of).map_err(named)?;
+        Ok(Self {
+            ca_file: settings.ca_file.clone(),
+            mark: contents.as_deref().map(Mark::of),
+            tls: tls(roots)?,
+            connect_timeout: settings.connect_timeout,
+        })
+    }
+
+    /// Whether connections made by the other are as good as those made by this one.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.mark == other.mark && self.connect_timeout == other.connect_timeout
+    }
+}
+
+fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>, SetupError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| SetupError(format!("TLS: {cause}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
