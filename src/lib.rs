@@ -23,4 +23,5 @@ pub mod semantics;
 pub mod server;
 pub mod shield;
 pub mod simulator;
+pub mod telemetry;
 pub mod upstream;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -18,6 +18,7 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::fence::Tick;
+use crate::telemetry::Context;
 
 /// For how long a key whose answer could not be stored is not collapsed.
 const NOT_COLLAPSED_FOR: Duration = Duration::from_secs(10);
@@ -49,6 +50,8 @@ pub struct Flight<L> {
     pub begun: Tick,
     /// The credential whose token the fill carries.
     pub leader: CredentialDigest,
+    /// Where its fill stands in a trace, once that is known.
+    pub trace: Arc<OnceLock<Context>>,
     state: watch::Receiver<State<L>>,
     waiting: Arc<Waiting>,
 }
@@ -200,10 +203,19 @@ impl<L> Flights<L> {
         }
         let (progress, state) = watch::channel(State::Boarding);
         let waiting = Arc::new(Waiting::default());
-        let flight = Arc::new(Flight { begun: begin(), leader, state, waiting: Arc::clone(&waiting) });
+        let trace = Arc::default();
+        let flight = Flight {
+            begun: begin(),
+            leader,
+            trace: Arc::clone(&trace),
+            state,
+            waiting: Arc::clone(&waiting),
+        };
+        let flight = Arc::new(flight);
         under_way.insert(key.clone(), Arc::clone(&flight));
         drop(under_way);
-        let ticket = Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, progress, waiting };
+        let ticket =
+            Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, trace, progress, waiting };
         Boarding::Leading(flight, ticket)
     }
 
@@ -249,11 +261,18 @@ pub struct Ticket<L> {
     tables: Arc<Tables<L>>,
     key: FlightKey,
     begun: Tick,
+    trace: Arc<OnceLock<Context>>,
     progress: watch::Sender<State<L>>,
     waiting: Arc<Waiting>,
 }
 
 impl<L> Ticket<L> {
+    /// Says where the flight stands in a trace, to whom may follow it.
+    pub fn note_trace(&self, trace: Context) {
+        // A flight begins once.
+        let _ = self.trace.set(trace);
+    }
+
     /// Ends the flight: the key is free, everybody who follows is woken. In this order: who is woken and asks again must
     /// not meet the flight that it has just left.
     pub fn land(self, landing: L) {

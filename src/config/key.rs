@@ -82,6 +82,8 @@ keys! {
     ShieldMaxQueued = "shield.max_queued", "a whole number from 1 to 1000000";
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
+    TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",
+        "http:// or https:// with a host and an optional port; no user, path or query";
 }
 
 impl Key {
@@ -170,7 +172,7 @@ mod tests {
             ("proof.address", None),
             ("cache.replicas", Some(Key::ShieldReplicas)),
             ("cache.stale_if_error", None),
-            ("telemetry.otlp_endpoint", None),
+            ("telemetry.endpoint", None),
             ("x", None),
         ] {
             assert_eq!(Key::near(unknown), meant, "{unknown}");

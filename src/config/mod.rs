@@ -47,6 +47,8 @@ pub struct Config {
     pub shield: Shield,
     /// What is logged.
     pub log: Log,
+    /// Who is told of spans.
+    pub telemetry: Telemetry,
 }
 
 /// `[listen]`: the data port.
@@ -198,6 +200,13 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// `[telemetry]`: who is told of spans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Where an OpenTelemetry collector takes OTLP over HTTP; absent: no traces.
+    pub otlp_endpoint: Option<Uri>,
+}
+
 /// `log.format`: how a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -270,6 +279,7 @@ impl Default for Config {
                 max_queued: 1000,
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            telemetry: Telemetry::default(),
         }
     }
 }

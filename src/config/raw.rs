@@ -145,6 +145,18 @@ impl Raw {
         self.text(key, |text| (!text.is_empty()).then(|| PathBuf::from(text))).map(Some)
     }
 
+    /// What is at `key`, if anything is set.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: Key,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Refused> {
+        if self.given(key).is_none() {
+            return Ok(None);
+        }
+        self.text(key, parse).map(Some)
+    }
+
     /// Opens the file at `key` with `read`; `None` where files are not opened.
     pub(super) fn open<T>(
         &mut self,
@@ -196,7 +208,11 @@ pub(super) fn show(key: Key, value: &Value) -> String {
     match value {
         _ if key.is_secret() => "***".to_owned(),
         // A URL with user information or a query is refused, and either may hold a secret.
-        Value::String(_, text) if key == Key::UpstreamUrl && text.contains(['@', '?']) => "***".to_owned(),
+        Value::String(_, text)
+            if matches!(key, Key::UpstreamUrl | Key::TelemetryOtlpEndpoint) && text.contains(['@', '?']) =>
+        {
+            "***".to_owned()
+        }
         Value::String(_, text) => serde_json::Value::from(text.as_str()).to_string(),
         Value::Bool(_, flag) => flag.to_string(),
         Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {

@@ -61,7 +61,7 @@ impl Loaded {
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, shield, log } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry } = config;
     let tls = listen.tls.as_ref();
     Some(match key {
         Key::ListenAddress => listen.address.to_string().into(),
@@ -116,6 +116,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ShieldMaxQueued => shield.max_queued.into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
+        Key::TelemetryOtlpEndpoint => parse::url_text(telemetry.otlp_endpoint.as_ref()?).into(),
     })
 }
 

@@ -15,7 +15,8 @@ use http::uri::Scheme;
 use super::key::Key;
 use super::raw::{Raw, Refused};
 use super::{
-    Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Shield, Upstream, files, parse,
+    Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Shield, Telemetry, Upstream, files,
+    parse,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -49,6 +50,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let proof = proof(raw);
     let shield = shield(raw);
     let log = log(raw);
+    let telemetry = telemetry(raw);
     Ok(Config {
         listen: listen?,
         admin: admin?,
@@ -57,6 +59,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
         proof: proof?,
         shield: shield?,
         log: log?,
+        telemetry: telemetry?,
     })
 }
 
@@ -252,6 +255,11 @@ fn log(raw: &mut Raw) -> Result<Log, Refused> {
     let level = raw.text(Key::LogLevel, parse::log_level);
     let format = raw.text(Key::LogFormat, parse::log_format);
     Ok(Log { level: level?, format: format? })
+}
+
+fn telemetry(raw: &mut Raw) -> Result<Telemetry, Refused> {
+    let otlp_endpoint = raw.optional(Key::TelemetryOtlpEndpoint, parse::url)?;
+    Ok(Telemetry { otlp_endpoint })
 }
 
 /// The path at `key`, if one is set, once `read` could read it.

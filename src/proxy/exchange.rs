@@ -24,6 +24,7 @@ use crate::outcome::{Outcome, Route, StatusClass};
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
+use crate::telemetry::{Context as Trace, Span};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const VIA_US: HeaderValue = HeaderValue::from_static(via::DOWNSTREAM);
@@ -89,6 +90,7 @@ struct Line {
     status: Option<StatusCode>,
     error: Option<ErrorKind>,
     cause: Option<String>,
+    span: Option<Span>,
 }
 
 impl Exchange {
@@ -115,6 +117,7 @@ impl Exchange {
                 status: None,
                 error: None,
                 cause: None,
+                span: proxy.tracing.as_ref().map(|tracing| tracing.request(&head.headers, &head.method)),
             }),
         }
     }
@@ -122,6 +125,11 @@ impl Exchange {
     /// What the request brings along.
     pub(super) const fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// Where the request stands in a trace, if there is one.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.line.as_ref()?.span.as_ref().map(Span::context)
     }
 
     /// Notes what kind of request it is.
@@ -186,7 +194,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(line) = self.line.take() {
+        if let Some(mut line) = self.line.take() {
             line.count();
             line.log(&self.asked.id, 0, false);
         }
@@ -203,10 +211,27 @@ impl Line {
         }
     }
 
-    fn log(&self, id: &RequestId, response_bytes: u64, complete: bool) {
+    /// Ends the span with what came of the request; the trace's id.
+    fn end_span(&mut self) -> Option<String> {
+        let mut span = self.span.take()?;
+        span.note("http.route", self.route.as_str());
+        span.note("instantly_proxy.outcome", self.outcome.as_str());
+        match (self.status, self.error) {
+            (Some(status), _) => span.answered(status.as_u16()),
+            (None, Some(kind)) => span.failed(kind.as_str()),
+            (None, None) => span.failed("client_gone"),
+        }
+        let trace = span.context().trace_id();
+        span.end();
+        Some(trace)
+    }
+
+    fn log(&mut self, id: &RequestId, response_bytes: u64, complete: bool) {
+        let trace = self.end_span();
         tracing::info!(
             target: "instantly_proxy::access",
             request_id = id.as_str(),
+            trace_id = trace.as_deref(),
             peer = %self.peer,
             method = %self.method,
             path = &*self.path,

@@ -38,6 +38,7 @@ use crate::shield::budget::Class;
 use crate::shield::edge::Blocked;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
+use crate::telemetry::Context;
 use crate::upstream::client::distrust_connection;
 use crate::upstream::purpose::Purpose;
 
@@ -75,6 +76,8 @@ pub(super) struct Fill {
     pub(super) sent: Moment,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
+    /// What of a trace it is a part of.
+    pub(super) trace: Option<Context>,
 }
 
 /// What a fill came to, in the form in which those who wait for it can share it.
@@ -137,9 +140,12 @@ impl Proxy {
         let proxy = Arc::clone(self);
         self.runtime.spawn(async move {
             let attempt = fill.attempt.take();
+            let span = proxy.trace_flight(&mut fill, &ticket);
+            let queued = proxy.clock.now();
             let landing = match proxy.queue(&fill, &ticket).await {
                 Ok(going) => {
                     fill.sent = proxy.clock.now();
+                    proxy.trace_wait(fill.trace.as_ref(), queued);
                     if let Some(attempt) = &attempt {
                         attempt.note_sent(fill.sent);
                     }
@@ -161,6 +167,9 @@ impl Proxy {
             }
             // First: who is woken by the landing must be free to begin the next attempt.
             drop(attempt);
+            if let Some(span) = span {
+                span.end();
+            }
             ticket.land(landing);
         });
     }
@@ -225,7 +234,10 @@ impl Proxy {
         fill.credential.present(&mut fields);
         let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
             .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
-        let request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
+        let mut request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
+        if let Some(trace) = &fill.trace {
+            request.extensions_mut().insert(trace.clone());
+        }
         let give_up = self.clock.sleep_until(deadline);
         let answer = self.upstream.send(&self.label_client(), request, fill.purpose, give_up).await?;
         Ok((self.note_head(going, answer.status(), answer.headers()), answer))

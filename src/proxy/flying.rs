@@ -97,6 +97,7 @@ impl Proxy {
             begun: flight.begun,
             sent: self.clock.now(),
             attempt: None,
+            trace: reading.head.extensions.get().cloned(),
         }
     }
 
@@ -137,7 +138,11 @@ impl Proxy {
             waited = self.clock.now().since(boarded);
         }
         let deadline = reading.arrived_at.plus(waited).plus(reading.rules.timeouts.fill_timeout);
-        let landing = match flight.landing(&self.clock, deadline).await {
+        let landed = flight.landing(&self.clock, deadline).await;
+        if !leading {
+            self.trace_follow(reading, flight, boarded);
+        }
+        let landing = match landed {
             Ok(Ok(landing)) => landing,
             Ok(Err(Crashed)) => return Err(ErrorKind::Internal.error().because("the fill panicked")),
             Err(Elapsed) => return Err(ErrorKind::UpstreamTimeout.error()),

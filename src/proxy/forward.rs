@@ -26,6 +26,7 @@ use crate::shield::RejectionReason;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
+use crate::telemetry::Context;
 use crate::upstream::activity::Activity;
 use crate::upstream::permits::{Account, Permit};
 use crate::upstream::purpose::Purpose;
@@ -55,7 +56,10 @@ impl Worker {
         let patience = asked.patience.saturating_sub(proxy.clock.now().since(arrived));
         let call = caller.call(asked.peer, patience);
         let going = match proxy.admit(&call).await {
-            Ok(going) => going,
+            Ok(going) => {
+                proxy.trace_wait(head.extensions.get(), arrived);
+                going
+            }
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };
@@ -119,7 +123,10 @@ impl Worker {
     ) -> Result<(Gone, Response<Incoming>), ProxyError> {
         let (proxy, timeouts) = (&self.proxy, &asked.rules.timeouts);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
+        let mut request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
+        if let Some(trace) = head.extensions.get::<Context>() {
+            request.extensions_mut().insert(trace.clone());
+        }
         let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
         let client = self.pass_through_client();
         let answer = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue).await?;

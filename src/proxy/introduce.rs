@@ -92,6 +92,7 @@ impl Proxy {
             begun: flight.begun,
             sent: now,
             attempt: Some(attempt),
+            trace: None,
         };
         self.launch(fill, ticket);
     }

@@ -18,7 +18,12 @@ impl Proxy {
         reading: &Reading<'_>,
         organization: &Organization,
     ) -> Option<Arc<StoredResponse>> {
-        self.look_up_by(reading, organization, |key| self.store.get(key))
+        let begun = self.tracing.as_ref().map(|_| self.clock.now());
+        let stored = self.look_up_by(reading, organization, |key| self.store.get(key));
+        if let Some(begun) = begun {
+            self.trace_step("look-up", reading.head.extensions.get(), begun);
+        }
+        stored
     }
 
     /// The same by another way into the store.

@@ -25,6 +25,7 @@ mod read;
 mod reload;
 mod rules;
 mod settle;
+mod trace;
 mod turn;
 mod whole;
 mod write;
@@ -60,9 +61,10 @@ use crate::guard;
 use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::shield::Shield;
+use crate::telemetry::Tracing;
 use crate::upstream::client::{Upstream, UpstreamClient};
 use crate::upstream::permits::Permits;
-use crate::upstream::way::Way;
+use crate::upstream::way::{Way, public_client};
 
 /// Everything that requests share; one per process.
 #[derive(Debug)]
@@ -82,6 +84,8 @@ pub struct Proxy {
     /// Callers that were introduced by a list read of late.
     introduced: introduce::Introduced,
     rulebook: Rulebook,
+    /// Spans, where they are asked for.
+    tracing: Option<Tracing>,
     /// What the bodies of label writes hold.
     intake: intake::Intake,
     /// Label writes under way, which go on when their clients leave.
@@ -121,8 +125,11 @@ impl Worker {
     /// Answers one request; never fails: a failure is an answer.
     pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let proxy = &self.proxy;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
+        if let Some(context) = exchange.trace() {
+            head.extensions.insert(context);
+        }
         if let Err(refused) = guard::check(&head, !body.is_end_stream(), proxy.upstream.pseudonym()) {
             return exchange.finish(Err(refused.error()));
         }
@@ -171,7 +178,11 @@ impl Proxy {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Arc<Self>, SetupError> {
-        let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics))?;
+        let tracing = match config.telemetry.otlp_endpoint {
+            None => None,
+            Some(_) => Tracing::start(&config.telemetry, public_client()?, clock.clone(), runtime.clone())?,
+        };
+        let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let proxy = Arc::new(Self {
             digester: Digester::default(),
             bindings: Bindings::new(config.proof.max_credentials),
@@ -188,6 +199,7 @@ impl Proxy {
             writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),
+            tracing,
             upstream,
             clock,
             metrics,
@@ -200,6 +212,13 @@ impl Proxy {
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
         Worker { proxy: Arc::clone(self), copied: self.rulebook.copy(self.pass_through(None)) }
+    }
+
+    /// Sends the spans that are queued, if there are any to send; blocks for two seconds at most.
+    pub fn end_traces(&self) {
+        if let Some(tracing) = &self.tracing {
+            tracing.end();
+        }
     }
 
     /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already

@@ -33,6 +33,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::resource::Descriptor;
 use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
+use crate::telemetry::Context;
 use crate::upstream::client::was_never_sent;
 use crate::upstream::purpose::Purpose;
 
@@ -86,11 +87,19 @@ impl Proxy {
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
+        let mut request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
+        let trace: Option<Context> = head.extensions.get().cloned();
+        if let Some(trace) = &trace {
+            request.extensions_mut().insert(trace.clone());
+        }
 
         // Here and not in the task: a write whose client leaves before its turn is not sent.
+        let queued = self.clock.now();
         let going = match self.admit(&writer.call(asked)).await {
-            Ok(going) => going,
+            Ok(going) => {
+                self.trace_wait(trace.as_ref(), queued);
+                going
+            }
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };

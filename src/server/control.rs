@@ -151,6 +151,9 @@ impl Control {
         }
         self.stages.send_replace(Stage::Cut);
         ended(&mut workers).await;
+        let proxy = Arc::clone(&self.proxy);
+        // What is queued is sent on this thread's runtime, so nobody may block it.
+        tokio::task::spawn_blocking(move || proxy.end_traces()).await.ok();
         let cut = workers.into_iter().map(WorkerThread::join).sum();
         if cut > 0 {
             warn!(connections = cut, "connections were cut with a request under way");

@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::proxy::SetupError;
 use crate::shield::RejectionReason;
 use crate::shield::breaker::{Breaker, Verdict};
+use crate::telemetry::{Context, Span, Tracing};
 
 /// Idle upstream connections are closed after this long: below the 60 s and more that edges keep them open.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -70,6 +71,7 @@ pub struct Upstream {
     way: Mutex<Arc<Way>>,
     /// Of what `ca_file` was last found to hold, be it of no use.
     seen: Mutex<Option<Mark>>,
+    tracing: Option<Tracing>,
     pub(super) names: Names,
     pub(super) breaker: Breaker,
     /// Numbers for connections that never were.
@@ -84,7 +86,12 @@ impl Upstream {
     /// # Errors
     ///
     /// If `ca_file` cannot be used.
-    pub fn new(settings: &config::Upstream, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
+    pub fn new(
+        settings: &config::Upstream,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        tracing: Option<Tracing>,
+    ) -> Result<Self, SetupError> {
         let unusable = |what: &str| SetupError(format!("upstream.{what} cannot be used"));
         let url = settings.url.clone().into_parts();
         let authority = url.authority.ok_or_else(|| unusable("url"))?;
@@ -100,6 +107,7 @@ impl Upstream {
             settings: settings.clone(),
             seen: Mutex::new(way.mark),
             way: Mutex::new(Arc::new(way)),
+            tracing,
             names: Names::new(clock.clone()),
             breaker: Breaker::default(),
             trials: Arc::new(AtomicU64::new(u64::from(u16::MAX) + 1)),
@@ -248,6 +256,7 @@ impl Upstream {
                 return Err(ErrorKind::Unreachable.error().retry_after(retry_after));
             }
         };
+        let mut span = self.trace_call(&mut request, purpose);
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
@@ -270,7 +279,21 @@ impl Upstream {
             Err(error) => status_of(error.kind()),
         };
         self.judge(purpose, &outcome, &connection);
+        match (&mut span, &outcome) {
+            (Some(span), Ok(answer)) => span.answered(answer.status().as_u16()),
+            (Some(span), Err(error)) => span.failed(error.kind().as_str()),
+            (None, _) => {}
+        }
         outcome
+    }
+
+    /// The span of a call, if its request says what it is a part of: the upstream is told of it.
+    fn trace_call(&self, request: &mut Request<Body>, purpose: Purpose) -> Option<Span> {
+        let tracing = self.tracing.as_ref()?;
+        let parent = request.extensions_mut().remove::<Context>()?;
+        let span = tracing.call(purpose.as_str(), request.method(), &parent);
+        span.context().present(request.headers_mut());
+        Some(span)
     }
 }
 

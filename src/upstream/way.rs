@@ -62,6 +62,15 @@ fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>, SetupError> {
     Ok(Arc::new(config))
 }
 
+/// TLS under public roots, for whom else this process asks.
+///
+/// # Errors
+///
+/// If the provider has no suite for a version of TLS.
+pub fn public_client() -> Result<ClientConfig, SetupError> {
+    tls(public_roots()).map(|config| ClientConfig::clone(&config))
+}
+
 /// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
 fn public_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();

@@ -34,6 +34,7 @@ mod steady;
 mod streams;
 mod support;
 mod support_selftest;
+mod traces;
 mod upstream_limit;
 mod upstream_tls;
 mod writes;

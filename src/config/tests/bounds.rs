@@ -88,6 +88,19 @@ const BOUNDS: &[Bound] = &[
     bound(Key::ListenAllowPlaintext, FLAG),
     bound(Key::AdminAddress, ADDRESS),
     bound(Key::UpstreamUrl, URL),
+    bound(
+        Key::TelemetryOtlpEndpoint,
+        (
+            &["'http://collector:4318'", "'https://otlp.example/'"],
+            &[
+                "'collector:4318'",
+                "'grpc://collector'",
+                "'http://collector/v1/traces'",
+                "'http://a:b@collector'",
+                "''",
+            ],
+        ),
+    ),
     bound(Key::UpstreamConnectTimeout, TIMEOUT),
     bound(Key::UpstreamFirstByteTimeout, TIMEOUT),
     bound(Key::UpstreamIdleTimeout, TIMEOUT),
