@@ -3,3 +3,4 @@
 pub mod attempts;
 pub mod bindings;
 pub mod credential;
+mod shard;

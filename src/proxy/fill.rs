@@ -4,50 +4,33 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::response::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::Proxy;
 use super::dispatch::{Going, Gone, Held};
-use super::learn::useful_for;
 use super::rules::Rules;
-use super::whole::{self, StreamedAnswer, WholeAnswer};
+use super::whole::{StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::flight::Ticket;
-use crate::cache::gate::{self, Expected, GateReason, Identity};
-use crate::cache::items;
-use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::caller::attempts::AttemptGuard;
-use crate::caller::bindings::Refusal;
 use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
-use crate::classify::{Read, Target};
+use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
-use crate::metrics::{InvalidationCause, ProofResult};
+use crate::metrics::ProofResult;
 use crate::organization::Organization;
 use crate::resource;
-use crate::semantics::{media_type, validator};
-use crate::shield::account::AccountKey;
 use crate::shield::budget::Class;
-use crate::shield::edge::Blocked;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
 use crate::telemetry::Context;
 use crate::upstream::client::distrust_connection;
 use crate::upstream::purpose::Purpose;
 
-/// Largest item that is read whole (G6).
-const MAX_ITEM: usize = 256 * 1024;
-/// Largest list that is read whole (G6).
-const MAX_LIST: usize = 4 * 1024 * 1024;
-/// Largest refusal that is read whole; a refusal's body is a sentence.
-const MAX_REFUSAL: usize = 256 * 1024;
 /// What a caller is told whose call was held and nothing is known of when it may go.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -242,206 +225,4 @@ impl Proxy {
         let answer = self.upstream.send(&self.label_client(), request, fill.purpose, give_up).await?;
         Ok((self.note_head(going, answer.status(), answer.headers()), answer))
     }
-
-    /// A 200: judged by the gate, then by what it proves, then by the fence.
-    async fn receive(&self, fill: &Fill, answer: Response<Incoming>) -> Result<Landing, ProxyError> {
-        let (head, body) = answer.into_parts();
-        let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
-        let body = match read_whole(body, limit).await {
-            Ok(whole::Read::Whole(body)) => body,
-            Err(cut) => {
-                self.metrics.gate_rejection(GateReason::Truncated);
-                return Err(cut);
-            }
-            Ok(whole::Read::TooLarge(read, rest)) => {
-                self.reject(fill, GateReason::TooLarge);
-                let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
-                return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
-            }
-        };
-        let expected = Expected {
-            organization: fill.organization.as_ref().map(|organization| organization.id()),
-            workspace: fill.credential.workspace(),
-        };
-        let examined = gate::examine_head(&head)
-            .and_then(|()| gate::examine_body(fill.read.resource, &fill.read.target, expected, &body));
-        match examined {
-            Ok(identity) => Ok(self.accept(fill, head, body, identity)),
-            Err(reason) => Ok(self.turn_away(fill, head, body, reason)),
-        }
-    }
-
-    /// A body that is what was asked for: proves its credential unless that was refused since, and is stored unless
-    /// something was written since.
-    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, identity: Identity) -> Landing {
-        let organization = self.fence.organizations().get(identity.organization, self.clock.now());
-        if fill.proving {
-            let proof = self.bindings.prove(&fill.credential, &organization, fill.begun, fill.sent);
-            self.metrics.proof(proof);
-            match proof {
-                ProofResult::Moved => return self.turn_away(fill, head, body, GateReason::OtherOrganization),
-                ProofResult::Late => {
-                    return Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))));
-                }
-                ProofResult::Bound => self.move_account(&fill.credential, &organization),
-                _ => {}
-            }
-        }
-        let (forbidden, limit) = Self::directives_of(&head, fill.rules.of(&fill.read.target));
-        let alone = identity.private || !fill.rules.shares() || !fill.proving || forbidden;
-        let owner = alone.then(|| fill.credential.digest());
-        if identity.private {
-            organization.note_private_response();
-            // What everybody might have before it was limited is for nobody any more.
-            self.store.remove(&self.shared_key(fill, &organization));
-            if fill.read.target == items::whole_list(fill.read.resource) {
-                organization.note_page(false, fill.begun);
-            }
-        }
-        let target = &fill.read.target;
-        let response = Arc::new(StoredResponse {
-            organization: identity.organization,
-            content_type: head
-                .headers
-                .get(CONTENT_TYPE)
-                .cloned()
-                .unwrap_or(HeaderValue::from_static("application/json")),
-            etag: validator::upstream_strong_etag(&head.headers)
-                .unwrap_or_else(|| validator::strong_etag_of(&body)),
-            // A frame's slice would keep the connection's whole read buffer alive.
-            body: Bytes::copy_from_slice(&body),
-            sent: fill.sent,
-            begun: fill.begun,
-            jitter: fastrand::u8(..),
-            settling: self.fence.is_settling(&organization, target, fill.sent),
-            limit,
-        });
-        let stored = fill.storing
-            && fill.proving
-            && !forbidden
-            && !self.is_draining()
-            && self.fence.admits(&organization, target, fill.begun);
-        if stored {
-            let key = CacheKey {
-                resource: fill.read.resource.name,
-                organization: identity.organization,
-                owner,
-                target: target.clone(),
-            };
-            self.store.insert(key, Arc::clone(&response), useful_for(fill.rules.of(target)));
-            if owner.is_none() {
-                self.learn_shape(fill, &organization, &response);
-            }
-        }
-        Landing::Checked { response, stored, owner }
-    }
-
-    /// A 200 that may not be stored, and perhaps not be delivered either.
-    fn turn_away(&self, fill: &Fill, head: Parts, body: Bytes, reason: GateReason) -> Landing {
-        self.reject(fill, reason);
-        if reason.is_mix_up() {
-            self.bindings.drop_binding(&fill.credential);
-            distrust_connection(&head.extensions);
-            tracing::error!(reason = %reason, "an upstream answer belongs to another read and was discarded");
-            return Landing::Own(OwnAnswer::MixedUp);
-        }
-        self.metrics.proof(ProofResult::Unnamed);
-        Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
-    }
-
-    fn reject(&self, fill: &Fill, reason: GateReason) {
-        self.metrics.gate_rejection(reason);
-        // An empty list is released like a refusal: the next one may have items, or another credential may see more.
-        if let Some(organization) = &fill.organization
-            && reason != GateReason::EmptyList
-        {
-            let key = self.shared_key(fill, organization);
-            self.flights.note_not_collapsible(key, self.clock.now());
-        }
-    }
-
-    fn shared_key(&self, fill: &Fill, organization: &Organization) -> CacheKey {
-        CacheKey {
-            resource: fill.read.resource.name,
-            organization: organization.id(),
-            owner: (!fill.rules.shares()).then(|| fill.credential.digest()),
-            target: fill.read.target.clone(),
-        }
-    }
-
-    /// Any other status: what it ends has ended when this returns.
-    async fn receive_other(
-        &self,
-        fill: &Fill,
-        status: StatusCode,
-        gone: &Gone,
-        answer: Response<Incoming>,
-    ) -> Result<Landing, ProxyError> {
-        let arrived = self.fence.sequence().advance();
-        let (head, body) = answer.into_parts();
-        let is_json = media_type::is_json(&head.headers);
-        let refusal = match status {
-            StatusCode::UNAUTHORIZED => {
-                let route = self.digester.route(&Method::GET, fill.read.resource.collection);
-                Some(Refusal::Unauthorized { route, label_path: true })
-            }
-            StatusCode::PAYMENT_REQUIRED => Some(Refusal::Credential),
-            StatusCode::FORBIDDEN if is_json => Some(Refusal::Credential),
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            self.bindings.refuse(&fill.credential, refusal, arrived, self.clock.now());
-            self.metrics.proof(ProofResult::Refused);
-        }
-        if status == StatusCode::NOT_FOUND
-            && let Some(organization) = &fill.organization
-        {
-            self.evict(self.shared_key(fill, organization), &fill.credential);
-        }
-        let answer = match read_whole(body, MAX_REFUSAL).await? {
-            whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
-            whole::Read::TooLarge(read, rest) => {
-                let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
-                return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
-            }
-        };
-        if status == StatusCode::FORBIDDEN && !is_json {
-            if self.shield.edge.on_block(self.clock.now()) == Blocked::Began {
-                tracing::warn!(
-                    "the edge in front of the API turns the proxy's own reads away: passing reads through"
-                );
-            }
-            return Ok(Landing::Blocked(answer));
-        }
-        self.shield.edge.on_other();
-        if status == StatusCode::UNAUTHORIZED {
-            self.note_unauthorized(gone, answer.unauthorized());
-        }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(Landing::Upstream(answer));
-        }
-        Ok(Landing::Own(OwnAnswer::Whole(answer)))
-    }
-
-    /// What a caller spent before its organization was known counts for the organization.
-    fn move_account(&self, credential: &Credential, organization: &Organization) {
-        if credential.workspace().is_none() {
-            let from = AccountKey::Authorization(credential.authorization_digest());
-            self.shield.budget.merge(self.shield.account(from), self.account_of(organization));
-        }
-    }
-
-    /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
-    pub(super) fn evict(&self, mut key: CacheKey, credential: &Credential) {
-        self.store.remove(&key);
-        key.owner = Some(credential.digest());
-        self.store.remove(&key);
-        self.metrics.invalidation(InvalidationCause::NotFound);
-    }
-}
-
-async fn read_whole(body: Incoming, limit: usize) -> Result<whole::Read, ProxyError> {
-    whole::read(body, limit).await.map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))
 }

@@ -9,6 +9,7 @@
 mod answer;
 mod background;
 mod dispatch;
+mod doubt;
 mod exchange;
 mod explain;
 mod explanation;
@@ -22,6 +23,7 @@ mod lookup;
 mod overview;
 mod purge;
 mod read;
+mod receive;
 mod reload;
 mod rules;
 mod settle;

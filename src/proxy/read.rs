@@ -14,8 +14,8 @@ use super::rules::Rules;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::stored::StoredResponse;
-use crate::caller::bindings::{Outage, Standing};
-use crate::caller::credential::{Credential, CredentialDigest};
+use crate::caller::bindings::Standing;
+use crate::caller::credential::Credential;
 use crate::classify::{Read, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -28,7 +28,7 @@ use crate::upstream::purpose::Purpose;
 
 /// How long a read waits for another read's first proof, for a list fill, or for its own attempt while an old proof
 /// would do.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Times that a read joins other credentials' flights: at first, and for the one take-over (R7).
 const SHARED_ROUNDS: u8 = 2;
 
@@ -46,9 +46,9 @@ pub(super) struct Reading<'a> {
     pub(super) patience: Duration,
     pub(super) rules: Arc<Rules>,
     /// It has waited for another read's attempt.
-    has_waited: bool,
+    pub(super) has_waited: bool,
     /// It has waited for its own attempt as long as a read that could be answered may.
-    patience_is_spent: bool,
+    pub(super) patience_is_spent: bool,
     has_waited_for_list: bool,
     pub(super) rounds: u8,
 }
@@ -64,7 +64,7 @@ pub(super) enum Step {
 
 impl Reading<'_> {
     /// Where the client asks for a response as young as its request, only fills begun after it may be joined.
-    fn oldest_to_join(&self) -> Tick {
+    pub(super) fn oldest_to_join(&self) -> Tick {
         let wants_youngest = self.wishes.no_cache || self.wishes.max_age == Some(Duration::ZERO);
         if wants_youngest { self.arrived } else { Tick::default() }
     }
@@ -334,144 +334,5 @@ impl Proxy {
             let _ = flight.landing(&self.clock, now.plus(PATIENCE)).await;
         }
         true
-    }
-
-    /// The proof is old, but would do if the upstream could not be asked: ask, yet not for long.
-    async fn read_in_doubt(
-        self: &Arc<Self>,
-        reading: &mut Reading<'_>,
-        organization: &Arc<Organization>,
-        outage: Outage,
-        now: Moment,
-    ) -> Result<Step, ProxyError> {
-        let stored = self.look_up(reading, organization);
-        let decision =
-            decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
-        let unreachable = outage.confirmed || self.cannot_be_asked(organization, now);
-        let (stored, servable, reason) = match (decision, stored) {
-            (Decision::Serve { stored: servable, .. }, Some(stored)) => (stored, servable, None),
-            (Decision::Revalidate(servable) | Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
-                (stored, servable, Some(StaleReason::Error))
-            }
-            _ => return self.read_unproven(reading, Some(organization)).await,
-        };
-        let answer = |head| {
-            Ok(Step::Done(match reason {
-                None => Answer::hit(head, &stored, servable),
-                Some(reason) => Answer::stale(head, &stored, servable, reason),
-            }))
-        };
-        if unreachable || reading.patience_is_spent {
-            if outage.attempt_due {
-                self.prove_behind(reading, organization, now);
-            }
-            return answer(reading.head);
-        }
-        if reading.read.head {
-            // The answer to a HEAD proves nothing.
-            self.prove_behind(reading, organization, now);
-        }
-        let credential = reading.credential.digest();
-        let asked = self.read_unproven(reading, Some(organization));
-        let asked = tokio::select! {
-            biased;
-            asked = asked => asked,
-            // Asked for after the first poll of the read, with which the attempt may have begun.
-            () = self.attempt_is_late(credential) => {
-                // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
-                reading.patience_is_spent = true;
-                return Ok(Step::Again);
-            }
-        };
-        let now = self.clock.now();
-        match self.bindings.standing(&reading.credential, &reading.rules.proof, now) {
-            Standing::Lapsed { outage: Some(outage), .. }
-                if outage.confirmed || self.cannot_be_asked(organization, now) =>
-            {
-                Ok(Step::Again)
-            }
-            _ => asked,
-        }
-    }
-
-    /// Waits until a credential's attempt has been on its way for longer than a read waits for it. As long as it waits for
-    /// our own budget it is not late: that is no outage.
-    async fn attempt_is_late(&self, credential: CredentialDigest) {
-        if let Some(attempt) = self.attempts.under_way(credential)
-            && let Some(sent) = attempt.sent().await
-        {
-            self.clock.sleep_until(sent.plus(PATIENCE)).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Whether the breaker or the organization's gate is closed now. A short budget of our own is no outage.
-    pub(super) fn cannot_be_asked(&self, organization: &Organization, now: Moment) -> bool {
-        self.upstream.is_unreachable() || self.shield.budget.is_closed(self.account_of(organization), now)
-    }
-
-    /// The flight that a read without a proof asks for: its own credential's.
-    pub(super) fn wanted_unproven<'o>(
-        reading: &Reading<'_>,
-        organization: Option<&'o Arc<Organization>>,
-    ) -> Wanted<'o> {
-        let storing = reading.read.storable && !reading.wishes.no_store;
-        Wanted {
-            key: Self::own_key(reading, &reading.read.target, storing),
-            organization,
-            target: reading.read.target.clone(),
-            after: reading.oldest_to_join(),
-            storing,
-            purpose: Purpose::Fill,
-            class: Class::Interactive,
-            proven: false,
-            refetch: false,
-            has_fallback: false,
-        }
-    }
-
-    /// No proof: upstream with its own token, sharing with no other credential.
-    async fn read_unproven(
-        self: &Arc<Self>,
-        reading: &mut Reading<'_>,
-        organization: Option<&Arc<Organization>>,
-    ) -> Result<Step, ProxyError> {
-        if reading.wishes.only_if_cached {
-            return Err(ErrorKind::OnlyIfCached.error());
-        }
-        let wanted = Self::wanted_unproven(reading, organization);
-        if !self.flights.is_under_way(&wanted.key)
-            && !reading.has_waited
-            && let Some(attempt) = self.attempts.under_way(reading.credential.digest())
-        {
-            reading.has_waited = true;
-            let until = self.clock.now().plus(PATIENCE);
-            let _ = self.clock.deadline(until, attempt.ended()).await;
-            return Ok(Step::Again);
-        }
-        if !self.shield.edge.may_fill(self.clock.now()) {
-            return Ok(Step::PassThrough);
-        }
-        let proven_meanwhile = || {
-            let standing =
-                self.bindings.standing(&reading.credential, &reading.rules.proof, self.clock.now());
-            matches!(standing, Standing::Proven { .. }).then_some(())
-        };
-        match self.board(reading, &wanted, proven_meanwhile) {
-            Boarding::Landed(()) => Ok(Step::Again),
-            Boarding::Following(flight) => self.fly(reading, &wanted, &flight, false).await,
-            Boarding::Leading(flight, ticket) => {
-                let mut fill = self.fill_of(reading, &wanted, &flight);
-                if fill.proving {
-                    fill.attempt = self.attempts.begin(reading.credential.digest());
-                }
-                if fill.attempt.is_some() {
-                    // Every hit of this credential waits for it.
-                    fill.class = Class::Proof;
-                }
-                self.fly_leading(reading, &wanted, &flight, (fill, ticket)).await
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 use uuid::Uuid;
 
+use super::super::shard::REFUSALS;
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::{Clock, ManualClock};
