@@ -46,7 +46,12 @@ fn type_of(value: &Value) -> &'static str {
 /// Requests of every kind, and what the process says of them and of itself.
 async fn walk() -> Vec<Value> {
     let upstream = TestUpstream::of(&World::vendor());
-    let environment = [("INSTANTLY_PROXY_LOG__LEVEL", "info,instantly_proxy=trace")];
+    let collector = TestUpstream::start(|_| Answer::status(200));
+    let endpoint = format!("http://{}", collector.address());
+    let environment = [
+        ("INSTANTLY_PROXY_LOG__LEVEL", "info,instantly_proxy=trace"),
+        ("INSTANTLY_PROXY_TELEMETRY__OTLP_ENDPOINT", endpoint.as_str()),
+    ];
     let serving = Serving::start(&format!("http://{}", upstream.address()), &environment).await;
     let caller = serving.caller(&token("a", 1));
     for target in [&*label_path(1), &*label_path(1), LABELS, CAMPAIGNS, "/api/v2/a?api_key=x"] {

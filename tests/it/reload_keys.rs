@@ -74,6 +74,9 @@ const ROWS: &[Row] = &[
     (Key::ShieldMaxQueued, true, |config| config.shield.max_queued = 7),
     (Key::LogLevel, true, |config| config.log.level = "debug".to_owned()),
     (Key::LogFormat, true, |config| config.log.format = instantly_proxy::config::LogFormat::Text),
+    (Key::TelemetryOtlpEndpoint, false, |config| {
+        config.telemetry.otlp_endpoint = Some(http::Uri::from_static("http://collector:4318"));
+    }),
 ];
 
 fn one<T: From<NonZeroU8>>() -> T {
