@@ -127,6 +127,9 @@ impl Alone {
                 }
                 if told.is_hit() {
                     self.prove_behind(asked.party);
+                } else {
+                    // It may have proven anew, dated by a wall clock that was set back meanwhile.
+                    self.proven.remove(&asked.party);
                 }
             }
             What::Write(written) => {
