@@ -12,12 +12,12 @@ use http::{HeaderMap, StatusCode};
 use super::Proxy;
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use crate::clock::Moment;
-use crate::error::{ErrorKind, ProxyError};
+use crate::error::ProxyError;
 use crate::metrics::RetryResult;
 use crate::organization::OrganizationId;
 use crate::shield::RejectionReason;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::{self, Accounts, CallerKey, Class, Probe};
+use crate::shield::budget::{self, Accounts, Admission, CallerKey, Class};
 use crate::shield::latch::{Latched, Unauthorized};
 use crate::shield::retry_after;
 use crate::shield::strangers::{Caller, Pass};
@@ -45,6 +45,13 @@ pub(super) enum Held {
     Rejected(ProxyError),
 }
 
+/// Why a call did not go, before anybody counted it.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    Latched(Arc<Unauthorized>),
+    Rejected(RejectionReason, ProxyError),
+}
+
 /// A call that may go now: what has to be told of its answer. Dropped without an answer, it gives its places up.
 #[derive(Debug)]
 pub(super) struct Going {
@@ -53,7 +60,7 @@ pub(super) struct Going {
     route: RouteDigest,
     sent: Moment,
     pass: Pass,
-    probe: Option<Probe>,
+    admission: Admission,
 }
 
 /// A call whose answer's head is here: a 401 still waits for its body, to be latched with it.
@@ -67,24 +74,30 @@ pub(super) struct Gone {
 impl Proxy {
     /// Lets a call go, or says why not.
     pub(super) async fn admit(&self, call: &Call<'_>) -> Result<Going, Held> {
+        match self.let_go(call).await {
+            Ok(going) => {
+                self.note_going(call, &going);
+                Ok(going)
+            }
+            Err(stopped) => Err(self.note_stopped(stopped)),
+        }
+    }
+
+    /// The same without counting it.
+    pub(super) async fn let_go(&self, call: &Call<'_>) -> Result<Going, Stopped> {
         let now = self.clock.now();
         if let Some(Latched { answer, .. }) = self.latched(call.credential, call.route, now) {
-            return Err(Held::Latched(answer));
+            return Err(Stopped::Latched(answer));
         }
+        let rejected = |reason: RejectionReason, retry_after| {
+            Stopped::Rejected(reason, reason.kind().error().retry_after(retry_after))
+        };
         // Before the queue: who would be refused behind it must not wait, and a call that is not sent costs no slot.
         if let Some(retry_after) = self.upstream.refuses() {
-            self.metrics.shield_rejection(RejectionReason::Breaker);
-            return Err(Held::Rejected(ErrorKind::Unreachable.error().retry_after(retry_after)));
+            return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let caller = call.caller();
-        let pass = match self.shield.strangers.admit(caller, call.peer, call.patience).await {
-            Ok(pass) => pass,
-            Err(turned) => {
-                self.metrics.shield_rejection(turned.reason.into());
-                let error = ErrorKind::TooManyStrangers.error().retry_after(turned.retry_after);
-                return Err(Held::Rejected(error));
-            }
-        };
+        let pass = self.shield.strangers.admit(call.caller(), call.peer, call.patience);
+        let pass = pass.await.map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
         let accounts = self.accounts(call, pass.is_strangers());
         let asked = budget::Call {
             accounts,
@@ -92,28 +105,39 @@ impl Proxy {
             class: call.class,
             patience: call.patience.saturating_sub(self.clock.now().since(now)),
         };
-        match self.shield.budget.admit(asked).await {
-            Ok(admission) => {
-                self.metrics.shield_wait(admission.waited);
-                if call.organization.is_none() {
-                    self.shield.note_unbound();
-                }
-                Ok(Going {
-                    accounts,
-                    credential: call.credential.map(Credential::digest),
-                    route: call.route,
-                    sent: self.clock.now(),
-                    pass,
-                    probe: admission.probe,
-                })
-            }
-            Err(rejection) => {
-                let reason = RejectionReason::from(rejection.reason);
+        let admission = self.shield.budget.admit(asked).await;
+        Ok(Going {
+            accounts,
+            credential: call.credential.map(Credential::digest),
+            route: call.route,
+            sent: self.clock.now(),
+            pass,
+            admission: admission.map_err(|no| rejected(no.reason.into(), no.retry_after))?,
+        })
+    }
+
+    /// Counts a call that goes.
+    pub(super) fn note_going(&self, call: &Call<'_>, going: &Going) {
+        self.metrics.shield_wait(going.admission.waited);
+        if call.organization.is_none() {
+            self.shield.note_unbound();
+        }
+    }
+
+    /// Counts a call that was turned away.
+    pub(super) fn note_stopped(&self, stopped: Stopped) -> Held {
+        match stopped {
+            Stopped::Latched(answer) => Held::Latched(answer),
+            Stopped::Rejected(reason, error) => {
                 self.metrics.shield_rejection(reason);
-                let error = reason.kind().error().retry_after(rejection.retry_after);
-                Err(Held::Rejected(error))
+                Held::Rejected(error)
             }
         }
+    }
+
+    /// Takes back what a call spent that does not go after all.
+    pub(super) fn call_off(&self, going: Going) {
+        self.shield.budget.give_back(going.admission);
     }
 
     /// The 401 that holds for a credential on a route.
@@ -128,7 +152,7 @@ impl Proxy {
 
     /// Notes the head of an answer: whose call it was is no stranger, whether the upstream limits its organization.
     pub(super) fn note_head(&self, going: Going, status: StatusCode, fields: &HeaderMap) -> Gone {
-        let Going { accounts, credential, route, sent, pass, probe } = going;
+        let Going { accounts, credential, route, sent, pass, admission } = going;
         pass.answered(status);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let now = self.clock.now();
@@ -136,7 +160,7 @@ impl Proxy {
             self.shield.limited(accounts, sent, wait, now);
         } else {
             self.shield.not_limited(accounts, sent);
-            if let Some(probe) = probe {
+            if let Some(probe) = admission.probe {
                 probe.passed();
             }
         }

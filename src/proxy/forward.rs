@@ -22,7 +22,6 @@ use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::resource;
 use crate::semantics::{fields, media_type};
-use crate::shield::RejectionReason;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
@@ -49,27 +48,19 @@ impl Worker {
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         let arrived = proxy.clock.now();
-        let permit = proxy.permits.take(caller.account(), asked.patience).await.inspect_err(|_| {
-            proxy.metrics.shield_rejection(RejectionReason::Connections);
-        })?;
-        // Both waits together are one.
-        let patience = asked.patience.saturating_sub(proxy.clock.now().since(arrived));
-        let call = caller.call(asked.peer, patience);
-        let going = match proxy.admit(&call).await {
-            Ok(going) => {
-                proxy.trace_wait(head.extensions.get(), arrived);
-                going
-            }
+        let (going, permit) = match self.depart(&caller, asked).await {
+            Ok(departed) => departed,
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };
+        proxy.trace_wait(head.extensions.get(), arrived);
         proxy.shield.retries.on_offered(proxy.clock.now());
         let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
         let activity = Activity::begin(proxy.clock.clone());
         let (gone, answer) = if body.is_end_stream() {
             activity.note_request_sent();
-            self.send_without_body(&head, fields, (&call, going), (&activity, asked)).await?
+            self.send_without_body(&head, fields, (&caller, going), (&activity, asked)).await?
         } else {
             let body = Body::stream(Upload::new(body, activity.clone()));
             self.send_once(&head, fields, body, going, (&activity, asked)).await?
@@ -91,7 +82,7 @@ impl Worker {
         &self,
         head: &Parts,
         fields: HeaderMap,
-        (call, going): (&Call<'_>, Going),
+        (caller, going): (&Caller, Going),
         under_way: (&Activity, &Asked),
     ) -> Result<(Gone, Response<Incoming>), ProxyError> {
         let proxy = &self.proxy;
@@ -106,7 +97,7 @@ impl Worker {
         if !may_retry(&head.method, ended) {
             return first;
         }
-        let again = Call { patience: Duration::ZERO, ..*call };
+        let again = caller.call(under_way.1.peer, Duration::ZERO);
         let Some(going) = proxy.second_try(&again).await else { return first };
         let second = self.send_once(head, fields, Body::empty(), going, under_way).await;
         proxy.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
@@ -249,7 +240,7 @@ impl Caller {
         }
     }
 
-    fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Account {
         match (self.organization, self.authorization) {
             (Some(organization), _) => Account::Organization(organization),
             (None, Some(authorization)) => Account::Authorization(authorization),

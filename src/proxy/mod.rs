@@ -8,6 +8,7 @@
 
 mod answer;
 mod background;
+mod departure;
 mod dispatch;
 mod doubt;
 mod exchange;

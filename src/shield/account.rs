@@ -206,8 +206,11 @@ impl Account {
     }
 
     /// Takes back a slot whose call was never sent.
-    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
+    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
         self.second.give_back(caller, at);
+        if self.second.of(caller) > 0 {
+            self.pace = self.pace.saturating_sub(limits.interval());
+        }
         self.minute.give_back(at);
         self.calls = self.calls.saturating_sub(1);
     }

@@ -112,6 +112,7 @@ pub struct Admission {
     pub waited: Duration,
     /// Set where the account had been closed: the others wait for what becomes of this call.
     pub probe: Option<Probe>,
+    slot: Slot,
 }
 
 /// The call may not go.
@@ -235,6 +236,12 @@ impl Budget {
         }
     }
 
+    /// Takes back the slot of a call that was not sent: whoever waits may have it.
+    pub fn give_back(&self, admission: Admission) {
+        let now = self.now();
+        self.lock().give_back(&admission.slot, now);
+    }
+
     /// Whether background work would be admitted now.
     #[must_use]
     pub fn spare(&self, key: AccountKey, now: Moment) -> bool {
@@ -331,8 +338,9 @@ impl Budget {
     }
 
     fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
-        let probe = slot.probe.map(|(id, accounts)| Probe { budget: self.clone(), id, accounts });
-        Admission { waited: self.now().saturating_sub(arrived), probe }
+        let (accounts, id) = (slot.accounts, slot.probe);
+        let probe = id.map(|id| Probe { budget: self.clone(), id, accounts });
+        Admission { waited: self.now().saturating_sub(arrived), probe, slot }
     }
 
     fn now(&self) -> Duration {

@@ -65,9 +65,11 @@ impl Waiter {
 /// A slot that was spent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
+    pub(super) accounts: Accounts,
+    caller: CallerId,
     at: Duration,
     /// Set where the call is the probe of an account that was closed.
-    pub(super) probe: Option<(ProbeId, Accounts)>,
+    pub(super) probe: Option<ProbeId>,
 }
 
 /// What a call came to at once.
@@ -187,17 +189,24 @@ impl Table {
             None => self.withdraw(id, &waiter),
             Some(Verdict::Refused(_)) => {}
             Some(Verdict::Granted(slot)) => {
-                for key in waiter.accounts.keys() {
-                    if let Some(account) = self.accounts.get_mut(&key) {
-                        account.give_back(waiter.caller, slot.at);
-                    }
+                if let Some(probe) = slot.probe {
+                    self.probe_lost(probe, slot.accounts, now);
                 }
-                if let Some((probe, accounts)) = slot.probe {
-                    self.probe_lost(probe, accounts, now);
-                }
-                self.stir(waiter.accounts, now);
+                self.give_back(&Slot { accounts: waiter.accounts, ..slot }, now);
             }
         }
+    }
+
+    /// A call is not sent whose slot was spent.
+    pub(super) fn give_back(&mut self, slot: &Slot, now: Duration) {
+        let Slot { accounts, caller, at, .. } = *slot;
+        let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, self.named(key)));
+        for key in accounts.keys() {
+            if let Some(account) = self.accounts.get_mut(&key) {
+                account.give_back(caller, at, &self.limits);
+            }
+        }
+        self.stir(accounts, now);
     }
 
     /// Hands every slot that is free to those who wait for it.
@@ -342,6 +351,6 @@ impl Table {
             let limits = self.limits;
             probing |= self.account(key, now).take(caller, at, probe, &limits);
         }
-        Slot { at, probe: probing.then_some((probe, accounts)) }
+        Slot { accounts, caller, at, probe: probing.then_some(probe) }
     }
 }

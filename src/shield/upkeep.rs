@@ -60,13 +60,18 @@ impl Table {
         if self.single_workspace {
             return AccountKey::Everybody;
         }
-        let key = self.merged.get(&key).map_or(key, |(into, _)| *into);
+        let key = self.named(key);
         if self.accounts.contains_key(&key) || self.has_room(key) {
             return key;
         }
         self.sweep(now);
         // Without a place of its own a caller shares one: its calls stay counted, and the table does not grow.
         if self.has_room(key) { key } else { AccountKey::Everybody }
+    }
+
+    /// What an account is called now: another name where it was merged.
+    pub(super) fn named(&self, key: AccountKey) -> AccountKey {
+        self.merged.get(&key).map_or(key, |(into, _)| *into)
     }
 
     fn has_room(&self, key: AccountKey) -> bool {

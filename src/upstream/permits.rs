@@ -58,6 +58,14 @@ impl Permits {
         }
     }
 
+    /// A place for one call of `account`, if one is free.
+    #[must_use]
+    pub fn try_take(&self, account: Account) -> Option<Permit> {
+        let own = self.of(account).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Permit { _all: all, _own: own })
+    }
+
     /// A place for one call of `account`.
     ///
     /// # Errors
@@ -65,11 +73,6 @@ impl Permits {
     /// [`ErrorKind::NoConnection`] if none came free in `patience`.
     pub async fn take(&self, account: Account, patience: Duration) -> Result<Permit, ProxyError> {
         let own = self.of(account);
-        if let (Ok(own), Ok(all)) =
-            (Arc::clone(&own).try_acquire_owned(), Arc::clone(&self.all).try_acquire_owned())
-        {
-            return Ok(Permit { _all: all, _own: own });
-        }
         let both = async {
             // Own first: a caller with many slow calls waits in its own queue, not in everybody's.
             let own = own.acquire_owned().await?;

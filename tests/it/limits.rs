@@ -92,7 +92,7 @@ impl Load {
 }
 
 /// Time that goes on in steps, each of which ends when the proxy has done what there was to do in it.
-struct Steps<'a> {
+pub(super) struct Steps<'a> {
     world: &'a World,
     /// On every worker a few.
     connections: Vec<Caller>,
@@ -100,7 +100,7 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// To be called before others connect, so that every worker gets its part.
-    async fn begin(world: &'a World) -> Self {
+    pub(super) async fn begin(world: &'a World) -> Self {
         let steps = Self { world, connections: (0..8).map(|_| world.proxy.anonymous()).collect() };
         steps.pass_workers().await;
         steps
@@ -125,7 +125,7 @@ impl<'a> Steps<'a> {
     }
 
     /// What a worker was told before it answers has been heard.
-    async fn pass_workers(&self) {
+    pub(super) async fn pass_workers(&self) {
         for connection in &self.connections {
             connection.request("OPTIONS", CAMPAIGNS).send().await.assert_error(ErrorKind::MethodNotAllowed);
         }

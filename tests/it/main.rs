@@ -10,6 +10,7 @@ mod crowds;
 mod documents;
 mod drain;
 mod explain;
+mod fairness;
 mod faults;
 mod gate;
 mod guard;

@@ -37,6 +37,49 @@ async fn a_slot_whose_waiter_left_before_it_heard_goes_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_slot_that_is_given_back_goes_to_who_waits_and_its_probe_to_the_next() {
+    let world = World::new(&rules());
+    let (unbound, key) = (AccountKey::Authorization(world.authorization(1)), organization(1));
+    let unsent = world.ask(unbound, 1).await.unwrap();
+    world.budget.merge(unbound, key);
+    world.exhaust(key, 1).await;
+    for newcomer in 2..6 {
+        assert!(world.ask(key, newcomer).await.is_ok());
+    }
+    let waiting = world.wait(call(key, world.caller(6), 2 * SECOND)).await;
+    assert_eq!((world.used(key), waiting.is_finished()), ((90, 90), false));
+    world.budget.give_back(unsent);
+    quiet().await;
+    assert!(waiting.is_finished() && waiting.await.unwrap().is_ok());
+    assert_eq!(world.used(key), (90, 90));
+
+    world.budget.close_until(key, world.clock.now().plus(SECOND));
+    world.advance(SECOND).await;
+    let probe = world.ask(key, 1).await.unwrap();
+    assert!(world.ask(key, 2).await.is_err());
+    world.budget.give_back(probe);
+    assert_eq!(world.used(key).0, 0);
+    assert!(world.ask(key, 2).await.unwrap().probe.is_some());
+}
+
+#[tokio::test]
+async fn slots_that_are_given_back_put_nobody_off() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    world.advance(2 * SECOND).await;
+    assert!(world.ask(key, 1).await.is_ok());
+    for _ in 0..500 {
+        world.budget.give_back(world.ask(key, 1).await.unwrap());
+    }
+    // Contended, so that the pace counts.
+    world.exhaust(key, 1).await;
+    assert_eq!(world.used(key).0, 86);
+    let rejection = world.ask(key, 1).await.unwrap_err();
+    assert_eq!(rejection.retry_after, SECOND);
+}
+
+#[tokio::test]
 async fn patience_that_ends_is_answered_and_leaves_nothing_behind() {
     let world = World::new(&rules());
     let key = organization(1);
