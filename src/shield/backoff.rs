@@ -84,7 +84,9 @@ impl Closed {
     }
 
     fn left(self, now: Moment) -> Duration {
-        if now.reached(self.until) { Duration::ZERO } else { self.until.since(now).min(LONGEST) }
+        // By the clock that cannot be set back: by the other one, what is left would grow.
+        let left = self.until.uptime().saturating_sub(now.uptime());
+        if now.reached(self.until) { Duration::ZERO } else { left }
     }
 }
 
@@ -174,6 +176,17 @@ mod tests {
         );
         world.hand.advance(Duration::from_secs(90));
         assert_eq!(world.refused(Some(5)), Duration::from_secs(5), "a wait that is over holds nobody");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_makes_no_wait_longer() {
+        let mut world = world(5);
+        let sent = world.clock.now();
+        assert_eq!(world.refused(Some(3)), Duration::from_secs(3));
+        world.hand.advance(Duration::from_secs(1));
+        world.hand.jump_wall_back(Duration::from_secs(3600));
+        let left = world.backoff.on_limited(sent, Some(Duration::from_secs(1)), world.clock.now());
+        assert_eq!(left, Duration::from_secs(2));
     }
 
     proptest! {
