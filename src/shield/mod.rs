@@ -16,6 +16,7 @@ mod queue;
 pub mod refetch;
 pub mod retry;
 pub mod retry_after;
+mod stir;
 pub mod strangers;
 mod table;
 mod upkeep;

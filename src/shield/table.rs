@@ -5,7 +5,7 @@
 //! it took it gives the slot back. One waiter of each queue is its driver: its timer serves all of them, and whenever it
 //! leaves, another is made driver and told so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) struct Table {
     /// Where an account went that was merged, and when.
     pub(super) merged: HashMap<AccountKey, (AccountKey, Duration)>,
     pub(super) waiters: HashMap<WaiterId, Waiter>,
+    /// Those of them that take from two accounts: what happens to the second one concerns a queue that is not its own.
+    pub(super) acting: HashSet<WaiterId>,
     hasher: RandomState,
     last_id: u64,
     pub(super) swept_at: Duration,
@@ -45,7 +47,7 @@ pub(super) struct Waiter {
     pub(super) accounts: Accounts,
     caller: CallerId,
     line: Line,
-    deadline: Duration,
+    pub(super) deadline: Duration,
     pub(super) bell: Arc<Notify>,
     verdict: Option<Verdict>,
 }
@@ -100,6 +102,7 @@ impl Table {
             unbound: 0,
             merged: HashMap::new(),
             waiters: HashMap::new(),
+            acting: HashSet::new(),
             hasher: RandomState::new(),
             last_id: 0,
             swept_at: Duration::ZERO,
@@ -165,8 +168,7 @@ impl Table {
         if let Some(waiter) = self.waiters.get(&id) {
             self.dispatch(waiter.accounts.first, now);
         }
-        let waiter =
-            self.waiters.remove(&id).expect("a waiter stays in the table until it has heard its verdict");
+        let waiter = self.take_out(id).expect("a waiter stays in the table until it has heard its verdict");
         match waiter.verdict {
             Some(Verdict::Granted(slot)) => Progress::Granted(slot),
             Some(Verdict::Refused(rejection)) => Progress::Refused(rejection),
@@ -176,7 +178,7 @@ impl Table {
             }
             None => {
                 let until = self.drive(id, &waiter, now).min(waiter.deadline);
-                self.waiters.insert(id, waiter);
+                self.put_in(id, waiter);
                 Progress::Waiting(until)
             }
         }
@@ -184,7 +186,7 @@ impl Table {
 
     /// A waiter leaves, whatever it was told; nothing if it has heard its verdict.
     pub(super) fn leave(&mut self, id: WaiterId, now: Duration) {
-        let Some(waiter) = self.waiters.remove(&id) else { return };
+        let Some(waiter) = self.take_out(id) else { return };
         match waiter.verdict {
             None => self.withdraw(id, &waiter),
             Some(Verdict::Refused(_)) => {}
@@ -245,28 +247,16 @@ impl Table {
         })
     }
 
-    /// Dispatches after a change that nobody's timer knows of.
-    pub(super) fn stir(&mut self, accounts: Accounts, now: Duration) {
-        for key in accounts.keys() {
-            self.dispatch(key, now);
-            self.ring_driver(key);
+    fn put_in(&mut self, id: WaiterId, waiter: Waiter) {
+        if waiter.accounts.second.is_some() {
+            self.acting.insert(id);
         }
+        self.waiters.insert(id, waiter);
     }
 
-    /// Tells those who wait in vain so, now that an account is closed.
-    pub(super) fn refuse_before(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let Some(account) = self.accounts.get(&key) else { return };
-        let late: Vec<WaiterId> = account
-            .queue
-            .waiters()
-            .filter(|id| self.waiters.get(id).is_some_and(|waiter| waiter.deadline < until))
-            .collect();
-        let rejection = Rejection { reason: Reason::Gate, retry_after: until.saturating_sub(now) };
-        for id in late {
-            self.dismiss(id, rejection);
-        }
-        self.pass_on(key);
-        self.ring_driver(key);
+    fn take_out(&mut self, id: WaiterId) -> Option<Waiter> {
+        self.acting.remove(&id);
+        self.waiters.remove(&id)
     }
 
     /// Why a call may not wait, if it may not.
@@ -305,7 +295,7 @@ impl Table {
         let queue = &mut self.account(key, now).queue;
         queue.push(waiter.caller, waiter.line, id);
         let overslept = queue.driver.is_some_and(|driver| ready < driver.wakes_at);
-        self.waiters.insert(id, waiter);
+        self.put_in(id, waiter);
         if overslept {
             self.ring_driver(key);
         }
@@ -322,7 +312,7 @@ impl Table {
         self.pass_on(key);
     }
 
-    fn dismiss(&mut self, id: WaiterId, rejection: Rejection) {
+    pub(super) fn dismiss(&mut self, id: WaiterId, rejection: Rejection) {
         let Some(waiter) = self.waiters.get(&id) else { return };
         if let Some(account) = self.accounts.get_mut(&waiter.accounts.first) {
             account.queue.remove(waiter.caller, waiter.line, id);

@@ -123,3 +123,56 @@ async fn what_is_said_of_an_account_that_was_merged_concerns_the_one_that_it_wen
     world.budget.close_until(unbound, world.clock.now().plus(5 * SECOND));
     assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
 }
+
+/// Waits in the queue of the workspace, and takes from the account of its key, too.
+fn acting(world: &World, own: AccountKey, patience: Duration) -> Call {
+    Call { accounts: Accounts::acting(KEY(), own), ..call(KEY(), world.caller(7), patience) }
+}
+
+#[tokio::test]
+async fn who_acts_for_a_workspace_wakes_when_the_account_of_its_key_opens() {
+    let world = World::new(&rules());
+    let own = organization(2);
+    world.budget.close_until(own, world.clock.now().plus(SECOND));
+    world.advance(SECOND).await;
+    let probe = world.ask(own, 1).await.unwrap().probe.unwrap();
+    let waiting = world.wait(acting(&world, own, 5 * SECOND)).await;
+    world.advance(ms(200)).await;
+    assert!(!waiting.is_finished());
+    probe.passed();
+    quiet().await;
+    assert!(waiting.is_finished());
+    assert_eq!(waiting.await.unwrap().unwrap().waited, ms(200));
+}
+
+#[tokio::test]
+async fn who_acts_for_a_workspace_is_told_when_the_account_of_its_key_closes() {
+    let world = World::new(&rules());
+    let own = organization(2);
+    for _ in 0..90 {
+        world.exhaust(own, 7).await;
+    }
+    let waiting = world.wait(acting(&world, own, 2 * SECOND)).await;
+    assert!(!waiting.is_finished());
+    world.budget.close_until(own, world.clock.now().plus(30 * SECOND));
+    quiet().await;
+    assert!(waiting.is_finished());
+    let rejection = waiting.await.unwrap().unwrap_err();
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 30 * SECOND));
+}
+
+#[tokio::test]
+async fn a_slot_of_the_key_that_is_given_back_wakes_who_acts_for_a_workspace() {
+    let world = World::new(&rules());
+    let own = organization(2);
+    let mut sent = Vec::new();
+    for caller in 10..120 {
+        sent.extend(world.ask(own, caller).await.ok());
+    }
+    assert_eq!(world.used(own).0, 90);
+    let waiting = world.wait(acting(&world, own, 2 * SECOND)).await;
+    assert!(!waiting.is_finished());
+    world.budget.give_back(sent.pop().unwrap());
+    quiet().await;
+    assert!(waiting.is_finished() && waiting.await.unwrap().is_ok());
+}
