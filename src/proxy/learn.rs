@@ -37,6 +37,7 @@ impl Proxy {
         &self,
         fill: &Fill,
         organization: &Arc<Organization>,
+        head: &Parts,
         response: &Arc<StoredResponse>,
     ) {
         let resource = fill.read.resource;
@@ -46,7 +47,7 @@ impl Proxy {
         let unlike = match &fill.read.target {
             Target::Item(_) => items::shape_of(resource, &response.body)
                 .is_some_and(|shape| organization.note_item_shape(shape)),
-            Target::List(_) => self.take_items(fill, organization, response),
+            Target::List(_) => self.take_items(fill, organization, head, response),
         };
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
@@ -55,7 +56,13 @@ impl Proxy {
         }
     }
 
-    fn take_items(&self, fill: &Fill, organization: &Arc<Organization>, page: &Arc<StoredResponse>) -> bool {
+    fn take_items(
+        &self,
+        fill: &Fill,
+        organization: &Arc<Organization>,
+        head: &Parts,
+        page: &Arc<StoredResponse>,
+    ) -> bool {
         let resource = fill.read.resource;
         let (list, count) = items::split(resource, organization.id(), &page.body);
         if fill.read.target == items::whole_list(resource) {
@@ -64,6 +71,11 @@ impl Proxy {
         let unlike = list.iter().any(|item| organization.note_list_shape(item.shape));
         if unlike || !organization.takes_items_of_lists() {
             return unlike;
+        }
+        // What the upstream said of the page counts for them as the operator wants it for single reads.
+        let (forbidden, limit) = Self::directives_of(head, &fill.rules.cache.lead_labels);
+        if forbidden {
+            return false;
         }
         let useful_for = useful_for(&fill.rules.cache.lead_labels);
         for item in list {
@@ -76,6 +88,7 @@ impl Proxy {
                 body: item.body,
                 jitter: fastrand::u8(..),
                 settling: self.fence.is_settling(organization, &target, page.sent),
+                limit,
                 ..StoredResponse::clone(page)
             };
             let key =

@@ -128,7 +128,7 @@ impl Proxy {
             };
             self.store.insert(key, Arc::clone(&response), useful_for(fill.rules.of(target)));
             if owner.is_none() {
-                self.learn_shape(fill, &organization, &response);
+                self.learn_shape(fill, &organization, &head, &response);
             }
         }
         Landing::Checked { response, stored, owner }

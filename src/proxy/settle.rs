@@ -127,7 +127,8 @@ impl Proxy {
         let examined = gate::examine_head(head)
             .and_then(|()| gate::examine_body(subject.resource, &target, expected, body));
         let Ok(identity) = examined else { return };
-        if !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
+        let (forbidden, limit) = Self::directives_of(head, writer.rules.of(&target));
+        if forbidden || !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
             return;
         }
         let alone = identity.private || !writer.rules.shares();
@@ -148,7 +149,7 @@ impl Proxy {
             begun: own.tick,
             jitter: fastrand::u8(..),
             settling: own.settling,
-            limit: None,
+            limit,
         };
         let owner = alone.then(|| credential.digest());
         let key =

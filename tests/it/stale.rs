@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use instantly_proxy::config::{Config, UpstreamDirectives};
 
-use crate::support::labels::{CAMPAIGNS, error, label, label_path};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, page};
 use crate::support::{Answer, Caller, Reply, World, is_label_read, patiently};
 
 /// Freshness lifetime here; after [`PAST`] of them a stored response is stale, whatever its jitter.
@@ -302,5 +302,57 @@ async fn a_failing_upstream_is_not_asked_again_by_every_stale_read() {
         }
         // One attempt in two seconds, and the first.
         assert!(world.label_reads() <= 7, "{} calls", world.label_reads() - 1);
+    }
+}
+
+/// What the upstream said of a list, and what the operator says of labels: (directives of lists, of labels, what the list
+/// says, seconds after which a label of it is read, whether it is still fresh then).
+#[tokio::test]
+async fn labels_that_a_list_brings_keep_to_the_rules_of_labels() {
+    use UpstreamDirectives::{Ignore, Respect};
+    let rows = [
+        (Ignore, Respect, "no-store", 0, false),
+        (Ignore, Respect, "max-age=10", 8, true),
+        (Ignore, Respect, "max-age=10", 10, false),
+        (Respect, Ignore, "public", 30, true),
+        (Respect, Respect, "max-age=3600", 30, true),
+        (Ignore, Ignore, "no-store", 30, true),
+    ];
+    for (of_lists, of_labels, directive, seconds, fresh) in rows {
+        let world = World::start_shielded_with(|config| {
+            config.cache.lead_label_lists.ttl = Duration::from_secs(20);
+            config.cache.lead_labels.stale_while_revalidate = Duration::ZERO;
+            config.cache.lead_label_lists.upstream_directives = of_lists;
+            config.cache.lead_labels.upstream_directives = of_labels;
+        });
+        let list = page(&[label("a", 1, "a-1"), label("a", 2, "a-2")], None);
+        let list = Answer::json(200, list).field("cache-control", directive);
+        world.upstream.reply_to("GET", LABELS, list);
+        let caller = world.caller("a", 1);
+        caller.get(LABELS).send().await.assert_status(200);
+        world.proxy.advance_seconds(seconds);
+        let reply = caller.get(&label_path(2)).send().await;
+        let hit = reply.assert_label("a-2").cache_status().starts_with("hit");
+        assert_eq!(hit, fresh, "{of_lists:?} {of_labels:?} {directive} {seconds}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_write_answered_is_stored_as_its_directives_allow() {
+    for (directive, seconds, fresh) in
+        [("no-store", 0, false), ("max-age=10", 8, true), ("max-age=10", 10, false)]
+    {
+        let world = World::start_shielded_with(|config| {
+            config.cache.list_fill = false;
+            config.cache.lead_labels.stale_while_revalidate = Duration::ZERO;
+            config.cache.lead_labels.upstream_directives = UpstreamDirectives::Respect;
+        });
+        let caller = world.proven("a", 1).await;
+        let answer = Answer::json(200, label("a", 1, "new")).field("cache-control", directive);
+        world.upstream.reply_to("PATCH", &label_path(1), answer);
+        caller.patch(&label_path(1), "{}").send().await.assert_label("new");
+        world.proxy.advance_seconds(seconds);
+        let reply = caller.get(&label_path(1)).send().await;
+        assert_eq!(reply.cache_status().starts_with("hit"), fresh, "{directive} {seconds}: {reply:?}");
     }
 }
