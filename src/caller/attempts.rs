@@ -9,20 +9,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::credential::CredentialDigest;
-use crate::clock::Moment;
+use crate::clock::{Clock, Elapsed, Moment};
 
 /// Every attempt under way.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Mutex<HashMap<CredentialDigest, Attempt>>>);
 
+/// How far an attempt is.
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// Whether it may be sent at once is being found out.
+    Begun,
+    /// It waits for its turn.
+    Queued,
+    /// It is on its way.
+    Sent(Moment),
+}
+
 /// One attempt under way, as those who wait for it see it.
 #[derive(Clone, Debug)]
-pub struct Attempt(watch::Receiver<Option<Moment>>);
+pub struct Attempt(watch::Receiver<Progress>);
 
 impl Attempt {
     /// Waits until it is sent, and tells when that was; nothing if it ends without.
     pub async fn sent(mut self) -> Option<Moment> {
-        *self.0.wait_for(Option::is_some).await.ok()?
+        match *self.0.wait_for(|progress| matches!(progress, Progress::Sent(_))).await.ok()? {
+            Progress::Sent(at) => Some(at),
+            Progress::Begun | Progress::Queued => None,
+        }
+    }
+
+    /// Waits until it is sent or ends; where it has to wait for its turn, until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] at the deadline.
+    pub async fn sent_by(mut self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
+        // Fails when the guard is gone: it has ended.
+        let _ = self.0.wait_for(|progress| !matches!(progress, Progress::Begun)).await;
+        clock.deadline(deadline, self.sent()).await.map(drop)
     }
 
     /// Waits for its end.
@@ -37,13 +62,18 @@ impl Attempt {
 pub struct AttemptGuard {
     attempts: Attempts,
     credential: CredentialDigest,
-    progress: watch::Sender<Option<Moment>>,
+    progress: watch::Sender<Progress>,
 }
 
 impl AttemptGuard {
-    /// Notes that it is sent now: before that it may wait for its turn.
+    /// Notes that it has to wait for its turn.
+    pub fn note_queued(&self) {
+        self.progress.send_replace(Progress::Queued);
+    }
+
+    /// Notes that it is sent now.
     pub fn note_sent(&self, now: Moment) {
-        self.progress.send_replace(Some(now));
+        self.progress.send_replace(Progress::Sent(now));
     }
 }
 
@@ -55,7 +85,7 @@ impl Attempts {
         if under_way.contains_key(&credential) {
             return None;
         }
-        let (progress, attempt) = watch::channel(None);
+        let (progress, attempt) = watch::channel(Progress::Begun);
         under_way.insert(credential, Attempt(attempt));
         drop(under_way);
         Some(AttemptGuard { attempts: self.clone(), credential, progress })
@@ -82,7 +112,6 @@ impl Drop for AttemptGuard {
 mod tests {
     use super::super::credential::Digester;
     use super::*;
-    use crate::clock::Clock;
 
     fn credential() -> CredentialDigest {
         let mut fields = http::HeaderMap::new();

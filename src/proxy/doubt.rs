@@ -129,8 +129,12 @@ impl Proxy {
             && let Some(attempt) = self.attempts.under_way(reading.credential.digest())
         {
             reading.has_waited = true;
-            let until = self.clock.now().plus(PATIENCE);
-            let _ = self.clock.deadline(until, attempt.ended()).await;
+            let now = self.clock.now();
+            // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
+            let patience = reading.patience.saturating_sub(now.since(reading.arrived_at));
+            if attempt.clone().sent_by(&self.clock, now.plus(PATIENCE.min(patience))).await.is_ok() {
+                let _ = self.clock.deadline(now.plus(PATIENCE), attempt.ended()).await;
+            }
             return Ok(Step::Again);
         }
         if !self.shield.edge.may_fill(self.clock.now()) {

@@ -122,14 +122,13 @@ impl Proxy {
     pub(super) fn launch(self: &Arc<Self>, mut fill: Fill, ticket: Ticket<Landing>) {
         let proxy = Arc::clone(self);
         self.runtime.spawn(async move {
-            let attempt = fill.attempt.take();
             let span = proxy.trace_flight(&mut fill, &ticket);
             let queued = proxy.clock.now();
             let landing = match proxy.queue(&fill, &ticket).await {
                 Ok(going) => {
                     fill.sent = proxy.clock.now();
                     proxy.trace_wait(fill.trace.as_ref(), queued);
-                    if let Some(attempt) = &attempt {
+                    if let Some(attempt) = &fill.attempt {
                         attempt.note_sent(fill.sent);
                     }
                     ticket.depart();
@@ -149,7 +148,7 @@ impl Proxy {
                 organization.note_failed_list_fill(fill.begun, proxy.clock.now());
             }
             // First: who is woken by the landing must be free to begin the next attempt.
-            drop(attempt);
+            drop(fill.attempt.take());
             if let Some(span) = span {
                 span.end();
             }

@@ -24,6 +24,9 @@ impl Proxy {
                 return admitted;
             }
             ticket.queue();
+            if let Some(attempt) = &fill.attempt {
+                attempt.note_queued();
+            }
             if !fill.awaited {
                 return admitting.await;
             }

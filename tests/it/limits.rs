@@ -357,6 +357,19 @@ async fn a_list_read_ahead_that_waits_for_its_turn_holds_nobody_up_who_would_not
 }
 
 #[tokio::test]
+async fn a_first_proof_that_waits_for_its_turn_holds_nobody_up_who_would_not_wait() {
+    let world = World::start_shielded_with(per_second(1));
+    let caller = bound(&world, "a", 1).await;
+    assert_goes(&caller).await;
+    let proving = caller.get(&label_path(2)).spawn();
+    queue_has(&world, 1).await;
+    let reply = caller.get(&label_path(3)).field("prefer", "wait=0").send().await;
+    reply.assert_error(ErrorKind::OverBudget);
+    world.proxy.advance_seconds(1);
+    proving.await.expect("no panic").assert_label("a-2").assert_proof();
+}
+
+#[tokio::test]
 async fn five_times_the_budget_costs_no_credential_its_proof() {
     let world = World::start_shielded_with(per_second(10));
     let callers = [world.proven("a", 1).await, world.proven("a", 2).await, world.proven("a", 3).await];
