@@ -271,11 +271,17 @@ impl Proxy {
         if self.latched_for(call, now).is_some() {
             return Some(Obstacle::Latched);
         }
-        if let Err(rejection) = self.shield.budget.foresee(&self.spending(call, now), now) {
-            let kind = RejectionReason::from(rejection.reason).kind();
-            return Some(Obstacle::Error(kind.error().retry_after(rejection.retry_after)));
+        let rejected = |reason: RejectionReason, retry_after| {
+            Some(Obstacle::Error(reason.kind().error().retry_after(retry_after)))
+        };
+        if let Some(retry_after) = self.upstream.refuses() {
+            return rejected(RejectionReason::Breaker, retry_after);
         }
-        self.upstream.is_unreachable().then(|| Obstacle::Error(ErrorKind::Unreachable.error()))
+        if let Err(turned) = self.shield.strangers.foresee(call.caller(), call.peer, call.patience, now) {
+            return rejected(turned.reason.into(), turned.retry_after);
+        }
+        let foreseen = self.shield.budget.foresee(&self.spending(call, now), now);
+        foreseen.err().and_then(|no| rejected(no.reason.into(), no.retry_after))
     }
 
     fn in_the_way(&self, call: &Call<'_>, now: Moment) -> Shield {

@@ -116,6 +116,27 @@ impl Strangers {
         }
     }
 
+    /// What a call would be told at once if it came now. Asking takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and when to come back.
+    pub fn foresee(
+        &self,
+        caller: Caller,
+        address: IpAddr,
+        patience: Duration,
+        now: Moment,
+    ) -> Result<(), TurnedAway> {
+        match self.lock().judge(caller, address.to_canonical(), now) {
+            Entry::Spent(retry_after) => Err(TurnedAway { reason: Reason::Refusals, retry_after }),
+            Entry::Full if patience.is_zero() => {
+                Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY })
+            }
+            Entry::Known | Entry::Free | Entry::Full => Ok(()),
+        }
+    }
+
     /// Whether this caller is a stranger at `now`.
     #[must_use]
     pub fn is_stranger(&self, caller: Caller, now: Moment) -> bool {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::account::{Account, AccountKey, Limits, ProbeId, ShieldRules};
 use super::budget::{Accounts, Call, Class, Reason, Rejection};
-use super::queue::{Line, Queue, WaiterId};
+use super::queue::{Line, WaiterId};
 use super::window::CallerId;
 
 /// Accounts of callers without a binding; such a caller can make as many values of `Authorization` as it likes.
@@ -150,7 +150,8 @@ impl Table {
         let caller = CallerId(self.hasher.hash_one(call.caller));
         let line = if call.class == Class::Proof { Line::Proofs } else { Line::Calls };
         let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
-        if queue.is_none_or(Queue::is_empty) && self.ready_at(call.accounts, caller, now) <= now {
+        // Whoever waits and could go has gone: its timer has told.
+        if self.ready_at(call.accounts, caller, now) <= now {
             return Ok(Duration::ZERO);
         }
         let rejection = self.rejection(call.accounts, line, caller, now);

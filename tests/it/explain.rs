@@ -12,24 +12,24 @@ use crate::support::{Answer, World};
 
 /// A request, as a question and as the request itself.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     method: &'a str,
     target: &'a str,
     fields: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Asked<'a> {
-    const fn get(target: &'a str) -> Self {
+    pub(super) const fn get(target: &'a str) -> Self {
         Self { method: "GET", target, fields: &[] }
     }
 
-    const fn with(self, fields: &'a [(&'a str, &'a str)]) -> Self {
+    pub(super) const fn with(self, fields: &'a [(&'a str, &'a str)]) -> Self {
         Self { fields, ..self }
     }
 }
 
 /// Asks what would happen to a request with this token, and that nothing went upstream for it.
-async fn explain(world: &World, token: &str, asked: Asked<'_>) -> Value {
+pub(super) async fn explain(world: &World, token: &str, asked: Asked<'_>) -> Value {
     let mut headers = serde_json::Map::new();
     if !token.is_empty() {
         headers.insert("Authorization".to_owned(), json!(format!("Bearer {token}")));
@@ -46,7 +46,7 @@ async fn explain(world: &World, token: &str, asked: Asked<'_>) -> Value {
 }
 
 /// Asks twice, does it, and compares: the field, or the error.
-async fn assert_foretold(world: &World, token: &str, asked: Asked<'_>, decision: &str) {
+pub(super) async fn assert_foretold(world: &World, token: &str, asked: Asked<'_>, decision: &str) {
     let first = explain(world, token, asked).await;
     let told = explain(world, token, asked).await;
     assert_eq!(first, told, "asking changed something");

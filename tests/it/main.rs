@@ -10,6 +10,7 @@ mod crowds;
 mod documents;
 mod drain;
 mod explain;
+mod explain_shield;
 mod fairness;
 mod faults;
 mod gate;
