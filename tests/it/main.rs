@@ -13,6 +13,7 @@ mod explain;
 mod explain_shield;
 mod fairness;
 mod faults;
+mod flood;
 mod gate;
 mod guard;
 mod isolation;
