@@ -16,6 +16,7 @@ mod faults;
 mod flood;
 mod gate;
 mod guard;
+mod herd;
 mod isolation;
 mod latch;
 mod limits;
