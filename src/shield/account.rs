@@ -124,6 +124,8 @@ pub(super) enum Door {
 pub(super) struct Account {
     pub(super) second: Second,
     pub(super) minute: Minute,
+    /// The proofs among the last second's sends.
+    pub(super) proofs: Second,
     pub(super) door: Door,
     pub(super) queue: Queue,
     /// When the next call of a caller with a large part may go, while the account is contended.
@@ -212,6 +214,7 @@ impl Account {
             self.pace = self.pace.saturating_sub(limits.interval());
         }
         self.minute.give_back(at);
+        self.proofs.give_back(caller, at);
         self.calls = self.calls.saturating_sub(1);
     }
 
@@ -243,6 +246,7 @@ impl Account {
     pub(super) fn merge(&mut self, other: Self) {
         self.second.merge(other.second);
         self.minute.merge(other.minute);
+        self.proofs.merge(other.proofs);
         self.calls = self.calls.saturating_add(other.calls);
         match other.door {
             Door::Open => {}

@@ -3,10 +3,11 @@
 //! What was spent is known exactly, and so is what it leaves free; who else will come is not. A forecast holds if nobody
 //! with a better right does.
 
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey, Limits};
-use super::budget::{Accounts, Reason, Rejection};
+use super::budget::{Accounts, Call, Class, Reason, Rejection};
 use super::queue::Line;
 use super::table::Table;
 use super::window::CallerId;
@@ -15,6 +16,25 @@ use super::window::CallerId;
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
 impl Table {
+    /// What [`Self::enter`] would say of a call that somebody waits for: how long it would wait, or why it may not.
+    pub(super) fn foresee(&self, call: &Call, now: Duration) -> Result<Duration, Rejection> {
+        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let line = if call.class == Class::Proof { Line::Proofs } else { Line::Calls };
+        let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
+        // Whoever waits and could go has gone: its timer has told.
+        if self.ready_at(call.accounts, caller, now) <= now {
+            return Ok(Duration::ZERO);
+        }
+        let rejection = self.rejection(call.accounts, line, caller, now);
+        if rejection.retry_after > call.patience {
+            return Err(rejection);
+        }
+        if queue.is_some_and(|queue| queue.len(line) >= self.max_queued) {
+            return Err(Rejection { reason: Reason::QueueFull, ..rejection });
+        }
+        Ok(rejection.retry_after)
+    }
+
     /// When a call could go if nobody else came.
     pub(super) fn ready_at(&self, accounts: Accounts, caller: CallerId, now: Duration) -> Duration {
         let of = |account: &Account| account.free_at(caller, 0, &self.limits, now).max(account.opens_at());

@@ -36,7 +36,7 @@ pub(super) struct Table {
     pub(super) waiters: HashMap<WaiterId, Waiter>,
     /// Those of them that take from two accounts: what happens to the second one concerns a queue that is not its own.
     pub(super) acting: HashSet<WaiterId>,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
     last_id: u64,
     pub(super) swept_at: Duration,
 }
@@ -121,47 +121,27 @@ impl Table {
             Class::Background => self.all(accounts, |account, limits| account.has_spare(limits, now)),
             Class::Proof | Class::Interactive => true,
         };
+        let line = match call.class {
+            Class::Proof if self.may_go_ahead(accounts.first, caller, now) => Line::Proofs,
+            _ => Line::Calls,
+        };
         // Nobody who waits could go, or `dispatch` would have sent them: there is nobody to overtake.
         if may_go && self.ready_at(accounts, caller, now) <= now {
-            return Entry::Granted(self.spend(accounts, caller, now));
+            return Entry::Granted(self.spend(accounts, (caller, line), now));
         }
-        let line = match call.class {
-            Class::Proof => Line::Proofs,
-            Class::Interactive => Line::Calls,
-            Class::Background => {
-                let rejection = self.rejection(accounts, Line::Calls, caller, now);
-                let spare = accounts.keys().filter_map(|key| self.accounts.get(&key));
-                let spare_in =
-                    spare.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
-                let retry_after = rejection.retry_after.max(spare_in);
-                return Entry::Refused(Rejection { reason: Reason::NoSpare, retry_after });
-            }
-        };
+        if call.class == Class::Background {
+            let rejection = self.rejection(accounts, Line::Calls, caller, now);
+            let spare = accounts.keys().filter_map(|key| self.accounts.get(&key));
+            let spare_in = spare.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
+            let retry_after = rejection.retry_after.max(spare_in);
+            return Entry::Refused(Rejection { reason: Reason::NoSpare, retry_after });
+        }
         let deadline = now.saturating_add(call.patience);
         if let Err(rejection) = self.check_queue(accounts, line, caller, deadline, now) {
             return Entry::Refused(rejection);
         }
         let waiter = Waiter { accounts, caller, line, deadline, bell: Arc::default(), verdict: None };
         self.enqueue(waiter, now)
-    }
-
-    /// What [`Self::enter`] would say of a call that somebody waits for: how long it would wait, or why it may not.
-    pub(super) fn foresee(&self, call: &Call, now: Duration) -> Result<Duration, Rejection> {
-        let caller = CallerId(self.hasher.hash_one(call.caller));
-        let line = if call.class == Class::Proof { Line::Proofs } else { Line::Calls };
-        let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
-        // Whoever waits and could go has gone: its timer has told.
-        if self.ready_at(call.accounts, caller, now) <= now {
-            return Ok(Duration::ZERO);
-        }
-        let rejection = self.rejection(call.accounts, line, caller, now);
-        if rejection.retry_after > call.patience {
-            return Err(rejection);
-        }
-        if queue.is_some_and(|queue| queue.len(line) >= self.max_queued) {
-            return Err(Rejection { reason: Reason::QueueFull, ..rejection });
-        }
-        Ok(rejection.retry_after)
     }
 
     /// What became of a waiter; it is out of the table unless it has to wait on.
@@ -219,7 +199,7 @@ impl Table {
         }
         while let Some((caller, line, id)) = self.next(key, now) {
             let Some(waiter) = self.waiters.get(&id) else { return };
-            let slot = self.spend(waiter.accounts, caller, now);
+            let slot = self.spend(waiter.accounts, (caller, line), now);
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.queue.serve(caller, line);
             }
@@ -328,8 +308,16 @@ impl Table {
         }
     }
 
+    /// Whether a proof of this caller goes ahead of calls. One that has just had one goes as they do: a key whose reads
+    /// prove nothing would hold everybody up by trying.
+    fn may_go_ahead(&mut self, key: AccountKey, caller: CallerId, now: Duration) -> bool {
+        let proofs = &mut self.account(key, now).proofs;
+        proofs.expire(now);
+        proofs.of(caller) == 0
+    }
+
     /// Spends a slot of each account.
-    fn spend(&mut self, accounts: Accounts, caller: CallerId, now: Duration) -> Slot {
+    fn spend(&mut self, accounts: Accounts, (caller, line): (CallerId, Line), now: Duration) -> Slot {
         self.last_id += 1;
         let probe = ProbeId(self.last_id);
         let moments = accounts
@@ -341,6 +329,9 @@ impl Table {
         for key in accounts.keys() {
             let limits = self.limits;
             probing |= self.account(key, now).take(caller, at, probe, &limits);
+        }
+        if line == Line::Proofs {
+            self.account(accounts.first, now).proofs.take(caller, at);
         }
         Slot { accounts, caller, at, probe: probing.then_some(probe) }
     }

@@ -158,6 +158,7 @@ impl Table {
         self.merged.retain(|_, (_, when)| now.saturating_sub(*when) < IDLE);
         self.accounts.retain(|_, account| {
             account.second.shrink(now);
+            account.proofs.shrink(now);
             let idle = now.saturating_sub(account.used_at) >= IDLE && account.minute.used(now) == 0;
             !idle || !account.queue.is_empty() || account.opens_at() > now
         });

@@ -138,6 +138,21 @@ async fn a_proof_goes_before_every_call_that_waits() {
     assert!(proof.await.unwrap().is_ok());
 }
 
+/// Keys whose label reads prove nothing, in loops: each of their reads may be the one that does.
+#[tokio::test]
+async fn callers_that_never_get_their_proof_hold_up_nobody_else() {
+    let proving = |caller| Offer { class: Class::Proof, ..Offer::new(caller, 25.0, 2 * SECOND) };
+    let mut offers: Vec<Offer> = (1..6).map(proving).collect();
+    offers.extend((6..9).map(|caller| Offer::new(caller, 5.0, 2 * SECOND)));
+    let sent = World::new(&rules()).run(organization(1), &offers, MINUTE).await;
+    assert_limits_kept(&sent);
+    let is_other = |caller| caller >= 6;
+    let served = sent.iter().filter(|sent| is_other(sent.caller)).count();
+    assert!(served >= 3 * 5 * 60 * 99 / 100, "{served}");
+    let waited = p99(&sent, is_other);
+    assert!(waited <= ms(25), "{waited:?}");
+}
+
 #[tokio::test]
 async fn a_wait_that_would_not_fit_is_refused_at_once_and_one_that_fits_is_not() {
     let world = World::new(&rules());
