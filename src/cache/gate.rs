@@ -160,6 +160,25 @@ fn check_id(scan: &Scan, asked: uuid::Uuid) -> Result<(), GateReason> {
     }
 }
 
+/// Why the answer to a write belongs to somebody else, if it does: it carries another id than that of the label which was
+/// written, or names another organization than the writer's. What it does not say plainly is no such reason.
+#[must_use]
+pub fn mix_up(
+    resource: &'static Descriptor,
+    written: Option<uuid::Uuid>,
+    writer: Option<OrganizationId>,
+    body: &[u8],
+) -> Option<GateReason> {
+    let scan = Scan::of(resource, body).ok()?;
+    if let Some(Err(reason)) = written.map(|id| check_id(&scan, id))
+        && reason.is_mix_up()
+    {
+        return Some(reason);
+    }
+    let differs = writer.zip(scan.organization().ok()).is_some_and(|(writer, named)| writer != named);
+    differs.then_some(GateReason::OtherOrganization)
+}
+
 /// The id that the answer to a write carries, if it is written as ids are.
 #[must_use]
 pub fn id_of(resource: &'static Descriptor, body: &[u8]) -> Option<uuid::Uuid> {

@@ -138,13 +138,20 @@ impl Proxy {
     fn turn_away(&self, fill: &Fill, head: Parts, body: Bytes, reason: GateReason) -> Landing {
         self.reject(fill, reason);
         if reason.is_mix_up() {
-            self.bindings.drop_binding(&fill.credential);
-            distrust_connection(&head.extensions);
-            tracing::error!(reason = %reason, "an upstream answer belongs to another read and was discarded");
+            self.discard(Some(&fill.credential), &head, reason);
             return Landing::Own(OwnAnswer::MixedUp);
         }
         self.metrics.proof(ProofResult::Unnamed);
         Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
+    }
+
+    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more.
+    pub(super) fn discard(&self, credential: Option<&Credential>, head: &Parts, reason: GateReason) {
+        if let Some(credential) = credential {
+            self.bindings.drop_binding(credential);
+        }
+        distrust_connection(&head.extensions);
+        tracing::error!(reason = %reason, "an upstream answer belongs to another call and was discarded");
     }
 
     fn reject(&self, fill: &Fill, reason: GateReason) {

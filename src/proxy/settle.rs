@@ -15,6 +15,7 @@ use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
+use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationId;
@@ -31,6 +32,10 @@ pub(super) struct OwnRaise {
 
 impl Proxy {
     /// Raises what was, or may have been, written; and stores what the answer says it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MixedUpAnswer`] if the answer belongs to another call: it is delivered to nobody.
     pub(super) fn settle(
         &self,
         head: &Parts,
@@ -38,10 +43,10 @@ impl Proxy {
         sent: &Sent<'_>,
         writer: &Writer,
         subject: Subject,
-    ) {
+    ) -> Result<(), ProxyError> {
         let Some(whole::Read::Whole(body)) = read else {
             self.raise(writer, subject, None, Fate::Unknown);
-            return;
+            return Ok(());
         };
         let known = head.status.is_success()
             && media_type::is_json(&head.headers)
@@ -49,14 +54,22 @@ impl Proxy {
             && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         if !known {
             self.raise(writer, subject, None, Fate::Unknown);
-            return;
+            return Ok(());
         }
         let named = gate::organization_of(subject.resource, body);
+        let bound = writer.organization.as_ref().map(|organization| organization.id());
+        if let Some(reason) = gate::mix_up(subject.resource, sent.written, bound, body) {
+            self.raise(writer, subject, named, Fate::Unknown);
+            self.metrics.gate_rejection(reason);
+            self.discard(writer.credential.as_ref(), head, reason);
+            return Err(ErrorKind::MixedUpAnswer.error());
+        }
         let settling = self.met_another_write(body, sent, writer, subject);
         let own = self.raise(writer, subject, named, Fate::Known);
         if let Some(own) = own {
             self.write_through(head, body, sent, writer, (subject, OwnRaise { settling, ..own }));
         }
+        Ok(())
     }
 
     /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change

@@ -30,7 +30,7 @@ use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
-use crate::resource::Descriptor;
+use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
@@ -157,6 +157,7 @@ impl Proxy {
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
         let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
+        let written = written_by(method, request.uri().path());
         let give_up = self.clock.sleep(writer.rules.timeouts.first_byte_timeout);
         let answer = match self.upstream.send(&self.label_client(), request, Purpose::Write, give_up).await {
             Ok(answer) => answer,
@@ -168,7 +169,7 @@ impl Proxy {
             }
         };
         let gone = self.note_head(going, answer.status(), answer.headers());
-        let sent = Sent { begun, at, gone, method };
+        let sent = Sent { begun, at, gone, method, written };
         let response = self.conclude(answer, &sent, writer, subject).await?;
         Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
     }
@@ -195,7 +196,7 @@ impl Proxy {
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if !harmless {
-            self.settle(&head, read.as_ref().ok(), sent, writer, subject);
+            self.settle(&head, read.as_ref().ok(), sent, writer, subject)?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
@@ -250,6 +251,17 @@ pub(super) struct Sent<'a> {
     pub(super) at: Moment,
     pub(super) gone: Gone,
     pub(super) method: &'a Method,
+    /// The label that its answer must be, if it is one at all.
+    pub(super) written: Option<Uuid>,
+}
+
+/// The label that a write changes or takes away as a whole. What stands below a label, or is posted to one, may be
+/// answered with another.
+fn written_by(method: &Method, path: &str) -> Option<Uuid> {
+    match resource::locate(path) {
+        Place::Item(_, id) if matches!(*method, Method::PUT | Method::PATCH | Method::DELETE) => Some(id),
+        _ => None,
+    }
 }
 
 impl Writer {

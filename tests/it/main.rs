@@ -41,4 +41,5 @@ mod support_selftest;
 mod traces;
 mod upstream_limit;
 mod upstream_tls;
+mod write_answers;
 mod writes;

@@ -1,0 +1,29 @@
+//! What the answer to a write may do: it is the writer's own or nobody's, and says what may be stored as a read's does.
+
+use instantly_proxy::error::ErrorKind;
+
+use crate::support::labels::{label, label_path};
+use crate::support::{Answer, World};
+
+const CHANGE: &str = r#"{"label":"changed"}"#;
+
+#[tokio::test]
+async fn an_answer_to_another_write_reaches_nobody_and_the_write_counts_as_done() {
+    for (row, body) in [
+        ("another organization than the writer's", label("b", 1, "of b")),
+        ("another label", label("a", 2, "a-2")),
+    ] {
+        let world = World::start();
+        let writer = world.proven("a", 1).await;
+        let reader = world.proven("a", 2).await;
+        world.upstream.reply_to("PATCH", &label_path(1), Answer::json(200, body));
+        world.vendor.put_label("a", 1, "changed");
+        let reply = writer.patch(&label_path(1), CHANGE).send().await;
+        assert_eq!(reply.error_kind(), Some(ErrorKind::MixedUpAnswer), "{row}: {reply:?}");
+        let spoilt = world.upstream.last().connection;
+        world.upstream.clear_scripts();
+        reader.get(&label_path(1)).send().await.assert_label("changed");
+        writer.get(&label_path(2)).send().await.assert_label("a-2").assert_proof();
+        assert_ne!(world.upstream.last().connection, spoilt, "{row}: its connection is not trusted any more");
+    }
+}
