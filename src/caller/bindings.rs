@@ -187,6 +187,9 @@ impl Bindings {
             shard.unbind(digest);
             return ProofResult::Moved;
         }
+        if begun <= binding.ended {
+            return ProofResult::Late;
+        }
         if begun > binding.answered {
             binding.answered = begun;
             binding.last_failure = None;
@@ -260,18 +263,20 @@ impl Bindings {
         shard.bindings.peek(&credential.digest()).is_none_or(|binding| binding.may_ask_behind(now))
     }
 
-    /// Ends the proofs of one organization, or all; returns how many.
-    pub fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
-        let mut ended = 0;
+    /// Ends the proofs of one organization, or all, and those that reads under way at `ended` would still bring; returns
+    /// how many there were.
+    pub fn end_proofs(&self, organization: Option<OrganizationId>, ended: Tick) -> u64 {
+        let mut count = 0;
         for shard in &self.shards {
             for (_, binding) in &mut lock(shard).bindings {
-                let concerned = organization.is_none_or(|id| binding.organization.id() == id);
-                if concerned && binding.proof.take().is_some() {
-                    ended += 1;
+                if organization.is_some_and(|id| binding.organization.id() != id) {
+                    continue;
                 }
+                binding.ended = ended;
+                count += u64::from(binding.proof.take().is_some());
             }
         }
-        ended
+        count
     }
 
     /// Credentials whose organization is known.

@@ -41,6 +41,8 @@ pub(super) struct Binding {
     pub(super) organization: Arc<Organization>,
     /// When the latest proving read was sent; `None` once refused.
     pub(super) proof: Option<Moment>,
+    /// When an operator ended its proofs: what was sent before proves nothing.
+    pub(super) ended: Tick,
     /// Tick of the latest label read that was answered 200; outlives refusals.
     pub(super) answered: Tick,
     pub(super) last_attempt: Option<Moment>,
@@ -109,6 +111,7 @@ impl Shard {
             authorization,
             organization: Arc::clone(organization),
             proof: Some(sent),
+            ended: Tick::default(),
             answered: begun,
             last_attempt: Some(sent),
             last_failure: None,

@@ -323,7 +323,7 @@ closed_enum! {
         Moved = "moved",
         /// Answered 200, but by a body that names no organization.
         Unnamed = "unnamed",
-        /// Answered 200 to a read sent before a refusal arrived: proves nothing.
+        /// Answered 200 to a read sent before a refusal arrived, or a purge: proves nothing.
         Late = "late",
         /// Answered 401, 402 or 403: proofs ended.
         Refused = "refused",

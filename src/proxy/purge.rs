@@ -46,16 +46,20 @@ impl Proxy {
             (Some(id), None) => {
                 let organization = self.fence.organizations().get(id, self.clock.now());
                 self.fence.raise_purged(&organization);
-                (self.store.remove_all(|key| key.organization == id), self.bindings.end_proofs(Some(id)))
+                (self.store.remove_all(|key| key.organization == id), self.end_proofs(Some(id)))
             }
             (None, None) => {
                 self.fence.raise_all();
-                (self.store.remove_all(|_| true), self.bindings.end_proofs(None))
+                (self.store.remove_all(|_| true), self.end_proofs(None))
             }
         };
         self.metrics.invalidation(InvalidationCause::Purge);
         let (entries, bytes) = removed;
         tracing::info!(entries, size_bytes = bytes, proofs, "purged");
         Purged { entries, bytes, proofs }
+    }
+
+    fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
+        self.bindings.end_proofs(organization, self.fence.sequence().advance())
     }
 }

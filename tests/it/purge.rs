@@ -62,3 +62,17 @@ async fn a_fill_under_way_during_a_purge_is_not_stored() {
     assert!(!filled.cache_status().contains("stored"), "{filled:?}");
     a.get(&label_path(3)).send().await.assert_label("later");
 }
+
+#[tokio::test]
+async fn a_read_that_was_sent_before_a_purge_proves_nothing_after_it() {
+    for what in [json!({}), json!({"organization": organization("a")})] {
+        let (world, a, _) = warm().await;
+        let gate = world.upstream.hold(|request| request.is("GET", &label_path(3)));
+        let slow = a.get(&label_path(3)).spawn();
+        gate.held(1).await;
+        purge(&world, &what).await;
+        gate.release();
+        slow.await.expect("no panic").assert_label("a-3");
+        a.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    }
+}

@@ -226,9 +226,9 @@ fn a_purge_of_an_organization_ends_its_proofs() {
     let (a, b) = (world.credential("a", None), world.credential("b", None));
     assert_eq!(world.prove(&a, 1), ProofResult::Bound);
     assert_eq!(world.prove(&b, 2), ProofResult::Bound);
-    assert_eq!(world.bindings.end_proofs(Some(OrganizationId(Uuid::from_u128(1)))), 1);
+    assert_eq!(world.bindings.end_proofs(Some(OrganizationId(Uuid::from_u128(1))), world.tick()), 1);
     assert!(!world.is_proven(&a) && world.is_proven(&b));
-    assert_eq!(world.bindings.end_proofs(None), 1);
+    assert_eq!(world.bindings.end_proofs(None, world.tick()), 1);
 }
 
 #[test]
