@@ -87,6 +87,8 @@ async fn answers_whose_framing_contradicts_itself_reach_nobody() {
         ("G2 two codings", raw("Transfer-Encoding: gzip, chunked", &chunked)),
         ("G2 chunked twice", raw("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", &chunked)),
         ("G2 two lengths", raw(&format!("Content-Length: {length}\nContent-Length: 10"), &body)),
+        ("G2 equal lengths", raw(&format!("Content-Length: {length}\nContent-Length: {length}"), &body)),
+        ("G2 a list of lengths", raw(&format!("Content-Length: {length}, {length}"), &body)),
         ("G2 garbled length", raw(&format!("Content-Length: {length}x"), &body)),
         ("G7 NUL in a value", raw(&format!("X-A: a\0b\nContent-Length: {length}"), &body)),
     ] {
