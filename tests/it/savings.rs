@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use crate::support::labels::{LABELS, Label, label_id, label_path, organization, page, token};
+use instantly_proxy::config::UpstreamDirectives;
+
+use crate::support::labels::{LABELS, Label, label, label_id, label_path, organization, page, token};
 use crate::support::{Answer, Caller, Recorded, World, is_label_read, patiently, together};
 
 /// Labels of every organization here.
@@ -118,6 +120,23 @@ async fn a_list_that_a_client_reads_brings_its_labels_too() {
     let (filled, fetched) =
         (caller.get(&label_path(2)), caller.get(&label_path(2)).field("cache-control", "no-cache"));
     assert_eq!(filled.send().await.body, fetched.send().await.body);
+}
+
+/// G8: the rules for labels, not those for lists, say whether the vendor is obeyed about them.
+#[tokio::test]
+async fn a_list_brings_no_label_that_the_vendor_forbids_to_keep_where_it_is_obeyed_about_labels() {
+    for (directives, hits) in [(UpstreamDirectives::Ignore, true), (UpstreamDirectives::Respect, false)] {
+        let world = World::start_shielded_with(|config| {
+            config.cache.lead_labels.upstream_directives = directives;
+        });
+        let caller = world.proven("a", 1).await;
+        let list = Answer::json(200, page(&[label("a", 2, "a-2")], None)).field("cache-control", "no-store");
+        world.upstream.reply_to("GET", LABELS, list);
+        caller.get(LABELS).send().await.assert_miss();
+        caller.get(LABELS).send().await.assert_hit();
+        let read = caller.get(&label_path(2)).send().await;
+        assert_eq!(read.cache_status().starts_with("hit"), hits, "{read:?}");
+    }
 }
 
 #[tokio::test]

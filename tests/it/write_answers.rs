@@ -1,5 +1,6 @@
 //! What the answer to a write may do: it is the writer's own or nobody's, and says what may be stored as a read's does.
 
+use instantly_proxy::config::UpstreamDirectives;
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::labels::{label, label_path};
@@ -25,5 +26,22 @@ async fn an_answer_to_another_write_reaches_nobody_and_the_write_counts_as_done(
         reader.get(&label_path(1)).send().await.assert_label("changed");
         writer.get(&label_path(2)).send().await.assert_label("a-2").assert_proof();
         assert_ne!(world.upstream.last().connection, spoilt, "{row}: its connection is not trusted any more");
+    }
+}
+
+/// G8.
+#[tokio::test]
+async fn what_a_write_answers_is_not_stored_where_the_vendor_forbids_it_and_is_obeyed() {
+    for (directives, hits) in [(UpstreamDirectives::Ignore, true), (UpstreamDirectives::Respect, false)] {
+        let world = World::start_with(|config| {
+            config.cache.write_through = true;
+            config.cache.lead_labels.upstream_directives = directives;
+        });
+        let writer = world.proven("a", 1).await;
+        let answer = Answer::json(200, label("a", 1, "changed")).field("cache-control", "no-store");
+        world.upstream.reply_to("PATCH", &label_path(1), answer);
+        writer.patch(&label_path(1), CHANGE).send().await.assert_label("changed");
+        let read = writer.get(&label_path(1)).send().await;
+        assert_eq!(read.cache_status().starts_with("hit"), hits, "{read:?}");
     }
 }
