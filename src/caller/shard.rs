@@ -47,8 +47,10 @@ pub(super) struct Binding {
     pub(super) answered: Tick,
     pub(super) last_attempt: Option<Moment>,
     pub(super) last_failure: Option<Moment>,
-    /// When a background read was last held back here.
+    /// When a refresh was last held back here.
     pub(super) last_held: Option<Moment>,
+    /// When a proof was; it is held back more seldom.
+    pub(super) last_held_proof: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,9 +66,12 @@ impl Binding {
         }
     }
 
-    pub(super) fn may_ask_behind(&self, now: Moment) -> bool {
+    pub(super) fn may_ask_behind(&self, is_proof: bool, now: Moment) -> bool {
         let outage = self.outage(now);
-        (outage.attempt_due || !outage.confirmed) && !within(self.last_held, NEXT_ATTEMPT_AFTER, now)
+        let was_held = |at| within(at, NEXT_ATTEMPT_AFTER, now);
+        (outage.attempt_due || !outage.confirmed)
+            && !was_held(self.last_held_proof)
+            && (is_proof || !was_held(self.last_held))
     }
 }
 
@@ -116,6 +121,7 @@ impl Shard {
             last_attempt: Some(sent),
             last_failure: None,
             last_held: None,
+            last_held_proof: None,
         };
         if let Some((evicted, binding)) = self.bindings.push(credential.digest(), binding) {
             self.forget_credential(binding.authorization, evicted);

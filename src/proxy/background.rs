@@ -29,7 +29,7 @@ impl Proxy {
         organization: &Arc<Organization>,
         now: Moment,
     ) {
-        if !self.bindings.may_ask_behind(&reading.credential, now) {
+        if !self.bindings.may_ask_behind(&reading.credential, true, now) {
             return;
         }
         let Some(attempt) = self.attempts.begin(reading.credential.digest()) else { return };
@@ -58,7 +58,7 @@ impl Proxy {
         now: Moment,
     ) {
         if self.draining.load(Ordering::SeqCst)
-            || !self.bindings.may_ask_behind(&reading.credential, now)
+            || !self.bindings.may_ask_behind(&reading.credential, false, now)
             || !self.shield.budget.spare(self.account_of(organization), now)
             || self.shield.edge.is_blocked()
         {

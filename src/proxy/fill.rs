@@ -137,7 +137,11 @@ impl Proxy {
                 Err(Held::Latched(answer)) => Landing::Latched(answer),
                 Err(Held::Rejected(error)) => {
                     if !fill.awaited {
-                        proxy.bindings.note_held(&fill.credential, proxy.clock.now());
+                        proxy.bindings.note_held(
+                            &fill.credential,
+                            fill.class == Class::Proof,
+                            proxy.clock.now(),
+                        );
                     }
                     Landing::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
                 }

@@ -147,17 +147,23 @@ impl Proxy {
         let stored = self.look_up(reading, organization);
         let decision =
             decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
+        // A proof reads the label, too, and goes ahead where a refresh is left for later.
+        let go_on_behind = |stored: &StoredResponse| {
+            if renew {
+                self.prove_behind(reading, organization, now);
+            } else {
+                self.refresh_behind(reading, organization, stored, now);
+            }
+        };
         let (refetch, has_fallback) = match (decision, stored) {
             (Decision::Serve { stored: servable, ageing }, Some(stored)) => {
-                if renew {
-                    self.prove_behind(reading, organization, now);
-                } else if ageing {
-                    self.refresh_behind(reading, organization, &stored, now);
+                if renew || ageing {
+                    go_on_behind(&stored);
                 }
                 return Ok(Step::Done(Answer::hit(reading.head, &stored, servable)));
             }
             (Decision::Revalidate(servable), Some(stored)) => {
-                self.refresh_behind(reading, organization, &stored, now);
+                go_on_behind(&stored);
                 let reason = StaleReason::Revalidating;
                 return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
             }
@@ -172,7 +178,7 @@ impl Proxy {
             (Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
                 if let Some(reason) = self.why_not_ask(reading, organization, now) {
                     // In the background one of them finds out when the upstream may be asked again.
-                    self.refresh_behind(reading, organization, &stored, now);
+                    go_on_behind(&stored);
                     return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
                 }
                 (false, true)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use instantly_proxy::config::Config;
 
 use crate::limits::{Steps, both_bound};
-use crate::support::labels::{CAMPAIGNS, token};
+use crate::support::labels::{CAMPAIGNS, label_path, token};
 use crate::support::{RawConnection, World, patiently};
 
 /// A few calls a second, and four connections for one organization.
@@ -56,4 +56,30 @@ async fn strangers_that_wait_for_a_slot_hold_no_connection_that_known_callers_ne
     steps.pass_workers().await;
     known.get("/api/v2/accounts").field("prefer", "wait=0").send().await.assert_status(200);
     gate.release();
+}
+
+#[tokio::test]
+async fn a_credential_that_reads_what_is_stale_keeps_its_proof_while_the_budget_is_short() {
+    for (revalidate, on_error) in [(3600, 0), (0, 3600)] {
+        let world = World::start_shielded_with(|config| {
+            config.cache.list_fill = false;
+            config.cache.lead_labels.ttl = Duration::from_secs(20);
+            config.cache.lead_labels.stale_while_revalidate = Duration::from_secs(revalidate);
+            config.cache.lead_labels.stale_if_error = Duration::from_secs(on_error);
+            config.shield.requests_per_second = NonZeroU32::new(2).expect("not zero");
+        });
+        let (busy, other) = (world.proven("a", 1).await, world.proven("a", 2).await);
+        let steps = Steps::begin(&world).await;
+        let mut flood = Vec::new();
+        for quarter in 0..600 {
+            flood.push(other.get(CAMPAIGNS).spawn());
+            steps.pass_workers().await;
+            let reply = busy.get(&label_path(1)).send().await;
+            assert!(reply.assert_label("a-1").cache_status().starts_with("hit"), "{quarter}: {reply:?}");
+            world.proxy.advance(Duration::from_millis(250));
+        }
+        for call in flood {
+            let _ = world.proxy.advancing("its turn", call).await.expect("no panic");
+        }
+    }
 }
