@@ -98,7 +98,7 @@ async fn five_times_the_budget_of_all_kinds_keeps_both_windows_uses_them_and_har
     assert!(second <= A_SECOND && minute <= A_MINUTE, "{second} in a second, {minute} in a minute");
     let (sent, could): (usize, usize) = (arrived.iter().sum(), SECONDS * A_MINUTE / 60);
     assert!(sent * 100 >= could * 95, "{sent} of {could} were used");
-    println!("{offered} offered, {sent} of {could} sent, {second} in a second, {minute} in a minute");
+
     for call in calls {
         let status = world.proxy.advancing("the call's turn", call).await.expect("no panic");
         assert!(matches!(status, 200 | 404 | 429), "{status}");
