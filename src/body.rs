@@ -41,6 +41,13 @@ impl Body {
     }
 }
 
+/// Whether a body has no byte, as far as its head tells: it has ended, or announces a length of zero. On HTTP/2 such a
+/// length may come before the frame that ends the stream.
+#[must_use]
+pub fn is_empty(body: &impl http_body::Body) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

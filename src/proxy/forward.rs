@@ -14,7 +14,7 @@ use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
@@ -58,7 +58,7 @@ impl Worker {
         let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
         let activity = Activity::begin(proxy.clock.clone());
-        let (gone, answer) = if body.is_end_stream() {
+        let (gone, answer) = if body::is_empty(&body) {
             activity.note_request_sent();
             self.send_without_body(&head, fields, (&caller, going), (&activity, asked)).await?
         } else {

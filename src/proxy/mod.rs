@@ -40,7 +40,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -50,7 +49,7 @@ pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
 use self::rules::{Copied, Rulebook, Rules};
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::cache::flight::Flights;
 use crate::cache::store::Store;
 use crate::caller::attempts::Attempts;
@@ -133,7 +132,7 @@ impl Worker {
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);
         }
-        if let Err(refused) = guard::check(&head, !body.is_end_stream(), proxy.upstream.pseudonym()) {
+        if let Err(refused) = guard::check(&head, !body::is_empty(&body), proxy.upstream.pseudonym()) {
             return exchange.finish(Err(refused.error()));
         }
         let class = classify(&head);

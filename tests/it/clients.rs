@@ -1,6 +1,17 @@
 //! Requests as the libraries of the day put them on the wire: each client's first read, its hit, its write and its
 //! call elsewhere are served on one connection.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
 use crate::support::labels::{CAMPAIGNS, label, label_path, token};
 use crate::support::{Answer, RawConnection, RawReply, World};
 
@@ -219,6 +230,40 @@ async fn a_client_of_http_2_is_served_the_same() {
     caller.get(&label_path(1)).send().await.assert_label("changed");
     caller.post(CAMPAIGNS, "{}").send().await.assert_status(200).assert_cache_status("fwd=bypass");
     assert_eq!(world.upstream.last().text(), "{}");
+}
+
+/// A body without a byte whose end comes in a frame of its own, as httpx sends it behind `Content-Length: 0`.
+struct EndsLater;
+
+impl Body for EndsLater {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_announces_no_byte_is_served_before_its_stream_has_ended() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let stream = TcpStream::connect(world.proxy.address()).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for target in [&label_path(1), CAMPAIGNS] {
+        let request = Request::get(format!("http://a{target}"))
+            .header("authorization", format!("Bearer {}", token("a", 1)))
+            .header("content-length", "0")
+            .body(EndsLater)
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{target}");
+    }
 }
 
 #[tokio::test]
