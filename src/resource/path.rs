@@ -123,7 +123,15 @@ fn permissive_reading(path: &str) -> Option<&'static Descriptor> {
             name => segments.push(name),
         }
     }
-    RESOURCES.iter().copied().find(|resource| reaches(&segments, climbs, resource.collection))
+    // A URL parser takes what stands behind two slashes for a host (RFC 3986 §4.2).
+    let behind_host =
+        text.get(1..).filter(|rest| rest.starts_with(['/', '\\'])).and_then(|_| segments.get(1..));
+    RESOURCES.iter().copied().find(|resource| {
+        [Some(segments.as_slice()), behind_host]
+            .into_iter()
+            .flatten()
+            .any(|segments| reaches(segments, climbs, resource.collection))
+    })
 }
 
 /// Whether these segments may lead to the collection or below it. Readers differ on what `..` takes away (an empty
