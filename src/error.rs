@@ -22,6 +22,8 @@ closed_enum! {
         RepeatedHost = "repeated_host",
         /// More than one Authorization field, or control bytes in it.
         BadAuthorization = "bad_authorization",
+        /// A field value that begins or ends with white space.
+        BadFieldValue = "bad_field_value",
         /// Content-Length repeated, with a leading zero, or not a number.
         BadContentLength = "bad_content_length",
         /// Transfer-Encoding other than one `chunked`, or in HTTP/1.0.
@@ -117,6 +119,9 @@ impl ErrorKind {
                 "Authorization was sent more than once or holds control bytes: send one value.",
                 REQUEST,
             ),
+            Self::BadFieldValue => {
+                Face(400, "A field value begins or ends with white space: send it without.", REQUEST)
+            }
             Self::BadContentLength => {
                 Face(400, "Content-Length must be one decimal number without leading zeros.", REQUEST)
             }

@@ -48,6 +48,9 @@ pub(super) fn check<'a>(
             Some(rule) => rule.check(value, version, own_via, &mut seen)?,
             None => refuse_look_alike(name)?,
         }
+        if begins_or_ends_with_space(value.as_bytes()) {
+            return Err(ErrorKind::BadFieldValue);
+        }
     }
     Ok(seen)
 }
@@ -132,6 +135,11 @@ impl Rule {
             Self::Genuine => Ok(()),
         }
     }
+}
+
+/// Q16; RFC 9113 §8.2.1: HTTP/2 carries such a value and has no reader of it; behind HTTP/1.1 it is another value.
+fn begins_or_ends_with_space(value: &[u8]) -> bool {
+    [value.first(), value.last()].into_iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 fn require(sound: bool, otherwise: ErrorKind) -> Result<(), ErrorKind> {

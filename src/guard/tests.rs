@@ -126,6 +126,22 @@ fn sizes_are_limited() {
     get("/").field("x", "y".repeat(rest + 1)).is_refused(ErrorKind::FieldsTooLarge);
 }
 
+/// Q16; RFC 9113 §8.2.1.
+#[test]
+fn a_value_without_one_reading_behind_http_1_is_refused() {
+    for (name, value) in [
+        ("authorization", " Bearer a"),
+        ("authorization", "Bearer a "),
+        ("x-as-workspace", " a"),
+        ("x-other", "\ta"),
+        ("x-other", "a\t"),
+        ("x-other", " "),
+    ] {
+        get(ID).field(name, value).version(http::Version::HTTP_2).is_refused(ErrorKind::BadFieldValue);
+    }
+    get(ID).field("x-other", "a b").field("x-empty", "").passes();
+}
+
 /// Q7; RFC 9112 §3.2.
 #[test]
 fn one_well_formed_host_is_needed() {
