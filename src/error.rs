@@ -46,6 +46,8 @@ closed_enum! {
         BadTe = "bad_te",
         /// The body of a label write ended early or did not come in time.
         BodyIncomplete = "body_incomplete",
+        /// The body of a request that passes through ended early or is malformed.
+        BodyBroken = "body_broken",
         /// A method that is not passed on.
         MethodNotAllowed = "method_not_allowed",
         /// The body of a label write is over its limit.
@@ -157,6 +159,11 @@ impl ErrorKind {
             Self::BodyIncomplete => Face(
                 400,
                 "The request body ended early or did not arrive in time; nothing was sent to the API.",
+                REQUEST,
+            ),
+            Self::BodyBroken => Face(
+                400,
+                "The request body ended early or is malformed; a part of it was sent to the API.",
                 REQUEST,
             ),
             Self::MethodNotAllowed => {

@@ -120,7 +120,11 @@ impl Worker {
         }
         let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
         let client = self.pass_through_client();
-        let answer = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue).await?;
+        let sending = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue);
+        let answer = sending.await.map_err(|error| match activity.is_request_broken() {
+            true => ErrorKind::BodyBroken.error().because(error),
+            false => error,
+        })?;
         Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
     }
 

@@ -1,7 +1,7 @@
 //! [`Activity`]: when bytes last moved in a pass-through call, and when it has to be given up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -20,6 +20,7 @@ pub struct Activity {
 struct Shared {
     last_byte: AtomicU64,
     request_sent: AtomicU64,
+    request_broken: AtomicBool,
 }
 
 impl Activity {
@@ -27,7 +28,11 @@ impl Activity {
     #[must_use]
     pub fn begin(clock: Clock) -> Self {
         let now = millis(clock.now().uptime());
-        let shared = Shared { last_byte: AtomicU64::new(now), request_sent: AtomicU64::new(STILL_SENDING) };
+        let shared = Shared {
+            last_byte: AtomicU64::new(now),
+            request_sent: AtomicU64::new(STILL_SENDING),
+            request_broken: AtomicBool::new(false),
+        };
         Self { shared: Arc::new(shared), clock }
     }
 
@@ -39,6 +44,17 @@ impl Activity {
     /// The request has been sent whole.
     pub fn note_request_sent(&self) {
         self.shared.request_sent.fetch_min(self.now(), Ordering::Relaxed);
+    }
+
+    /// The request cannot be sent whole: its client left, or sent what is no body.
+    pub fn note_request_broken(&self) {
+        self.shared.request_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was so: what became of the call then is not the upstream's fault.
+    #[must_use]
+    pub fn is_request_broken(&self) -> bool {
+        self.shared.request_broken.load(Ordering::Relaxed)
     }
 
     /// Ends when the call's head is overdue: `first_byte` after the end of the request body, or `idle` after the last

@@ -48,7 +48,10 @@ impl http_body::Body for Upload {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Ok(_trailers)) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Err(error)) => {
+                    this.activity.note_request_broken();
+                    return Poll::Ready(Some(Err(error.into())));
+                }
                 None => {
                     this.activity.note_request_sent();
                     return Poll::Ready(None);

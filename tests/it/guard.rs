@@ -140,6 +140,19 @@ async fn a_bad_chunk_reaches_nobody_as_a_whole_request() {
 }
 
 #[tokio::test]
+async fn a_bad_chunk_behind_good_ones_is_told_to_be_the_clients_fault() {
+    let world = World::start();
+    let bytes = request("POST /api/v2/x", "Host: a\nTransfer-Encoding: chunked\n", "3\r\nabc\r\n");
+    let mut raw = world.proxy.raw().await;
+    raw.send(&bytes).await;
+    world.upstream.heads_arrived(1).await;
+    raw.send("zz\r\n").await;
+    raw.read().await.reply().assert_error(Kind::BodyBroken);
+    raw.assert_closed().await;
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
 async fn fields_that_would_choose_another_request_are_refused() {
     let connection = |name: &str| read(&format!("Connection: {name}\n"));
     let twice = read(&format!("Authorization: Bearer {}\n", token("a", 2)));
