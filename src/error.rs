@@ -335,8 +335,8 @@ impl ProxyError {
         Some(text)
     }
 
-    /// The answer in the vendor's shape, with `Proxy-Status` and no `Cache-Status`. A 400 closes the connection, so
-    /// that nothing that follows it is read as a request.
+    /// The answer in the vendor's shape, with `Proxy-Status` and no `Cache-Status`. A request that is malformed or too large
+    /// is its connection's last, so that nothing that follows it is read as a request.
     #[must_use]
     pub fn response(&self) -> Response<Body> {
         let status = self.kind.status();
@@ -352,7 +352,7 @@ impl ProxyError {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE"));
         }
-        if status == StatusCode::BAD_REQUEST {
+        if matches!(status.as_u16(), 400 | 413 | 414 | 431) {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(wait) = self.retry_after {

@@ -2,8 +2,8 @@
 //!
 //! Promises that what passes has one reading: one method that we pass on, one target, one host, one framing, one
 //! credential, and no path that only some readers take for a cached resource's. The rows Q1 to Q20 of the tests name the
-//! cases. hyper has repaired by then what RFC 9112 lets a server repair (a length beside chunks, equal lengths, bare line
-//! feeds) and closes such a connection. What kind of request it is, is left to [`classify`](crate::classify).
+//! cases. hyper has repaired by then what RFC 9112 lets a server repair (equal lengths, bare line feeds, a length beside
+//! chunks, after which it closes). What kind of request it is, is left to [`classify`](crate::classify).
 
 mod fields;
 mod target;
