@@ -2,7 +2,7 @@
 //!
 //! Whoever logs puts a line into a buffer and goes on: no request waits for whoever reads the log. The buffer has a limit;
 //! where the reader stands still so long that it fills, lines are dropped and counted. Lines come out whole and in order,
-//! many in one write while they come fast. What is buffered when [`Flush`] is dropped is still written, as long as the
+//! many in one write: the first of them waits a moment for the others. What is buffered when [`Flush`] is dropped is still written, as long as the
 //! reader takes any of it.
 
 use std::fmt;
@@ -18,6 +18,9 @@ use tracing_subscriber::fmt::MakeWriter;
 const ROOM: usize = 4 * 1024 * 1024;
 /// Bytes that are handed over at once, so that progress shows.
 const PIECE: usize = 64 * 1024;
+/// How long a line waits for others to be written with. To wake the writer for each line cost more than the whole rest of
+/// answering from memory.
+const LINGER: Duration = Duration::from_millis(20);
 /// At the end of the process, a reader that takes nothing for this long is not waited for.
 const STILL: Duration = Duration::from_secs(1);
 /// Nor is one that takes this many times as long in all.
@@ -93,12 +96,13 @@ impl Lines {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let was_empty = waiting.bytes.is_empty();
+        let before = waiting.bytes.len();
         waiting.bytes.extend_from_slice(line);
         waiting.lines += 1;
+        let fills_a_piece = before < PIECE && waiting.bytes.len() >= PIECE;
         drop(waiting);
         // Else the writer knows already, and takes this line along.
-        if was_empty {
+        if before == 0 || fills_a_piece {
             self.0.come.notify_one();
         }
     }
@@ -125,8 +129,11 @@ impl Lines {
     /// Waits for lines and exchanges them for the empty `bytes`; says how many, or that no more will come.
     fn next(&self, bytes: &mut Vec<u8>) -> Option<u64> {
         let is_idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
-        let mut waiting =
-            self.0.come.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.0.come.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        // Real time, not the clock's: it is the log of whoever sets the clock, too.
+        let lingers = |waiting: &mut Waiting| waiting.bytes.len() < PIECE && !waiting.closing;
+        let lingered = self.0.come.wait_timeout_while(waiting, LINGER, lingers);
+        let (mut waiting, _) = lingered.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.bytes, bytes);
         (!bytes.is_empty()).then_some(std::mem::take(&mut waiting.lines))
     }
