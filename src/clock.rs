@@ -117,6 +117,15 @@ impl Clock {
         }
     }
 
+    /// The [`Moment::uptime`] of now: by the monotonic clock alone, for half the price.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        match &self.0 {
+            Source::System { start } => start.elapsed(),
+            Source::Manual(time) => lock(time).monotonic,
+        }
+    }
+
     /// Waits until `deadline` on the monotonic clock; at once if it has passed.
     pub fn sleep_until(&self, deadline: Moment) -> Sleep {
         match &self.0 {

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod metrics;
 pub mod organization;
 pub mod outcome;
+pub mod peer;
 pub mod proxy;
 pub mod resource;
 pub mod semantics;

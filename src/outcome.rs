@@ -5,6 +5,7 @@
 use http::HeaderValue;
 
 use crate::closed_enum::closed_enum;
+use crate::semantics::seconds::Seconds;
 
 closed_enum! {
     /// What kind of request it was: the `route` label.
@@ -139,7 +140,7 @@ closed_enum! {
 pub enum CacheStatus {
     /// Answered from a stored response; seconds of freshness left.
     Hit {
-        /// Freshness lifetime minus age in whole seconds.
+        /// Freshness lifetime minus age in whole seconds: not negative, as it is fresh.
         ttl: i64,
     },
     /// Answered from a stored response that is stale, because of this.
@@ -173,13 +174,16 @@ pub enum CacheStatus {
     PassThrough,
 }
 
+thread_local! {
+    static HITS: Seconds = const { Seconds::after("instantly-proxy; hit; ttl=") };
+}
+
 impl CacheStatus {
     /// The whole field value.
     #[must_use]
     pub fn value(self) -> HeaderValue {
         match self {
-            Self::Hit { ttl } => HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}"))
-                .expect("a decimal number is a valid field value"),
+            Self::Hit { ttl } => HITS.with(|hits| hits.value(ttl.unsigned_abs())),
             Self::Stale { ttl, reason } => {
                 HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}; detail={reason}"))
                     .expect("a number and a closed enum's text are a valid field value")

@@ -5,6 +5,7 @@ pub mod flight;
 pub mod gate;
 pub mod items;
 pub mod key;
+pub mod render;
 mod scan;
 pub mod store;
 pub mod stored;

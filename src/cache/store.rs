@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::policy::Expiry;
@@ -21,7 +22,7 @@ const OVERHEAD: usize = 256;
 
 /// Every stored response of the process.
 #[derive(Debug)]
-pub struct Store(Cache<CacheKey, Kept>);
+pub struct Store(Cache<CacheKey, Kept, RandomState>);
 
 /// A stored response with the time after which it is of no use to anybody.
 #[derive(Clone, Debug)]
@@ -64,7 +65,8 @@ impl Store {
                 RemovalCause::Expired => metrics.eviction(EvictionCause::Expired),
                 RemovalCause::Explicit | RemovalCause::Replaced => {}
             })
-            .build();
+            // Seeded anew in each process, and a key gets in only behind an upstream answer: nobody can fill one slot.
+            .build_with_hasher(RandomState::default());
         Self(cache)
     }
 

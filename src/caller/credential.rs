@@ -7,13 +7,13 @@
 use std::fmt;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use crate::organization::OrganizationId;
 
 /// The field that makes an admin key act for another workspace.
-pub const AS_WORKSPACE: &str = "x-as-workspace";
+pub const AS_WORKSPACE: HeaderName = HeaderName::from_static("x-as-workspace");
 
 /// Stands for an exact `Authorization` value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ impl Digester {
     /// The digest of the one `Authorization` value, if there is just one.
     #[must_use]
     pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
-        single(fields, AUTHORIZATION.as_str()).map(|value| self.authorization_of(value))
+        single(fields, AUTHORIZATION).map(|value| self.authorization_of(value))
     }
 
     fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
@@ -82,13 +82,12 @@ impl Digester {
     /// The credential that a request presents: one `Authorization`, and `x-as-workspace` absent or one UUID.
     #[must_use]
     pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
-        let authorization = single(fields, AUTHORIZATION.as_str())?;
-        let workspace = match fields.contains_key(AS_WORKSPACE) {
-            false => None,
-            true => {
-                let value = single(fields, AS_WORKSPACE)?;
-                Some((value.clone(), hyphenated(value)?))
-            }
+        let authorization = single(fields, AUTHORIZATION)?;
+        let mut workspaces = fields.get_all(AS_WORKSPACE).iter();
+        let workspace = match (workspaces.next(), workspaces.next()) {
+            (None, _) => None,
+            (Some(value), None) => Some((value.clone(), hyphenated(value)?)),
+            (Some(_), Some(_)) => return None,
         };
         let authorization_digest = self.authorization_of(authorization);
         let digest = match &workspace {
@@ -117,7 +116,7 @@ impl Digester {
     }
 }
 
-fn single<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+fn single(fields: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = fields.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then_some(value)
@@ -198,8 +197,11 @@ mod tests {
             fields(&[("authorization", "Bearer a")]),
             fields(&[("authorization", "bearer a")]),
             fields(&[("authorization", "Bearer b")]),
-            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, WORKSPACE)]),
-            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "018F2A00-0000-7000-8000-00000000000A")]),
+            fields(&[("authorization", "Bearer a"), ("x-as-workspace", WORKSPACE)]),
+            fields(&[
+                ("authorization", "Bearer a"),
+                ("x-as-workspace", "018F2A00-0000-7000-8000-00000000000A"),
+            ]),
         ];
         for (i, left) in all.iter().enumerate() {
             for (j, right) in all.iter().enumerate() {
@@ -218,9 +220,13 @@ mod tests {
         for bad in [
             fields(&[]),
             fields(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]),
-            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "")]),
-            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, "018f2a000000700080000000000000aa")]),
-            fields(&[("authorization", "Bearer a"), (AS_WORKSPACE, WORKSPACE), (AS_WORKSPACE, WORKSPACE)]),
+            fields(&[("authorization", "Bearer a"), ("x-as-workspace", "")]),
+            fields(&[("authorization", "Bearer a"), ("x-as-workspace", "018f2a000000700080000000000000aa")]),
+            fields(&[
+                ("authorization", "Bearer a"),
+                ("x-as-workspace", WORKSPACE),
+                ("x-as-workspace", WORKSPACE),
+            ]),
         ] {
             assert!(digester.credential(&bad).is_none(), "{} fields", bad.len());
         }

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use crate::outcome::BypassReason;
 use crate::semantics::cookie;
+use crate::semantics::octets::Octets;
 
 /// The longest token that is taken for a key of the vendor; those have 68 characters today.
 const MAX_TOKEN: usize = 4096;
@@ -46,9 +47,10 @@ fn is_bearer(value: &[u8]) -> bool {
 }
 
 fn is_token68(token: &[u8]) -> bool {
+    static TOKEN68: Octets = Octets::letters_digits_and(b"-._~+/");
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let (text, _) = token.split_at(token.len() - padding);
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+    !text.is_empty() && TOKEN68.have_all_of(text)
 }
 
 fn is_hyphenated_uuid(value: &[u8]) -> bool {
@@ -64,12 +66,12 @@ fn chooses_identity(name: &str) -> bool {
     if name == "proxy-authorization" {
         return false;
     }
-    let mut before = "";
-    name.split(['-', '_']).any(|part| {
+    let mut before: &[u8] = b"";
+    name.as_bytes().split(|byte| matches!(byte, b'-' | b'_')).any(|part| {
         let found = match part {
-            "workspace" | "org" | "organization" | "tenant" | "account" | "impersonate" | "auth"
-            | "authorization" => true,
-            "key" => before == "api",
+            b"workspace" | b"org" | b"organization" | b"tenant" | b"account" | b"impersonate" | b"auth"
+            | b"authorization" => true,
+            b"key" => before == b"api",
             _ => false,
         };
         before = part;

@@ -13,7 +13,7 @@ use http::request::Parts;
 use uuid::Uuid;
 
 use crate::outcome::BypassReason;
-use crate::resource::{self, Descriptor, Place};
+use crate::resource::{Descriptor, Place};
 
 pub use crate::resource::{ListQuery, Target};
 
@@ -55,20 +55,19 @@ pub struct Read {
     pub head: bool,
 }
 
-/// Says what kind of request this is. The guard has passed it: method, path spelling and field syntax are sound.
+/// Says what kind of request this is, whose path lies in `place`. The guard has passed it: method, path spelling and field
+/// syntax are sound.
 ///
 /// Every path at or below a collection is a read or a write of that resource, even one that the vendor does not have: a
 /// refusal there ends proofs, and a write there may be one that this version does not know.
 #[must_use]
-pub fn classify(head: &Parts) -> Class {
-    let path = head.uri.path();
-    let place = resource::locate(path);
+pub fn classify(head: &Parts, place: Place) -> Class {
     let Some(resource) = place.resource() else { return Class::PassThrough };
     let query = head.uri.query().unwrap_or_default();
 
     // A framework behind the upstream's front that obeys it makes a write of anything that carries it (Q9).
     let overridden = query::has_parameter(query, "_method");
-    if !overridden && head.method == Method::POST && resource.harmless_posts.contains(&path) {
+    if !overridden && head.method == Method::POST && resource.harmless_posts.contains(&head.uri.path()) {
         return Class::PassThrough;
     }
     if overridden || !matches!(head.method, Method::GET | Method::HEAD) {

@@ -100,7 +100,7 @@ fn is_kept_safe(path: &str) -> bool {
         let (head, ()) = request.into_parts();
         match guard::check(&head, false, "own") {
             Err(kind) => assert_eq!(kind, ErrorKind::PathSpelling, "{method} {path}"),
-            Ok(()) => match classify(&head) {
+            Ok(place) => match classify(&head, place) {
                 Class::Uncached { reason, .. } => assert_eq!(reason, BypassReason::Path, "{method} {path}"),
                 Class::Write { .. } => assert!(!matches!(method, "GET" | "HEAD"), "{method} {path}"),
                 class => panic!("{method} {path}: {class:?}"),

@@ -2,7 +2,7 @@ use super::*;
 use http::Request;
 use proptest::prelude::*;
 
-use crate::resource::{LEAD_LABEL, RESOURCES, target_path};
+use crate::resource::{self, LEAD_LABEL, RESOURCES, target_path};
 
 const ID: &str = "01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
 /// The look of a key of the vendor: base64 of `<uuid>:<12 characters>`.
@@ -13,7 +13,8 @@ fn classified(method: &str, target: &str, fields: &[(&str, &str)]) -> Class {
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    classify(&request.body(()).unwrap().into_parts().0)
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    classify(&head, resource::locate(head.uri.path()))
 }
 
 fn get(target: &str) -> Class {

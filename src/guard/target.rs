@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use http::Uri;
 
 use crate::error::ErrorKind;
+use crate::semantics::octets::Octets;
 
 /// The longest target, in bytes. Our own limits are below those of the upstream.
 const MAX_TARGET: usize = 8 * 1024;
@@ -39,13 +40,14 @@ pub(super) fn check_host(uri: &Uri, field: Option<&[u8]>) -> Result<(), ErrorKin
 /// A name or an address with an optional port; no user information, no escapes (RFC 3986 §3.2 allows more names than any
 /// resolver).
 fn is_well_formed(host: &[u8]) -> bool {
+    static UNRESERVED: Octets = Octets::letters_digits_and(b"-._~");
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name_is_sound, after) = if let Some(literal) = host.strip_prefix('[') {
         let Some((address, after)) = literal.split_once(']') else { return false };
         (address.parse::<Ipv6Addr>().is_ok(), after)
     } else {
         let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
-        (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)), after)
+        (!name.is_empty() && UNRESERVED.have_all_of(name.as_bytes()), after)
     };
     let port = after.strip_prefix(':');
     let port_is_sound = port.map_or(after.is_empty(), |port| {

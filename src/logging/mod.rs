@@ -3,6 +3,7 @@
 //! Level and format change while the process runs ([`Log::set`]), and no request ever waits for whoever reads the log
 //! (`lines`). What a line looks like is in `style`. That no token is logged is up to who logs.
 
+mod json;
 mod lines;
 mod style;
 mod threshold;

@@ -6,13 +6,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::Field;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::{MakeExt, RecordFields};
-use tracing_subscriber::fmt::format::{self, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{self, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::json;
 
 /// Characters of a value in text.
 pub(super) const MAX_VALUE_CHARS: usize = 2048;
@@ -21,7 +24,6 @@ pub(super) const MAX_VALUE_CHARS: usize = 2048;
 #[derive(Clone, Debug)]
 pub(super) struct Style {
     is_json: Arc<AtomicBool>,
-    json: format::Format<Json>,
     text: format::Format<Full>,
 }
 
@@ -34,9 +36,7 @@ pub(super) enum Format {
 
 impl Style {
     pub(super) fn new(format: Format) -> Self {
-        let json = format::format().json().flatten_event(true).with_current_span(false);
-        let style =
-            Self { is_json: Arc::default(), json: json.with_span_list(false), text: format::format() };
+        let style = Self { is_json: Arc::default(), text: format::format() };
         style.set(format);
         style
     }
@@ -59,11 +59,11 @@ where
     fn format_event(
         &self,
         context: &FmtContext<'_, S, N>,
-        writer: Writer<'_>,
+        mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         if self.is_json() {
-            self.json.format_event(context, writer, event)
+            json::line(event, wall_time(), |line| writer.write_str(line))
         } else {
             self.text.format_event(context, writer, event)
         }
@@ -72,12 +72,14 @@ where
 
 impl<'w> FormatFields<'w> for Style {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        if self.is_json() {
-            JsonFields::new().format_fields(writer, fields)
-        } else {
-            escaped_fields().format_fields(writer, fields)
-        }
+        escaped_fields().format_fields(writer, fields)
     }
+}
+
+/// When a line is written, which is not the clock's to say: it is the log of whoever sets the clock, too.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+fn wall_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn escaped_fields() -> impl for<'w> FormatFields<'w> {

@@ -1,17 +1,15 @@
 //! [`Answer`]: what a request is answered with, before the fields that every answer carries.
 
-use std::time::Duration;
-
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
 use crate::cache::decide::Servable;
+use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::error::ErrorKind;
 use crate::outcome::{CacheStatus, Outcome, StaleReason};
-use crate::semantics::conditional;
 use crate::shield::latch::Unauthorized;
 
 /// An answer that is not an error of ours.
@@ -28,7 +26,7 @@ impl Answer {
     pub(super) fn hit(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
         let cache_status = CacheStatus::Hit { ttl: servable.ttl };
         Self {
-            response: render_aged(request, stored, servable.age),
+            response: render(request, stored, Some(servable.age)),
             outcome: Outcome::Hit,
             cache_status: Some(cache_status),
         }
@@ -43,7 +41,7 @@ impl Answer {
     ) -> Self {
         let cache_status = CacheStatus::Stale { ttl: servable.ttl, reason };
         Self {
-            response: render_aged(request, stored, servable.age),
+            response: render(request, stored, Some(servable.age)),
             outcome: Outcome::Stale,
             cache_status: Some(cache_status),
         }
@@ -68,7 +66,7 @@ impl Answer {
     pub(super) fn refetch_limited(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
         let cache_status = CacheStatus::RefetchLimited { ttl: servable.ttl };
         Self {
-            response: render_aged(request, stored, servable.age),
+            response: render(request, stored, Some(servable.age)),
             outcome: Outcome::Hit,
             cache_status: Some(cache_status),
         }
@@ -95,27 +93,4 @@ impl StaleReason {
             _ => None,
         }
     }
-}
-
-fn render_aged(request: &Parts, stored: &StoredResponse, age: Duration) -> Response<Body> {
-    let mut response = render(request, stored);
-    response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
-    response
-}
-
-/// A stored response as an answer to `request`: all of it, its head alone (RFC 9110 §9.3.2), or 304 (§13.1.2).
-pub(super) fn render(request: &Parts, stored: &StoredResponse) -> Response<Body> {
-    if conditional::not_modified(&request.headers, &stored.etag) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(ETAG, stored.etag.clone());
-        return response;
-    }
-    let body = if request.method == Method::HEAD { Body::empty() } else { Body::whole(stored.body.clone()) };
-    let mut response = Response::new(body);
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, stored.content_type.clone());
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(stored.body.len()));
-    fields.insert(ETAG, stored.etag.clone());
-    response
 }

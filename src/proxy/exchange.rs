@@ -1,6 +1,6 @@
 //! [`Exchange`]: one request from its head to the end of its answer, and the one place where it is counted and logged.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::VIA;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use uuid::{Timestamp, Uuid};
 
@@ -21,6 +21,7 @@ use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::outcome::{Outcome, Route, StatusClass};
+use crate::peer::Peer;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
@@ -62,6 +63,8 @@ impl RequestId {
 pub(super) struct Asked {
     pub(super) id: RequestId,
     pub(super) peer: IpAddr,
+    /// When it came.
+    pub(super) arrived_at: Moment,
     /// How long it may wait for its turn to be sent.
     pub(super) patience: Duration,
     /// What holds for it, to its end.
@@ -82,9 +85,9 @@ pub(super) struct Exchange {
 struct Line {
     proxy: Arc<Proxy>,
     begun: Moment,
-    peer: SocketAddr,
+    peer: Peer,
     method: Method,
-    path: Box<str>,
+    target: Uri,
     route: Route,
     outcome: Outcome,
     status: Option<StatusCode>,
@@ -95,13 +98,14 @@ struct Line {
 
 impl Exchange {
     /// Begins with a request's head. Until it is classified it counts as refused.
-    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: SocketAddr, rules: Arc<Rules>) -> Self {
+    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: Peer, rules: Arc<Rules>) -> Self {
         let begun = proxy.clock.now();
         let preference = preference::wait(&head.headers);
         Self {
             asked: Asked {
                 id: RequestId::of(&head.headers, begun),
                 peer: peer.ip(),
+                arrived_at: begun,
                 patience: rules.patience(preference),
                 rules,
                 preference,
@@ -111,7 +115,7 @@ impl Exchange {
                 begun,
                 peer,
                 method: head.method.clone(),
-                path: logged_path(head.uri.path()),
+                target: head.uri.clone(),
                 route: Route::Refused,
                 outcome: Outcome::Rejected,
                 status: None,
@@ -178,14 +182,15 @@ impl Exchange {
             fields.insert(PREFERENCE_APPLIED, preference::wait_applied(self.asked.patience));
         }
         line.status = Some(response.status());
-        line.count();
+        let now = line.proxy.clock.now();
+        line.count(now);
         match response.body() {
             Body::Stream(_) => {
                 let id = self.asked.id.clone();
                 response.map(|body| Body::stream(Relayed { body, id, line, sent: 0, complete: false }))
             }
             Body::Whole(body) => {
-                line.log(&self.asked.id, body.as_ref().map_or(0, Bytes::len) as u64, true);
+                line.log(&self.asked.id, now, body.as_ref().map_or(0, Bytes::len) as u64, true);
                 response
             }
         }
@@ -195,17 +200,18 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(mut line) = self.line.take() {
-            line.count();
-            line.log(&self.asked.id, 0, false);
+            let now = line.proxy.clock.now();
+            line.count(now);
+            line.log(&self.asked.id, now, 0, false);
         }
     }
 }
 
 impl Line {
-    fn count(&self) {
+    fn count(&self, now: Moment) {
         let metrics = &self.proxy.metrics;
         let status = self.status.map_or(StatusClass::None, StatusClass::of);
-        metrics.request(self.route, self.outcome, status, self.proxy.clock.now().since(self.begun));
+        metrics.request(self.route, self.outcome, status, now.since(self.begun));
         if let (Some(_), Some(by)) = (self.status, self.outcome.avoided()) {
             metrics.avoided(by);
         }
@@ -226,21 +232,24 @@ impl Line {
         Some(trace)
     }
 
-    fn log(&mut self, id: &RequestId, response_bytes: u64, complete: bool) {
+    fn log(&mut self, id: &RequestId, now: Moment, response_bytes: u64, complete: bool) {
         let trace = self.end_span();
+        // Exact below 104 days.
+        #[expect(clippy::cast_precision_loss)]
+        let duration_ms = now.since(self.begun).as_nanos() as f64 / 1e6;
         tracing::info!(
             target: "instantly_proxy::access",
             request_id = id.as_str(),
             trace_id = trace.as_deref(),
-            peer = %self.peer,
-            method = %self.method,
-            path = &*self.path,
+            peer = self.peer.as_str(),
+            method = self.method.as_str(),
+            path = logged_path(self.target.path()),
             route = self.route.as_str(),
             outcome = self.outcome.as_str(),
             status = self.status.map(|status| status.as_u16()),
             error = self.error.map(ErrorKind::as_str),
             cause = self.cause.as_deref(),
-            duration_ms = self.proxy.clock.now().since(self.begun).as_secs_f64() * 1000.0,
+            duration_ms,
             response_bytes,
             complete,
             "request",
@@ -249,12 +258,12 @@ impl Line {
 }
 
 /// A path without its query, where a key may stand, and not longer than a line should be.
-fn logged_path(path: &str) -> Box<str> {
+fn logged_path(path: &str) -> &str {
     let mut end = path.len().min(LOGGED_PATH);
     while !path.is_char_boundary(end) {
         end -= 1;
     }
-    path[..end].into()
+    &path[..end]
 }
 
 /// A streamed answer on its way downstream; its line is logged when it ends, whichever way.
@@ -295,6 +304,7 @@ impl http_body::Body for Relayed {
 
 impl Drop for Relayed {
     fn drop(&mut self) {
-        self.line.log(&self.id, self.sent, self.complete);
+        let now = self.line.proxy.clock.now();
+        self.line.log(&self.id, now, self.sent, self.complete);
     }
 }

@@ -53,11 +53,14 @@ impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
     pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
-        if let Err(refused) = guard::check(head, has_body, self.upstream.pseudonym()) {
-            let mut told = Explanation::new(Conclusion::Refuse);
-            told.fail(Conclusion::Refuse, &refused.error());
-            return told;
-        }
+        let place = match guard::check(head, has_body, self.upstream.pseudonym()) {
+            Ok(place) => place,
+            Err(refused) => {
+                let mut told = Explanation::new(Conclusion::Refuse);
+                told.fail(Conclusion::Refuse, &refused.error());
+                return told;
+            }
+        };
         let now = self.clock.now();
         let caller = self.caller(head);
         let rules = self.rulebook.current();
@@ -65,7 +68,7 @@ impl Proxy {
         let mut told = Explanation::new(Conclusion::PassThrough);
         told.credential = Some(self.known(&caller, &call, &rules, now));
         told.organization = caller.organization.map(|organization| organization.to_string());
-        match classify(head) {
+        match classify(head, place) {
             Class::Read(read) => {
                 told.class =
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
@@ -103,7 +106,7 @@ impl Proxy {
         (call, rules): (&Call<'_>, Arc<Rules>),
         now: Moment,
     ) -> Result<(), ProxyError> {
-        let reading = self.reading(head, read, NOWHERE, call.patience, rules)?;
+        let reading = self.reading(head, read, (NOWHERE, now), call.patience, rules)?;
         let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = self.key(&reading, organization, &reading.read.target);

@@ -6,11 +6,12 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::Proxy;
-use super::answer::{Answer, render};
+use super::answer::Answer;
 use super::fill::{Fill, Landing, OwnAnswer};
 use super::read::{Reading, Step};
 use super::whole::WholeAnswer;
 use crate::cache::flight::{Boarding, Crashed, Flight, FlightKey, Ticket};
+use crate::cache::render::render;
 use crate::classify::{Read, Target};
 use crate::clock::Elapsed;
 use crate::error::{ErrorKind, ProxyError};
@@ -168,7 +169,7 @@ impl Proxy {
                 if !may_have {
                     return Ok(Step::Again);
                 }
-                (render(reading.head, &response), stored)
+                (render(reading.head, &response, None), stored)
             }
             Landing::Own(_) if !own => return Ok(Step::Again),
             Landing::Own(OwnAnswer::Whole(answer)) => (answer.response(&reading.head.method), false),

@@ -34,7 +34,6 @@ mod whole;
 mod write;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -62,6 +61,7 @@ use crate::fence::Fence;
 use crate::guard;
 use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus};
+use crate::peer::Peer;
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
 use crate::upstream::client::{Upstream, UpstreamClient};
@@ -125,17 +125,18 @@ struct PassThrough {
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
-    pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
         let (mut head, body) = request.into_parts();
         let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);
         }
-        if let Err(refused) = guard::check(&head, !body::is_empty(&body), proxy.upstream.pseudonym()) {
-            return exchange.finish(Err(refused.error()));
-        }
-        let class = classify(&head);
+        let place = match guard::check(&head, !body::is_empty(&body), proxy.upstream.pseudonym()) {
+            Ok(place) => place,
+            Err(refused) => return exchange.finish(Err(refused.error())),
+        };
+        let class = classify(&head, place);
         exchange.classified(&class);
         let asked = exchange.asked();
         let answer = match class {

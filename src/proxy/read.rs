@@ -7,12 +7,13 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::Proxy;
-use super::answer::{Answer, render};
+use super::answer::Answer;
 use super::exchange::Asked;
 use super::flying::Wanted;
 use super::rules::Rules;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::flight::{Boarding, FlightKey};
+use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::caller::bindings::Standing;
 use crate::caller::credential::Credential;
@@ -79,9 +80,9 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
         let rules = Arc::clone(&asked.rules);
-        let mut reading = self.reading(head, read, asked.peer, asked.patience, rules)?;
+        let mut reading = self.reading(head, read, (asked.peer, asked.arrived_at), asked.patience, rules)?;
+        let mut now = asked.arrived_at;
         loop {
-            let now = self.clock.now();
             let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
             let step = match &standing {
                 Standing::Proven { organization, renew } => {
@@ -105,7 +106,7 @@ impl Proxy {
                     return Ok(Some(answer));
                 }
                 Step::PassThrough => return Ok(None),
-                Step::Again => {}
+                Step::Again => now = self.clock.now(),
             }
         }
     }
@@ -115,7 +116,7 @@ impl Proxy {
         &self,
         head: &'a Parts,
         read: Read,
-        peer: IpAddr,
+        (peer, arrived_at): (IpAddr, Moment),
         patience: Duration,
         rules: Arc<Rules>,
     ) -> Result<Reading<'a>, ProxyError> {
@@ -127,7 +128,7 @@ impl Proxy {
             read,
             wishes: RequestDirectives::parse(&head.headers),
             arrived: self.fence.sequence().current(),
-            arrived_at: self.clock.now(),
+            arrived_at,
             patience,
             rules,
             has_waited: false,
@@ -265,7 +266,7 @@ impl Proxy {
         let landed = || self.landed_meanwhile(reading, organization, wanted.after);
         match self.board(reading, &wanted, landed) {
             Boarding::Landed(stored) => Ok(Step::Done(Answer {
-                response: render(reading.head, &stored),
+                response: render(reading.head, &stored, None),
                 outcome: Outcome::Collapsed,
                 cache_status: Some(wanted.cache_status(reading, false, true)),
             })),

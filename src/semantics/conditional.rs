@@ -11,6 +11,9 @@ use super::list::{Quoting, elements};
 /// malformed tag matches nothing.
 #[must_use]
 pub fn not_modified(fields: &HeaderMap, etag: &HeaderValue) -> bool {
+    if !fields.contains_key(IF_NONE_MATCH) {
+        return false;
+    }
     let Some(current) = opaque_tag(etag.as_bytes()) else { return false };
     fields.get_all(IF_NONE_MATCH).iter().any(|line| {
         let line = line.as_bytes();

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,14 +24,15 @@ use super::io::{Protocol, Watched};
 use super::progress::Progress;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::peer::Peer;
 
-/// Answers the requests of a thread's connections. A clone is made for each request.
-pub(super) trait Handler: Clone + 'static {
+/// Answers the requests of a thread's connections.
+pub(super) trait Handler: 'static {
     /// Answers one request; never fails: a failure is an answer.
     fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
 }
 
@@ -46,14 +46,15 @@ pub(super) struct Context<H> {
 /// Serves one connection until its client or its [`Progress`] ends it.
 pub(super) async fn serve<H: Handler>(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     progress: Rc<Progress>,
     context: Rc<Context<H>>,
 ) {
     let served = async {
         match &context.tls {
             None => {
-                serve_bytes(Watched::new(stream, Rc::clone(&progress)), None, peer, &progress, &context).await
+                serve_bytes(Watched::new(stream, Rc::clone(&progress)), None, &peer, &progress, &context)
+                    .await
             }
             Some(tls) => {
                 let stream = tls.accept(stream).await?;
@@ -63,15 +64,15 @@ pub(super) async fn serve<H: Handler>(
                     None => None,
                 };
                 let bytes = Watched::new(stream, Rc::clone(&progress));
-                serve_bytes(bytes, agreed, peer, &progress, &context).await
+                serve_bytes(bytes, agreed, &peer, &progress, &context).await
             }
         }
     };
     tokio::select! {
         biased;
-        () = progress.cut() => debug!(%peer, "connection cut"),
+        () = progress.cut() => debug!(peer = peer.as_str(), "connection cut"),
         ended = served => if let Err(error) = ended {
-            debug!(%peer, error, "connection failed");
+            debug!(peer = peer.as_str(), error, "connection failed");
         },
     }
 }
@@ -81,7 +82,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn serve_bytes<I, H>(
     mut bytes: Watched<I>,
     agreed: Option<Protocol>,
-    peer: SocketAddr,
+    peer: &Peer,
     progress: &Rc<Progress>,
     context: &Rc<Context<H>>,
 ) -> Result<(), Failure>
@@ -98,9 +99,9 @@ where
     };
     let service = service_fn(|request| {
         let under_way = progress.begin();
-        let handler = context.handler.clone();
+        let answer = context.handler.answer(request, peer.clone());
         async move {
-            let mut response = handler.answer(request, peer).await;
+            let mut response = answer.await;
             under_way.note_answered(response.body());
             if under_way.is_last() && protocol == Protocol::Http1 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,5 +1,6 @@
 //! [`Watched`]: a connection's bytes, with a note of their coming and a look at the first of them.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +16,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Enough for the head of most requests, so that the look costs no read of its own.
 const LOOK_BYTES: usize = 1024;
+
+/// A head and a body that are no longer than this together are copied into one piece: the system takes longer to go
+/// through a list of pieces.
+const JOINED_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Which protocol a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +114,16 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        let written = if slices.len() > 1 && length <= JOINED_BYTES {
+            JOINED.with_borrow_mut(|joined| {
+                joined.clear();
+                slices.iter().for_each(|slice| joined.extend_from_slice(slice));
+                Pin::new(&mut self.io).poll_write(cx, joined)
+            })
+        } else {
+            Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        };
         self.note(&written);
         written
     }

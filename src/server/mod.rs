@@ -32,6 +32,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
 use connection::Handler;
 use control::Plan;
@@ -186,7 +187,7 @@ impl Handler for Rc<Worker> {
     fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let worker = Self::clone(self);
         async move { worker.handle(request, peer).await }
@@ -197,7 +198,7 @@ impl Handler for Rc<Admin> {
     fn answer(
         &self,
         request: Request<Incoming>,
-        _peer: SocketAddr,
+        _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let admin = Self::clone(self);
         async move { admin.handle(request).await }

@@ -93,7 +93,7 @@ pub(super) struct Progress {
 impl Progress {
     /// A connection that was just accepted.
     pub(super) fn new(clock: Clock, stage: Stage) -> Rc<Self> {
-        let since = clock.now().uptime();
+        let since = clock.uptime();
         Rc::new(Self {
             clock,
             waiting: Cell::new(Waiting::FirstByte { since }),
@@ -123,7 +123,7 @@ impl Progress {
             Waiting::Head { .. } | Waiting::Answer => false,
         };
         if begins {
-            self.waiting.set(Waiting::Head { since: self.clock.now().uptime() });
+            self.waiting.set(Waiting::Head { since: self.clock.uptime() });
         }
     }
 
@@ -155,7 +155,7 @@ impl Progress {
         self.under_way.set(self.under_way.get() - 1);
         self.count(answer, Answer::Awaited);
         if self.under_way.get() == 0 {
-            self.waiting.set(Waiting::Request { since: self.clock.now().uptime() });
+            self.waiting.set(Waiting::Request { since: self.clock.uptime() });
         }
         if answer != Answer::Awaited {
             self.aborts.set(self.aborts.get().saturating_sub(1));
@@ -223,7 +223,7 @@ impl Progress {
 
     /// Ends the connection if it waits longer than its limits allow.
     pub(super) fn sweep(&self, limits: Limits) {
-        let now = self.clock.now().uptime();
+        let now = self.clock.uptime();
         if self.moved.take() {
             self.still_since.set(now);
         }

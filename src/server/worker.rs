@@ -178,7 +178,7 @@ impl Connections {
         let context = Rc::clone(context);
         tokio::task::spawn_local(async move {
             let _until_closed = (held, entry);
-            connection::serve(stream, peer, progress, context).await;
+            connection::serve(stream, peer.into(), progress, context).await;
         });
     }
 

@@ -7,7 +7,7 @@ mod limits;
 mod protocols;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Handler for Scripted {
     fn answer(
         &self,
         request: Request<Incoming>,
-        _peer: SocketAddr,
+        _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let Self { gate, arrivals } = self.clone();
         async move {

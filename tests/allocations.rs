@@ -1,0 +1,148 @@
+//! Bar: a hit takes no more than twelve allocations beyond those of hyper itself.
+//!
+//! They are counted in a process of its own, over real sockets and with everything on that is on by default, the line of
+//! the log included: the counting allocator is the whole process's.
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::{env, thread};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use instantly_proxy::clock::Clock;
+use instantly_proxy::config::Config;
+use instantly_proxy::logging;
+use instantly_proxy::server::Server;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const BAR: u64 = 12;
+const REQUESTS: u64 = 1000;
+const ID: &str = "01935c4b-0000-7abc-9def-000000000001";
+
+#[test]
+fn a_hit_allocates_little_beyond_what_hyper_does() {
+    let this = env::current_exe().expect("the test has a file");
+    let child = Command::new(this)
+        .args(["--ignored", "--exact", "count_in_a_process_of_its_own", "--nocapture"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the test runs again");
+    let told = String::from_utf8_lossy(&child.stderr);
+    let count = |name: &str| -> u64 {
+        let found = told.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_else(|| panic!("{told}")).trim().parse().expect("a number")
+    };
+    let (bare, hit) = (count("bare hyper:"), count("hit:"));
+    println!("allocations of an answer: {bare} of bare hyper, {hit} of a hit");
+    assert!(bare > 0 && hit > 0, "nothing was counted");
+    assert!(hit <= bare + BAR, "{hit} of a hit, {bare} of bare hyper");
+}
+
+#[test]
+#[ignore = "run by the other test, in a process of its own"]
+fn count_in_a_process_of_its_own() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    eprintln!("bare hyper: {}", allocations_of(bare_hyper(), "content-length"));
+
+    let upstream = upstream();
+    let mut config = Config::default();
+    config.upstream.url = format!("http://{upstream}").parse().expect("a URL");
+    config.listen.address = ([127, 0, 0, 1], 0).into();
+    config.admin.address = ([127, 0, 0, 1], 0).into();
+    config.cache.list_fill = false;
+    let (_log, _flush) = logging::init(&config.log).expect("logging begins once");
+    let server = Server::start(config, Clock::system()).expect("a server on free ports starts");
+    eprintln!("hit: {}", allocations_of(server.data_address(), "instantly-proxy; hit"));
+}
+
+/// Allocations of one answer on a kept-alive connection. `expected` is in the head of each.
+fn allocations_of(server: SocketAddr, expected: &str) -> u64 {
+    let request = format!(
+        "GET /api/v2/lead-labels/{ID} HTTP/1.1\r\nhost: api.instantly.ai\r\nauthorization: Bearer abcdefghijklmnop\r\n\
+         accept: application/json\r\nuser-agent: service/1.0\r\naccept-encoding: identity\r\n\
+         x-request-id: 0123456789abcdef\r\n\r\n"
+    );
+    let mut connection = TcpStream::connect(server).expect("the server accepts");
+    connection.set_nodelay(true).expect("the socket takes it");
+    // Nothing may be allocated here while it is counted.
+    let mut buffer = vec![0; 16 * 1024];
+    let mut ask = |expected: &str| {
+        connection.write_all(request.as_bytes()).expect("the server reads");
+        let mut length = 0;
+        loop {
+            let read = connection.read(&mut buffer[length..]).expect("the server answers");
+            assert!(read > 0, "the server closed the connection");
+            length += read;
+            if let Some(head) = buffer[..length].windows(4).position(|end| end == b"\r\n\r\n") {
+                let text = std::str::from_utf8(&buffer[..head]).expect("a head of ASCII");
+                assert!(text.contains(expected), "{text}");
+                let body = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+                let body: usize = body.expect("a length").parse().expect("digits");
+                if length == head + 4 + body {
+                    return;
+                }
+            }
+        }
+    };
+    ask("200");
+    for _ in 0..100 {
+        ask(expected);
+    }
+    let before = dhat::HeapStats::get().total_blocks;
+    for _ in 0..REQUESTS {
+        ask(expected);
+    }
+    let count = dhat::HeapStats::get().total_blocks - before;
+    // What threads do each second is spread over so many requests that it vanishes.
+    (count + REQUESTS / 2) / REQUESTS
+}
+
+fn bare_hyper() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    listener.set_nonblocking(true).expect("the socket takes it");
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            let (stream, _) = listener.accept().await.expect("a client");
+            let answer = service_fn(|_: Request<Incoming>| async {
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(&[b'x'; 350]))))
+            });
+            http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await.ok();
+        });
+    });
+    address
+}
+
+/// Answers every request with the one label, and closes.
+fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        let body = format!(
+            r#"{{"id":"{ID}","organization_id":"01920000-0000-7000-8000-000000000061","label":"Asked for pricing"}}"#
+        );
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
