@@ -70,13 +70,19 @@ async fn what_can_change_changes_at_once_and_the_rest_is_named() {
         read.cache_status().starts_with("fwd=miss"),
         "a lower lifetime holds for what is stored: {read:?}"
     );
-    let mut named: Vec<String> = Vec::new();
-    for line in stage.serving.process.stdout().lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        if line["message"] == "changed, and needs a restart" {
-            named.push(line["key"].as_str().expect("a key").to_owned());
+    let named = || -> Vec<String> {
+        let output = stage.serving.process.stdout();
+        let lines = output.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let named = lines.filter(|line| line["message"] == "changed, and needs a restart");
+        named.map(|line| line["key"].as_str().expect("a key").to_owned()).collect()
+    };
+    patiently("the lines of both keys", async {
+        while named().len() < 2 {
+            let _ = stage.count("applied").await;
         }
-    }
+    })
+    .await;
+    let named = named();
     assert_eq!(named, ["upstream.user_agent", "cache.max_bytes"]);
     assert_ne!(stage.upstream.last().field("user-agent"), Some("other"));
 
