@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::Proxy;
@@ -99,11 +98,7 @@ impl Proxy {
         let target = &fill.read.target;
         let response = Arc::new(StoredResponse {
             organization: identity.organization,
-            content_type: head
-                .headers
-                .get(CONTENT_TYPE)
-                .cloned()
-                .unwrap_or(HeaderValue::from_static("application/json")),
+            content_type: media_type::to_keep(&head.headers),
             etag: validator::upstream_strong_etag(&head.headers)
                 .unwrap_or_else(|| validator::strong_etag_of(&body)),
             // A frame's slice would keep the connection's whole read buffer alive.

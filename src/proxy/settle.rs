@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_ENCODING;
 use http::response::Parts;
-use http::{HeaderValue, Method};
+use http::Method;
 
 use super::Proxy;
 use super::whole;
@@ -150,11 +150,7 @@ impl Proxy {
         }
         let response = StoredResponse {
             organization: organization.id(),
-            content_type: head
-                .headers
-                .get(CONTENT_TYPE)
-                .cloned()
-                .unwrap_or(HeaderValue::from_static("application/json")),
+            content_type: media_type::to_keep(&head.headers),
             etag: validator::upstream_strong_etag(&head.headers)
                 .unwrap_or_else(|| validator::strong_etag_of(body)),
             body: Bytes::copy_from_slice(body),

@@ -16,12 +16,13 @@ pub fn strong_etag_of(body: &[u8]) -> HeaderValue {
         .expect("hexadecimal digits in quotes are a valid field value")
 }
 
-/// The upstream's entity tag if there is one alone, well formed and strong.
+/// The upstream's entity tag if there is one alone, well formed and strong; to be stored.
 #[must_use]
 pub fn upstream_strong_etag(fields: &HeaderMap) -> Option<HeaderValue> {
     let mut tags = fields.get_all(ETAG).iter();
     let tag = tags.next().filter(|tag| is_opaque_tag(tag.as_bytes()))?;
-    tags.next().is_none().then(|| tag.clone())
+    // A slice of the head would keep the connection's whole read buffer alive.
+    tags.next().is_none().then(|| HeaderValue::from_bytes(tag.as_bytes()).ok())?
 }
 
 /// Whether this is an `opaque-tag`: quotes around bytes that are no quotes, spaces or control characters.

@@ -115,14 +115,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
-        let written = if slices.len() > 1 && length <= JOINED_BYTES {
-            JOINED.with_borrow_mut(|joined| {
+        let written = match slices {
+            [all] => Pin::new(&mut self.io).poll_write(cx, all),
+            _ if length > JOINED_BYTES => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
+            _ => JOINED.with_borrow_mut(|joined| {
                 joined.clear();
                 slices.iter().for_each(|slice| joined.extend_from_slice(slice));
                 Pin::new(&mut self.io).poll_write(cx, joined)
-            })
-        } else {
-            Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+            }),
         };
         self.note(&written);
         written
