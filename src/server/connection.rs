@@ -56,16 +56,8 @@ pub(super) async fn serve<H: Handler>(
                 serve_bytes(Watched::new(stream, Rc::clone(&progress)), None, &peer, &progress, &context)
                     .await
             }
-            Some(tls) => {
-                let stream = tls.accept(stream).await?;
-                let agreed = match stream.get_ref().1.alpn_protocol() {
-                    Some(b"h2") => Some(Protocol::Http2),
-                    Some(_) => Some(Protocol::Http1),
-                    None => None,
-                };
-                let bytes = Watched::new(stream, Rc::clone(&progress));
-                serve_bytes(bytes, agreed, &peer, &progress, &context).await
-            }
+            // In a box, as HTTP/2 is below: a handshake's room would be kept by every connection to its end.
+            Some(tls) => Box::pin(serve_tls(stream, tls, &peer, &progress, &context)).await,
         }
     };
     tokio::select! {
@@ -75,6 +67,22 @@ pub(super) async fn serve<H: Handler>(
             debug!(peer = peer.as_str(), error, "connection failed");
         },
     }
+}
+
+async fn serve_tls<H: Handler>(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    peer: &Peer,
+    progress: &Rc<Progress>,
+    context: &Rc<Context<H>>,
+) -> Result<(), Failure> {
+    let stream = Box::pin(tls.accept(stream)).await?;
+    let agreed = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Some(Protocol::Http2),
+        Some(_) => Some(Protocol::Http1),
+        None => None,
+    };
+    serve_bytes(Watched::new(stream, Rc::clone(progress)), agreed, peer, progress, context).await
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -122,7 +130,7 @@ where
         }
         Protocol::Http2 => {
             progress.note_multiplexed();
-            let mut connection = pin!(http2_builder(&context.clock).serve_connection(bytes, service));
+            let mut connection = Box::pin(http2_builder(&context.clock).serve_connection(bytes, service));
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return Ok(ended?),
