@@ -35,6 +35,21 @@ pub struct StoredResponse {
     pub limit: Option<Duration>,
 }
 
+/// A validator and a body in one piece of memory, which nothing else shares: two pieces for each label were a tenth of all
+/// that it takes, and a slice of what was received would keep the connection's whole read buffer alive.
+///
+/// # Panics
+///
+/// Never: what is a field value is one in another place, too.
+#[must_use]
+pub fn pack(etag: &HeaderValue, body: &[u8]) -> (HeaderValue, Bytes) {
+    let piece = Bytes::from([etag.as_bytes(), body].concat());
+    let body = piece.slice(etag.len()..);
+    let etag =
+        HeaderValue::from_maybe_shared(piece.slice(..etag.len())).expect("it was a field value before");
+    (etag, body)
+}
+
 impl StoredResponse {
     /// Time since its fill was sent.
     #[must_use]
@@ -61,6 +76,18 @@ impl StoredResponse {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+
+    #[test]
+    fn a_validator_and_a_body_are_packed_as_they_are_and_share_nothing() {
+        for text in ["{}", "", "a body that is longer than its validator, as nearly all of them are"] {
+            let (received, tag) =
+                (Bytes::from(text.as_bytes().to_vec()), Bytes::from_static(b"\"tag\"").to_vec());
+            let tag = Bytes::from(tag);
+            let (etag, body) = pack(&HeaderValue::from_maybe_shared(tag.clone()).unwrap(), &received);
+            assert_eq!((etag.as_bytes(), &body), (&b"\"tag\""[..], &received));
+            assert!((received.is_empty() || received.is_unique()) && tag.is_unique());
+        }
+    }
 
     #[test]
     fn jitter_shortens_by_a_tenth_at_most_and_settling_to_a_second() {

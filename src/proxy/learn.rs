@@ -9,7 +9,7 @@ use super::Proxy;
 use super::fill::Fill;
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{StoredResponse, pack};
 use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
@@ -83,9 +83,10 @@ impl Proxy {
             if !self.fence.admits(organization, &target, page.begun) {
                 continue;
             }
+            let (etag, body) = pack(&validator::strong_etag_of(&item.body), &item.body);
             let response = StoredResponse {
-                etag: validator::strong_etag_of(&item.body),
-                body: item.body,
+                etag,
+                body,
                 jitter: fastrand::u8(..),
                 settling: self.fence.is_settling(organization, &target, page.sent),
                 limit,

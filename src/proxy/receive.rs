@@ -15,7 +15,7 @@ use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::cache::gate::{self, Expected, GateReason, Identity};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{StoredResponse, pack};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
@@ -96,13 +96,13 @@ impl Proxy {
             }
         }
         let target = &fill.read.target;
+        let etag = validator::strong_of(&head.headers, &body);
+        let (etag, packed) = pack(&etag, &body);
         let response = Arc::new(StoredResponse {
             organization: identity.organization,
             content_type: media_type::to_keep(&head.headers),
-            etag: validator::upstream_strong_etag(&head.headers)
-                .unwrap_or_else(|| validator::strong_etag_of(&body)),
-            // A frame's slice would keep the connection's whole read buffer alive.
-            body: Bytes::copy_from_slice(&body),
+            etag,
+            body: packed,
             sent: fill.sent,
             begun: fill.begun,
             jitter: fastrand::u8(..),

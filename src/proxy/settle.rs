@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
-use http::Method;
 
 use super::Proxy;
 use super::whole;
 use super::write::{Sent, Subject, Writer};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{StoredResponse, pack};
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
@@ -148,12 +148,13 @@ impl Proxy {
         if identity.private {
             organization.note_private_response();
         }
+        let etag = validator::strong_of(&head.headers, body);
+        let (etag, packed) = pack(&etag, body);
         let response = StoredResponse {
             organization: organization.id(),
             content_type: media_type::to_keep(&head.headers),
-            etag: validator::upstream_strong_etag(&head.headers)
-                .unwrap_or_else(|| validator::strong_etag_of(body)),
-            body: Bytes::copy_from_slice(body),
+            etag,
+            body: packed,
             sent: sent.at,
             begun: own.tick,
             jitter: fastrand::u8(..),
