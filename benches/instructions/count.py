@@ -1,0 +1,89 @@
+"""Asks for one label again and again on one connection, and has callgrind count what each kind of answer takes.
+
+Usage: count.py PORT REQUESTS FOLDER PID; called by `run`. Prints a line for each kind: its name and instructions per answer.
+"""
+
+import glob
+import os
+import re
+import socket
+import subprocess
+import sys
+
+PATH = "/api/v2/lead-labels/01935c4b-0000-7abc-9def-000000000001"
+FIELDS = (
+    "Host: api.instantly.ai",
+    "Authorization: Bearer VG9rZW4tbnVtYmVyLTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw00==",
+    "Accept: application/json",
+    "User-Agent: service/1.0",
+    "Accept-Encoding: identity",
+)
+SIXTH = "X-Request-Id: 0123456789abcdef"
+
+
+class Connection:
+    """One kept-alive HTTP/1.1 connection."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, path, *fields):
+        """Gives the status and the fields of the answer; its body is read and forgotten."""
+        lines = [f"GET {path} HTTP/1.1", *FIELDS, *fields, "", ""]
+        self.socket.sendall("\r\n".join(lines).encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self.some()
+        head, _, body = received.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:])
+        status = int(head.split(b" ", 2)[1])
+        length = 0 if status == 304 else int(fields["content-length"])
+        while len(body) < length:
+            body += self.some()
+        return status, fields
+
+    def some(self):
+        received = self.socket.recv(65536)
+        if not received:
+            raise SystemExit("the connection was closed")
+        return received
+
+
+def control(option, process):
+    subprocess.run(["callgrind_control", option, process], check=True, stdout=subprocess.DEVNULL)
+
+
+def instructions(folder):
+    """Takes what has been written by callgrind away and gives its sum."""
+    total = 0
+    for path in glob.glob(os.path.join(folder, "out*")):
+        with open(path, encoding="utf-8") as dump:
+            found = re.findall(r"^(?:summary|totals): (\d+)", dump.read(), re.MULTILINE)
+        total += int(found[-1]) if found else 0
+        os.replace(path, os.path.join(folder, "last"))
+    return total
+
+
+def main():
+    port, count, folder, process = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    connection = Connection(port)
+    tag = connection.ask(PATH, SIXTH)[1]["etag"]
+    kinds = (
+        ("hit", PATH, 200, "hit", [SIXTH]),
+        ("304", PATH, 304, "hit", [f"If-None-Match: {tag}"]),
+        ("pass-through", "/api/v2/campaigns", 200, "fwd=bypass", [SIXTH]),
+    )
+    for name, path, status, told, fields in kinds:
+        for _ in range(200):
+            connection.ask(path, *fields)
+        control("--zero", process)
+        for _ in range(count):
+            answered, found = connection.ask(path, *fields)
+            if answered != status or told not in found["cache-status"]:
+                raise SystemExit(f"{name}: {answered} with {found}")
+        control("--dump", process)
+        print(name, instructions(folder) // count, flush=True)
+
+
+main()
