@@ -51,7 +51,8 @@ class Connection:
 
 
 def control(option, process):
-    subprocess.run(["callgrind_control", option, process], check=True, stdout=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["callgrind_control", option, process], check=True, **silent)
 
 
 def instructions(folder):
@@ -71,7 +72,7 @@ def main():
     tag = connection.ask(PATH, SIXTH)[1]["etag"]
     kinds = (
         ("hit", PATH, 200, "hit", [SIXTH]),
-        ("304", PATH, 304, "hit", [f"If-None-Match: {tag}"]),
+        ("304", PATH, 304, "hit", [SIXTH, f"If-None-Match: {tag}"]),
         ("pass-through", "/api/v2/campaigns", 200, "fwd=bypass", [SIXTH]),
     )
     for name, path, status, told, fields in kinds:

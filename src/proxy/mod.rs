@@ -34,11 +34,13 @@ mod whole;
 mod write;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -125,9 +127,11 @@ struct PassThrough {
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    ///
+    /// Its parts come one by one, and nothing wraps it: a future keeps room for each value that it is handed and for each
+    /// that it makes of that, and every idle connection keeps the future of its latest request.
+    pub async fn handle(self: Rc<Self>, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
-        let (mut head, body) = request.into_parts();
         let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);

@@ -11,10 +11,12 @@ use super::list::{Quoting, elements};
 /// malformed tag matches nothing.
 #[must_use]
 pub fn not_modified(fields: &HeaderMap, etag: &HeaderValue) -> bool {
-    if !fields.contains_key(IF_NONE_MATCH) {
-        return false;
-    }
+    let Some(first) = fields.get(IF_NONE_MATCH) else { return false };
     let Some(current) = opaque_tag(etag.as_bytes()) else { return false };
+    // Nearly always: the client sends back what it was given.
+    if first == etag {
+        return true;
+    }
     fields.get_all(IF_NONE_MATCH).iter().any(|line| {
         let line = line.as_bytes();
         line.trim_ascii() == b"*"

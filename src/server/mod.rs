@@ -189,8 +189,8 @@ impl Handler for Rc<Worker> {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
-        let worker = Self::clone(self);
-        async move { worker.handle(request, peer).await }
+        let (head, body) = request.into_parts();
+        Worker::handle(Self::clone(self), head, body, peer)
     }
 }
 
