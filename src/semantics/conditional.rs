@@ -12,11 +12,11 @@ use super::list::{Quoting, elements};
 #[must_use]
 pub fn not_modified(fields: &HeaderMap, etag: &HeaderValue) -> bool {
     let Some(first) = fields.get(IF_NONE_MATCH) else { return false };
-    let Some(current) = opaque_tag(etag.as_bytes()) else { return false };
-    // Nearly always: the client sends back what it was given.
-    if first == etag {
+    // Nearly always the client sends back what it was given: what is stored is a tag, so that the quotes tell enough.
+    if first == etag && matches!(etag.as_bytes(), [b'"', .., b'"']) {
         return true;
     }
+    let Some(current) = opaque_tag(etag.as_bytes()) else { return false };
     fields.get_all(IF_NONE_MATCH).iter().any(|line| {
         let line = line.as_bytes();
         line.trim_ascii() == b"*"

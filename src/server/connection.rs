@@ -26,8 +26,8 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::peer::Peer;
 
-/// Answers the requests of a thread's connections.
-pub(super) trait Handler: 'static {
+/// Answers the requests of a thread's connections. A clone is made for each request.
+pub(super) trait Handler: Clone + 'static {
     /// Answers one request; never fails: a failure is an answer.
     fn answer(
         &self,
@@ -107,9 +107,10 @@ where
     };
     let service = service_fn(|request| {
         let under_way = progress.begin();
-        let answer = context.handler.answer(request, peer.clone());
+        let (handler, peer) = (context.handler.clone(), peer.clone());
+        // Its future is made inside: one that came from outside would be kept twice by every idle connection.
         async move {
-            let mut response = answer.await;
+            let mut response = handler.answer(request, peer).await;
             under_way.note_answered(response.body());
             if under_way.is_last() && protocol == Protocol::Http1 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
