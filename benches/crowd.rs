@@ -4,6 +4,8 @@
 //! and 20 ms. The readers live in the same process and on the same cores, and their part of it is in the figure: for
 //! comparison, what as many hits take on the same connections.
 
+#![expect(clippy::disallowed_methods, reason = "a bench measures in the time of the machine")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -127,33 +127,31 @@ impl Visit for Page {
     }
 }
 
-/// RFC 8259 §7: quotes, back-slashes and control characters may not stand for themselves.
+/// RFC 8259 §7: quotes, back-slashes and control characters may not stand for themselves. Nor may DEL and the controls from
+/// U+0080 on, with which a value could drive the terminal of whoever reads the log.
 fn escape(line: &mut String, text: &str) {
     // Nearly always; and all of it without an early end is compared many bytes at a time.
     if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
         return line.push_str(text);
     }
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(is_special) {
-        let (plain, escaped) = rest.split_at(at);
-        line.push_str(plain);
-        match escaped.as_bytes()[0] {
-            b'"' => line.push_str("\\\""),
-            b'\\' => line.push_str("\\\\"),
-            b'\n' => line.push_str("\\n"),
-            b'\r' => line.push_str("\\r"),
-            b'\t' => line.push_str("\\t"),
-            control => {
-                let _ = write!(line, "\\u{control:04x}");
+    for character in text.chars() {
+        match character {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            control if control.is_control() => {
+                let _ = write!(line, "\\u{:04x}", u32::from(control));
             }
+            plain => line.push(plain),
         }
-        rest = &escaped[1..];
     }
-    line.push_str(rest);
 }
 
+/// The controls from U+0080 to U+009F begin with 0xC2, as does little else.
 const fn is_special(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+    byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7F | 0xC2)
 }
 
 /// A number with a full stop; `null` where JSON has none for it. Up to six decimals are written by whole numbers, which
@@ -252,7 +250,7 @@ mod tests {
         #[test]
         fn every_text_comes_back(text in any::<String>()) {
             let json = format!("\"{}\"", escaped(&text));
-            prop_assert!(!json.contains(|c: char| c < ' '));
+            prop_assert!(!json.contains(char::is_control));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
 

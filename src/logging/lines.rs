@@ -16,8 +16,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes that wait at most: some ten thousand lines.
 const ROOM: usize = 4 * 1024 * 1024;
-/// Bytes that are handed over at once, so that progress shows.
-const PIECE: usize = 64 * 1024;
+/// Bytes for which the writer is woken early.
+const ENOUGH: usize = 64 * 1024;
+/// Bytes that are handed over at once. A write comes back only when all of them are taken: with more, a slow reader would
+/// look like one that stands still.
+const HANDED_OVER: usize = 8 * 1024;
 /// How long a line waits for others to be written with. To wake the writer for each line cost more than the whole rest of
 /// answering from memory.
 const LINGER: Duration = Duration::from_millis(20);
@@ -99,10 +102,10 @@ impl Lines {
         let before = waiting.bytes.len();
         waiting.bytes.extend_from_slice(line);
         waiting.lines += 1;
-        let fills_a_piece = before < PIECE && waiting.bytes.len() >= PIECE;
+        let is_enough = before < ENOUGH && waiting.bytes.len() >= ENOUGH;
         drop(waiting);
         // Else the writer knows already, and takes this line along.
-        if before == 0 || fills_a_piece {
+        if before == 0 || is_enough {
             self.0.come.notify_one();
         }
     }
@@ -110,17 +113,17 @@ impl Lines {
     fn write_to(&self, mut out: impl Write) {
         let mut bytes = Vec::new();
         while let Some(lines) = self.next(&mut bytes) {
-            let written = bytes.chunks(PIECE).try_for_each(|piece| {
-                out.write_all(piece)?;
+            let written = bytes.chunks(HANDED_OVER).try_for_each(|piece| {
+                put(&mut out, piece)?;
                 self.0.pieces.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, io::Error>(())
             });
-            if written.and_then(|()| out.flush()).is_err() {
+            if written.and_then(|()| patiently(|| out.flush())).is_err() {
                 // Nobody reads any more. How many of them came through is not known.
                 self.0.dropped.fetch_add(lines, Ordering::Relaxed);
             }
             bytes.clear();
-            bytes.shrink_to(PIECE);
+            bytes.shrink_to(ENOUGH);
         }
         self.lock().ended = true;
         self.0.ended.notify_all();
@@ -131,7 +134,7 @@ impl Lines {
         let is_idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
         let waiting = self.0.come.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         // Real time, not the clock's: it is the log of whoever sets the clock, too.
-        let lingers = |waiting: &mut Waiting| waiting.bytes.len() < PIECE && !waiting.closing;
+        let lingers = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.closing;
         let lingered = self.0.come.wait_timeout_while(waiting, LINGER, lingers);
         let (mut waiting, _) = lingered.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.bytes, bytes);
@@ -140,6 +143,29 @@ impl Lines {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes all of it. Whoever started the process may have left its end non-blocking: a full pipe is no reader that is gone.
+fn put(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match patiently(|| out.write(bytes))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(1))
+            }
+            done => return done,
+        }
     }
 }
 
@@ -242,6 +268,36 @@ mod tests {
         drop(flush);
         assert_eq!(String::from_utf8(taken.lock().unwrap().clone()).unwrap(), "first\nsecond\nthird\nlast\n");
         assert_eq!(lines.dropped().load(Ordering::Relaxed), 1);
+    }
+
+    /// A full pipe whose end is non-blocking: takes a little, then nothing for a moment.
+    struct Full(Arc<Mutex<Vec<u8>>>, bool);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let taken = bytes.len().min(7);
+            self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_full_for_a_moment_costs_no_line_and_tears_none() {
+        let taken: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (lines, flush) = Lines::to(Full(Arc::clone(&taken), false)).unwrap();
+        lines.push(b"the first line\n");
+        lines.push(b"the second line\n");
+        drop(flush);
+        assert_eq!(taken.lock().unwrap().as_slice(), b"the first line\nthe second line\n");
+        assert_eq!(lines.dropped().load(Ordering::Relaxed), 0);
     }
 
     #[test]

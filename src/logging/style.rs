@@ -3,7 +3,7 @@
 //! Promises that no logged value can forge a line or drive a terminal: control characters are escaped, and in text an
 //! endless value is cut.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -84,7 +84,10 @@ fn wall_time() -> Duration {
 
 fn escaped_fields() -> impl for<'w> FormatFields<'w> {
     format::debug_fn(|writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug| {
-        let value = Escaped(format!("{value:?}"));
+        let mut text = String::new();
+        // What fails to format itself is cut there.
+        let _ = write!(text, "{value:?}");
+        let value = Escaped(text);
         match field.name() {
             "message" => write!(writer, "{value}"),
             name => write!(writer, "{name}={value}"),
@@ -98,7 +101,6 @@ struct Escaped(String);
 
 impl fmt::Display for Escaped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
         let mut characters = self.0.chars();
         for character in characters.by_ref().take(MAX_VALUE_CHARS) {
             if character.is_control() {
