@@ -243,10 +243,10 @@ impl Account {
     }
 
     /// Takes over what another account spent and who waits there.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.second.merge(other.second);
-        self.minute.merge(other.minute);
-        self.proofs.merge(other.proofs);
+    pub(super) fn merge(&mut self, other: Self, now: Duration) {
+        self.second.merge(other.second, now);
+        self.minute.merge(other.minute, now);
+        self.proofs.merge(other.proofs, now);
         self.calls = self.calls.saturating_add(other.calls);
         match other.door {
             Door::Open => {}

@@ -37,7 +37,7 @@ impl Table {
     /// Puts what all accounts spent, and who waits for them, on the one of everybody.
     fn join_all(&mut self, now: Duration) {
         for (_, account) in std::mem::take(&mut self.accounts) {
-            self.account(AccountKey::Everybody, now).merge(account);
+            self.account(AccountKey::Everybody, now).merge(account, now);
         }
         self.unbound = 0;
         for waiter in self.waiters.values_mut() {
@@ -135,7 +135,7 @@ impl Table {
         }
         let Some(left) = self.remove(from) else { return };
         let to = self.key(to, now);
-        self.account(to, now).merge(left);
+        self.account(to, now).merge(left, now);
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }

@@ -96,10 +96,16 @@ impl Second {
         count(self.callers.len())
     }
 
-    /// Adds what another window holds.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.log.extend(other.log);
-        self.log.make_contiguous().sort_by_key(|sent| sent.at);
+    /// Adds what another window holds. What has left is dropped first: a window that is merged into again and again, and
+    /// never taken from, would grow for ever.
+    pub(super) fn merge(&mut self, mut other: Self, now: Duration) {
+        self.expire(now);
+        other.expire(now);
+        for sent in other.log {
+            // Nearly always behind all others, or near the end.
+            let position = self.log.partition_point(|own| own.at <= sent.at);
+            self.log.insert(position, sent);
+        }
         for (caller, sent) in other.callers {
             *self.callers.entry(caller).or_default() += sent;
         }
@@ -171,9 +177,7 @@ impl Minute {
 
     /// Counts a send at a moment that is not before the last one's.
     pub(super) fn take(&mut self, at: Duration) {
-        while self.cells.front().is_some_and(|cell| cell.leaves_at() <= at) {
-            self.cells.pop_front();
-        }
+        self.expire(at);
         match self.cells.back_mut() {
             Some(cell) if cell.second >= at.as_secs() => cell.sent += 1,
             _ => self.cells.push_back(Cell { second: at.as_secs(), sent: 1 }),
@@ -187,14 +191,22 @@ impl Minute {
         }
     }
 
-    /// Adds what another window holds.
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Adds what another window holds; what has left is dropped first.
+    pub(super) fn merge(&mut self, mut other: Self, now: Duration) {
+        self.expire(now);
+        other.expire(now);
         for cell in other.cells {
             let position = self.cells.partition_point(|own| own.second < cell.second);
             match self.cells.get_mut(position) {
                 Some(own) if own.second == cell.second => own.sent += cell.sent,
                 _ => self.cells.insert(position, cell),
             }
+        }
+    }
+
+    fn expire(&mut self, now: Duration) {
+        while self.cells.front().is_some_and(|cell| cell.leaves_at() <= now) {
+            self.cells.pop_front();
         }
     }
 

@@ -102,8 +102,8 @@ proptest! {
             minutes.push(minute);
         }
         let (mut second, mut minute) = (seconds.remove(0), minutes.remove(0));
-        second.merge(seconds.remove(0));
-        minute.merge(minutes.remove(0));
+        second.merge(seconds.remove(0), end);
+        minute.merge(minutes.remove(0), end);
         let now = end + ms(later);
         let inside = |length: Duration| sends.iter().filter(|at| **at + length > now).count();
         prop_assert_eq!(second.used(now) as usize, inside(SECOND));
@@ -111,6 +111,24 @@ proptest! {
         second.expire(now);
         prop_assert_eq!(second.of(A), second.used(now));
     }
+}
+
+/// Calls of ever new keys of one organization are spent on accounts of their own, and merged.
+#[test]
+fn a_window_that_is_merged_into_again_and_again_does_not_grow() {
+    let (mut second, mut minute) = (Second::default(), Minute::default());
+    for sent in 0..100_000 {
+        let now = ms(sent * 10);
+        let (mut own_second, mut own_minute) = (Second::default(), Minute::default());
+        own_second.take(CallerId(sent), now);
+        own_minute.take(now);
+        second.merge(own_second, now);
+        minute.merge(own_minute, now);
+        assert!(second.log.len() <= 100 && second.callers.len() <= 100, "{}", second.log.len());
+        assert!(minute.cells.len() <= 62, "{}", minute.cells.len());
+    }
+    let now = ms(999_990);
+    assert_eq!((second.used(now), minute.used(now)), (100, 6100));
 }
 
 #[test]
