@@ -39,9 +39,12 @@ function request()
   return found
 end
 
+-- Every answer of a kind has the same status and the same length.
+local length = nil
+
 function response(status, _, body)
-  local good = kind == "304" and status == 304 or status == 200
-  if not good then wrong = wrong + 1 end
+  length = length or #body
+  if status ~= (kind == "304" and 304 or 200) or #body ~= length then wrong = wrong + 1 end
   wrong_total = wrong
 end
 

@@ -1,4 +1,4 @@
-//! [`line`]: an event as one JSON object on one line.
+//! [`line()`]: an event as one JSON object on one line.
 //!
 //! Written here because the line of a request is most of what an answer from memory costs: the library's own formatter
 //! took half of all the instructions of a hit, through an object serializer, a formatter for each field and a string for
