@@ -1,8 +1,9 @@
-/* The least that a server can do: one thread, one epoll loop, no framework. Two uses:
+/* The least that a server can do: one thread, one epoll loop, no framework. Three uses:
  *
  *   floor PORT floor      answers every request with the same 350 bytes of a label: the floor of every ratio here
  *   floor PORT upstream   answers a label read with a label of that very id, and everything else with 2 KB: the upstream
  *                         of every system here
+ *   floor PORT tagged     the same with one entity tag for all, so that every system knows what a 304 is about
  *
  * It reads heads of kept-alive HTTP/1.1 requests without bodies, and takes nothing for granted but that they are sound. */
 #define _GNU_SOURCE
@@ -24,6 +25,8 @@ static const char LABEL[] =
     "\"interest_status_label\":\"positive\",\"interest_status\":-496,\"description\":\"Used by the team\",\"use_with_ai\":true}";
 static char filler[2048];
 
+static const char *tag = "";
+
 static size_t respond(char *out, const char *head, int upstream) {
     static const char ANY[] = "01935c4b-0000-7abc-9def-000000000001";
     char body[4096];
@@ -36,12 +39,13 @@ static size_t respond(char *out, const char *head, int upstream) {
         length = snprintf(body, sizeof body, "%s", filler);
     return (size_t)sprintf(out,
         "HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: public, max-age=3600\r\n"
-        "content-length: %d\r\n\r\n%s", length, body);
+        "%scontent-length: %d\r\n\r\n%s", tag, length, body);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return fprintf(stderr, "usage: floor PORT floor|upstream\n"), 2;
-    int upstream = strcmp(argv[2], "upstream") == 0, one = 1;
+    if (argc != 3) return fprintf(stderr, "usage: floor PORT floor|upstream|tagged\n"), 2;
+    int tagged = strcmp(argv[2], "tagged") == 0, upstream = tagged || strcmp(argv[2], "upstream") == 0, one = 1;
+    if (tagged) tag = "etag: \"peer\"\r\n";
     memset(filler, 'x', 2047);
     filler[0] = filler[2046] = '"';
     int listener = socket(AF_INET, SOCK_STREAM, 0), poll = epoll_create1(0);

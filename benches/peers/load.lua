@@ -1,5 +1,5 @@
--- Fifty tokens by twenty labels, in turn: the same for every system. Arguments: hit, 304, miss, pass.
-local kind, etag, offset = "hit", nil, 0
+-- Fifty tokens by twenty labels, in turn: the same for every system. Arguments: hit, 304, miss or pass; where misses begin.
+local kind, offset = "hit", 0
 local turn, wrong = 0, 0
 local threads = {}
 
@@ -7,8 +7,7 @@ function setup(thread) table.insert(threads, thread) end
 
 function init(args)
   kind = args[1] or "hit"
-  etag = args[2]
-  offset = tonumber(args[3] or "0")
+  offset = tonumber(args[2] or "0")
 end
 
 local function text(token, path)
@@ -17,7 +16,7 @@ local function text(token, path)
     ["Accept"] = "application/json", ["User-Agent"] = "service/1.0", ["Accept-Encoding"] = "identity",
     ["X-Request-Id"] = "0123456789abcdef",
   }
-  if kind == "304" then fields["If-None-Match"] = etag end
+  if kind == "304" then fields["If-None-Match"] = '"peer"' end
   return wrk.format("GET", path, fields)
 end
 

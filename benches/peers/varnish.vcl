@@ -5,4 +5,4 @@ sub vcl_recv {
   return (pass);
 }
 sub vcl_hash { hash_data(req.http.Authorization); }
-sub vcl_backend_response { set beresp.ttl = 1h; set beresp.http.ETag = {""peer""}; }
+sub vcl_backend_response { set beresp.ttl = 1h; }
