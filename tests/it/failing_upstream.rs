@@ -7,7 +7,7 @@ use instantly_proxy::config::Config;
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, page};
-use crate::support::{Answer, World, is_label_read, patiently};
+use crate::support::{Answer, Caller, World, is_label_read, patiently};
 
 /// Labels that are fresh for `ttl` seconds and may be stale for five minutes after a failure.
 fn stale_after(ttl: u64) -> impl FnOnce(&mut Config) {
@@ -23,6 +23,18 @@ fn a_minute_has(calls: u32) -> impl FnOnce(&mut Config) {
 
 fn fail_label_reads(world: &World, answer: impl Fn() -> Answer + Send + Sync + 'static) {
     world.upstream.script(move |request| is_label_read(request).then(&answer));
+}
+
+/// Waits until so many label reads have arrived upstream, and asserts that no other follows.
+async fn assert_reads(world: &World, caller: &Caller, expected: usize) {
+    patiently("the label reads", async {
+        while world.label_reads() < expected {
+            world.round_trip(caller).await;
+        }
+    })
+    .await;
+    world.round_trip(caller).await;
+    assert_eq!(world.label_reads(), expected);
 }
 
 /// R5.
@@ -68,14 +80,7 @@ async fn a_failing_upstream_is_asked_for_a_proof_every_two_seconds_not_at_every_
     assert_eq!(world.label_reads() - before, 1);
     world.proxy.advance_seconds(2);
     reader.get(&label_path(1)).send().await.assert_hit();
-    patiently("the next attempt", async {
-        while world.label_reads() - before < 2 {
-            world.round_trip(&reader).await;
-        }
-    })
-    .await;
-    world.round_trip(&reader).await;
-    assert_eq!(world.label_reads() - before, 2);
+    assert_reads(&world, &reader, before + 2).await;
 }
 
 #[tokio::test]
@@ -95,14 +100,7 @@ async fn a_failing_upstream_is_asked_for_a_younger_label_every_two_seconds_not_a
     assert_eq!(world.label_reads() - before, 1);
     world.proxy.advance_seconds(2);
     reader.get(&label_path(1)).send().await.assert_label("a-1");
-    patiently("the next attempt", async {
-        while world.label_reads() - before < 2 {
-            world.round_trip(&reader).await;
-        }
-    })
-    .await;
-    world.round_trip(&reader).await;
-    assert_eq!(world.label_reads() - before, 2);
+    assert_reads(&world, &reader, before + 2).await;
 }
 
 /// F6.
