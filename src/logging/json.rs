@@ -1,7 +1,7 @@
 //! [`line()`]: an event as one JSON object on one line.
 //!
-//! Written here because the line of a request is most of what an answer from memory costs: the library's own formatter
-//! took half of all the instructions of a hit, through an object serializer, a formatter for each field and a string for
+//! Written here because the line of a request is a large part of what an answer from memory costs: the library's own
+//! formatter took nearly half of all the instructions of a hit, through an object serializer, a formatter for each field and a string for
 //! each value. What comes out is the same.
 
 use std::cell::RefCell;
@@ -155,7 +155,7 @@ const fn is_special(byte: u8) -> bool {
 }
 
 /// A number with a full stop; `null` where JSON has none for it. Up to six decimals are written by whole numbers, which
-/// takes a fifth of what the general way does.
+/// is the shorter way.
 fn number(line: &mut String, value: f64) {
     const LARGEST: f64 = 1e15;
     let millionths = value * 1e6;

@@ -2,8 +2,8 @@
 //!
 //! Whoever logs puts a line into a buffer and goes on: no request waits for whoever reads the log. The buffer has a limit;
 //! where the reader stands still so long that it fills, lines are dropped and counted. Lines come out whole and in order,
-//! many in one write: the first of them waits a moment for the others. What is buffered when [`Flush`] is dropped is still written, as long as the
-//! reader takes any of it.
+//! many in one write: the first of them waits a moment for the others. What is buffered when [`Flush`] is dropped is still
+//! written, as long as the reader takes any of it.
 
 use std::fmt;
 use std::io::{self, Write};
