@@ -19,6 +19,7 @@ pub mod organization;
 pub mod outcome;
 pub mod peer;
 pub mod proxy;
+pub mod received;
 pub mod resource;
 pub mod semantics;
 pub mod server;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::Proxy;
 use super::dispatch::{Going, Gone, Held};
@@ -23,6 +22,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
 use crate::metrics::ProofResult;
 use crate::organization::Organization;
+use crate::received::Received;
 use crate::resource;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
@@ -215,7 +215,7 @@ impl Proxy {
         fill: &Fill,
         going: Going,
         deadline: Moment,
-    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
+    ) -> Result<(Gone, Response<Received>), ProxyError> {
         let mut fields = self.upstream.fill_fields();
         fill.credential.present(&mut fields);
         let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))

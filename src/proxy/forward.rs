@@ -7,7 +7,6 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
@@ -20,6 +19,7 @@ use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::received::Received;
 use crate::resource;
 use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
@@ -39,7 +39,7 @@ impl Worker {
     pub(super) async fn forward(
         &self,
         head: Parts,
-        body: Incoming,
+        body: Received,
         cache_status: CacheStatus,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
@@ -84,7 +84,7 @@ impl Worker {
         fields: HeaderMap,
         (caller, going): (&Caller, Going),
         under_way: (&Activity, &Asked),
-    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
+    ) -> Result<(Gone, Response<Received>), ProxyError> {
         let proxy = &self.proxy;
         if head.method != Method::GET {
             return self.send_once(head, fields, Body::empty(), going, under_way).await;
@@ -111,7 +111,7 @@ impl Worker {
         body: Body,
         going: Going,
         (activity, asked): (&Activity, &Asked),
-    ) -> Result<(Gone, Response<Incoming>), ProxyError> {
+    ) -> Result<(Gone, Response<Received>), ProxyError> {
         let (proxy, timeouts) = (&self.proxy, &asked.rules.timeouts);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let mut request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
@@ -131,7 +131,7 @@ impl Worker {
     /// A 401 is read whole, for it is remembered with its body.
     async fn relay_unauthorized(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Received>,
         gone: &Gone,
         method: &Method,
         asked: &Asked,
@@ -163,7 +163,7 @@ impl Worker {
 
     /// A 401 on any path speaks of the key, a 402 of the credential; a JSON 403 does on a label path alone, and one that
     /// is not JSON is the edge's and speaks of nobody.
-    fn note_refusal(&self, head: &Parts, credential: Option<&Credential>, answer: &Response<Incoming>) {
+    fn note_refusal(&self, head: &Parts, credential: Option<&Credential>, answer: &Response<Received>) {
         let proxy = &self.proxy;
         // A POST that changes nothing passes through, and its path is a label path nevertheless.
         let on_label_path = || resource::locate(head.uri.path()).resource().is_some();
@@ -189,7 +189,7 @@ impl Worker {
     }
 
     fn relay(
-        answer: Response<Incoming>,
+        answer: Response<Received>,
         activity: Activity,
         permit: Permit,
         asked: &Asked,

@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -64,6 +63,7 @@ use crate::guard;
 use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::peer::Peer;
+use crate::received::Received;
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
 use crate::upstream::client::{Upstream, UpstreamClient};
@@ -130,7 +130,7 @@ impl Worker {
     ///
     /// Its parts come one by one, and nothing wraps it: a future keeps room for each value that it is handed and for each
     /// that it makes of that, and every idle connection keeps the future of its latest request.
-    pub async fn handle(self: Rc<Self>, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+    pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
         let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
         if let Some(context) = exchange.trace() {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::Proxy;
 use super::dispatch::Gone;
@@ -22,6 +21,7 @@ use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
+use crate::received::Received;
 use crate::semantics::{media_type, validator};
 use crate::shield::account::AccountKey;
 use crate::shield::edge::Blocked;
@@ -39,7 +39,7 @@ impl Proxy {
     pub(super) async fn receive(
         &self,
         fill: &Fill,
-        answer: Response<Incoming>,
+        answer: Response<Received>,
     ) -> Result<Landing, ProxyError> {
         let (head, body) = answer.into_parts();
         let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
@@ -175,7 +175,7 @@ impl Proxy {
         fill: &Fill,
         status: StatusCode,
         gone: &Gone,
-        answer: Response<Incoming>,
+        answer: Response<Received>,
     ) -> Result<Landing, ProxyError> {
         let arrived = self.fence.sequence().advance();
         let (head, body) = answer.into_parts();
@@ -241,6 +241,6 @@ impl Proxy {
     }
 }
 
-async fn read_whole(body: Incoming, limit: usize) -> Result<whole::Read, ProxyError> {
+async fn read_whole(body: Received, limit: usize) -> Result<whole::Read, ProxyError> {
     whole::read(body, limit).await.map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))
 }

@@ -10,10 +10,10 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
+use crate::received::Received;
 use crate::semantics::fields;
 use crate::shield::latch::Unauthorized;
 use crate::upstream::activity::Activity;
@@ -24,7 +24,7 @@ pub(super) enum Read {
     /// All of it.
     Whole(Bytes),
     /// More than the limit: what was read, and the rest as it comes.
-    TooLarge(Bytes, Incoming),
+    TooLarge(Bytes, Received),
 }
 
 /// Reads `body` to its end, or until it is over `limit`. Trailers are dropped.
@@ -32,7 +32,7 @@ pub(super) enum Read {
 /// # Errors
 ///
 /// If the body ends early or is malformed.
-pub(super) async fn read(body: Incoming, limit: usize) -> Result<Read, BodyError> {
+pub(super) async fn read(body: Received, limit: usize) -> Result<Read, BodyError> {
     read_into(body, limit, |_| Ok(())).await
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn read(body: Incoming, limit: usize) -> Result<Read, BodyError
 ///
 /// As [`read`], and what `hold` says.
 pub(super) async fn read_into(
-    mut body: Incoming,
+    mut body: Received,
     limit: usize,
     mut hold: impl FnMut(usize) -> Result<(), BodyError>,
 ) -> Result<Read, BodyError> {
@@ -124,7 +124,7 @@ impl fmt::Debug for StreamedAnswer {
 
 impl StreamedAnswer {
     /// The answer with `head`, of whose body `read` is the beginning.
-    pub(super) fn new(head: Parts, read: Bytes, rest: Incoming, clock: &Clock, idle: Duration) -> Self {
+    pub(super) fn new(head: Parts, read: Bytes, rest: Received, clock: &Clock, idle: Duration) -> Self {
         let activity = Activity::begin(clock.clone());
         let download = Download::new(rest, activity, idle, None).after(read);
         let mut response = Response::new(Body::stream(download));

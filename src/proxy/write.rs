@@ -8,7 +8,6 @@ use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -30,6 +29,7 @@ use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
@@ -69,7 +69,7 @@ impl Proxy {
     pub(super) async fn write(
         self: &Arc<Self>,
         head: Parts,
-        body: Incoming,
+        body: Received,
         subject: Subject,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
@@ -126,7 +126,7 @@ impl Proxy {
     async fn read_request(
         &self,
         fields: &HeaderMap,
-        body: Incoming,
+        body: Received,
         room: &mut Room,
     ) -> Result<Bytes, ProxyError> {
         let announced = fields
@@ -177,7 +177,7 @@ impl Proxy {
     /// Reads the answer, does to the cache and to the proofs what it calls for, and only then releases it.
     async fn conclude(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Received>,
         sent: &Sent<'_>,
         writer: &Writer,
         subject: Subject,

@@ -25,13 +25,14 @@ use super::progress::Progress;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::peer::Peer;
+use crate::received::Received;
 
 /// Answers the requests of a thread's connections. A clone is made for each request.
 pub(super) trait Handler: Clone + 'static {
     /// Answers one request; never fails: a failure is an answer.
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
 }
@@ -105,7 +106,10 @@ where
             None => return Ok(()),
         },
     };
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (head, body) = request.into_parts();
+        let body = Received::request(body, head.version, &head.headers);
+        let request = Request::from_parts(head, body);
         let under_way = progress.begin();
         let (handler, peer) = (context.handler.clone(), peer.clone());
         // Its future is made inside: one that came from outside would be kept twice by every idle connection.

@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -34,6 +33,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
+use crate::received::Received;
 use connection::Handler;
 use control::Plan;
 use live::{AdminToken, Followed, Live};
@@ -186,7 +186,7 @@ impl Server {
 impl Handler for Rc<Worker> {
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let (head, body) = request.into_parts();
@@ -197,7 +197,7 @@ impl Handler for Rc<Worker> {
 impl Handler for Rc<Admin> {
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let admin = Self::clone(self);

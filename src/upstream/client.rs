@@ -13,7 +13,6 @@ use std::time::Duration;
 use http::header::{HOST, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
@@ -30,6 +29,7 @@ use crate::config::files::{self, Mark};
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Metrics;
 use crate::proxy::SetupError;
+use crate::received::Received;
 use crate::shield::RejectionReason;
 use crate::shield::breaker::{Breaker, Verdict};
 use crate::telemetry::{Context, Span, Tracing};
@@ -247,7 +247,7 @@ impl Upstream {
         mut request: Request<Body>,
         purpose: Purpose,
         give_up: impl Future<Output = ()>,
-    ) -> Result<Response<Incoming>, ProxyError> {
+    ) -> Result<Response<Received>, ProxyError> {
         let _probe = match self.breaker.admit(self.clock.now()) {
             Verdict::Go => None,
             Verdict::Probe(probe) => Some(probe),
@@ -260,9 +260,11 @@ impl Upstream {
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
+        let method = request.method().clone();
         let outcome = tokio::select! {
             biased;
-            answer = client.0.request(request) => answer.map_err(describe).and_then(|mut answer| {
+            answer = client.0.request(request) => answer.map_err(describe).and_then(|answer| {
+                let mut answer = Received::answer(answer, &method);
                 // Before the answer is let go: what is left of it would be read, and the connection used again.
                 check_head(&answer).inspect_err(|_| poison(&connection))?;
                 answer.extensions_mut().insert(connection.clone());
@@ -351,7 +353,7 @@ fn poison(connection: &CaptureConnection) {
     }
 }
 
-fn check_head(answer: &Response<Incoming>) -> Result<(), ProxyError> {
+fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Extensions, Response, Uri};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo};
 use tower_service::Service;
 
@@ -15,6 +14,7 @@ use super::connector::{Connector, Protocols};
 use super::purpose::Purpose;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
+use crate::received::Received;
 use crate::shield::breaker::{Breaker, Reaction};
 
 impl Upstream {
@@ -34,7 +34,7 @@ impl Upstream {
     pub(super) fn judge(
         &self,
         purpose: Purpose,
-        outcome: &Result<Response<Incoming>, ProxyError>,
+        outcome: &Result<Response<Received>, ProxyError>,
         connection: &CaptureConnection,
     ) {
         let Err(error) = outcome else {

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::activity::Activity;
 use super::permits::Permit;
 use crate::body::BodyError;
 use crate::clock::Elapsed;
+use crate::received::Received;
 
 /// A request body on its way upstream.
 #[derive(Debug)]
 pub struct Upload {
-    body: Incoming,
+    body: Received,
     activity: Activity,
 }
 
 impl Upload {
     /// Passes `body` on.
     #[must_use]
-    pub const fn new(body: Incoming, activity: Activity) -> Self {
+    pub const fn new(body: Received, activity: Activity) -> Self {
         Self { body, activity }
     }
 }
@@ -50,7 +50,7 @@ impl http_body::Body for Upload {
                 Some(Ok(_trailers)) => {}
                 Some(Err(error)) => {
                     this.activity.note_request_broken();
-                    return Poll::Ready(Some(Err(error.into())));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 None => {
                     this.activity.note_request_sent();
@@ -75,7 +75,7 @@ impl http_body::Body for Upload {
 pub struct Download {
     /// Bytes of the body that were read before.
     before: Option<Bytes>,
-    body: Incoming,
+    body: Received,
     activity: Activity,
     overdue: Pin<Box<dyn Future<Output = ()> + Send>>,
     _permit: Option<Permit>,
@@ -84,7 +84,7 @@ pub struct Download {
 impl Download {
     /// Passes `body` on until it ends or stands still for `idle`.
     #[must_use]
-    pub fn new(body: Incoming, activity: Activity, idle: Duration, permit: Option<Permit>) -> Self {
+    pub fn new(body: Received, activity: Activity, idle: Duration, permit: Option<Permit>) -> Self {
         activity.note_byte();
         let watch = activity.clone();
         let overdue = Box::pin(async move { watch.idle(idle).await });
@@ -118,7 +118,7 @@ impl http_body::Body for Download {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Ok(_trailers))) => {}
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     ready!(this.overdue.as_mut().poll(cx));

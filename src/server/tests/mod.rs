@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::received::Received;
 
 /// Larger than what the sockets' buffers take, so that most of it waits for its reader.
 const BIG: usize = 32 * 1024 * 1024;
@@ -32,7 +32,7 @@ struct Scripted {
 impl Handler for Scripted {
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let Self { gate, arrivals } = self.clone();

@@ -1,0 +1,115 @@
+//! [`Received`]: a body as a peer sends it, which ends without an error only when it is whole.
+//!
+//! Bodies are wrapped in it right at the socket, below everything else that looks at them, in both directions and for
+//! both protocols. It is needed because hyper does not tell every end from a cut: over HTTP/2 a `RST_STREAM` or `GOAWAY`
+//! with `NO_ERROR` ends a body as `END_STREAM` does (RFC 9113 §8.1 lets a server that has answered early stop an upload
+//! so), and half a body would pass for a whole one.
+//!
+//! A body is whole if its framing says so and, where a length was announced, exactly that many bytes came.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::body::BodyError;
+
+/// A body that is being received.
+#[derive(Debug)]
+pub struct Received {
+    body: Incoming,
+    /// HTTP/2 alone: hyper's own errors tell every cut on HTTP/1.1, and `is_end_stream` there tells nothing.
+    end_is_told: bool,
+    /// Bytes that were announced and have not come.
+    missing: Option<u64>,
+    ended: bool,
+}
+
+/// A body ended before it was whole. It has no source: an HTTP/2 reset with the reason found there would be passed on, and
+/// `NO_ERROR` among them would end the other side instead of cutting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body ended before it was whole")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl Received {
+    /// The body of a request of this version and with these fields.
+    #[must_use]
+    pub fn request(body: Incoming, version: Version, fields: &HeaderMap) -> Self {
+        Self::new(body, version, announced(fields))
+    }
+
+    /// The body of the answer to a request with this method.
+    #[must_use]
+    pub fn answer(answer: Response<Incoming>, method: &Method) -> Response<Self> {
+        // RFC 9110 §6.4.1: their Content-Length is that of another answer.
+        let has_none = method == Method::HEAD
+            || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let announced = if has_none { None } else { announced(answer.headers()) };
+        let version = answer.version();
+        answer.map(|body| Self::new(body, version, announced))
+    }
+
+    const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
+        let end_is_told = matches!(version, Version::HTTP_2);
+        Self { body, end_is_told, missing: if end_is_told { announced } else { None }, ended: false }
+    }
+
+    fn is_whole(&self) -> bool {
+        (!self.end_is_told || self.body.is_end_stream()) && matches!(self.missing, None | Some(0))
+    }
+}
+
+/// What hyper and h2 hold a body to; a field that is no number is theirs to refuse.
+fn announced(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                this.ended = true;
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => {
+                this.ended = true;
+                return Poll::Ready((!this.is_whole()).then(|| Err(Cut.into())));
+            }
+        };
+        if let (Some(missing), Some(data)) = (&mut this.missing, frame.data_ref()) {
+            // More than was announced is an error of the framing, and h2 raises it.
+            *missing = missing.saturating_sub(data.len() as u64);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.is_whole()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
