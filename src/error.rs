@@ -74,6 +74,10 @@ closed_enum! {
         UpstreamTimeout = "upstream_timeout",
         /// The upstream's answer ended early or was no HTTP.
         BadUpstreamAnswer = "bad_upstream_answer",
+        /// The upstream certainly did not process the request: it was closing the connection, or refused it.
+        NotTaken = "not_taken",
+        /// The head of the upstream's answer is over the limit.
+        AnswerHeadTooLarge = "answer_head_too_large",
         /// The upstream asked to switch protocols.
         UnaskedUpgrade = "unasked_upgrade",
         /// The upstream's answer belongs to another request or organization.
@@ -208,6 +212,16 @@ impl ErrorKind {
                 502,
                 "The API's answer ended early or was malformed; a write may have taken effect.",
                 "http_response_incomplete",
+            ),
+            Self::NotTaken => Face(
+                502,
+                "The API closed its connections before it took the request, which had no effect: try again.",
+                "connection_terminated",
+            ),
+            Self::AnswerHeadTooLarge => Face(
+                502,
+                "The head of the API's answer has more than 64 KiB; a write may have taken effect.",
+                "http_response_header_section_size",
             ),
             Self::UnaskedUpgrade => {
                 Face(502, "The API asked to switch protocols, which is not passed on.", "http_upgrade_failed")

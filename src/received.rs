@@ -5,7 +5,9 @@
 //! with `NO_ERROR` ends a body as `END_STREAM` does (RFC 9113 §8.1 lets a server that has answered early stop an upload
 //! so), and half a body would pass for a whole one.
 //!
-//! A body is whole if its framing says so and, where a length was announced, exactly that many bytes came.
+//! A body is whole if its framing says so and, where a length was announced, exactly that many bytes came. On an HTTP/1.1
+//! connection to the upstream nothing may have come behind it, either: there, an end is told only when the connection's
+//! [`Tail`] has said so.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,7 +29,37 @@ pub struct Received {
     /// Bytes that were announced and have not come.
     missing: Option<u64>,
     ended: bool,
+    tail: Option<Box<dyn Tail>>,
+    /// Bytes came behind it: told when its end is asked for.
+    excess: bool,
 }
+
+/// What is behind the last byte of a body.
+pub trait Tail: Send {
+    /// Whether nothing came behind the body; asked when all of it has come, until it is ready once.
+    fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
+
+    /// All of the body has come, and nobody waits any more for what is behind it.
+    fn settle(self: Box<Self>);
+}
+
+impl fmt::Debug for dyn Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tail")
+    }
+}
+
+/// The body is whole, and bytes came behind it: which of them is the answer is anybody's guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess;
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes came behind the end of the answer")
+    }
+}
+
+impl std::error::Error for Excess {}
 
 /// A body ended before it was whole. It has no source: an HTTP/2 reset with the reason found there would be passed on, and
 /// `NO_ERROR` among them would end the other side instead of cutting it.
@@ -60,9 +92,49 @@ impl Received {
         answer.map(|body| Self::new(body, version, announced))
     }
 
+    /// The same body, which ends when `tail` says that nothing is behind it.
+    #[must_use]
+    pub fn before(mut self, tail: Box<dyn Tail>) -> Self {
+        self.tail = Some(tail);
+        self
+    }
+
+    /// Looks behind the last byte as soon as it has come: whoever knows the length may not ask for the end.
+    fn look_behind(&mut self, cx: &mut Context<'_>) {
+        if self.end_is_told || !self.body.is_end_stream() {
+            return;
+        }
+        if let Some(tail) = &mut self.tail
+            && let Poll::Ready(is_clean) = tail.poll_clean(cx)
+        {
+            (self.tail, self.excess) = (None, !is_clean);
+        }
+    }
+
+    /// Waits for the end of a body that has no byte, so that [`http_body::Body::is_end_stream`] may tell it.
+    ///
+    /// # Errors
+    ///
+    /// [`Excess`] if bytes came behind it.
+    pub async fn end_if_empty(&mut self) -> Result<(), BodyError> {
+        if self.tail.is_none() || !self.body.is_end_stream() {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx))
+            .await
+            .map_or(Ok(()), |frame| frame.map(drop))
+    }
+
     const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
         let end_is_told = matches!(version, Version::HTTP_2);
-        Self { body, end_is_told, missing: if end_is_told { announced } else { None }, ended: false }
+        Self {
+            body,
+            end_is_told,
+            missing: if end_is_told { announced } else { None },
+            ended: false,
+            tail: None,
+            excess: false,
+        }
     }
 
     fn is_whole(&self) -> bool {
@@ -90,26 +162,46 @@ impl http_body::Body for Received {
         let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                this.ended = true;
+                (this.ended, this.tail) = (true, None);
                 return Poll::Ready(Some(Err(error.into())));
             }
-            None => {
+            None if !this.is_whole() => {
                 this.ended = true;
-                return Poll::Ready((!this.is_whole()).then(|| Err(Cut.into())));
+                return Poll::Ready(Some(Err(Cut.into())));
+            }
+            None => {
+                let is_clean = match &mut this.tail {
+                    Some(tail) => ready!(tail.poll_clean(cx)),
+                    None => !this.excess,
+                };
+                (this.ended, this.tail) = (true, None);
+                return Poll::Ready((!is_clean).then(|| Err(Excess.into())));
             }
         };
         if let (Some(missing), Some(data)) = (&mut this.missing, frame.data_ref()) {
             // More than was announced is an error of the framing, and h2 raises it.
             *missing = missing.saturating_sub(data.len() as u64);
         }
+        this.look_behind(cx);
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.is_whole()
+        self.tail.is_none() && !self.excess && self.body.is_end_stream() && self.is_whole()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if !self.end_is_told
+            && self.body.is_end_stream()
+            && let Some(tail) = self.tail.take()
+        {
+            tail.settle();
+        }
     }
 }

@@ -29,6 +29,8 @@ closed_enum! {
         CloseDelimited = "close_delimited",
         /// The body ended early.
         Truncated = "truncated",
+        /// Bytes came behind the end of the answer.
+        Excess = "excess",
         /// Over the limit for its kind.
         TooLarge = "too_large",
         /// No JSON object, a byte order mark, or invalid UTF-8.

@@ -76,6 +76,7 @@ keys! {
     ProofMaxCredentials = "proof.max_credentials", "a whole number from 1 to 10000000";
     ShieldRequestsPerSecond = "shield.requests_per_second", "a whole number from 1 to 1000000";
     ShieldRequestsPerMinute = "shield.requests_per_minute", "a whole number from 1 to 1000000";
+    ShieldBurst = "shield.burst", "\"half\" or \"whole\"";
     ShieldReplicas = "shield.replicas", "a whole number from 1 to 1000";
     ShieldSingleWorkspace = "shield.single_workspace", "true or false";
     ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"2s\"";

@@ -181,6 +181,8 @@ pub struct Shield {
     pub requests_per_second: NonZeroU32,
     /// The same in any minute.
     pub requests_per_minute: NonZeroU32,
+    /// How much of a second's calls may leave at one moment.
+    pub burst: Burst,
     /// Processes that share the two windows; each takes its part, rounded down, at least 1.
     pub replicas: NonZeroU32,
     /// Whether all callers spend from one account.
@@ -189,6 +191,15 @@ pub struct Shield {
     pub max_wait: Duration,
     /// Calls of one organization that wait at once.
     pub max_queued: usize,
+}
+
+/// How much of a second's calls may leave at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burst {
+    /// Half of them, and the rest half a second later.
+    Half,
+    /// All of them.
+    Whole,
 }
 
 /// `[log]`: what is logged.
@@ -273,6 +284,7 @@ impl Default for Config {
             shield: Shield {
                 requests_per_second: NonZeroU32::new(90).expect("not zero"),
                 requests_per_minute: NonZeroU32::new(5400).expect("not zero"),
+                burst: Burst::Half,
                 replicas: NonZeroU32::MIN,
                 single_workspace: false,
                 max_wait: Duration::from_secs(2),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{LogFormat, Share, UpstreamDirectives};
+use super::{Burst, LogFormat, Share, UpstreamDirectives};
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -114,6 +114,17 @@ pub(super) const fn upstream_directives_text(directives: UpstreamDirectives) -> 
     match directives {
         UpstreamDirectives::Ignore => "ignore",
         UpstreamDirectives::Respect => "respect",
+    }
+}
+
+pub(super) fn burst(text: &str) -> Option<Burst> {
+    [Burst::Half, Burst::Whole].into_iter().find(|burst| burst_text(*burst) == text)
+}
+
+pub(super) const fn burst_text(burst: Burst) -> &'static str {
+    match burst {
+        Burst::Half => "half",
+        Burst::Whole => "whole",
     }
 }
 

@@ -110,6 +110,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ProofMaxCredentials => proof.max_credentials.get().into(),
         Key::ShieldRequestsPerSecond => shield.requests_per_second.get().into(),
         Key::ShieldRequestsPerMinute => shield.requests_per_minute.get().into(),
+        Key::ShieldBurst => parse::burst_text(shield.burst).into(),
         Key::ShieldReplicas => shield.replicas.get().into(),
         Key::ShieldSingleWorkspace => shield.single_workspace.into(),
         Key::ShieldMaxWait => parse::duration_text(shield.max_wait).into(),

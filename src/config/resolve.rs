@@ -237,6 +237,7 @@ fn proof(raw: &mut Raw) -> Result<Proof, Refused> {
 fn shield(raw: &mut Raw) -> Result<Shield, Refused> {
     let requests_per_second = raw.positive(Key::ShieldRequestsPerSecond, 1_000_000);
     let requests_per_minute = raw.positive(Key::ShieldRequestsPerMinute, 1_000_000);
+    let burst = raw.text(Key::ShieldBurst, parse::burst);
     let replicas = raw.positive(Key::ShieldReplicas, 1000);
     let single_workspace = raw.flag(Key::ShieldSingleWorkspace);
     let max_wait = raw.duration(Key::ShieldMaxWait, MAX_WAIT);
@@ -244,6 +245,7 @@ fn shield(raw: &mut Raw) -> Result<Shield, Refused> {
     Ok(Shield {
         requests_per_second: requests_per_second?,
         requests_per_minute: requests_per_minute?,
+        burst: burst?,
         replicas: replicas?,
         single_workspace: single_workspace?,
         max_wait: max_wait?,

@@ -1,26 +1,38 @@
 //! Before a call leaves and when its answer's head is here: everything that may hold it up, in one order.
 //!
-//! Latch, breaker, strangers, budget, then the way out ([`Upstream::send`](crate::upstream::client::Upstream::send), where
-//! the breaker hands out its probe). What an answer says of the upstream's limit and of the key is noted before anything of it is used.
+//! Latch, breaker, strangers, then a connection and the turn in the budget, in this order: a call that has its turn is
+//! written at once. What waits for its turn holds no connection until that is near. What an answer says of the upstream's
+//! limit and of the key is noted before anything of it is used.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::Proxy;
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use crate::clock::Moment;
-use crate::error::ProxyError;
+use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::organization::OrganizationId;
+use crate::received::Received;
 use crate::shield::RejectionReason;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::{self, Accounts, Admission, CallerKey, Class};
+use crate::shield::budget::{self, Accounts, Admission, CallerKey, Class, Turned};
 use crate::shield::latch::{Latched, Unauthorized};
 use crate::shield::retry_after;
 use crate::shield::strangers::{Caller, Pass};
+use crate::upstream::calls::{Ready, Unanswered};
+use crate::upstream::connections::UpstreamClient;
+use crate::upstream::outgoing::{Outgoing, Owner};
+use crate::upstream::permits::{Account, Permit, Permits};
+use crate::upstream::purpose::Purpose;
+
+/// How often a call is sent again that the upstream certainly did not process. More than once, since a connection that goes
+/// away takes all with it that was put on it, and its successor may be as short-lived.
+const RESENDS: usize = 4;
 
 /// A call that wants to go upstream.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +46,19 @@ pub(super) struct Call<'a> {
     pub(super) class: Class,
     /// How long it may wait for its turn.
     pub(super) patience: Duration,
+    pub(super) purpose: Purpose,
 }
+
+/// Where a call gets its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane<'a> {
+    pub(super) client: &'a UpstreamClient,
+    /// Whose permits it needs, where connections are counted.
+    pub(super) permits: Option<(&'a Permits, Account)>,
+}
+
+/// A connection, and the permit to hold it where one is needed.
+type Connection = (Ready, Option<Permit>);
 
 /// Why a call did not go.
 #[derive(Debug)]
@@ -43,16 +67,27 @@ pub(super) enum Held {
     Latched(Arc<Unauthorized>),
     /// It may not go now.
     Rejected(ProxyError),
+    /// It could not be connected.
+    Failed(ProxyError),
 }
 
 /// Why a call did not go, before anybody counted it.
 #[derive(Debug)]
-pub(super) enum Stopped {
+enum Stopped {
     Latched(Arc<Unauthorized>),
     Rejected(RejectionReason, ProxyError),
+    Failed(ProxyError),
 }
 
-/// A call that may go now: what has to be told of its answer. Dropped without an answer, it gives its places up.
+/// A call that goes now, on the connection that it has in hand.
+#[derive(Debug)]
+pub(super) struct Departure {
+    pub(super) going: Going,
+    pub(super) ready: Ready,
+    pub(super) permit: Option<Permit>,
+}
+
+/// What has to be told of the answer to a call that goes. Dropped without an answer, it gives its places up.
 #[derive(Debug)]
 pub(super) struct Going {
     accounts: Accounts,
@@ -72,19 +107,28 @@ pub(super) struct Gone {
 }
 
 impl Proxy {
-    /// Lets a call go, or says why not.
-    pub(super) async fn admit(&self, call: &Call<'_>) -> Result<Going, Held> {
-        match self.let_go(call).await {
-            Ok(going) => {
-                self.note_going(call, &going);
-                Ok(going)
+    /// Lets a call go, or says why not. `connects` is told if it waits for a connection alone.
+    pub(super) async fn admit(
+        &self,
+        call: &Call<'_>,
+        lane: Lane<'_>,
+        connects: impl FnOnce(),
+    ) -> Result<Departure, Held> {
+        match self.let_go(call, lane, connects).await {
+            Ok(departure) => {
+                self.note_going(call, &departure.going);
+                Ok(departure)
             }
             Err(stopped) => Err(self.note_stopped(stopped)),
         }
     }
 
-    /// The same without counting it.
-    pub(super) async fn let_go(&self, call: &Call<'_>) -> Result<Going, Stopped> {
+    async fn let_go(
+        &self,
+        call: &Call<'_>,
+        lane: Lane<'_>,
+        connects: impl FnOnce(),
+    ) -> Result<Departure, Stopped> {
         let now = self.clock.now();
         if let Some(Latched { answer, .. }) = self.latched(call.credential, call.route, now) {
             return Err(Stopped::Latched(answer));
@@ -99,25 +143,101 @@ impl Proxy {
         let pass = self.shield.strangers.admit(call.caller(), call.peer, call.patience);
         let pass = pass.await.map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
         let accounts = self.accounts(call, pass.is_strangers());
+        let patience = call.patience.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
             caller: call.caller_key(),
             class: call.class,
-            patience: call.patience.saturating_sub(self.clock.now().since(now)),
+            patience,
+            ahead: self.upstream.connects_ahead(),
         };
-        let admission = self.shield.budget.admit(asked).await;
-        Ok(Going {
-            accounts,
-            credential: call.credential.map(Credential::digest),
-            route: call.route,
-            sent: self.clock.now(),
-            pass,
-            admission: admission.map_err(|no| rejected(no.reason.into(), no.retry_after))?,
-        })
+        let open = self.open_connection(call, lane)?;
+        // In a box that is made when it is needed: few calls connect, and every one would keep the room for it.
+        let connect = async { Box::pin(self.connect(call, lane, patience)).await };
+        let admitted = self.shield.budget.admit(asked, open, connect, connects).await;
+        let (admission, (ready, permit)) = admitted.map_err(|turned| match turned {
+            Turned::Rejected(no) => rejected(no.reason.into(), no.retry_after),
+            Turned::Unconnected(stopped) => stopped,
+        })?;
+        let (credential, route, sent) =
+            (call.credential.map(Credential::digest), call.route, self.clock.now());
+        let going = Going { accounts, credential, route, sent, pass, admission };
+        Ok(Departure { going, ready, permit })
+    }
+
+    /// A connection that a call could use now.
+    fn open_connection(&self, call: &Call<'_>, lane: Lane<'_>) -> Result<Option<Connection>, Stopped> {
+        let permit = match lane.permits {
+            None => None,
+            Some((permits, account)) => match permits.try_take(account) {
+                None => return Ok(None),
+                permit => permit,
+            },
+        };
+        let ready = self.upstream.ready_now(lane.client, call.owner()).map_err(Stopped::Failed)?;
+        Ok(ready.map(|ready| (ready, permit)))
+    }
+
+    /// A connection, when the call's turn is near: permit first, which bounds how many are open.
+    async fn connect(
+        &self,
+        call: &Call<'_>,
+        lane: Lane<'_>,
+        patience: Duration,
+    ) -> Result<Connection, Stopped> {
+        let permit = match lane.permits {
+            None => None,
+            Some((permits, account)) => {
+                let taken = permits.take(account, patience).await;
+                Some(taken.map_err(|error| Stopped::Rejected(RejectionReason::Connections, error))?)
+            }
+        };
+        let ready = self.upstream.ready(lane.client, call.owner(), call.purpose).await;
+        Ok((ready.map_err(Stopped::Failed)?, permit))
+    }
+
+    /// Sends a call that goes, and once more on another connection, if need be more than once, while it is certain that the
+    /// upstream did not process it; a read also if its connection had been closed under it.
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        lane: Lane<'_>,
+        departure: Departure,
+        outgoing: Outgoing,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<(Gone, Response<Received>, Option<Permit>), ProxyError> {
+        let Departure { mut going, mut ready, mut permit } = departure;
+        let (mut outgoing, mut give_up) = (outgoing, pin!(give_up));
+        for left in (0..=RESENDS).rev() {
+            let sending = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut());
+            let Unanswered { error, again, unprocessed } = match sending.await {
+                Ok(answer) => {
+                    return Ok((self.note_head(going, answer.status(), answer.headers()), answer, permit));
+                }
+                Err(unanswered) => unanswered,
+            };
+            let Some(again) = again.filter(|_| left > 0) else { return Err(error) };
+            tracing::debug!(error = %error.kind(), cause = error.causes(), "sent again on another connection");
+            // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
+            if unprocessed {
+                self.call_off(going);
+            }
+            drop(permit);
+            let resending = Box::pin(self.admit(call, lane, || {}));
+            let admitted = tokio::select! {
+                biased;
+                admitted = resending => admitted,
+                () = give_up.as_mut() => return Err(ErrorKind::UpstreamTimeout.error()),
+            };
+            let Ok(departure) = admitted else { return Err(error) };
+            Departure { going, ready, permit } = departure;
+            outgoing = again;
+        }
+        Err(ErrorKind::Internal.error())
     }
 
     /// Counts a call that goes.
-    pub(super) fn note_going(&self, call: &Call<'_>, going: &Going) {
+    fn note_going(&self, call: &Call<'_>, going: &Going) {
         self.metrics.shield_wait(going.admission.waited);
         if call.organization.is_none() {
             self.shield.note_unbound();
@@ -125,18 +245,19 @@ impl Proxy {
     }
 
     /// Counts a call that was turned away.
-    pub(super) fn note_stopped(&self, stopped: Stopped) -> Held {
+    fn note_stopped(&self, stopped: Stopped) -> Held {
         match stopped {
             Stopped::Latched(answer) => Held::Latched(answer),
             Stopped::Rejected(reason, error) => {
                 self.metrics.shield_rejection(reason);
                 Held::Rejected(error)
             }
+            Stopped::Failed(error) => Held::Failed(error),
         }
     }
 
     /// Takes back what a call spent that does not go after all.
-    pub(super) fn call_off(&self, going: Going) {
+    fn call_off(&self, going: Going) {
         self.shield.budget.give_back(going.admission);
     }
 
@@ -173,16 +294,22 @@ impl Proxy {
     }
 
     /// A place for a failed call to be tried again: within a tenth of what was offered, and without waiting.
-    pub(super) async fn second_try(&self, call: &Call<'_>) -> Option<Going> {
+    pub(super) async fn second_try(&self, call: &Call<'_>, lane: Lane<'_>) -> Option<Departure> {
         if !self.shield.retries.take(self.clock.now()) {
             self.metrics.retry(RetryResult::Refused);
             return None;
         }
-        let going = self.admit(call).await.ok();
-        if going.is_none() {
-            self.metrics.retry(RetryResult::Refused);
+        match Box::pin(self.admit(&Call { patience: Duration::ZERO, ..*call }, lane, || {})).await {
+            Ok(departure) => Some(departure),
+            Err(Held::Failed(_)) => {
+                self.note_retry(None);
+                None
+            }
+            Err(Held::Latched(_) | Held::Rejected(_)) => {
+                self.metrics.retry(RetryResult::Refused);
+                None
+            }
         }
-        going
     }
 
     /// Counts what became of a second try: the status of its answer, if there was one.
@@ -223,6 +350,11 @@ impl Call<'_> {
             (None, Some(authorization)) => Caller::Authorization(authorization),
             (None, None) => Caller::Anonymous,
         }
+    }
+
+    /// Whose an HTTP/1.1 connection is that carries it.
+    fn owner(&self) -> Owner {
+        self.credential.map(Credential::digest)
     }
 
     pub(super) fn caller_key(&self) -> CallerKey {

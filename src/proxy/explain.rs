@@ -315,6 +315,7 @@ impl Proxy {
             caller: call.caller_key(),
             class: call.class,
             patience: call.patience,
+            ahead: Duration::ZERO,
         }
     }
 

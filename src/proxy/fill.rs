@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
 
 use super::Proxy;
-use super::dispatch::{Going, Gone, Held};
+use super::dispatch::{Departure, Gone, Held, Lane};
 use super::rules::Rules;
 use super::whole::{StreamedAnswer, WholeAnswer};
 use crate::body::Body;
@@ -28,7 +28,8 @@ use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
 use crate::telemetry::Context;
-use crate::upstream::client::distrust_connection;
+use crate::upstream::calls::distrust_connection;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::purpose::Purpose;
 
 /// What a caller is told whose call was held and nothing is known of when it may go.
@@ -124,18 +125,25 @@ impl Proxy {
         self.runtime.spawn(async move {
             let span = proxy.trace_flight(&mut fill, &ticket);
             let queued = proxy.clock.now();
-            let landing = match proxy.queue(&fill, &ticket).await {
-                Ok(going) => {
+            let client = proxy.label_client();
+            let lane = Lane { client: &client, permits: None };
+            let departed = match proxy.queue(&fill, lane, &ticket).await {
+                Ok(departure) => Ok(Ok(departure)),
+                Err(Held::Failed(error)) => Ok(Err(error)),
+                Err(held) => Err(held),
+            };
+            let landing = match departed {
+                Ok(first) => {
                     fill.sent = proxy.clock.now();
                     proxy.trace_wait(fill.trace.as_ref(), queued);
                     if let Some(attempt) = &fill.attempt {
                         attempt.note_sent(fill.sent);
                     }
                     ticket.depart();
-                    proxy.fill(&fill, going).await
+                    proxy.fill(&fill, lane, first).await
                 }
                 Err(Held::Latched(answer)) => Landing::Latched(answer),
-                Err(Held::Rejected(error)) => {
+                Err(Held::Rejected(error) | Held::Failed(error)) => {
                     if !fill.awaited {
                         proxy.bindings.note_held(
                             &fill.credential,
@@ -160,10 +168,10 @@ impl Proxy {
         });
     }
 
-    async fn fill(&self, fill: &Fill, going: Going) -> Landing {
+    async fn fill(&self, fill: &Fill, lane: Lane<'_>, first: Result<Departure, ProxyError>) -> Landing {
         self.bindings.note_attempt(&fill.credential, fill.sent);
         let deadline = fill.sent.plus(fill.rules.timeouts.fill_timeout);
-        let landing = self.ask(fill, going, deadline).await.unwrap_or_else(|error| {
+        let landing = self.ask(fill, lane, first, deadline).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
             Landing::Failed(error.kind(), error.wait())
         });
@@ -179,15 +187,25 @@ impl Proxy {
     }
 
     /// Sends a fill, once more if the first try failed on the way, and takes its answer.
-    async fn ask(&self, fill: &Fill, going: Going, deadline: Moment) -> Result<Landing, ProxyError> {
+    async fn ask(
+        &self,
+        fill: &Fill,
+        lane: Lane<'_>,
+        first: Result<Departure, ProxyError>,
+        deadline: Moment,
+    ) -> Result<Landing, ProxyError> {
         self.shield.retries.on_offered(fill.sent);
-        let (gone, answer) = match self.try_once(fill, going, deadline).await {
+        let first = match first {
+            Ok(departure) => self.try_once(fill, lane, departure, deadline).await,
+            Err(error) => Err(error),
+        };
+        let (gone, answer) = match first {
             Ok((gone, answer)) if !may_retry(&Method::GET, Ok(answer.status())) => (gone, answer),
             Err(error) if !may_retry(&Method::GET, Err(error.kind())) => return Err(error),
-            first => match self.second_try(&self.call_of(fill, Duration::ZERO)).await {
+            first => match self.second_try(&self.call_of(fill, Duration::ZERO), lane).await {
                 None => first?,
-                Some(going) => {
-                    let second = self.try_once(fill, going, deadline).await;
+                Some(departure) => {
+                    let second = self.try_once(fill, lane, departure, deadline).await;
                     self.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
                     second?
                 }
@@ -213,19 +231,19 @@ impl Proxy {
     async fn try_once(
         &self,
         fill: &Fill,
-        going: Going,
+        lane: Lane<'_>,
+        departure: Departure,
         deadline: Moment,
     ) -> Result<(Gone, Response<Received>), ProxyError> {
         let mut fields = self.upstream.fill_fields();
         fill.credential.present(&mut fields);
         let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
             .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
-        let mut request = self.upstream.request(Method::GET, path, fields, Body::empty())?;
-        if let Some(trace) = &fill.trace {
-            request.extensions_mut().insert(trace.clone());
-        }
+        let (method, body, trace) = (Method::GET, Body::empty(), fill.trace.clone());
+        let outgoing = Outgoing { method, path, fields, body, trace };
         let give_up = self.clock.sleep_until(deadline);
-        let answer = self.upstream.send(&self.label_client(), request, fill.purpose, give_up).await?;
-        Ok((self.note_head(going, answer.status(), answer.headers()), answer))
+        let call = self.call_of(fill, fill.rules.patience(None));
+        let (gone, answer, _) = self.send(&call, lane, departure, outgoing, give_up).await?;
+        Ok((gone, answer))
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 
 use super::answer::Answer;
-use super::dispatch::{Call, Going, Gone, Held};
+use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
@@ -27,6 +27,7 @@ use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
 use crate::telemetry::Context;
 use crate::upstream::activity::Activity;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::permits::{Account, Permit};
 use crate::upstream::purpose::Purpose;
 use crate::upstream::transfer::{Download, Upload};
@@ -48,8 +49,12 @@ impl Worker {
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         let arrived = proxy.clock.now();
-        let (going, permit) = match self.depart(&caller, asked).await {
-            Ok(departed) => departed,
+        let client = self.pass_through_client();
+        let lane = Lane { client: &client, permits: Some((&proxy.permits, caller.account())) };
+        let call = caller.call(asked.peer, asked.patience);
+        let departed = match proxy.admit(&call, lane, || {}).await {
+            Ok(departure) => Ok(departure),
+            Err(Held::Failed(error)) => Err(error),
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };
@@ -58,12 +63,13 @@ impl Worker {
         let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
         let activity = Activity::begin(proxy.clock.clone());
-        let (gone, answer) = if body::is_empty(&body) {
+        let way = Passing { head: &head, call: &call, lane, activity: &activity, asked };
+        let (gone, answer, permit) = if body::is_empty(&body) {
             activity.note_request_sent();
-            self.send_without_body(&head, fields, (&caller, going), (&activity, asked)).await?
+            self.send_without_body(&way, fields, departed).await?
         } else {
             let body = Body::stream(Upload::new(body, activity.clone()));
-            self.send_once(&head, fields, body, going, (&activity, asked)).await?
+            self.send_once(&way, fields, body, departed?).await?
         };
         self.note_refusal(&head, caller.credential.as_ref(), &answer);
         if answer.status().is_success() {
@@ -80,52 +86,49 @@ impl Worker {
     /// A request without a body; a read among them is sent once more if it failed on the way.
     async fn send_without_body(
         &self,
-        head: &Parts,
+        way: &Passing<'_>,
         fields: HeaderMap,
-        (caller, going): (&Caller, Going),
-        under_way: (&Activity, &Asked),
-    ) -> Result<(Gone, Response<Received>), ProxyError> {
+        departed: Result<Departure, ProxyError>,
+    ) -> Result<Passed, ProxyError> {
         let proxy = &self.proxy;
-        if head.method != Method::GET {
-            return self.send_once(head, fields, Body::empty(), going, under_way).await;
+        if way.head.method != Method::GET {
+            return self.send_once(way, fields, Body::empty(), departed?).await;
         }
-        let first = self.send_once(head, fields.clone(), Body::empty(), going, under_way).await;
+        let first = match departed {
+            Ok(departure) => self.send_once(way, fields.clone(), Body::empty(), departure).await,
+            Err(error) => Err(error),
+        };
         let ended = match &first {
-            Ok((_, answer)) => Ok(answer.status()),
+            Ok((_, answer, _)) => Ok(answer.status()),
             Err(error) => Err(error.kind()),
         };
-        if !may_retry(&head.method, ended) {
+        if !may_retry(&way.head.method, ended) {
             return first;
         }
-        let again = caller.call(under_way.1.peer, Duration::ZERO);
-        let Some(going) = proxy.second_try(&again).await else { return first };
-        let second = self.send_once(head, fields, Body::empty(), going, under_way).await;
-        proxy.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
+        let Some(departure) = proxy.second_try(way.call, way.lane).await else { return first };
+        let second = self.send_once(way, fields, Body::empty(), departure).await;
+        proxy.note_retry(second.as_ref().map(|(_, answer, _)| answer.status()).ok());
         second
     }
 
     async fn send_once(
         &self,
-        head: &Parts,
+        way: &Passing<'_>,
         fields: HeaderMap,
         body: Body,
-        going: Going,
-        (activity, asked): (&Activity, &Asked),
-    ) -> Result<(Gone, Response<Received>), ProxyError> {
-        let (proxy, timeouts) = (&self.proxy, &asked.rules.timeouts);
+        departure: Departure,
+    ) -> Result<Passed, ProxyError> {
+        let Passing { head, call, lane, activity, asked } = *way;
+        let timeouts = &asked.rules.timeouts;
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let mut request = proxy.upstream.request(head.method.clone(), path, fields, body)?;
-        if let Some(trace) = head.extensions.get::<Context>() {
-            request.extensions_mut().insert(trace.clone());
-        }
+        let (method, trace) = (head.method.clone(), head.extensions.get::<Context>().cloned());
+        let outgoing = Outgoing { method, path, fields, body, trace };
         let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
-        let client = self.pass_through_client();
-        let sending = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue);
-        let answer = sending.await.map_err(|error| match activity.is_request_broken() {
+        let sending = self.proxy.send(call, lane, departure, outgoing, overdue);
+        sending.await.map_err(|error| match activity.is_request_broken() {
             true => ErrorKind::BodyBroken.error().because(error),
             false => error,
-        })?;
-        Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
+        })
     }
 
     /// A 401 is read whole, for it is remembered with its body.
@@ -191,7 +194,7 @@ impl Worker {
     fn relay(
         answer: Response<Received>,
         activity: Activity,
-        permit: Permit,
+        permit: Option<Permit>,
         asked: &Asked,
     ) -> Response<Body> {
         let (head, body) = answer.into_parts();
@@ -199,13 +202,26 @@ impl Worker {
         let mut response = Response::new(if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::stream(Download::new(body, activity, idle, Some(permit)))
+            Body::stream(Download::new(body, activity, idle, permit))
         });
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);
         response
     }
 }
+
+/// A call that passes through, on its way.
+#[derive(Clone, Copy)]
+struct Passing<'a> {
+    head: &'a Parts,
+    call: &'a Call<'a>,
+    lane: Lane<'a>,
+    activity: &'a Activity,
+    asked: &'a Asked,
+}
+
+/// What became of it: the head of its answer is here.
+type Passed = (Gone, Response<Received>, Option<Permit>);
 
 /// Who sends a call that passes through, as far as it is known.
 pub(super) struct Caller {
@@ -241,6 +257,7 @@ impl Caller {
             route: self.route,
             class: Class::Interactive,
             patience,
+            purpose: Purpose::PassThrough,
         }
     }
 

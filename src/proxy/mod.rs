@@ -8,7 +8,6 @@
 
 mod answer;
 mod background;
-mod departure;
 mod dispatch;
 mod doubt;
 mod exchange;
@@ -66,7 +65,8 @@ use crate::peer::Peer;
 use crate::received::Received;
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
-use crate::upstream::client::{Upstream, UpstreamClient};
+use crate::upstream::client::Upstream;
+use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permits;
 use crate::upstream::way::{Way, public_client};
 
@@ -197,7 +197,7 @@ impl Proxy {
             fence: Fence::default(),
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
-            label_client: Mutex::new(upstream.label_client()),
+            label_client: Mutex::new(upstream.label_client(runtime.clone())),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
@@ -271,6 +271,7 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
+        proxy.upstream.tidy();
         proxy.shield.budget.tidy(clock.now());
         proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
     }

@@ -25,7 +25,7 @@ use crate::received::Received;
 use crate::semantics::{media_type, validator};
 use crate::shield::account::AccountKey;
 use crate::shield::edge::Blocked;
-use crate::upstream::client::distrust_connection;
+use crate::upstream::calls::distrust_connection;
 
 /// Largest item that is read whole (G6).
 const MAX_ITEM: usize = 256 * 1024;

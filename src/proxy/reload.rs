@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use super::rules::Rules;
 use super::{PassThrough, Proxy, SetupError};
 use crate::config::{self, Config};
-use crate::upstream::client::UpstreamClient;
+use crate::upstream::connections::UpstreamClient;
 use crate::upstream::way::Way;
 
 /// What a reload needs of the proxy, read and found sound.
@@ -67,7 +67,7 @@ impl Proxy {
     }
 
     fn renew_label_client(&self) {
-        let client = self.upstream.label_client();
+        let client = self.upstream.label_client(self.runtime.clone());
         *self.label_client.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 }

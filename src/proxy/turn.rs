@@ -2,11 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::Proxy;
-use super::dispatch::{Call, Going, Held};
+use super::dispatch::{Call, Departure, Held, Lane};
 use super::fill::{Fill, Landing};
 use crate::cache::flight::Ticket;
 use crate::clock::Moment;
@@ -14,14 +15,31 @@ use crate::error::ErrorKind;
 
 impl Proxy {
     /// Waits for the fill's turn: as long as the most patient of those who wait for it, and not without any.
-    pub(super) async fn queue(&self, fill: &Fill, ticket: &Ticket<Landing>) -> Result<Going, Held> {
+    pub(super) async fn queue(
+        &self,
+        fill: &Fill,
+        lane: Lane<'_>,
+        ticket: &Ticket<Landing>,
+    ) -> Result<Departure, Held> {
         loop {
             let patience = ticket.patience();
             let now = self.clock.now();
             let call = self.call_of(fill, Self::patience_of(fill, patience, now));
-            let mut admitting = pin!(self.admit(&call));
+            let connecting = AtomicBool::new(false);
+            let connects = || {
+                // Nobody's patience is for that.
+                connecting.store(true, Ordering::Relaxed);
+                if let Some(attempt) = &fill.attempt {
+                    attempt.note_sent(self.clock.now());
+                }
+                ticket.depart();
+            };
+            let mut admitting = pin!(self.admit(&call, lane, connects));
             if let Poll::Ready(admitted) = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await {
                 return admitted;
+            }
+            if connecting.load(Ordering::Relaxed) {
+                return admitting.await;
             }
             ticket.queue();
             if let Some(attempt) = &fill.attempt {
@@ -32,8 +50,13 @@ impl Proxy {
             }
             let admitted = tokio::select! {
                 biased;
-                admitted = admitting => admitted,
-                () = ticket.abandoned() => return Err(Held::Rejected(ErrorKind::OverBudget.error())),
+                admitted = admitting.as_mut() => admitted,
+                () = ticket.abandoned() => {
+                    if connecting.load(Ordering::Relaxed) {
+                        return admitting.await;
+                    }
+                    return Err(Held::Rejected(ErrorKind::OverBudget.error()));
+                }
             };
             match admitted {
                 // Somebody came meanwhile who is ready to wait longer.
@@ -56,6 +79,7 @@ impl Proxy {
             route: fill.route,
             class: fill.class,
             patience,
+            purpose: fill.purpose,
         }
     }
 }

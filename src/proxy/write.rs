@@ -1,5 +1,6 @@
 //! Label writes: read whole, sent on, and answered only after everything older has been shut out (R5, R9).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Proxy;
 use super::answer::Answer;
-use super::dispatch::{Call, Going, Gone, Held};
+use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
 use super::intake::{Full, Room};
 use super::rules::Rules;
@@ -34,7 +35,9 @@ use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
-use crate::upstream::client::was_never_sent;
+use crate::upstream::calls::was_never_sent;
+use crate::upstream::connections::UpstreamClient;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::purpose::Purpose;
 
 /// Largest body of a label write.
@@ -87,30 +90,32 @@ impl Proxy {
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let mut request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
         let trace: Option<Context> = head.extensions.get().cloned();
-        if let Some(trace) = &trace {
-            request.extensions_mut().insert(trace.clone());
-        }
+        let (method, body) = (head.method.clone(), Body::whole(body));
+        let outgoing = Outgoing { method, path, fields, body, trace: trace.clone() };
+        let client = self.label_client();
+        let lane = Lane { client: &client, permits: None };
 
         // Here and not in the task: a write whose client leaves before its turn is not sent.
         let queued = self.clock.now();
-        let going = match self.admit(&writer.call(asked)).await {
-            Ok(going) => {
+        let departure = match self.admit(&writer.call(asked.peer, asked.patience), lane, || {}).await {
+            Ok(departure) => {
                 self.trace_wait(trace.as_ref(), queued);
-                going
+                departure
             }
-            Err(Held::Rejected(error)) => return Err(error),
+            Err(Held::Rejected(error) | Held::Failed(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
         let (answer, answered) = oneshot::channel();
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
+        let (client, peer, patience) = (client.clone(), asked.peer, asked.patience);
         let method = head.method;
         let writing = async move {
             let _room = room;
-            let sending = proxy.send_write(request, going, &method, &task_writer, subject);
+            let writing = Writing { outgoing, departure, client: &client, peer, patience };
+            let sending = proxy.send_write(writing, &method, &task_writer, subject);
             let _ = answer.send(sending.await);
         };
         self.writes.spawn_on(writing, &self.runtime);
@@ -150,17 +155,18 @@ impl Proxy {
 
     async fn send_write(
         &self,
-        request: Request<Body>,
-        going: Going,
+        writing: Writing<'_>,
         method: &Method,
         writer: &Writer,
         subject: Subject,
     ) -> Result<Answer, ProxyError> {
         let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
-        let written = written_by(method, request.uri().path());
+        let Writing { outgoing, departure, client, peer, patience } = writing;
+        let written = written_by(method, outgoing.path.path());
         let give_up = self.clock.sleep(writer.rules.timeouts.first_byte_timeout);
-        let answer = match self.upstream.send(&self.label_client(), request, Purpose::Write, give_up).await {
-            Ok(answer) => answer,
+        let (call, lane) = (writer.call(peer, patience), Lane { client, permits: None });
+        let (gone, answer) = match self.send(&call, lane, departure, outgoing, give_up).await {
+            Ok((gone, answer, _)) => (gone, answer),
             Err(error) => {
                 if !was_never_sent(error.kind()) {
                     self.raise(writer, subject, None, Fate::Unknown);
@@ -168,7 +174,6 @@ impl Proxy {
                 return Err(error);
             }
         };
-        let gone = self.note_head(going, answer.status(), answer.headers());
         let sent = Sent { begun, at, gone, method, written };
         let response = self.conclude(answer, &sent, writer, subject).await?;
         Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
@@ -244,6 +249,15 @@ impl Proxy {
     }
 }
 
+/// A write that goes.
+struct Writing<'a> {
+    outgoing: Outgoing,
+    departure: Departure,
+    client: &'a UpstreamClient,
+    peer: IpAddr,
+    patience: Duration,
+}
+
 /// A write that was sent.
 pub(super) struct Sent<'a> {
     /// Its place in the order of fills and raises.
@@ -265,15 +279,16 @@ fn written_by(method: &Method, path: &str) -> Option<Uuid> {
 }
 
 impl Writer {
-    fn call<'a>(&'a self, asked: &Asked) -> Call<'a> {
+    fn call(&self, peer: IpAddr, patience: Duration) -> Call<'_> {
         Call {
             credential: self.credential.as_ref(),
             authorization: self.authorization,
             organization: self.organization.as_ref().map(|organization| organization.id()),
-            peer: asked.peer,
+            peer,
             route: self.route,
             class: Class::Interactive,
-            patience: asked.patience,
+            patience,
+            purpose: Purpose::Write,
         }
     }
 }

@@ -7,8 +7,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::window::{CallerId, Minute, Second};
+use super::window::{CallerId, Minute, Second, WINDOW};
 use crate::caller::credential::AuthorizationDigest;
+use crate::config::Burst;
 use crate::organization::OrganizationId;
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
@@ -46,6 +47,8 @@ pub struct ShieldRules {
     pub single_workspace: bool,
     /// Calls, and as many proofs, that may wait for one organization.
     pub max_queued: usize,
+    /// How much of a second's limit may go at one moment.
+    pub burst: Burst,
 }
 
 /// What this process may send for one organization.
@@ -57,6 +60,8 @@ pub struct Limits {
     pub per_minute: u32,
     /// How many of the second's are kept for callers that had none in it.
     pub kept: u32,
+    /// How much of the second's may go at one moment.
+    pub burst: Burst,
 }
 
 impl Limits {
@@ -65,9 +70,9 @@ impl Limits {
     pub fn new(rules: &ShieldRules) -> Self {
         let part = |limit: NonZeroU32| (limit.get() / rules.replicas).max(1);
         let per_second = part(rules.requests_per_second);
-        // 4 %, to the nearest: 4 of 90, none of fewer than 13.
-        let kept = u32::try_from((u64::from(per_second) * 4 + 50) / 100).unwrap_or(0);
-        Self { per_second, per_minute: part(rules.requests_per_minute), kept }
+        // 3 %, to the nearest: 3 of 90, none of fewer than 17. With the jitter of a window, 95 % are left for the others.
+        let kept = u32::try_from((u64::from(per_second) * 3 + 50) / 100).unwrap_or(0);
+        Self { per_second, per_minute: part(rules.requests_per_minute), kept, burst: rules.burst }
     }
 
     /// What to tell an operator whose replicas cannot divide the limits.
@@ -99,7 +104,7 @@ impl Limits {
     }
 
     fn interval(&self) -> Duration {
-        Duration::from_secs(1) / self.common().max(1)
+        WINDOW / self.common().max(1)
     }
 }
 
@@ -149,6 +154,9 @@ impl Account {
         if second > now {
             let has_none = self.second.last_of_leaves_at(caller).unwrap_or(now);
             second = second.min(has_none.max(self.second.free_at(limits.per_second, nth, now)));
+        }
+        if limits.burst == Burst::Half {
+            second = second.max(self.second.paced_at(limits.per_second, nth, now));
         }
         let free = second.max(self.minute.free_at(limits.per_minute, nth, now));
         if self.contended_until > now && self.has_large_part(caller, limits) {
@@ -276,21 +284,22 @@ mod tests {
             replicas: positive(replicas),
             single_workspace: false,
             max_queued: 10,
+            burst: Burst::Half,
         }
     }
 
     #[test]
     fn replicas_share_both_limits_and_each_has_at_least_one() {
         for ((per_second, per_minute, replicas), (second, minute, kept), warned) in [
-            ((90, 5400, 1), (90, 5400, 4), false),
+            ((90, 5400, 1), (90, 5400, 3), false),
             ((90, 5400, 4), (22, 1350, 1), false),
             ((90, 5400, 7), (12, 771, 0), false),
             ((2, 120, 4), (1, 30, 0), true),
             ((1, 1, 2), (1, 1, 0), true),
-            ((u32::MAX, u32::MAX, 1), (u32::MAX, u32::MAX, 171_798_692), false),
+            ((u32::MAX, u32::MAX, 1), (u32::MAX, u32::MAX, 128_849_019), false),
         ] {
             let rules = rules(per_second, per_minute, replicas);
-            let limits = Limits { per_second: second, per_minute: minute, kept };
+            let limits = Limits { per_second: second, per_minute: minute, kept, burst: Burst::Half };
             assert_eq!(Limits::new(&rules), limits, "{rules:?}");
             assert_eq!(Limits::warning(&rules).is_some(), warned, "{rules:?}");
         }

@@ -5,10 +5,14 @@
 //! with its future: dropped at any point it leaves no trace, a slot that it was handed included. What is done with an
 //! answer is the caller's: it reports an upstream 429 with [`Budget::close_until`].
 //!
+//! A turn is given to a call that has its connection and can be written at once. A call without one connects when its turn
+//! is near; what waits further behind holds nothing.
+//!
 //! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline,
 //! and one of each queue has one for the queue's next free slot; there is no task and no polling.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
 use super::queue::WaiterId;
-use super::table::{Entry, Progress, Slot, Table};
+use super::table::{Entry, Progress, Readiness, Slot, Table};
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
@@ -91,6 +95,15 @@ closed_enum! {
     }
 }
 
+/// Why a call does not go.
+#[derive(Debug)]
+pub enum Turned<E> {
+    /// It may not.
+    Rejected(Rejection),
+    /// It has no connection.
+    Unconnected(E),
+}
+
 /// A call that wants to go upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -100,8 +113,10 @@ pub struct Call {
     pub caller: CallerKey,
     /// How urgent it is.
     pub class: Class,
-    /// How long it may wait; zero: now or not at all.
+    /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.
     pub patience: Duration,
+    /// How long before its turn it should begin to connect.
+    pub ahead: Duration,
 }
 
 /// A slot was spent for the call: send it now.
@@ -214,26 +229,69 @@ impl Budget {
         self.lock().set_rules(rules, now);
     }
 
-    /// Spends a slot for a call, at once or when its turn comes.
+    /// Spends a slot for a call that has its connection, at once or when its turn comes: it is to be written at once. A slot
+    /// that is spent before its call can be written would let more calls into some second than its limit.
+    ///
+    /// `open` is a connection that the call could use now, if there is one. Without one, and where its turn is far, it
+    /// `connect`s when its turn is near; if it has none when its turn comes, the turn is the next one's. `connects` is told
+    /// once if it is connecting alone that the call waits for.
     ///
     /// # Errors
     ///
-    /// A [`Rejection`]: at once if the wait would not fit, else when its patience ends or its account is closed.
-    pub fn admit(&self, call: Call) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
-        let budget = self.clone();
-        async move {
-            let arrived = budget.now();
-            let entry = budget.lock().enter(&call, arrived);
-            match entry {
-                Entry::Granted(slot) => Ok(budget.admission(slot, arrived)),
-                Entry::Refused(rejection) => Err(rejection),
-                Entry::Waiting(id, bell) => {
-                    let place = Place { budget, id };
-                    let slot = place.turn(&bell).await?;
-                    Ok(place.budget.admission(slot, arrived))
+    /// A [`Rejection`]: at once if the wait would not fit, else when its patience ends or its account is closed; or the
+    /// failure to connect.
+    pub async fn admit<C, E>(
+        &self,
+        call: Call,
+        open: Option<C>,
+        connect: impl Future<Output = Result<C, E>>,
+        connects: impl FnOnce(),
+    ) -> Result<(Admission, C), Turned<E>> {
+        if call.class == Class::Background {
+            return self.admit_background(call, open, connect, connects).await;
+        }
+        let arrived = self.now();
+        let readiness = if open.is_some() { Readiness::Connected } else { Readiness::Far };
+        let entry = self.lock().enter(&call, readiness, arrived);
+        match entry {
+            Entry::Granted(slot) => {
+                let connection = open.expect("only a call with a connection is granted its turn at once");
+                Ok((self.admission(slot, arrived), connection))
+            }
+            Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
+            Entry::Waiting { id, bell, free } => {
+                if free {
+                    connects();
                 }
+                let place = Place { budget: self.clone(), id };
+                let turn = place.turn(&bell, open, connect).await?;
+                // Where its turn had come before it was connected, it has not waited for it.
+                let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
+                Ok((self.admission(turn.slot, since), turn.connection))
             }
         }
+    }
+
+    /// Background work goes now or not at all, but for the time that connecting takes.
+    async fn admit_background<C, E>(
+        &self,
+        call: Call,
+        open: Option<C>,
+        connect: impl Future<Output = Result<C, E>>,
+        connects: impl FnOnce(),
+    ) -> Result<(Admission, C), Turned<E>> {
+        let connection = match open {
+            Some(open) => open,
+            None => {
+                let now = self.now();
+                self.lock().spare_for(&call, now).map_err(Turned::Rejected)?;
+                connects();
+                connect.await.map_err(Turned::Unconnected)?
+            }
+        };
+        let arrived = self.now();
+        let slot = self.lock().enter_background(&call, arrived).map_err(Turned::Rejected)?;
+        Ok((self.admission(slot, arrived), connection))
     }
 
     /// Takes back the slot of a call that was not sent: whoever waits may have it.
@@ -328,7 +386,7 @@ impl Budget {
     /// How many calls wait, in all.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.lock().waiters.len()
+        self.lock().waiting()
     }
 
     /// How many accounts the upstream limits now, probes under way included.
@@ -358,18 +416,47 @@ struct Place {
     id: WaiterId,
 }
 
+/// A turn that has come.
+struct Turn<C> {
+    slot: Slot,
+    connection: C,
+    /// When the call was connected, if it was not from the beginning.
+    connected: Option<Duration>,
+}
+
 impl Place {
-    async fn turn(&self, bell: &Notify) -> Result<Slot, Rejection> {
+    async fn turn<C, E>(
+        &self,
+        bell: &Notify,
+        open: Option<C>,
+        connect: impl Future<Output = Result<C, E>>,
+    ) -> Result<Turn<C>, Turned<E>> {
+        let (mut held, mut connected) = (open, None);
+        let mut connect = pin!(connect);
         loop {
             let now = self.budget.now();
             let progress = self.budget.lock().check(self.id, now);
-            match progress {
-                Progress::Granted(slot) => return Ok(slot),
-                Progress::Refused(rejection) => return Err(rejection),
-                Progress::Waiting(until) => tokio::select! {
-                    () = bell.notified() => {}
-                    () = self.budget.0.clock.sleep_until_uptime(until) => {}
-                },
+            let (until, readiness) = match progress {
+                Progress::Granted(slot) => {
+                    let connection = held.expect("a turn comes to who has said that it is connected");
+                    return Ok(Turn { slot, connection, connected });
+                }
+                Progress::Refused(rejection) => return Err(Turned::Rejected(rejection)),
+                Progress::Waiting(until, readiness) => (until, readiness),
+            };
+            if readiness == Readiness::Far {
+                held = None;
+            }
+            tokio::select! {
+                biased;
+                ready = connect.as_mut(), if readiness == Readiness::Near => {
+                    held = Some(ready.map_err(Turned::Unconnected)?);
+                    let now = self.budget.now();
+                    connected = Some(now);
+                    self.budget.lock().connected(self.id, now);
+                }
+                () = bell.notified() => {}
+                () = self.budget.0.clock.sleep_until_uptime(until) => {}
             }
         }
     }

@@ -203,5 +203,6 @@ fn rules(settings: &config::Shield) -> ShieldRules {
         replicas: settings.replicas,
         single_workspace: settings.single_workspace,
         max_queued: settings.max_queued,
+        burst: settings.burst,
     }
 }

@@ -3,7 +3,8 @@
 //! An order and nothing else: it knows no time, no budget and no timers. Among callers that had equally much it goes
 //! round; a caller with a thousand calls waiting holds up one with a single call by one slot at most.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::window::CallerId;
 
@@ -71,9 +72,35 @@ impl Queue {
         self.lanes.iter().map(|lane| lane.line(line).len()).sum()
     }
 
-    /// The first of each caller's line, in turn.
-    pub(super) fn heads(&self, line: Line) -> impl Iterator<Item = (CallerId, WaiterId)> {
-        self.lanes.iter().filter_map(move |lane| Some((lane.caller, *lane.line(line).front()?)))
+    /// The first of each caller's line that is ready, in turn.
+    pub(super) fn heads(
+        &self,
+        line: Line,
+        is_ready: impl Fn(WaiterId) -> bool,
+    ) -> impl Iterator<Item = (CallerId, WaiterId)> {
+        self.lanes.iter().filter_map(move |lane| {
+            let first = lane.line(line).iter().copied().find(|waiter| is_ready(*waiter))?;
+            Some((lane.caller, first))
+        })
+    }
+
+    /// Everybody who waits, as their turns will come if nobody else does, where `had` says what each caller had of the last
+    /// second.
+    pub(super) fn in_turn(&self, had: impl Fn(CallerId) -> u32) -> impl Iterator<Item = WaiterId> {
+        let turns = |line| {
+            let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.line(line).is_empty());
+            let first = lanes.map(|(index, lane)| Reverse((had(lane.caller), index, 0)));
+            let mut next: BinaryHeap<Reverse<(u32, usize, usize)>> = first.collect();
+            std::iter::from_fn(move || {
+                let Reverse((had, lane, position)) = next.pop()?;
+                let waiters = self.lanes[lane].line(line);
+                if position + 1 < waiters.len() {
+                    next.push(Reverse((had.saturating_add(1), lane, position + 1)));
+                }
+                waiters.get(position).copied()
+            })
+        };
+        turns(Line::Proofs).chain(turns(Line::Calls))
     }
 
     /// Everybody who waits.
@@ -90,11 +117,11 @@ impl Queue {
         self.lanes[position].line_mut(line).push_back(waiter);
     }
 
-    /// Takes out the first of a caller's line, and the caller goes behind all others.
-    pub(super) fn serve(&mut self, caller: CallerId, line: Line) {
+    /// Takes out one of a caller's line whose turn it is, and the caller goes behind all others.
+    pub(super) fn serve(&mut self, caller: CallerId, line: Line, waiter: WaiterId) {
         let Some(position) = self.lanes.iter().position(|lane| lane.caller == caller) else { return };
         let Some(mut lane) = self.lanes.remove(position) else { return };
-        lane.line_mut(line).pop_front();
+        lane.line_mut(line).retain(|other| *other != waiter);
         if !lane.is_empty() {
             self.lanes.push_back(lane);
         }
@@ -167,9 +194,9 @@ mod tests {
         let mut queue =
             queue(&[(A, Line::Calls, 1), (A, Line::Calls, 2), (A, Line::Calls, 3), (B, Line::Calls, 4)]);
         let mut order = Vec::new();
-        while let Some((caller, waiter)) = { queue.heads(Line::Calls).next() } {
+        while let Some((caller, waiter)) = { queue.heads(Line::Calls, |_| true).next() } {
             order.push(waiter.0);
-            queue.serve(caller, Line::Calls);
+            queue.serve(caller, Line::Calls, waiter);
         }
         assert_eq!(order, [1, 4, 2, 3]);
         assert!(queue.is_empty());

@@ -83,11 +83,13 @@ fn tenth(limit: u32) -> usize {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::config::Burst;
 
     #[test]
     fn a_tenth_of_both_windows_goes_to_refetches_and_no_more() {
         let (clock, hand) = Clock::manual();
-        let refetches = Refetches::new(&Limits { per_second: 90, per_minute: 200, kept: 4 });
+        let refetches =
+            Refetches::new(&Limits { per_second: 90, per_minute: 200, kept: 4, burst: Burst::Half });
         let burst =
             |count: usize| (0..count).filter(|_| refetches.take(AccountKey::Everybody, clock.now())).count();
         assert!(refetches.would_take(AccountKey::Everybody, clock.now()));

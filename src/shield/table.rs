@@ -41,13 +41,29 @@ pub(super) struct Table {
     pub(super) swept_at: Duration,
 }
 
+/// Whether a call could be written if its turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Its turn is far: it holds no connection.
+    Far,
+    /// Its turn is near: it connects.
+    Near,
+    /// It has a connection in hand.
+    Connected,
+}
+
 /// A call that waits, or that has been told and has not heard it yet.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) accounts: Accounts,
-    caller: CallerId,
+    pub(super) caller: CallerId,
     line: Line,
     pub(super) deadline: Duration,
+    pub(super) readiness: Readiness,
+    /// How long before its turn it is near.
+    pub(super) ahead: Duration,
+    /// Whether it could have gone at once with a connection: it waits for that alone.
+    pub(super) free: bool,
     pub(super) bell: Arc<Notify>,
     verdict: Option<Verdict>,
 }
@@ -79,7 +95,12 @@ pub(super) struct Slot {
 pub(super) enum Entry {
     Granted(Slot),
     Refused(Rejection),
-    Waiting(WaiterId, Arc<Notify>),
+    Waiting {
+        id: WaiterId,
+        bell: Arc<Notify>,
+        /// Whether it waits for its connection alone.
+        free: bool,
+    },
 }
 
 /// What a waiter came to.
@@ -88,7 +109,7 @@ pub(super) enum Progress {
     Granted(Slot),
     Refused(Rejection),
     /// Look again at this uptime, or when the bell rings.
-    Waiting(Duration),
+    Waiting(Duration, Readiness),
 }
 
 impl Table {
@@ -109,39 +130,80 @@ impl Table {
         }
     }
 
-    /// Admits a call, turns it away, or puts it into the queue.
-    pub(super) fn enter(&mut self, call: &Call, now: Duration) -> Entry {
+    /// Admits a call that somebody waits for, turns it away, or puts it into the queue.
+    pub(super) fn enter(&mut self, call: &Call, readiness: Readiness, now: Duration) -> Entry {
         let accounts = self.settle(call.accounts, now);
         self.dispatch(accounts.first, now);
         for key in accounts.keys() {
             self.account(key, now).second.expire(now);
         }
         let caller = CallerId(self.hasher.hash_one(call.caller));
-        let may_go = match call.class {
-            Class::Background => self.all(accounts, |account, limits| account.has_spare(limits, now)),
-            Class::Proof | Class::Interactive => true,
-        };
         let line = match call.class {
             Class::Proof if self.may_go_ahead(accounts.first, caller, now) => Line::Proofs,
             _ => Line::Calls,
         };
-        // Nobody who waits could go, or `dispatch` would have sent them: there is nobody to overtake.
-        if may_go && self.ready_at(accounts, caller, now) <= now {
+        // Nobody who waits and is connected could go, or `dispatch` would have sent them. Who still connects is overtaken.
+        if readiness == Readiness::Connected && self.ready_at(accounts, caller, now) <= now {
             return Entry::Granted(self.spend(accounts, (caller, line), now));
         }
-        if call.class == Class::Background {
-            let rejection = self.rejection(accounts, Line::Calls, caller, now);
-            let spare = accounts.keys().filter_map(|key| self.accounts.get(&key));
-            let spare_in = spare.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
-            let retry_after = rejection.retry_after.max(spare_in);
-            return Entry::Refused(Rejection { reason: Reason::NoSpare, retry_after });
-        }
+        let expected_at = self.expected_at(accounts, line, caller, now);
+        let free = expected_at <= now;
         let deadline = now.saturating_add(call.patience);
-        if let Err(rejection) = self.check_queue(accounts, line, caller, deadline, now) {
+        if !free && let Err(rejection) = self.check_queue(accounts, line, caller, deadline, now) {
             return Entry::Refused(rejection);
         }
-        let waiter = Waiter { accounts, caller, line, deadline, bell: Arc::default(), verdict: None };
-        self.enqueue(waiter, now)
+        let readiness = match readiness {
+            _ if expected_at > now.saturating_add(call.ahead) => Readiness::Far,
+            Readiness::Far => Readiness::Near,
+            Readiness::Near | Readiness::Connected => readiness,
+        };
+        let bell = Arc::default();
+        let (ahead, verdict) = (call.ahead, None);
+        self.enqueue(Waiter { accounts, caller, line, deadline, readiness, ahead, free, bell, verdict }, now)
+    }
+
+    /// Admits background work, or turns it away.
+    pub(super) fn enter_background(&mut self, call: &Call, now: Duration) -> Result<Slot, Rejection> {
+        let accounts = self.settle(call.accounts, now);
+        self.dispatch(accounts.first, now);
+        for key in accounts.keys() {
+            self.account(key, now).second.expire(now);
+        }
+        self.spare_for(call, now)?;
+        let caller = CallerId(self.hasher.hash_one(call.caller));
+        Ok(self.spend(accounts, (caller, Line::Calls), now))
+    }
+
+    /// Whether background work would be admitted.
+    pub(super) fn spare_for(&mut self, call: &Call, now: Duration) -> Result<(), Rejection> {
+        let accounts = self.settle(call.accounts, now);
+        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let has_spare = self.all(accounts, |account, limits| account.has_spare(limits, now));
+        if has_spare && self.ready_at(accounts, caller, now) <= now {
+            return Ok(());
+        }
+        let rejection = self.rejection(accounts, Line::Calls, caller, now);
+        let spare = accounts.keys().filter_map(|key| self.accounts.get(&key));
+        let spare_in = spare.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
+        Err(Rejection { reason: Reason::NoSpare, retry_after: rejection.retry_after.max(spare_in) })
+    }
+
+    /// A waiter has its connection in hand.
+    pub(super) fn connected(&mut self, id: WaiterId, now: Duration) {
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        waiter.readiness = Readiness::Connected;
+        let key = waiter.accounts.first;
+        self.dispatch(key, now);
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            // Its turn has gone to others meanwhile: now it waits for the next.
+            waiter.free = false;
+        }
+        self.ring_driver(key);
+    }
+
+    /// How many wait for their turn, and not for a connection alone.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.values().filter(|waiter| !waiter.free).count()
     }
 
     /// What became of a waiter; it is out of the table unless it has to wait on.
@@ -153,16 +215,24 @@ impl Table {
         match waiter.verdict {
             Some(Verdict::Granted(slot)) => Progress::Granted(slot),
             Some(Verdict::Refused(rejection)) => Progress::Refused(rejection),
-            None if now >= waiter.deadline => {
+            None if now >= waiter.deadline && !self.only_connects(&waiter, now) => {
                 self.withdraw(id, &waiter);
                 Progress::Refused(self.rejection(waiter.accounts, waiter.line, waiter.caller, now))
             }
             None => {
-                let until = self.drive(id, &waiter, now).min(waiter.deadline);
+                let late = now >= waiter.deadline;
+                let until =
+                    self.drive(id, &waiter, now).min(if late { Duration::MAX } else { waiter.deadline });
+                let readiness = waiter.readiness;
                 self.put_in(id, waiter);
-                Progress::Waiting(until)
+                Progress::Waiting(until, readiness)
             }
         }
+    }
+
+    /// Whether a waiter's turn has come, but for its connection: its patience is not for that.
+    fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
+        waiter.readiness == Readiness::Near && self.ready_at(waiter.accounts, waiter.caller, now) <= now
     }
 
     /// A waiter leaves, whatever it was told; nothing if it has heard its verdict.
@@ -201,10 +271,11 @@ impl Table {
             let Some(waiter) = self.waiters.get(&id) else { return };
             let slot = self.spend(waiter.accounts, (caller, line), now);
             if let Some(account) = self.accounts.get_mut(&key) {
-                account.queue.serve(caller, line);
+                account.queue.serve(caller, line, id);
             }
             self.tell(id, Verdict::Granted(slot));
         }
+        self.call_up(key, now);
         self.pass_on(key);
     }
 
@@ -220,12 +291,17 @@ impl Table {
         }
         let account = self.accounts.get(&key)?;
         [Line::Proofs, Line::Calls].into_iter().find_map(|line| {
-            let ready = account.queue.heads(line).filter(|(caller, id)| {
+            let heads = account.queue.heads(line, |id| self.is_connected(id));
+            let ready = heads.filter(|(caller, id)| {
                 self.waiters.get(id).is_some_and(|waiter| self.ready_at(waiter.accounts, *caller, now) <= now)
             });
             let (caller, id) = ready.min_by_key(|(caller, _)| account.second.of(*caller))?;
             Some((caller, line, id))
         })
+    }
+
+    pub(super) fn is_connected(&self, id: WaiterId) -> bool {
+        self.waiters.get(&id).is_some_and(|waiter| waiter.readiness == Readiness::Connected)
     }
 
     fn put_in(&mut self, id: WaiterId, waiter: Waiter) {
@@ -257,22 +333,36 @@ impl Table {
             return Err(rejection);
         }
         let max_queued = self.max_queued;
-        let queue = &mut self.account(accounts.first, now).queue;
-        if queue.len(line) < max_queued {
+        let queue = &self.account(accounts.first, now).queue;
+        if queue.len(line) < max_queued || self.waiting_in(accounts.first, line) < max_queued {
             return Ok(());
         }
+        let queue = &mut self.account(accounts.first, now).queue;
         let full = Rejection { reason: Reason::QueueFull, ..rejection };
         let displaced = queue.displace(line, caller).ok_or(full)?;
         self.tell(displaced, Verdict::Refused(full));
         Ok(())
     }
 
+    /// How many wait in a line for their turn, and not for a connection alone.
+    fn waiting_in(&self, key: AccountKey, line: Line) -> usize {
+        let waiters = self.accounts.get(&key).into_iter().flat_map(|account| account.queue.waiters());
+        let waiters = waiters.filter_map(|id| self.waiters.get(&id));
+        waiters.filter(|waiter| waiter.line == line && !waiter.free).count()
+    }
+
     fn enqueue(&mut self, waiter: Waiter, now: Duration) -> Entry {
         self.last_id += 1;
         let id = WaiterId(self.last_id);
         let key = waiter.accounts.first;
-        let ready = self.ready_at(waiter.accounts, waiter.caller, now);
-        let bell = Arc::clone(&waiter.bell);
+        let ready = match waiter.readiness {
+            Readiness::Connected => self.ready_at(waiter.accounts, waiter.caller, now),
+            Readiness::Near => Duration::MAX,
+            Readiness::Far => self
+                .expected_at(waiter.accounts, waiter.line, waiter.caller, now)
+                .saturating_sub(waiter.ahead),
+        };
+        let (bell, free) = (Arc::clone(&waiter.bell), waiter.free);
         let queue = &mut self.account(key, now).queue;
         queue.push(waiter.caller, waiter.line, id);
         let overslept = queue.driver.is_some_and(|driver| ready < driver.wakes_at);
@@ -281,7 +371,7 @@ impl Table {
             self.ring_driver(key);
         }
         self.pass_on(key);
-        Entry::Waiting(id, bell)
+        Entry::Waiting { id, bell, free }
     }
 
     /// Takes a waiter that has left the table out of its queue.

@@ -10,8 +10,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-/// Seconds that a cell of the minute's window stays: its own and sixty more.
+/// An earlier send may be seen at the upstream so much later than here, against a later one: for so much longer than its
+/// window it is counted. More would keep more of the limit unused than the twentieth that is promised.
+const JITTER: Duration = Duration::from_millis(5);
+pub(super) const WINDOW: Duration = Duration::from_millis(1000).saturating_add(JITTER);
+/// Seconds that a cell of the minute's window stays, but for the jitter: its own and sixty more.
 const CELL_STAYS: u64 = 61;
 
 /// Stands for a caller in windows and queues.
@@ -39,17 +42,26 @@ impl Second {
 
     /// When the `nth` further send (from 1) fits under `limit`, if each of those before it goes as early as it can.
     pub(super) fn free_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
+        self.free_in(WINDOW, limit, nth, now)
+    }
+
+    /// When the `nth` further send may go if a burst is paced: half of the limit at once, the rest when half of the window is
+    /// over. What waits in the system's queues, or on its way, is then seen at the upstream much as it was sent.
+    pub(super) fn paced_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
+        self.free_in(WINDOW / 2, limit.div_ceil(2), nth, now)
+    }
+
+    /// The same for `limit` sends in any `window`.
+    fn free_in(&self, window: Duration, limit: u32, nth: u32, now: Duration) -> Duration {
         let (limit, nth) = (limit.max(1), nth.max(1));
-        // What is sent from now on is inside for a second itself: the order of leaving repeats.
+        // What is sent from now on is inside for a whole window itself: the order of leaving repeats.
         let rounds = (nth - 1) / limit;
         let nth = nth - rounds * limit;
-        let expired = self.expired(now);
-        let must_leave = (self.log.len() - expired + nth as usize).saturating_sub(limit as usize);
-        let base = match must_leave {
-            0 => now,
-            _ => self.log.get(expired + must_leave - 1).map_or(now, |sent| sent.at + SECOND),
-        };
-        base.saturating_add(SECOND.saturating_mul(rounds))
+        let base = (self.log.len() + nth as usize)
+            .checked_sub(limit as usize + 1)
+            .and_then(|position| self.log.get(position))
+            .map_or(now, |sent| now.max(sent.at + window));
+        base.saturating_add(window.saturating_mul(rounds))
     }
 
     /// The moment under which a send now is logged: never before an earlier one, whatever the threads' order.
@@ -88,7 +100,7 @@ impl Second {
 
     /// When the latest send of a caller leaves, if it had any.
     pub(super) fn last_of_leaves_at(&self, caller: CallerId) -> Option<Duration> {
-        self.log.iter().rfind(|sent| sent.caller == caller).map(|sent| sent.at + SECOND)
+        self.log.iter().rfind(|sent| sent.caller == caller).map(|sent| sent.at + WINDOW)
     }
 
     /// Callers that had a send inside at the last [`Self::expire`].
@@ -119,7 +131,7 @@ impl Second {
     }
 
     fn expired(&self, now: Duration) -> usize {
-        self.log.partition_point(|sent| sent.at + SECOND <= now)
+        self.log.partition_point(|sent| sent.at + WINDOW <= now)
     }
 
     fn forget(&mut self, caller: CallerId) {
@@ -147,7 +159,7 @@ struct Cell {
 
 impl Cell {
     const fn leaves_at(self) -> Duration {
-        Duration::from_secs(self.second.saturating_add(CELL_STAYS))
+        Duration::from_secs(self.second.saturating_add(CELL_STAYS)).saturating_add(JITTER)
     }
 }
 

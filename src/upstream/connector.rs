@@ -1,31 +1,35 @@
-//! Connections to the upstream: name look-up, TCP and TLS under one deadline, with the roots that are to be trusted.
+//! [`Connector`]: name look-up, TCP and TLS to the upstream under one deadline, with the roots that are to be trusted.
+//!
+//! Where a name has several addresses, a further one is tried 250 ms after the last began (RFC 8305 §5), so that one that
+//! drops packets costs a quarter of a second. The first that connects is taken; the failure of one says nothing while
+//! another may do.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
+use http::uri::Scheme;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tower_service::Service;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use super::names::Names;
+use super::stream::Stream;
 use super::way::Way;
-use crate::body::BodyError;
 use crate::clock::Clock;
+use crate::error::{ErrorKind, ProxyError};
 
-/// Connects within `connect_timeout`, TLS handshake included.
-#[derive(Clone)]
-pub(super) struct Connector {
-    inner: HttpsConnector<HttpConnector<Names>>,
-    clock: Clock,
-    timeout: Duration,
-}
+/// A further address is tried so long after the last one began (RFC 8305 §5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// A silent connection is asked by the kernel whether it still stands.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Which protocols a connector offers by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +40,39 @@ pub(super) enum Protocols {
     Http1Only,
 }
 
+/// Connects within `connect_timeout`, TLS handshake included.
+#[derive(Clone)]
+pub(super) struct Connector {
+    target: Target,
+    tls: Arc<ClientConfig>,
+    names: Names,
+    timeout: Duration,
+    clock: Clock,
+}
+
+/// Where connections go.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    host: Arc<str>,
+    port: u16,
+    /// Whom the certificate must name, where there is TLS.
+    name: Option<ServerName<'static>>,
+}
+
+impl Target {
+    /// The authority of `url`; `None` if it has none, or one that no certificate can name.
+    pub(super) fn of(url: &Uri) -> Option<Self> {
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
+        let name = if is_tls { Some(ServerName::try_from(host.to_owned()).ok()?) } else { None };
+        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        Some(Self { host: host.into(), port, name })
+    }
+}
+
 /// A connection was not there in time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ConnectTimedOut;
+struct ConnectTimedOut;
 
 impl fmt::Display for ConnectTimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,34 +82,140 @@ impl fmt::Display for ConnectTimedOut {
 
 impl std::error::Error for ConnectTimedOut {}
 
-impl Connector {
-    pub(super) fn new(way: &Way, protocols: Protocols, names: &Names, clock: Clock) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(names.clone());
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        tcp.set_keepalive(Some(Duration::from_secs(30)));
-        let builder =
-            HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&way.tls)).https_or_http();
-        let inner = match protocols {
-            Protocols::Http2Preferred => builder.enable_all_versions().wrap_connector(tcp),
-            Protocols::Http1Only => builder.enable_http1().wrap_connector(tcp),
-        };
-        Self { inner, clock, timeout: way.connect_timeout }
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({:?})", self.target)
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BodyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        self.inner.poll_ready(cx)
+impl Connector {
+    pub(super) fn new(target: &Target, way: &Way, protocols: Protocols, names: &Names, clock: Clock) -> Self {
+        let mut tls = ClientConfig::clone(&way.tls);
+        tls.alpn_protocols = match protocols {
+            Protocols::Http2Preferred => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Protocols::Http1Only => vec![b"http/1.1".to_vec()],
+        };
+        let timeout = way.connect_timeout;
+        Self { target: target.clone(), tls: Arc::new(tls), names: names.clone(), timeout, clock }
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How long connecting may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ConnectFailed`], [`ErrorKind::ConnectTimeout`] or [`ErrorKind::TlsFailed`], with their cause.
+    pub(super) async fn connect(&self) -> Result<Stream, ProxyError> {
         let deadline = self.clock.now().plus(self.timeout);
-        let (connecting, clock) = (self.inner.call(uri), self.clock.clone());
-        Box::pin(async move { clock.deadline(deadline, connecting).await.map_err(|_| ConnectTimedOut)? })
+        let connecting = async {
+            let stream = self.tcp().await.map_err(|cause| ErrorKind::ConnectFailed.error().because(cause))?;
+            let Some(name) = &self.target.name else { return Ok(Stream::Plain(stream)) };
+            let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), stream);
+            let stream = handshake.await.map_err(of_handshake)?;
+            Ok(Stream::Tls(Box::new(stream)))
+        };
+        self.clock
+            .deadline(deadline, connecting)
+            .await
+            .unwrap_or_else(|_| Err(ErrorKind::ConnectTimeout.error().because(ConnectTimedOut)))
+    }
+
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        let mut addresses = match self.target.host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, self.target.port)],
+            Err(_) => self.names.clone().addresses(String::from(&*self.target.host)).await?,
+        };
+        addresses.iter_mut().for_each(|address| address.set_port(self.target.port));
+        let stream = match addresses.as_slice() {
+            [] => return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+            [one] => TcpStream::connect(*one).await?,
+            _ => self.first_of(interleaved(addresses)).await?,
+        };
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+        Ok(stream)
+    }
+
+    /// The first connection of several that are tried one behind the other.
+    async fn first_of(&self, mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
+        let mut trials = JoinSet::new();
+        let mut failure = None;
+        loop {
+            if let Some(address) = addresses.pop_front() {
+                trials.spawn(TcpStream::connect(address));
+            }
+            let next = async {
+                match addresses.is_empty() {
+                    true => std::future::pending().await,
+                    false => self.clock.sleep(NEXT_ADDRESS).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = trials.join_next() => match ended {
+                    Some(Ok(Ok(stream))) => return Ok(stream),
+                    Some(Ok(Err(error))) => failure = Some(error),
+                    Some(Err(panicked)) => failure = Some(io::Error::other(panicked)),
+                    None => return Err(failure.unwrap_or_else(|| io::Error::other("no address was tried"))),
+                },
+                () = next => {}
+            }
+        }
+    }
+}
+
+/// Families take turns, as the first address would have it (RFC 8305 §4).
+fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut order = VecDeque::with_capacity(first.len() + second.len());
+    while let Some(address) = first.pop_front() {
+        order.push_back(address);
+        order.extend(second.pop_front());
+    }
+    order.extend(second);
+    order
+}
+
+/// What rustls says comes inside an [`io::Error`]; one without it is of the connection.
+fn of_handshake(error: io::Error) -> ProxyError {
+    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let kind = if is_tls { ErrorKind::TlsFailed } else { ErrorKind::ConnectFailed };
+    kind.error().because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    fn v4(last: u8) -> SocketAddr {
+        (Ipv4Addr::new(192, 0, 2, last), 443).into()
+    }
+
+    fn v6(last: u16) -> SocketAddr {
+        (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last), 443).into()
+    }
+
+    #[test]
+    fn families_take_turns_and_none_is_lost() {
+        for (given, tried) in [
+            (vec![v6(1), v6(2), v4(1)], vec![v6(1), v4(1), v6(2)]),
+            (vec![v4(1), v6(1), v6(2), v6(3)], vec![v4(1), v6(1), v6(2), v6(3)]),
+            (vec![v4(1), v4(2)], vec![v4(1), v4(2)]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(interleaved(given), tried);
+        }
     }
 }

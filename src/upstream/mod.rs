@@ -1,11 +1,23 @@
-//! The way to the upstream: two clients, their time-outs, and the connections that a caller may hold.
+//! The way to the upstream: connections and whose they are, calls on them, and what a failure says.
+//!
+//! `connector` opens bytes; `http1` and `http2` speak on them; `pool` keeps those that wait for their owner; `connections`
+//! is how a call comes by one; `calls` is the way out; `reach` is what the breaker is told.
 
 pub mod activity;
+pub mod calls;
 pub mod client;
+pub mod connections;
 mod connector;
+mod failure;
+mod http1;
+mod http2;
 mod names;
+pub mod outgoing;
+mod pace;
 pub mod permits;
+mod pool;
 pub mod purpose;
 mod reach;
+mod stream;
 pub mod transfer;
 pub mod way;

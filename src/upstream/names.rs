@@ -9,12 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use std::vec;
-
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use tower_service::Service;
 
 use crate::clock::{Clock, Moment};
 
@@ -24,7 +19,7 @@ const LASTS: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-type Lookup = dyn Fn(Name) -> Looking + Send + Sync;
+type Lookup = dyn Fn(String) -> Looking + Send + Sync;
 
 /// Looks names up; clones share what they remember. There is one name, the upstream's.
 #[derive(Clone)]
@@ -49,9 +44,8 @@ impl fmt::Debug for Names {
 impl Names {
     /// The system's way of looking names up.
     pub(super) fn new(clock: Clock) -> Self {
-        let system = |name| -> Looking {
-            let looking = GaiResolver::new().call(name);
-            Box::pin(async move { Ok(looking.await?.collect()) })
+        let system = |name: String| -> Looking {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
         };
         Self::with(Arc::new(system), clock)
     }
@@ -60,7 +54,12 @@ impl Names {
         Self { lookup, known: Arc::default(), clock }
     }
 
-    async fn addresses(self, name: Name) -> io::Result<Vec<SocketAddr>> {
+    /// The addresses of `name`, in the order in which the system would have them tried; their port is 0.
+    ///
+    /// # Errors
+    ///
+    /// If nobody knows any, and none was known of late.
+    pub(super) async fn addresses(self, name: String) -> io::Result<Vec<SocketAddr>> {
         let asked = self.clock.now();
         let known = self.known().clone().filter(|known| asked.since(known.at) < LASTS);
         let mut looking = (self.lookup)(name);
@@ -94,21 +93,6 @@ impl Names {
 
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Service<Name> for Names {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let looking = self.clone().addresses(name);
-        Box::pin(async move { Ok(looking.await?.into_iter()) })
     }
 }
 
@@ -147,7 +131,7 @@ mod tests {
     }
 
     async fn ask(names: &Names) -> io::Result<Vec<SocketAddr>> {
-        names.clone().addresses("api.example".parse().unwrap()).await
+        names.clone().addresses("api.example".to_owned()).await
     }
 
     /// F5.

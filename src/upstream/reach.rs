@@ -5,16 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Extensions, Response, Uri};
-use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo};
-use tower_service::Service;
-
 use super::client::Upstream;
 use super::connector::{Connector, Protocols};
 use super::purpose::Purpose;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
-use crate::received::Received;
 use crate::shield::breaker::{Breaker, Reaction};
 
 impl Upstream {
@@ -30,19 +25,16 @@ impl Upstream {
         self.breaker.refuses(self.clock.now())
     }
 
-    /// Tells the breaker what a call says of the upstream's reachability.
-    pub(super) fn judge(
-        &self,
-        purpose: Purpose,
-        outcome: &Result<Response<Received>, ProxyError>,
-        connection: &CaptureConnection,
-    ) {
-        let Err(error) = outcome else {
-            if self.breaker.on_success() {
-                tracing::info!("the upstream is reachable again");
-            }
-            return;
-        };
+    /// Tells the breaker of an answer, whatever its status.
+    pub(super) fn note_success(&self) {
+        if self.breaker.on_success() {
+            tracing::info!("the upstream is reachable again");
+        }
+    }
+
+    /// Tells the breaker what a failure says of the upstream's reachability, on the connection with this number if there
+    /// was one.
+    pub(super) fn note_failure_of(&self, purpose: Purpose, error: &ProxyError, connection: Option<u64>) {
         let counts = match error.kind() {
             ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
             // A pass-through call may wait for one slow endpoint, and a write too.
@@ -50,14 +42,10 @@ impl Upstream {
             ErrorKind::BadUpstreamAnswer => error.is_silence(),
             _ => false,
         };
-        if counts {
-            self.note_failure(local_port(connection));
+        if !counts {
+            return;
         }
-    }
-
-    fn note_failure(&self, connection: Option<u64>) {
-        // Connections that never were have numbers above all ports.
-        let number = connection.unwrap_or_else(|| self.trials.fetch_add(1, Ordering::Relaxed));
+        let number = connection.unwrap_or_else(|| self.numbers.fetch_add(1, Ordering::Relaxed));
         match self.breaker.on_failure(number, self.clock.now()) {
             Reaction::Counted => {}
             Reaction::Opened => tracing::error!("the upstream cannot be reached"),
@@ -67,13 +55,11 @@ impl Upstream {
 
     /// Tries connections, so that few calls suffice to tell a dead upstream.
     fn find_out(&self) {
-        let connector =
-            Connector::new(&self.way(), Protocols::Http2Preferred, &self.names, self.clock.clone());
+        let connector = self.connector(Protocols::Http2Preferred);
         let trial = Trial {
             connector,
-            url: self.settings.url.clone(),
             breaker: self.breaker.clone(),
-            numbers: Arc::clone(&self.trials),
+            numbers: Arc::clone(&self.numbers),
             clock: self.clock.clone(),
         };
         tokio::spawn(trial.run());
@@ -83,7 +69,6 @@ impl Upstream {
 /// Connections that are tried to find out whether the upstream is dead.
 struct Trial {
     connector: Connector,
-    url: Uri,
     breaker: Breaker,
     numbers: Arc<AtomicU64>,
     clock: Clock,
@@ -96,25 +81,20 @@ impl Trial {
             if !self.breaker.take_trial(self.clock.now()) {
                 continue;
             }
-            let connecting = self.connector.clone().call(self.url.clone());
+            let connector = self.connector.clone();
             let (breaker, clock) = (self.breaker.clone(), self.clock.clone());
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             // They overlap: a connection that times out takes longer than the time between two. A connection that comes
             // about says nothing, for a frozen process still accepts it.
             tokio::spawn(async move {
-                if connecting.await.is_err() && breaker.on_failure(number, clock.now()) == Reaction::Opened {
+                if connector.connect().await.is_err()
+                    && breaker.on_failure(number, clock.now()) == Reaction::Opened
+                {
                     tracing::error!("the upstream cannot be reached");
                 }
             });
         }
     }
-}
-
-/// Tells connections apart: two that are open at once never have the same local port.
-fn local_port(connection: &CaptureConnection) -> Option<u64> {
-    let mut extras = Extensions::new();
-    connection.connection_metadata().as_ref()?.get_extras(&mut extras);
-    extras.get::<HttpInfo>().map(|info| info.local_addr().port().into())
 }
 
 impl ProxyError {

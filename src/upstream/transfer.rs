@@ -12,7 +12,7 @@ use super::activity::Activity;
 use super::permits::Permit;
 use crate::body::BodyError;
 use crate::clock::Elapsed;
-use crate::received::Received;
+use crate::received::{Excess, Received};
 
 /// A request body on its way upstream.
 #[derive(Debug)]
@@ -118,6 +118,8 @@ impl http_body::Body for Download {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Ok(_trailers))) => {}
+                // The answer is whole, and what came behind it went with its connection.
+                Poll::Ready(Some(Err(error))) if error.is::<Excess>() => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {

@@ -42,7 +42,7 @@ async fn acting_for_a_workspace_takes_from_both_budgets() {
     assert_goes(&acting).await;
     assert_over_budget(&own).await;
     assert_over_budget(&member).await;
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     assert_goes(&own).await;
     assert_goes(&own).await;
     assert_over_budget(&acting).await;

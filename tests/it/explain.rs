@@ -197,7 +197,7 @@ async fn a_spent_budget_is_told_and_asking_spends_none() {
     assert_foretold(&world, &token("a", 1), Asked::get(CAMPAIGNS), "pass_through").await;
     let told = explain(&world, &token("a", 1), Asked::get(CAMPAIGNS)).await;
     assert_eq!((&told["decision"], &told["error"]["kind"]), (&json!("limited"), &json!("over_budget")));
-    assert_eq!(told["error"]["retry_after_ms"], json!(1000));
+    assert_eq!(told["error"]["retry_after_ms"], json!(1005));
     assert_foretold(&world, &token("a", 1), Asked::get(&label_path(2)), "limited").await;
 }
 
@@ -233,7 +233,7 @@ async fn an_edge_that_blocks_is_told_and_the_trial_is_left_to_a_request() {
     world.upstream.clear_scripts();
     world.proxy.advance_seconds(59);
     caller.get(&label_path(1)).send().await.assert_status(200);
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     let told = explain(&world, &token("a", 1), Asked::get(label)).await;
     assert_ne!(told["decision"], json!("pass_through"), "the trial is due: {told:#}");
 }

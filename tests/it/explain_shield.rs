@@ -52,7 +52,7 @@ async fn a_little_that_is_kept_for_newcomers_is_foretold_while_others_wait() {
     world.proxy.metric_reaches("instantly_proxy_shield_queued", &[], 1.0).await;
     let wait = &[("prefer", "wait=0")];
     assert_foretold(&world, &token("a", 2), Asked::get(CAMPAIGNS).with(wait), "pass_through").await;
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     waiting.await.expect("no panic").assert_status(200);
 }
 
@@ -69,6 +69,6 @@ async fn strangers_are_told_that_too_many_were_refused() {
         assert_eq!(connection.read().await.status(), 401);
     }
     assert_foretold(&world, &token("nobody", 50), Asked::get(CAMPAIGNS), "limited").await;
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     assert_foretold(&world, &token("b", 1), Asked::get(CAMPAIGNS), "pass_through").await;
 }

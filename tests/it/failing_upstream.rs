@@ -138,7 +138,7 @@ async fn an_old_proof_does_not_do_while_its_own_attempt_waits_for_our_budget() {
     let reader = world.proven("a", 1).await;
     world.proxy.advance_seconds(2);
     world.round_trip(&reader).await;
-    world.proxy.advance_seconds(59);
+    world.proxy.advance(Duration::from_millis(59_005));
     world.round_trip(&reader).await;
     world.proxy.advance(Duration::from_millis(200));
     let read = reader.get(&label_path(1)).send();

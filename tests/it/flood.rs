@@ -14,7 +14,7 @@ use crate::limits::Steps;
 use crate::support::labels::{CAMPAIGNS, LABELS, label_path};
 use crate::support::{Caller, Reply, World, patiently, sum_of_series};
 
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_micros(100_500);
 const STEPS_A_SECOND: usize = 10;
 /// A ninth of the defaults, in both windows.
 const A_SECOND: usize = 10;

@@ -226,7 +226,7 @@ async fn who_does_not_want_to_wait_is_told_at_once_when_to_come_again() {
     assert_eq!(reply.field("preference-applied"), Some("wait=0"));
     assert_eq!(reply.field("retry-after"), Some("1"));
     assert_eq!(world.upstream.count(), before);
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     assert_goes(&caller).await;
 }
 
@@ -238,7 +238,7 @@ async fn a_label_read_has_the_same_say() {
     let reply = caller.get(&label_path(2)).field("prefer", "wait=0").send().await;
     reply.assert_error(ErrorKind::OverBudget);
     assert_eq!(reply.field("preference-applied"), Some("wait=0"));
-    assert_eq!(reply.field("retry-after"), Some("1"));
+    assert_eq!(reply.field("retry-after"), Some("2"));
 }
 
 #[tokio::test]
@@ -252,30 +252,33 @@ async fn retry_after_tells_the_truth_about_the_minute() {
     let reply = caller.get(CAMPAIGNS).send().await;
     reply.assert_error(ErrorKind::OverBudget);
     let seconds: u64 = reply.field("retry-after").expect("a wait").parse().expect("seconds");
-    assert!((40..=41).contains(&seconds), "{seconds}");
+    assert!((41..=42).contains(&seconds), "{seconds}");
     world.proxy.advance_seconds(seconds);
     assert_goes(&caller).await;
 }
 
 #[tokio::test]
 async fn a_caller_waits_as_long_as_it_says_and_no_longer_than_the_operator_allows() {
-    // (Prefer, calls that fit at one a second, what is applied)
+    // (Prefer, calls that fit at one in a little over a second, what is applied)
     let rows = [
-        (None, 3, None),
-        (Some("wait=1"), 2, Some("wait=1")),
-        (Some("wait=60"), 3, Some("wait=2")),
-        (Some("respond-async, wait=1"), 2, Some("wait=1")),
-        (Some("wait=soon"), 3, None),
-        (Some("wait=-1"), 3, None),
-        (Some("wait"), 3, None),
-        (Some("return=minimal"), 3, None),
-        (Some("\"=;,,="), 3, None),
+        (None, 4, None),
+        (Some("wait=2"), 2, Some("wait=2")),
+        (Some("wait=60"), 4, Some("wait=4")),
+        (Some("respond-async, wait=2"), 2, Some("wait=2")),
+        (Some("wait=soon"), 4, None),
+        (Some("wait=-1"), 4, None),
+        (Some("wait"), 4, None),
+        (Some("return=minimal"), 4, None),
+        (Some("\"=;,,="), 4, None),
     ];
     for (prefer, fit, applied) in rows {
-        let world = World::start_shielded_with(per_second(1));
+        let world = World::start_shielded_with(|config| {
+            per_second(1)(config);
+            config.shield.max_wait = Duration::from_secs(4);
+        });
         let caller = bound(&world, "a", 1).await;
         let mut calls = Vec::new();
-        for n in 0..4 {
+        for n in 0..5 {
             let call = caller.get(CAMPAIGNS);
             let call = match prefer {
                 Some(prefer) => call.field("prefer", prefer),
@@ -294,7 +297,7 @@ async fn a_caller_waits_as_long_as_it_says_and_no_longer_than_the_operator_allow
             assert_eq!(reply.field("preference-applied"), applied, "{prefer:?}");
         }
         for waiting in (0..calls.len() - 1).rev() {
-            world.proxy.advance_seconds(1);
+            world.proxy.advance_window();
             queue_has(&world, waiting).await;
         }
         for call in calls {
@@ -320,7 +323,7 @@ async fn a_client_that_leaves_gives_its_place_up() {
     drop((leaving, reading));
     queue_has(&world, 0).await;
     let before = world.upstream.count();
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     assert_goes(&caller).await;
     assert_eq!(world.upstream.count() - before, 1, "neither was sent");
 }
@@ -339,7 +342,7 @@ async fn wishes_for_a_younger_label_take_a_tenth_of_the_budget() {
     let status = limited.assert_label("a-1").cache_status();
     assert!(status.starts_with("hit; ttl=") && status.ends_with("; detail=refill-limited"), "{status}");
     assert_eq!(world.upstream.count() - before, 9);
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     assert!(read().await.cache_status().starts_with("fwd=request"));
 }
 
@@ -365,7 +368,7 @@ async fn a_first_proof_that_waits_for_its_turn_holds_nobody_up_who_would_not_wai
     queue_has(&world, 1).await;
     let reply = caller.get(&label_path(3)).field("prefer", "wait=0").send().await;
     reply.assert_error(ErrorKind::OverBudget);
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     proving.await.expect("no panic").assert_label("a-2").assert_proof();
 }
 

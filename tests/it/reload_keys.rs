@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use instantly_proxy::config::{Change, Config, Key, Share, UpstreamDirectives};
+use instantly_proxy::config::{Burst, Change, Config, Key, Share, UpstreamDirectives};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
 use serde_json::Value;
@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     (Key::ProofMaxCredentials, true, |config| config.proof.max_credentials = one()),
     (Key::ShieldRequestsPerSecond, true, |config| config.shield.requests_per_second = one()),
     (Key::ShieldRequestsPerMinute, true, |config| config.shield.requests_per_minute = one()),
+    (Key::ShieldBurst, true, |config| config.shield.burst = Burst::Whole),
     (Key::ShieldReplicas, true, |config| config.shield.replicas = 3.try_into().expect("not zero")),
     (Key::ShieldSingleWorkspace, true, |config| config.shield.single_workspace = true),
     (Key::ShieldMaxWait, true, |config| config.shield.max_wait = seconds(7)),
@@ -345,13 +346,16 @@ async fn callers_are_put_on_one_account_and_parted_again() {
 async fn the_length_of_the_queue_and_of_the_wait_change_for_who_comes_next() {
     let world = World::start_shielded_with(|config| config.shield.requests_per_second = one());
     let caller = world.proven("a", 1).await;
-    world.proxy.reload(|config| config.shield.max_queued = 1);
+    world.proxy.reload(|config| {
+        config.shield.max_queued = 1;
+        config.shield.max_wait = Duration::from_secs(4);
+    });
     let waiting = caller.get(CAMPAIGNS).spawn();
     world.proxy.metric_reaches("instantly_proxy_shield_queued", &[], 1.0).await;
     caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::QueueFull);
     world.proxy.reload(|config| config.shield.max_wait = Duration::ZERO);
     caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::OverBudget);
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     patiently("the call that waited", waiting).await.expect("no panic").assert_status(200);
 }
 

@@ -152,6 +152,7 @@ async fn calls_that_wait_are_told_at_once_when_the_gate_closes() {
     let world = World::start_shielded_with(|config| {
         config.cache.list_fill = false;
         config.shield.requests_per_second = 1.try_into().expect("not zero");
+        config.shield.max_wait = Duration::from_secs(4);
     });
     let caller = world.proven("a", 1).await;
     world.proxy.advance_seconds(2);
@@ -207,7 +208,7 @@ async fn a_limited_write_closes_the_gate_and_writes_wait_for_it() {
     limited.store(false, Ordering::SeqCst);
     let waiting = write().spawn();
     world.proxy.metric_reaches("instantly_proxy_shield_queued", &[], 1.0).await;
-    world.proxy.advance_seconds(1);
+    world.proxy.advance_window();
     waiting.await.expect("no panic").assert_label("new");
 }
 

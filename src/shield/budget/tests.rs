@@ -11,9 +11,11 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::super::table::MAX_UNBOUND;
+use super::super::window::WINDOW;
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
+use crate::config::Burst;
 use crate::organization::OrganizationId;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ fn rules() -> ShieldRules {
         replicas: NonZeroU32::MIN,
         single_workspace: false,
         max_queued: 1000,
+        burst: Burst::Whole,
     }
 }
 
@@ -38,9 +41,23 @@ fn organization(number: u128) -> AccountKey {
     AccountKey::Organization(OrganizationId(Uuid::from_u128(number)))
 }
 
-/// A call that somebody waits for.
+/// A call that somebody waits for, and that keeps its connection while it waits.
 fn call(account: AccountKey, caller: CallerKey, patience: Duration) -> Call {
-    Call { accounts: Accounts::one(account), caller, class: Class::Interactive, patience }
+    let (accounts, class) = (Accounts::one(account), Class::Interactive);
+    Call { accounts, caller, class, patience, ahead: MINUTE }
+}
+
+/// Asks for a call that has its connection.
+fn admit(budget: &Budget, call: Call) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
+    let budget = budget.clone();
+    async move {
+        let connect = std::future::ready(Ok::<_, std::convert::Infallible>(()));
+        match budget.admit(call, Some(()), connect, || {}).await {
+            Ok((admission, ())) => Ok(admission),
+            Err(Turned::Rejected(rejection)) => Err(rejection),
+            Err(Turned::Unconnected(never)) => match never {},
+        }
+    }
 }
 
 struct World {
@@ -73,7 +90,7 @@ impl World {
 
     /// Asks now or never.
     async fn ask(&self, account: AccountKey, caller: usize) -> Result<Admission, Rejection> {
-        self.budget.admit(call(account, self.caller(caller), Duration::ZERO)).await
+        admit(&self.budget, call(account, self.caller(caller), Duration::ZERO)).await
     }
 
     async fn ask_for(
@@ -83,7 +100,7 @@ impl World {
         caller: usize,
     ) -> Result<Admission, Rejection> {
         let call = Call { class, ..call(account, self.caller(caller), Duration::ZERO) };
-        self.budget.admit(call).await
+        admit(&self.budget, call).await
     }
 
     /// Spends what one caller may of a second.
@@ -93,7 +110,7 @@ impl World {
 
     /// Sends a call off to wait.
     async fn wait(&self, call: Call) -> tokio::task::JoinHandle<Result<Admission, Rejection>> {
-        let waiting = tokio::spawn(self.budget.admit(call));
+        let waiting = tokio::spawn(admit(&self.budget, call));
         quiet().await;
         waiting
     }
@@ -137,8 +154,8 @@ async fn what_fits_goes_at_once() {
 async fn a_little_is_kept_for_callers_that_had_none() {
     let world = World::new(&rules());
     world.exhaust(organization(1), 1).await;
-    assert_eq!(world.used(organization(1)).0, 86);
-    for newcomer in 2..6 {
+    assert_eq!(world.used(organization(1)).0, 87);
+    for newcomer in 2..5 {
         assert!(world.ask(organization(1), newcomer).await.is_ok());
         assert!(world.ask(organization(1), newcomer).await.is_err());
     }
@@ -165,11 +182,11 @@ async fn the_minute_is_kept_where_the_second_would_allow_more() {
     let world = World::new(&ShieldRules { requests_per_minute: NonZeroU32::new(100).unwrap(), ..rules() });
     for _ in 0..2 {
         world.exhaust(organization(1), 1).await;
-        world.advance(SECOND).await;
+        world.advance(WINDOW).await;
     }
     let rejection = world.ask(organization(1), 2).await.unwrap_err();
-    assert_eq!(rejection.retry_after, ms(59_000), "86 went in second 0, which leaves at 61");
-    world.advance(ms(58_999)).await;
+    assert_eq!(rejection.retry_after, ms(61_005) - 2 * WINDOW, "87 went in second 0, which leaves at 61");
+    world.advance(ms(61_004) - 2 * WINDOW).await;
     assert!(world.ask(organization(1), 2).await.is_err());
     world.advance(ms(1)).await;
     assert!(world.ask(organization(1), 2).await.is_ok());
@@ -179,7 +196,7 @@ async fn the_minute_is_kept_where_the_second_would_allow_more() {
 async fn one_account_spends_nothing_of_another() {
     let world = World::new(&rules());
     world.exhaust(organization(1), 1).await;
-    let waiting = world.wait(call(organization(1), world.caller(1), 2 * SECOND)).await;
+    let waiting = world.wait(call(organization(1), world.caller(1), 2 * WINDOW)).await;
     for other in [organization(2), AccountKey::Authorization(world.authorization(1)), AccountKey::Everybody] {
         assert_eq!(world.ask(other, 1).await.unwrap().waited, Duration::ZERO);
     }
@@ -191,7 +208,7 @@ async fn with_one_workspace_all_callers_spend_together() {
     let world = World::new(&ShieldRules { single_workspace: true, ..rules() });
     world.exhaust(organization(1), 1).await;
     assert!(world.ask(AccountKey::Authorization(world.authorization(1)), 1).await.is_err());
-    assert_eq!(world.used(AccountKey::Everybody).0, 86);
+    assert_eq!(world.used(AccountKey::Everybody).0, 87);
 }
 
 #[tokio::test]
@@ -202,21 +219,21 @@ async fn an_acting_call_takes_from_both_accounts_or_from_neither() {
         accounts: Accounts::acting(workspace, own),
         ..call(workspace, world.caller(1), patience)
     };
-    assert!(world.budget.admit(acting(Duration::ZERO)).await.is_ok());
+    assert!(admit(&world.budget, acting(Duration::ZERO)).await.is_ok());
     assert_eq!((world.used(workspace), world.used(own)), ((1, 1), (1, 1)));
     world.advance(ms(500)).await;
     for caller in 2..92 {
         let _ = world.ask(own, caller).await;
     }
-    assert!(world.budget.admit(acting(Duration::ZERO)).await.is_err());
+    assert!(admit(&world.budget, acting(Duration::ZERO)).await.is_err());
     assert_eq!(world.used(workspace), (1, 1));
-    let waiting = world.wait(acting(2 * SECOND)).await;
+    let waiting = world.wait(acting(2 * WINDOW)).await;
     world.advance(ms(400)).await;
     assert!(!waiting.is_finished());
     assert!(world.ask(workspace, 2).await.is_ok(), "what waits for another account holds up nobody here");
-    world.advance(ms(100)).await;
+    world.advance(WINDOW - ms(900)).await;
     assert!(waiting.is_finished(), "its own first call has left, and a little is kept for who had none");
-    assert_eq!(waiting.await.unwrap().unwrap().waited, ms(500));
+    assert_eq!(waiting.await.unwrap().unwrap().waited, WINDOW - ms(500));
 }
 
 #[tokio::test]
@@ -224,7 +241,7 @@ async fn the_same_account_twice_is_charged_once() {
     let world = World::new(&rules());
     let accounts = Accounts::acting(organization(1), organization(1));
     let call = Call { accounts, ..call(organization(1), world.caller(1), Duration::ZERO) };
-    assert!(world.budget.admit(call).await.is_ok());
+    assert!(admit(&world.budget, call).await.is_ok());
     assert_eq!(world.used(organization(1)), (1, 1));
 }
 
@@ -236,16 +253,16 @@ async fn a_binding_merges_what_both_spent_and_who_waits() {
         assert!(world.ask(organization(1), 2).await.is_ok());
     }
     world.exhaust(unbound, 1).await;
-    let waiting = world.wait(call(unbound, world.caller(1), 2 * SECOND)).await;
+    let waiting = world.wait(call(unbound, world.caller(1), 2 * WINDOW)).await;
     world.advance(ms(100)).await;
     world.budget.merge(unbound, organization(1));
-    assert_eq!(world.used(organization(1)), (136, 136));
+    assert_eq!(world.used(organization(1)), (137, 137));
     assert_eq!(world.used(unbound), (0, 0));
     assert!(world.ask(organization(1), 3).await.is_err());
-    world.advance(ms(899)).await;
+    world.advance(WINDOW - ms(101)).await;
     assert!(!waiting.is_finished());
     world.advance(ms(1)).await;
-    assert_eq!(waiting.await.unwrap().unwrap().waited, SECOND);
+    assert_eq!(waiting.await.unwrap().unwrap().waited, WINDOW);
 }
 
 #[tokio::test]
@@ -255,12 +272,12 @@ async fn background_work_goes_from_spare_budget_alone() {
     for _ in 0..79 {
         assert!(world.ask(key, 1).await.is_ok());
     }
-    world.advance(2 * SECOND).await;
+    world.advance(2 * WINDOW).await;
     assert!(world.budget.spare(key, world.clock.now()));
     assert!(world.ask_for(Class::Background, key, 1).await.is_ok());
     assert!(!world.budget.spare(key, world.clock.now()));
     let rejection = world.ask_for(Class::Background, key, 1).await.unwrap_err();
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::NoSpare, 59 * SECOND));
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::NoSpare, ms(61_005) - 2 * WINDOW));
     assert!(world.ask(key, 1).await.is_ok(), "a fifth is left for callers");
 }
 
@@ -269,10 +286,10 @@ async fn background_work_goes_when_nobody_waits() {
     let world = World::new(&rules());
     let key = organization(1);
     world.exhaust(key, 1).await;
-    let waiting = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    let waiting = world.wait(call(key, world.caller(1), 2 * WINDOW)).await;
     assert_eq!(world.ask_for(Class::Background, key, 2).await.unwrap_err().reason, Reason::NoSpare);
     assert!(world.budget.is_short(key, world.clock.now()));
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert!(waiting.await.unwrap().is_ok());
     assert!(!world.budget.is_short(key, world.clock.now()));
     assert!(world.ask_for(Class::Background, key, 2).await.is_ok());
@@ -314,7 +331,7 @@ async fn callers_without_a_binding_cannot_grow_the_table() {
 async fn raised_limits_hold_at_once_for_who_waits() {
     let world = World::new(&rules());
     world.exhaust(organization(1), 1).await;
-    let waiting = world.wait(call(organization(1), world.caller(1), 2 * SECOND)).await;
+    let waiting = world.wait(call(organization(1), world.caller(1), 2 * WINDOW)).await;
     assert!(!waiting.is_finished());
     world.budget.set_rules(&ShieldRules { requests_per_second: NonZeroU32::new(200).unwrap(), ..rules() });
     quiet().await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Uri;
 use instantly_proxy::clock::{Clock, ManualClock};
-use instantly_proxy::config::{Change, Config};
+use instantly_proxy::config::{Burst, Change, Config};
 use instantly_proxy::server::{Server, Shutdown};
 
 use super::caller::{Caller, Outgoing};
@@ -68,6 +68,8 @@ impl TestProxy {
         Self::start_with(upstream, |config| {
             let Config { cache, shield, .. } = Config::default();
             (config.cache, config.shield) = (cache, shield);
+            // A second's calls that are spent at one moment: its time stands still.
+            config.shield.burst = Burst::Whole;
             change(config);
         })
     }
@@ -75,6 +77,11 @@ impl TestProxy {
     /// Moves the proxy's time on.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Moves the proxy's time on until what is spent of a second's budget now has left it.
+    pub fn advance_window(&self) {
+        self.advance(Duration::from_millis(1005));
     }
 
     /// Moves the proxy's time on by whole seconds.
@@ -227,4 +234,5 @@ fn lower_the_shield(config: &mut Config) {
     }
     let unlimited = NonZeroU32::new(1_000_000).expect("not zero");
     (config.shield.requests_per_second, config.shield.requests_per_minute) = (unlimited, unlimited);
+    config.shield.burst = Burst::Whole;
 }

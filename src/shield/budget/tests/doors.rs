@@ -13,10 +13,10 @@ impl World {
 #[tokio::test]
 async fn a_closed_account_admits_nothing_and_others_go_on() {
     let world = World::new(&rules());
-    world.close_for(10 * SECOND);
+    world.close_for(10 * WINDOW);
     for class in [Class::Proof, Class::Interactive] {
         let rejection = world.ask_for(class, KEY(), 1).await.unwrap_err();
-        assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 10 * SECOND), "{class}");
+        assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 10 * WINDOW), "{class}");
     }
     assert!(world.ask_for(Class::Background, KEY(), 1).await.is_err());
     assert!(world.budget.is_short(KEY(), world.clock.now()));
@@ -31,12 +31,12 @@ async fn whoever_cannot_wait_for_the_reopening_is_told_when_it_closes() {
     let world = World::new(&rules());
     world.exhaust(KEY(), 1).await;
     let short = world.wait(call(KEY(), world.caller(1), ms(1100))).await;
-    let long = world.wait(call(KEY(), world.caller(1), 3 * SECOND)).await;
-    world.close_for(2 * SECOND);
+    let long = world.wait(call(KEY(), world.caller(1), 3 * WINDOW)).await;
+    world.close_for(2 * WINDOW);
     quiet().await;
     let rejection = short.await.unwrap().unwrap_err();
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 2 * SECOND));
-    world.advance(ms(1999)).await;
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 2 * WINDOW));
+    world.advance(2 * WINDOW - ms(1)).await;
     assert!(!long.is_finished());
     world.advance(ms(1)).await;
     assert!(long.await.unwrap().unwrap().probe.is_some());
@@ -45,12 +45,12 @@ async fn whoever_cannot_wait_for_the_reopening_is_told_when_it_closes() {
 #[tokio::test]
 async fn one_probe_goes_first_and_the_rest_when_it_has_passed() {
     let world = World::new(&rules());
-    world.close_for(SECOND);
+    world.close_for(WINDOW);
     let mut waiting = Vec::new();
     for caller in 0..20 {
-        waiting.push(world.wait(call(KEY(), world.caller(caller), 5 * SECOND)).await);
+        waiting.push(world.wait(call(KEY(), world.caller(caller), 5 * WINDOW)).await);
     }
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     let done = waiting.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
     let probe = waiting.remove(done).await.unwrap().unwrap().probe.unwrap();
     world.advance(ms(500)).await;
@@ -66,13 +66,13 @@ async fn one_probe_goes_first_and_the_rest_when_it_has_passed() {
 #[tokio::test]
 async fn a_probe_that_is_refused_closes_the_account_again() {
     let world = World::new(&rules());
-    world.close_for(SECOND);
-    world.advance(SECOND).await;
+    world.close_for(WINDOW);
+    world.advance(WINDOW).await;
     let probe = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
-    world.close_for(4 * SECOND);
+    world.close_for(4 * WINDOW);
     drop(probe);
-    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 4 * SECOND);
-    world.advance(4 * SECOND).await;
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 4 * WINDOW);
+    world.advance(4 * WINDOW).await;
     world.ask(KEY(), 1).await.unwrap().probe.unwrap().passed();
     assert!(world.ask(KEY(), 1).await.unwrap().probe.is_none());
 }
@@ -80,12 +80,12 @@ async fn a_probe_that_is_refused_closes_the_account_again() {
 #[tokio::test]
 async fn a_probe_that_is_given_up_or_never_answered_is_followed_by_another() {
     let world = World::new(&rules());
-    world.close_for(SECOND);
-    world.advance(SECOND).await;
+    world.close_for(WINDOW);
+    world.advance(WINDOW).await;
     drop(world.ask(KEY(), 1).await.unwrap());
     let silent = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
     assert!(world.ask(KEY(), 1).await.is_err());
-    world.advance(10 * SECOND).await;
+    world.advance(10 * WINDOW).await;
     let second = world.ask(KEY(), 1).await.unwrap().probe.unwrap();
     silent.passed();
     assert!(world.ask(KEY(), 1).await.is_err(), "an answer that comes too late opens nothing");
@@ -96,11 +96,11 @@ async fn a_probe_that_is_given_up_or_never_answered_is_followed_by_another() {
 #[tokio::test]
 async fn a_waiter_that_leaves_with_the_probe_in_its_hands_hands_it_on() {
     let world = World::new(&rules());
-    world.close_for(SECOND);
-    let first = world.wait(call(KEY(), world.caller(1), 5 * SECOND)).await;
-    let second = world.wait(call(KEY(), world.caller(2), 5 * SECOND)).await;
+    world.close_for(WINDOW);
+    let first = world.wait(call(KEY(), world.caller(1), 5 * WINDOW)).await;
+    let second = world.wait(call(KEY(), world.caller(2), 5 * WINDOW)).await;
     first.abort();
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert!(second.await.unwrap().unwrap().probe.is_some());
 }
 
@@ -108,9 +108,9 @@ async fn a_waiter_that_leaves_with_the_probe_in_its_hands_hands_it_on() {
 async fn an_account_stays_closed_when_it_is_merged() {
     let world = World::new(&rules());
     let unbound = AccountKey::Authorization(world.authorization(1));
-    world.budget.close_until(unbound, world.clock.now().plus(5 * SECOND));
+    world.budget.close_until(unbound, world.clock.now().plus(5 * WINDOW));
     world.budget.merge(unbound, KEY());
-    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * WINDOW);
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn what_is_said_of_an_account_that_was_merged_concerns_the_one_that_it_wen
     drop(world.ask(unbound, 1).await.unwrap());
     world.budget.merge(unbound, KEY());
     // A call that left before is limited.
-    world.budget.close_until(unbound, world.clock.now().plus(5 * SECOND));
-    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * SECOND);
+    world.budget.close_until(unbound, world.clock.now().plus(5 * WINDOW));
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().retry_after, 5 * WINDOW);
 }
 
 /// Waits in the queue of the workspace, and takes from the account of its key, too.
@@ -133,10 +133,10 @@ fn acting(world: &World, own: AccountKey, patience: Duration) -> Call {
 async fn who_acts_for_a_workspace_wakes_when_the_account_of_its_key_opens() {
     let world = World::new(&rules());
     let own = organization(2);
-    world.budget.close_until(own, world.clock.now().plus(SECOND));
-    world.advance(SECOND).await;
+    world.budget.close_until(own, world.clock.now().plus(WINDOW));
+    world.advance(WINDOW).await;
     let probe = world.ask(own, 1).await.unwrap().probe.unwrap();
-    let waiting = world.wait(acting(&world, own, 5 * SECOND)).await;
+    let waiting = world.wait(acting(&world, own, 5 * WINDOW)).await;
     world.advance(ms(200)).await;
     assert!(!waiting.is_finished());
     probe.passed();
@@ -152,13 +152,13 @@ async fn who_acts_for_a_workspace_is_told_when_the_account_of_its_key_closes() {
     for _ in 0..90 {
         world.exhaust(own, 7).await;
     }
-    let waiting = world.wait(acting(&world, own, 2 * SECOND)).await;
+    let waiting = world.wait(acting(&world, own, 2 * WINDOW)).await;
     assert!(!waiting.is_finished());
-    world.budget.close_until(own, world.clock.now().plus(30 * SECOND));
+    world.budget.close_until(own, world.clock.now().plus(30 * WINDOW));
     quiet().await;
     assert!(waiting.is_finished());
     let rejection = waiting.await.unwrap().unwrap_err();
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 30 * SECOND));
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 30 * WINDOW));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_slot_of_the_key_that_is_given_back_wakes_who_acts_for_a_workspace() {
         sent.extend(world.ask(own, caller).await.ok());
     }
     assert_eq!(world.used(own).0, 90);
-    let waiting = world.wait(acting(&world, own, 2 * SECOND)).await;
+    let waiting = world.wait(acting(&world, own, 2 * WINDOW)).await;
     assert!(!waiting.is_finished());
     world.budget.give_back(sent.pop().unwrap());
     quiet().await;

@@ -41,10 +41,11 @@ impl World {
                     *due += offer.every;
                     let call = Call {
                         class: offer.class,
+                        ahead: ms(20),
                         ..call(account, self.caller(offer.caller), offer.patience)
                     };
                     let (admitted, clock, sent) =
-                        (self.budget.admit(call), self.clock.clone(), Arc::clone(&sent));
+                        (admit(&self.budget, call), self.clock.clone(), Arc::clone(&sent));
                     let caller = offer.caller;
                     tokio::spawn(async move {
                         if let Ok(admission) = admitted.await {
@@ -64,7 +65,7 @@ impl World {
 fn assert_limits_kept(sent: &[Sent]) {
     let moments: Vec<Duration> = sent.iter().map(|sent| sent.at).collect();
     assert!(moments.is_sorted());
-    assert!(densest(&moments, SECOND) <= 90, "{} in a second", densest(&moments, SECOND));
+    assert!(densest(&moments, WINDOW) <= 90, "{} in a second", densest(&moments, WINDOW));
     assert!(densest(&moments, MINUTE) <= 5400, "{} in a minute", densest(&moments, MINUTE));
 }
 
@@ -77,7 +78,7 @@ fn p99(sent: &[Sent], mut of: impl FnMut(usize) -> bool) -> Duration {
 
 #[tokio::test]
 async fn five_times_the_budget_is_offered_and_the_limits_are_kept_and_used() {
-    for patience in [Duration::ZERO, 2 * SECOND] {
+    for patience in [Duration::ZERO, 2 * WINDOW] {
         let world = World::new(&rules());
         let mut offers: Vec<Offer> = (0..5).map(|caller| Offer::new(caller, 99.0, patience)).collect();
         offers
@@ -101,9 +102,9 @@ async fn five_times_the_budget_is_offered_and_the_limits_are_kept_and_used() {
 async fn a_caller_with_fifty_times_the_load_holds_up_nobody_else() {
     const GREEDY: usize = 0;
     for (each, greedy_patience) in
-        [(0.5, 2 * SECOND), (2.0, 2 * SECOND), (8.0, 2 * SECOND), (2.0, Duration::ZERO)]
+        [(0.5, 2 * WINDOW), (2.0, 2 * WINDOW), (8.0, 2 * WINDOW), (2.0, Duration::ZERO)]
     {
-        let others: Vec<Offer> = (1..5).map(|caller| Offer::new(caller, each, 2 * SECOND)).collect();
+        let others: Vec<Offer> = (1..5).map(|caller| Offer::new(caller, each, 2 * WINDOW)).collect();
         let alone = World::new(&rules()).run(organization(1), &others, 3 * MINUTE).await;
         let mut offers = others.clone();
         offers.push(Offer::new(GREEDY, each * 4.0 * 50.0, greedy_patience));
@@ -127,9 +128,9 @@ async fn a_proof_goes_before_every_call_that_waits() {
     world.exhaust(key, 1).await;
     let mut calls = Vec::new();
     for _ in 0..20 {
-        calls.push(world.wait(call(key, world.caller(2), 2 * SECOND)).await);
+        calls.push(world.wait(call(key, world.caller(2), 2 * WINDOW)).await);
     }
-    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * SECOND) };
+    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * WINDOW) };
     let proof = world.wait(proof).await;
     while !proof.is_finished() {
         assert!(calls.iter().all(|call| !call.is_finished()));
@@ -141,16 +142,16 @@ async fn a_proof_goes_before_every_call_that_waits() {
 /// Keys whose label reads prove nothing, in loops: each of their reads may be the one that does.
 #[tokio::test]
 async fn callers_that_never_get_their_proof_hold_up_nobody_else() {
-    let proving = |caller| Offer { class: Class::Proof, ..Offer::new(caller, 25.0, 2 * SECOND) };
+    let proving = |caller| Offer { class: Class::Proof, ..Offer::new(caller, 25.0, 2 * WINDOW) };
     let mut offers: Vec<Offer> = (1..6).map(proving).collect();
-    offers.extend((6..9).map(|caller| Offer::new(caller, 5.0, 2 * SECOND)));
+    offers.extend((6..9).map(|caller| Offer::new(caller, 5.0, 2 * WINDOW)));
     let sent = World::new(&rules()).run(organization(1), &offers, MINUTE).await;
     assert_limits_kept(&sent);
     let is_other = |caller| caller >= 6;
     let served = sent.iter().filter(|sent| is_other(sent.caller)).count();
     assert!(served >= 3 * 5 * 60 * 99 / 100, "{served}");
     let waited = p99(&sent, is_other);
-    assert!(waited <= ms(25), "{waited:?}");
+    assert!(waited <= ms(50), "{waited:?}");
 }
 
 #[tokio::test]
@@ -181,20 +182,20 @@ async fn a_wait_that_would_not_fit_is_refused_at_once_and_one_that_fits_is_not()
 async fn a_full_queue_turns_away_who_filled_it_and_makes_room_for_others() {
     let world = World::new(&ShieldRules { max_queued: 3, ..rules() });
     let key = organization(1);
-    for caller in 2..6 {
+    for caller in 2..5 {
         assert!(world.ask(key, caller).await.is_ok());
     }
     world.exhaust(key, 1).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        waiting.push(world.wait(call(key, world.caller(1), 2 * SECOND)).await);
+        waiting.push(world.wait(call(key, world.caller(1), 2 * WINDOW)).await);
     }
-    let fourth = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    let fourth = world.wait(call(key, world.caller(1), 2 * WINDOW)).await;
     assert_eq!(fourth.await.unwrap().unwrap_err().reason, Reason::QueueFull);
-    let other = world.wait(call(key, world.caller(2), 2 * SECOND)).await;
+    let other = world.wait(call(key, world.caller(2), 2 * WINDOW)).await;
     let displaced = waiting.pop().unwrap();
     assert_eq!(displaced.await.unwrap().unwrap_err().reason, Reason::QueueFull);
-    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * SECOND) };
+    let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 2 * WINDOW) };
     let proof = world.wait(proof).await;
     for _ in 0..20 {
         world.advance(ms(100)).await;

@@ -10,15 +10,15 @@ async fn a_waiter_that_leaves_frees_its_place_and_spends_nothing() {
     let world = World::new(&rules());
     let key = organization(1);
     world.exhaust(key, 1).await;
-    let first = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
-    let second = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    let first = world.wait(call(key, world.caller(1), 2 * WINDOW)).await;
+    let second = world.wait(call(key, world.caller(1), 2 * WINDOW)).await;
     assert_eq!(world.budget.queued(), 2);
     first.abort();
     quiet().await;
     assert_eq!(world.budget.queued(), 1);
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert!(second.await.unwrap().is_ok());
-    assert_eq!(world.used(key), (1, 87));
+    assert_eq!(world.used(key), (1, 88));
 }
 
 #[tokio::test]
@@ -26,9 +26,9 @@ async fn a_slot_whose_waiter_left_before_it_heard_goes_to_the_next() {
     let world = World::new(&rules());
     let key = organization(1);
     world.exhaust(key, 1).await;
-    let first = world.wait(call(key, world.caller(1), 2 * SECOND)).await;
+    let first = world.wait(call(key, world.caller(1), 2 * WINDOW)).await;
     // Without yielding: the slot is handed out by this newcomer's dispatch, and nobody has run since.
-    world.hand.advance(SECOND);
+    world.hand.advance(WINDOW);
     assert!(world.ask(key, 2).await.is_ok());
     assert_eq!(world.used(key).0, 2);
     first.abort();
@@ -43,18 +43,18 @@ async fn a_slot_that_is_given_back_goes_to_who_waits_and_its_probe_to_the_next()
     let unsent = world.ask(unbound, 1).await.unwrap();
     world.budget.merge(unbound, key);
     world.exhaust(key, 1).await;
-    for newcomer in 2..6 {
+    for newcomer in 2..5 {
         assert!(world.ask(key, newcomer).await.is_ok());
     }
-    let waiting = world.wait(call(key, world.caller(6), 2 * SECOND)).await;
+    let waiting = world.wait(call(key, world.caller(6), 2 * WINDOW)).await;
     assert_eq!((world.used(key), waiting.is_finished()), ((90, 90), false));
     world.budget.give_back(unsent);
     quiet().await;
     assert!(waiting.is_finished() && waiting.await.unwrap().is_ok());
     assert_eq!(world.used(key), (90, 90));
 
-    world.budget.close_until(key, world.clock.now().plus(SECOND));
-    world.advance(SECOND).await;
+    world.budget.close_until(key, world.clock.now().plus(WINDOW));
+    world.advance(WINDOW).await;
     let probe = world.ask(key, 1).await.unwrap();
     assert!(world.ask(key, 2).await.is_err());
     world.budget.give_back(probe);
@@ -67,16 +67,16 @@ async fn slots_that_are_given_back_put_nobody_off() {
     let world = World::new(&rules());
     let key = organization(1);
     world.exhaust(key, 1).await;
-    world.advance(2 * SECOND).await;
+    world.advance(2 * WINDOW).await;
     assert!(world.ask(key, 1).await.is_ok());
     for _ in 0..500 {
         world.budget.give_back(world.ask(key, 1).await.unwrap());
     }
     // Contended, so that the pace counts.
     world.exhaust(key, 1).await;
-    assert_eq!(world.used(key).0, 86);
+    assert_eq!(world.used(key).0, 87);
     let rejection = world.ask(key, 1).await.unwrap_err();
-    assert_eq!(rejection.retry_after, SECOND);
+    assert_eq!(rejection.retry_after, WINDOW);
 }
 
 #[tokio::test]
@@ -85,13 +85,13 @@ async fn patience_that_ends_is_answered_and_leaves_nothing_behind() {
     let key = organization(1);
     world.exhaust(key, 1).await;
     // It fits when it comes; then proofs go before it for longer than it waits.
-    let late = world.wait(call(key, world.caller(1), ms(1005))).await;
+    let late = world.wait(call(key, world.caller(1), WINDOW + ms(5))).await;
     let mut proofs = Vec::new();
-    for _ in 0..86 {
-        let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 5 * SECOND) };
+    for _ in 0..87 {
+        let proof = Call { class: Class::Proof, ..call(key, world.caller(1), 5 * WINDOW) };
         proofs.push(world.wait(proof).await);
     }
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     world.advance(ms(5)).await;
     let rejection = late.await.unwrap().unwrap_err();
     assert_eq!(rejection.reason, Reason::Budget);
@@ -161,8 +161,9 @@ async fn run(events: Vec<Event>) {
                 };
                 let class = *Class::ALL.get(usize::from(class)).unwrap_or(&Class::Interactive);
                 let patience = ms(patience_ms.into());
-                let call = Call { accounts, caller: world.caller(caller.into()), class, patience };
-                let (admitted, clock) = (world.budget.admit(call), world.clock.clone());
+                let call =
+                    Call { accounts, caller: world.caller(caller.into()), class, patience, ahead: MINUTE };
+                let (admitted, clock) = (admit(&world.budget, call), world.clock.clone());
                 let deadline = clock.now().uptime() + patience;
                 let task = tokio::spawn(async move {
                     let admission = admitted.await;

@@ -27,12 +27,12 @@ async fn a_lower_limit_counts_what_was_sent_under_the_higher_one() {
     assert_eq!(burst(&world, organization(1)).await, 50);
     world.budget.set_rules(&limited(20, 1000, false));
     assert_eq!(burst(&world, organization(1)).await, 0);
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert_eq!(burst(&world, organization(1)).await, 20);
     world.budget.set_rules(&limited(1000, 60, false));
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert_eq!(burst(&world, organization(1)).await, 0, "70 of 60 are used up");
-    world.advance(MINUTE + SECOND).await;
+    world.advance(MINUTE + WINDOW).await;
     assert_eq!(burst(&world, organization(1)).await, 60);
 }
 
@@ -48,10 +48,10 @@ async fn a_higher_limit_counts_what_was_sent_under_the_lower_one() {
 async fn callers_that_are_put_on_one_account_bring_along_what_they_spent_and_who_waits() {
     let world = World::new(&limited(50, 1000, false));
     assert_eq!(burst(&world, organization(1)).await, 50);
-    let waiting = world.wait(call(organization(1), world.caller(1), 2 * SECOND)).await;
+    let waiting = world.wait(call(organization(1), world.caller(1), 2 * WINDOW)).await;
     world.budget.set_rules(&limited(50, 1000, true));
     assert_eq!(burst(&world, organization(2)).await, 0, "another's calls count for all");
-    world.advance(SECOND).await;
+    world.advance(WINDOW).await;
     assert!(waiting.await.unwrap().is_ok());
     assert_eq!(burst(&world, organization(2)).await, 49);
 }

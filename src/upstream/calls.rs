@@ -1,0 +1,246 @@
+//! The way out: [`Upstream::ready`] has a connection for a call, [`Upstream::send`] writes it and waits for the head of its
+//! answer. Between the two a call takes its turn, so that the limit is kept where it counts: where a call is written.
+
+use std::sync::Arc;
+
+use http::{Extensions, Response, StatusCode};
+
+use super::client::Upstream;
+use super::connections::{Carrier, UpstreamClient};
+use super::failure::Failure;
+use super::http1::Lease;
+use super::outgoing::{Outgoing, Owner};
+use super::purpose::{Purpose, UpstreamStatus};
+use super::stream::Link;
+use crate::cache::gate;
+use crate::clock::Moment;
+use crate::error::{ErrorKind, ProxyError};
+use crate::received::Received;
+use crate::shield::RejectionReason;
+use crate::shield::breaker::{Probe, Verdict};
+use crate::telemetry::Span;
+
+/// A connection in hand, for one call. Dropped without a call, it goes back to where it came from.
+#[derive(Debug)]
+pub struct Ready {
+    carrier: Carrier,
+    /// Held until the answer is here, where the call is to find out whether the upstream is back.
+    probe: Option<Probe>,
+}
+
+/// A call without an answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// What the client is told.
+    pub error: ProxyError,
+    /// The request, where it may be sent once more on another connection.
+    pub again: Option<Outgoing>,
+    /// Whether the upstream certainly did not process it.
+    pub unprocessed: bool,
+}
+
+/// Travels with an answer: tells its connection that no call is put on it any more.
+#[derive(Clone, Debug)]
+struct Origin(Arc<Link>);
+
+/// Keeps the connection on which an answer with these extensions came from being used again: what came may have been the
+/// answer to another request, and what comes next would be, too.
+pub fn distrust_connection(extensions: &Extensions) {
+    if let Some(Origin(link)) = extensions.get() {
+        link.retire();
+    }
+}
+
+impl Upstream {
+    /// A connection that is open, for a call that could go at once; `None` if one has to be opened.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unreachable`] while the breaker is open.
+    pub fn ready_now(&self, client: &UpstreamClient, owner: Owner) -> Result<Option<Ready>, ProxyError> {
+        let Some(carrier) = client.0.take(owner) else { return Ok(None) };
+        Ok(Some(Ready { carrier, probe: self.pass_breaker()? }))
+    }
+
+    /// A connection for a call of this owner: one that is open, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unreachable`] while the breaker is open; else what went wrong with connecting.
+    pub async fn ready(
+        &self,
+        client: &UpstreamClient,
+        owner: Owner,
+        purpose: Purpose,
+    ) -> Result<Ready, ProxyError> {
+        let (probe, begun) = (self.pass_breaker()?, self.clock.now());
+        match client.0.connect(owner).await {
+            Ok(carrier) => Ok(Ready { carrier, probe }),
+            Err(error) => {
+                self.note_failure_of(purpose, &error, None);
+                self.metrics.upstream(purpose, status_of(error.kind()), self.clock.now().since(begun));
+                Err(error)
+            }
+        }
+    }
+
+    fn pass_breaker(&self) -> Result<Option<Probe>, ProxyError> {
+        match self.breaker.admit(self.clock.now()) {
+            Verdict::Go => Ok(None),
+            Verdict::Probe(probe) => Ok(Some(probe)),
+            Verdict::Refuse { retry_after } => {
+                self.metrics.shield_rejection(RejectionReason::Breaker);
+                Err(ErrorKind::Unreachable.error().retry_after(retry_after))
+            }
+        }
+    }
+
+    /// Writes a request; returns when the head of the answer is there, or `give_up` is.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with time or HTTP, and whether the request may go again.
+    pub async fn send(
+        &self,
+        ready: Ready,
+        mut outgoing: Outgoing,
+        purpose: Purpose,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<Response<Received>, Unanswered> {
+        let Ready { carrier, probe: _probe } = ready;
+        let mut span = self.trace_call(&mut outgoing, purpose);
+        let mut call =
+            Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
+        let link = carrier.link();
+        let outcome = tokio::select! {
+            biased;
+            answer = self.exchange(carrier, outgoing, purpose) => answer,
+            () = give_up => {
+                // Whether the answer still comes is unknown: nobody else's may be taken for it.
+                if let Some(link) = &link {
+                    link.retire();
+                }
+                Err(ErrorKind::UpstreamTimeout.error().into())
+            }
+        };
+        call.status = match &outcome {
+            Ok(answer) => UpstreamStatus::of(answer.status()),
+            Err(failure) => status_of(failure.error.kind()),
+        };
+        match &outcome {
+            Ok(_) => self.note_success(),
+            Err(failure) => self.note_failure_of(purpose, &failure.error, link.map(|link| link.number)),
+        }
+        match (&mut span, &outcome) {
+            (Some(span), Ok(answer)) => span.answered(answer.status().as_u16()),
+            (Some(span), Err(failure)) => span.failed(failure.error.kind().as_str()),
+            (None, _) => {}
+        }
+        outcome.map_err(|Failure { error, again, unprocessed }| Unanswered { error, again, unprocessed })
+    }
+
+    /// Sends on this connection. What is left of an answer that is refused here would be read, and the connection used
+    /// again: it is closed, or retired, before.
+    async fn exchange(
+        &self,
+        carrier: Carrier,
+        outgoing: Outgoing,
+        purpose: Purpose,
+    ) -> Result<Response<Received>, Failure> {
+        let method = outgoing.method.clone();
+        match carrier {
+            Carrier::Shared(mut connection) => {
+                let answer = connection.send(outgoing, &self.scheme, &self.authority).await?;
+                let mut answer = Received::answer(answer, &method);
+                check_head(&answer).inspect_err(|_| connection.link.retire())?;
+                answer.extensions_mut().insert(Origin(connection.link));
+                Ok(answer)
+            }
+            Carrier::Own(held) => {
+                let Some((mut connection, checkout)) = held.take() else {
+                    return Err(ErrorKind::Internal.error().into());
+                };
+                let answer = connection.send(outgoing, &self.host).await?;
+                let answer = Received::answer(answer, &method);
+                check_head(&answer)?;
+                let link = Arc::clone(&connection.link);
+                let lease = Lease::new(connection, checkout, self.clock.clone(), Arc::clone(&self.metrics));
+                let mut answer = answer.map(|body| body.before(Box::new(lease)));
+                answer.extensions_mut().insert(Origin(link));
+                // Where it is streamed, what came behind it went with its connection.
+                let ended = answer.body_mut().end_if_empty().await;
+                if let Err(excess) = ended
+                    && purpose != Purpose::PassThrough
+                {
+                    return Err(ErrorKind::BadUpstreamAnswer.error().because(excess).into());
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// The span of a call, if its request says what it is a part of: the upstream is told of it.
+    fn trace_call(&self, outgoing: &mut Outgoing, purpose: Purpose) -> Option<Span> {
+        let tracing = self.tracing.as_ref()?;
+        let parent = outgoing.trace.as_ref()?;
+        let span = tracing.call(purpose.as_str(), &outgoing.method, parent);
+        span.context().present(&mut outgoing.fields);
+        Some(span)
+    }
+}
+
+impl Carrier {
+    fn link(&self) -> Option<Arc<Link>> {
+        match self {
+            Self::Shared(connection) => Some(Arc::clone(&connection.link)),
+            Self::Own(held) => held.link(),
+        }
+    }
+}
+
+/// A call under way; counted when it is dropped, for a client may leave before the head of its answer.
+struct Call<'a> {
+    upstream: &'a Upstream,
+    purpose: Purpose,
+    sent: Moment,
+    status: UpstreamStatus,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let Self { upstream, purpose, sent, status } = self;
+        upstream.metrics.upstream(*purpose, *status, upstream.clock.now().since(*sent));
+    }
+}
+
+fn status_of(kind: ErrorKind) -> UpstreamStatus {
+    match kind {
+        ErrorKind::ConnectTimeout | ErrorKind::UpstreamTimeout => UpstreamStatus::Timeout,
+        _ => UpstreamStatus::Error,
+    }
+}
+
+/// Whether a request that failed so cannot have had an effect.
+#[must_use]
+pub const fn was_never_sent(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::TlsFailed
+            | ErrorKind::Unreachable
+            | ErrorKind::NoConnection
+            | ErrorKind::NotTaken
+    )
+}
+
+fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ErrorKind::UnaskedUpgrade.error());
+    }
+    if gate::has_ambiguous_framing(answer.headers()) {
+        let cause = "a Transfer-Encoding that is not one chunked alone";
+        return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! An HTTP/1.1 connection to the upstream: one call at a time, for one owner, and what is left behind an answer is seen.
+//!
+//! A pool of ours on hyper's connections, and not the pooled client of hyper-util: that one shares connections between
+//! callers, opens them before or after it is asked to, and does not tell whether a failed request was written.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::{HOST, HeaderValue};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::outgoing::{Outgoing, Sending};
+use super::pool::{Checkout, Idle};
+use super::stream::{Link, Metered, Stream};
+use crate::cache::gate::GateReason;
+use crate::clock::{Clock, Moment};
+use crate::error::{ErrorKind, ProxyError};
+use crate::metrics::Metrics;
+use crate::received::Tail;
+
+/// A head over this ends the connection, and no more than this is read ahead of a reader.
+pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Fields of an answer.
+const MAX_FIELDS: usize = 256;
+/// How long the end of TLS may take to be told to a peer that does not read.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing was left.
+    Clean,
+    /// Bytes had come behind the last answer.
+    Excess,
+}
+
+/// An open connection with no call under way, or with one.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    sender: http1::SendRequest<Sending>,
+    ended: oneshot::Receiver<End>,
+    pub(super) link: Arc<Link>,
+    /// When it is too old for another call: an upstream that moved is followed.
+    pub(super) expires: Moment,
+    /// Whether a call was answered on it before.
+    pub(super) reused: bool,
+}
+
+impl Http1 {
+    /// Speaks HTTP/1.1 on `stream`. Its bytes are moved by a task on the runtime of who calls this.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ConnectFailed`] if hyper will not begin.
+    pub(super) async fn begin(
+        stream: Stream,
+        link: Arc<Link>,
+        expires: Moment,
+        clock: Clock,
+    ) -> Result<Self, ProxyError> {
+        let mut builder = http1::Builder::new();
+        builder
+            .max_headers(MAX_FIELDS)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES)
+            // RFC 9112 §5.1: white space before the colon of an answer's field is removed.
+            .allow_spaces_after_header_name_in_responses(true);
+        let io = TokioIo::new(Metered::new(stream, Arc::clone(&link)));
+        let (sender, connection) =
+            builder.handshake(io).await.map_err(|cause| ErrorKind::ConnectFailed.error().because(cause))?;
+        let (ending, ended) = oneshot::channel();
+        tokio::spawn(drive(connection, ending, clock));
+        Ok(Self { sender, ended, link, expires, reused: false })
+    }
+
+    /// Whether a call may be put on it.
+    pub(super) fn is_ready(&self, now: Moment) -> bool {
+        self.sender.is_ready() && !self.link.is_retired() && !now.reached(self.expires)
+    }
+
+    /// Whether it has come to its end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Writes a request and waits for the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        outgoing: Outgoing,
+        host: &HeaderValue,
+    ) -> Result<Response<Incoming>, Failure> {
+        let again = outgoing.again();
+        let before = self.link.moved();
+        let Outgoing { method, path, mut fields, body, .. } = outgoing;
+        let mut request = Request::new(Sending::new(body, Arc::clone(&self.link)));
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from(path);
+        fields.insert(HOST, host.clone());
+        *request.headers_mut() = fields;
+        let error = match self.sender.try_send_request(request).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error.into_error(),
+        };
+        let moved = self.link.moved();
+        let (unwritten, unanswered) = (moved.written == before.written, moved.read == before.read);
+        Err(Failure::on_http1(error, unwritten, self.reused && unanswered, again))
+    }
+
+    /// Whether nothing but the end is left of the call under way, and nothing came behind it.
+    fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        if !self.link.request_has_ended() {
+            // An early answer: the rest of the request is not waited for, and the connection not used again.
+            return Poll::Ready(Some(End::Clean));
+        }
+        match self.sender.poll_ready(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(None),
+            // Its task is about to say how it ended.
+            Poll::Ready(Err(_)) | Poll::Pending => {
+                Pin::new(&mut self.ended).poll(cx).map(|end| Some(end.unwrap_or(End::Clean)))
+            }
+        }
+    }
+}
+
+/// Moves the bytes of a connection, and says what was left of them.
+async fn drive(
+    mut connection: http1::Connection<TokioIo<Metered>, Sending>,
+    ending: oneshot::Sender<End>,
+    clock: Clock,
+) {
+    let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    if let Err(error) = &ended {
+        tracing::debug!(error = error as &dyn std::error::Error, "upstream connection failed");
+    }
+    let parts = connection.into_parts();
+    let _ = ending.send(if parts.read_buf.is_empty() { End::Clean } else { End::Excess });
+    let mut io = parts.io.into_inner();
+    let _ = clock.deadline(clock.now().plus(FAREWELL), io.shutdown()).await;
+}
+
+/// A call's hold on its connection, until the last byte of the answer: then it goes back to its owner's idle ones. Dropped
+/// before, it closes the connection.
+pub(super) struct Lease {
+    connection: Option<Http1>,
+    checkout: Checkout,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Lease {
+    pub(super) const fn new(
+        connection: Http1,
+        checkout: Checkout,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { connection: Some(connection), checkout, clock, metrics }
+    }
+}
+
+impl Tail for Lease {
+    fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(true) };
+        let end = ready!(connection.poll_clean(cx));
+        let connection = self.connection.take();
+        if let (None, Some(mut connection)) = (end, connection)
+            && !connection.link.is_retired()
+        {
+            connection.reused = true;
+            self.checkout.put_back(Idle { connection, since: self.clock.now() });
+        }
+        let is_clean = end != Some(End::Excess);
+        if !is_clean {
+            self.metrics.gate_rejection(GateReason::Excess);
+        }
+        Poll::Ready(is_clean)
+    }
+
+    fn settle(mut self: Box<Self>) {
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            let clean = std::future::poll_fn(|cx| self.poll_clean(cx));
+            // What has not come to rest by then is closed.
+            let _ = clock.deadline(clock.now().plus(FAREWELL), clean).await;
+        });
+    }
+}

@@ -1,0 +1,89 @@
+//! [`Outgoing`]: a request on its way to the upstream, before it is known which protocol will carry it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::stream::Link;
+use crate::body::{Body, BodyError};
+use crate::caller::credential::CredentialDigest;
+use crate::telemetry;
+
+/// Whose a connection is: on HTTP/1.1 an answer is told from the next by framing alone, so that no two owners may share
+/// one. A caller without a credential owns nothing: each of its calls has a connection that is not used again.
+pub type Owner = Option<CredentialDigest>;
+
+/// A request to the upstream; host, authority and framing are added where it is written.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its method.
+    pub method: Method,
+    /// Where to, below the configured authority.
+    pub path: PathAndQuery,
+    /// Its fields, without `Host`.
+    pub fields: HeaderMap,
+    /// Its body.
+    pub body: Body,
+    /// What of a trace it is a part of.
+    pub trace: Option<telemetry::Context>,
+}
+
+impl Outgoing {
+    /// The same request once more, unless its body is a stream, which can be sent once.
+    pub(super) fn again(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Whole(bytes) => Body::Whole(bytes.clone()),
+            Body::Stream(_) => return None,
+        };
+        Some(Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            fields: self.fields.clone(),
+            body,
+            trace: self.trace.clone(),
+        })
+    }
+}
+
+/// A body that tells its connection when all of it was handed over.
+#[derive(Debug)]
+pub(super) struct Sending {
+    body: Body,
+    link: Arc<Link>,
+}
+
+impl Sending {
+    pub(super) fn new(body: Body, link: Arc<Link>) -> Self {
+        link.note_request(body.is_end_stream());
+        Self { body, link }
+    }
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.link.note_request(true);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,167 @@
+//! [`Stream`]: the bytes of an upstream connection, plain or TLS; [`Metered`] counts them, and [`Link`] is what a
+//! connection is known by while and after it stands.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// Bytes to and from the upstream.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Without TLS: on loopback, or where the operator allows it.
+    Plain(TcpStream),
+    /// In a box: its state is larger than everything else of a connection.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Whether HTTP/2 was agreed on (RFC 7301).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+/// What others may know of a connection, and tell it.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Tells it from every other connection of the process.
+    pub(super) number: u64,
+    read: AtomicU64,
+    written: AtomicU64,
+    retired: AtomicBool,
+    /// Whether the request under way has been handed to the connection whole.
+    request_ended: AtomicBool,
+}
+
+impl Link {
+    pub(super) fn new(number: u64) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            request_ended: AtomicBool::new(true),
+        })
+    }
+
+    /// From now on no call is put on it: what comes next may be the answer to another request.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Bytes that came and went so far, as plain text of HTTP.
+    pub(super) fn moved(&self) -> Moved {
+        Moved { read: self.read.load(Ordering::Acquire), written: self.written.load(Ordering::Acquire) }
+    }
+
+    pub(super) fn note_request(&self, ended: bool) {
+        self.request_ended.store(ended, Ordering::Release);
+    }
+
+    pub(super) fn request_has_ended(&self) -> bool {
+        self.request_ended.load(Ordering::Acquire)
+    }
+}
+
+/// How many bytes have moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) read: u64,
+    pub(super) written: u64,
+}
+
+/// Counts what is read and written.
+#[derive(Debug)]
+pub(super) struct Metered {
+    stream: Stream,
+    link: Arc<Link>,
+}
+
+impl Metered {
+    pub(super) const fn new(stream: Stream, link: Arc<Link>) -> Self {
+        Self { stream, link }
+    }
+
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.link.written.fetch_add(*bytes as u64, Ordering::Release);
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            self.link.read.fetch_add(bytes as u64, Ordering::Release);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        self.note_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        self.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
