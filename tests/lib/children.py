@@ -73,7 +73,7 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def proxy(binary, upstream, log, settings=(), prefix=()):
+def proxy(binary, upstream, log, settings=(), prefix=(), config=None):
     """The proxy in front of `upstream`, its limits out of the way unless the settings say otherwise; `log` is a path."""
     settings = {
         "LISTEN__ADDRESS": "127.0.0.1:0",
@@ -86,10 +86,11 @@ def proxy(binary, upstream, log, settings=(), prefix=()):
         "LOG__FORMAT": "json",
         **dict(settings),
     }
+    command = [binary, *(("--config", str(config)) if config else ())]
     own = {f"INSTANTLY_PROXY_{name}": value for name, value in settings.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("INSTANTLY_PROXY_")}
     # Its log goes to a file: a pipe that nobody reads would fill, and lines would be dropped.
-    with open(log, "wb") as sink, child([*prefix, binary], env={**inherited, **own}, stdout=sink) as process:
+    with open(log, "wb") as sink, child([*prefix, *command], env={**inherited, **own}, stdout=sink) as process:
         deadline = time.monotonic() + START_SECONDS
         while not (found := re.search(r'"data":"127\.0\.0\.1:(\d+)"', text := Path(log).read_text("utf-8", "replace"))):
             if process.poll() is not None or time.monotonic() > deadline:
