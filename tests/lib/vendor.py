@@ -15,6 +15,7 @@ It reads every body to its end before it answers, never closes a connection firs
 
 import asyncio
 import collections
+import gzip
 import hashlib
 import json
 import random
@@ -51,7 +52,6 @@ class Vendor:
         self.calls = collections.Counter()
         self.fronts = collections.Counter()
         self.connections = 0
-        self.created = 0
         self.big = None
         self.delay = delay
 
@@ -106,9 +106,8 @@ class Vendor:
         if method in ("GET", "HEAD") and identifier is None:
             return 200, [], self.big_list(organization) if special == "big" else self.list(organization)
         if method == "POST" and identifier is None:
-            self.created += 1
-            identifier = str(uuid.uuid5(WORLD, f"created {self.created}"))
             marker = fields.get("label")
+            identifier = str(uuid.uuid5(uuid.UUID(organization), f"created {marker}"))
         elif identifier is None:
             return problem(404, "Resource not found")
         elif method == "PATCH":
@@ -166,13 +165,17 @@ def problem(status, message, fields=()):
     return status, list(fields), json.dumps(body).encode()
 
 
-HOP_BY_HOP = {"connection", "keep-alive", "te", "transfer-encoding", "content-length", "via", "x-front", "upgrade", "expect"}
+# And the id of a request, which is the proxy's to give.
+HOP_BY_HOP = {"host", "x-request-id", "connection", "keep-alive", "te", "transfer-encoding", "content-length", "via", "x-front", "upgrade", "expect"}
 
 
 def mirror(call):
-    """What arrived, word for word, but for what belongs to one connection only. `?status=` and `?shape=` choose the answer."""
+    """What arrived, word for word, but for what belongs to one connection only. `status=` and `shape=` choose the answer."""
+    # Its own address is a free port, and another one each time.
+    own = re.sub(r"127\.0\.0\.1:\d+", "own", call.field("host", ""))
     told = {
         "method": call.method,
+        "host": own,
         "target": call.target.decode("latin-1"),
         "framing": call.framing,
         "fields": sorted(
@@ -185,7 +188,11 @@ def mirror(call):
     fields = [("x-odd", "a  b\t;,=\"q\""), ("set-cookie", "a=1; Path=/"), ("set-cookie", "b=2"), ("link", "<x>; rel=y")]
     if status == 301:
         fields.append(("location", "/api/v2/mirror/elsewhere?x=1#y"))
-    return status, fields, b"" if status in (204, 304) else json.dumps(told, indent=1).encode()
+    body = b"" if status in (204, 304) else json.dumps(told, indent=1).encode()
+    if b"shape=gzip" in call.target:
+        body = gzip.compress(body, mtime=0)
+        fields.append(("content-encoding", "gzip"))
+    return status, fields, body
 
 
 class Call:
