@@ -9,6 +9,7 @@ simulated API) answers at once, and must hear the answer.
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -26,6 +27,7 @@ import children  # noqa: E402
 
 KEY = "o1k1.compared"
 TIMES = 4
+SHOWN = 5
 # Set by whoever answers, or true for one connection only.
 NOT_COMPARED = {"date", "via", "age", "cache-status", "x-request-id", "connection", "keep-alive", "transfer-encoding", "proxy-status"}
 # Added to label reads.
@@ -37,10 +39,20 @@ def clients(tools):
     python, drivers = str(tools / "python/bin/python"), HERE / "drivers"
     every = {name: [python, str(drivers / "drive.py"), name] for name in ("http.client", "requests", "httpx", "curl")}
     every |= {name: ["node", str(drivers / "drive.mjs"), name] for name in ("http", "fetch", "axios")}
-    every["Perl LWP"] = ["perl", str(drivers / "drive.pl")]
-    every["Go"] = [str(tools / "drive-go")]
-    every["Ruby"] = ["ruby", str(drivers / "drive.rb")]
+    if works("perl", "-MLWP", "-e", "1"):
+        every["Perl LWP"] = ["perl", str(drivers / "drive.pl")]
+    if (tools / "drive-go").exists():
+        every["Go"] = [str(tools / "drive-go")]
+    if works("ruby", "-e", "1"):
+        every["Ruby"] = ["ruby", str(drivers / "drive.rb")]
     return every
+
+
+def works(*command):
+    """Whether it can be run at all."""
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return False
 
 
 def drive(command, base, some, folder, tools):
@@ -80,7 +92,8 @@ def difference(direct, through):
 def compare(binary, every, tools, folder, verbose):
     """The table of comparisons; how many calls differed."""
     some, differing = list(calls.compared()), 0
-    for name, command in {**every, "instantlyai": [str(tools / "python/bin/python"), str(HERE / "drivers/drive.py"), "instantlyai"]}.items():
+    sdk = [str(tools / "python/bin/python"), str(HERE / "drivers/drive.py"), "instantlyai"]
+    for name, command in {**every, "instantlyai": sdk}.items():
         told = []
         mine = some[:1] if name == "instantlyai" else [one for one in some if name == "axios" or "data" not in one]
         with children.vendor() as one, children.vendor() as other:
@@ -91,8 +104,13 @@ def compare(binary, every, tools, folder, verbose):
         faults = [f"    {what}: {fault}" for what, fault in found if fault]
         unable = sum("error" in left for left in told[0])
         differing += len(faults)
-        print(f"  {name:<12} {len(found) - len(faults):>4} of {len(found)} the same" + (f", {unable} of them an error of the client" if unable else ""))
-        print("\n".join((faults if verbose else faults[:5]) + [f"    and {len(faults) - 5} more"] * (len(faults) > 5 and not verbose)), end="\n" * bool(faults), flush=True)
+        print(f"  {name:<12} {len(found) - len(faults):>4} of {len(found)} the same"
+              + (f", {unable} of them an error of the client" if unable else ""))
+        shown = faults if verbose else faults[:SHOWN]
+        more = [f"    and {len(faults) - len(shown)} more"] if len(faults) > len(shown) else []
+        for line in shown + more:
+            print(line)
+        sys.stdout.flush()
     return differing
 
 
@@ -102,9 +120,10 @@ def early(binary, every, tools, folder):
     print(f"  {'':<12} {'413':>8} {'401':>8} {'429':>8} {'simulator':>10}")
     with simulator(binary) as simulated:
         for name, command in every.items():
-            heard, errors, row = {}, {}, []
+            heard, errors, row = collections.Counter(), collections.Counter(), []
             with children.vendor() as api, children.proxy(binary, f"http://127.0.0.1:{api}", f"{folder}/log") as proxy:
-                uploads = drive(command, f"http://127.0.0.1:{proxy.data}", calls.early(name.replace(" ", "-"), TIMES), folder, tools)
+                some = calls.early(name.replace(" ", "-"), TIMES)
+                uploads = drive(command, f"http://127.0.0.1:{proxy.data}", some, folder, tools)
             at_simulator = drive(command, simulated, calls.early_at_the_simulator(TIMES), folder, tools)
             for place, told in (("", uploads), ("simulator ", at_simulator)):
                 for one in told:
@@ -112,13 +131,14 @@ def early(binary, every, tools, folder):
                     # It is the proxy's own answer that must be heard: another would not have been early.
                     own = place or any(field[0].lower() == "proxy-status" for field in one.get("fields", ()))
                     is_heard = one.get("status") in (401, 413, 429) and bool(own) and '"statusCode"' in one["start"]
-                    heard[kind] = heard.get(kind, 0) + is_heard
+                    heard[kind] += is_heard
                     if not is_heard and kind[:6] not in ("known", "before"):
-                        errors[one.get("error") or f"status {one['status']}"] = errors.get(one.get("error") or f"status {one['status']}", 0) + 1
+                        errors[one.get("error") or f"status {one['status']}"] += 1
             for kind, width in (("413", 8), ("401", 8), ("429", 8), ("simulator 401", 10)):
-                lost += TIMES - heard.get(kind, 0)
-                row.append(f"{heard.get(kind, 0)} of {TIMES}".rjust(width))
-            print(f"  {name:<12} {' '.join(row)}  {', '.join(f'{count} x {what[:70]}' for what, count in errors.items())}", flush=True)
+                lost += TIMES - heard[kind]
+                row.append(f"{heard[kind]} of {TIMES}".rjust(width))
+            causes = ", ".join(f"{count} x {what[:70]}" for what, count in errors.most_common(3))
+            print(f"  {name:<12} {' '.join(row)}  {causes}", flush=True)
     return lost
 
 

@@ -166,7 +166,8 @@ def problem(status, message, fields=()):
 
 
 # And the id of a request, which is the proxy's to give.
-HOP_BY_HOP = {"host", "x-request-id", "connection", "keep-alive", "te", "transfer-encoding", "content-length", "via", "x-front", "upgrade", "expect"}
+HOP_BY_HOP = {"host", "x-request-id", "x-front", "via", "connection", "keep-alive", "te", "transfer-encoding",
+              "content-length", "upgrade", "expect"}
 
 
 def mirror(call):
