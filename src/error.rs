@@ -96,6 +96,8 @@ closed_enum! {
         NoConnection = "no_connection",
         /// The bodies of label writes under way hold all the memory that they may.
         TooManyWrites = "too_many_writes",
+        /// No descriptor, port, buffer or memory is left here for a connection to the upstream.
+        OutOfResources = "out_of_resources",
         /// A fault of this proxy.
         Internal = "internal",
     }
@@ -256,6 +258,11 @@ impl ErrorKind {
             Self::TooManyWrites => Face(
                 503,
                 "Too many large lead-label writes are under way; nothing was sent to the API: try again after the time in Retry-After.",
+                "proxy_internal_error",
+            ),
+            Self::OutOfResources => Face(
+                503,
+                "The proxy has no file or port left for a connection to the API; nothing was sent to it: try again after the time in Retry-After.",
                 "proxy_internal_error",
             ),
             Self::Internal => Face(500, "The proxy failed to answer: see its log.", "proxy_internal_error"),

@@ -89,6 +89,7 @@ impl StaleReason {
             | ErrorKind::BadUpstreamAnswer
             | ErrorKind::UpstreamFailed
             | ErrorKind::Unreachable
+            | ErrorKind::OutOfResources
             | ErrorKind::NoConnection => Some(Self::Error),
             _ => None,
         }

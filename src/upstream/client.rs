@@ -20,6 +20,7 @@ use hyper_util::rt::TokioExecutor;
 use super::connector::{ConnectTimedOut, Connector, Protocols};
 use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
+use super::want::is_want_of_our_own;
 use super::way::Way;
 use crate::body::Body;
 use crate::cache::gate;
@@ -41,6 +42,9 @@ const POOL_IDLE: Duration = Duration::from_secs(50);
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// Within this a PING is answered.
 const PING_ANSWERED: Duration = Duration::from_secs(2);
+
+/// When to come again once descriptors or ports ran out here: they come free with whatever call ends next.
+const WANT_LASTS: Duration = Duration::from_secs(1);
 
 /// How much of one answer the upstream may send ahead of its reader: enough for any label.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -333,6 +337,7 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
         ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::TlsFailed
+            | ErrorKind::OutOfResources
             | ErrorKind::Unreachable
             | ErrorKind::NoConnection
     )
@@ -366,7 +371,9 @@ fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
 
 fn describe(error: ClientError) -> ProxyError {
     let kind = if error.is_connect() {
-        if has_cause::<ConnectTimedOut>(&error) {
+        if is_want_of_our_own(&error) {
+            return ErrorKind::OutOfResources.error().retry_after(WANT_LASTS).because(error);
+        } else if has_cause::<ConnectTimedOut>(&error) {
             ErrorKind::ConnectTimeout
         } else if has_cause::<rustls::Error>(&error) {
             ErrorKind::TlsFailed

@@ -8,4 +8,5 @@ pub mod permits;
 pub mod purpose;
 mod reach;
 pub mod transfer;
+pub mod want;
 pub mod way;

@@ -16,6 +16,7 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
+use super::want;
 use crate::clock::{Clock, Moment};
 
 /// How long the last good answer does where there is no new one.
@@ -51,7 +52,7 @@ impl Names {
     pub(super) fn new(clock: Clock) -> Self {
         let system = |name| -> Looking {
             let looking = GaiResolver::new().call(name);
-            Box::pin(async move { Ok(looking.await?.collect()) })
+            Box::pin(async move { Ok(looking.await.map_err(want::behind_look_up)?.collect()) })
         };
         Self::with(Arc::new(system), clock)
     }

@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::client::Upstream;
 use super::connector::{Connector, Protocols};
 use super::purpose::Purpose;
+use super::want::is_want_of_our_own;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
 use crate::received::Received;
@@ -102,7 +103,9 @@ impl Trial {
             // They overlap: a connection that times out takes longer than the time between two. A connection that comes
             // about says nothing, for a frozen process still accepts it.
             tokio::spawn(async move {
-                if connecting.await.is_err() && breaker.on_failure(number, clock.now()) == Reaction::Opened {
+                // What runs out here says nothing of the upstream.
+                let failed = connecting.await.is_err_and(|error| !is_want_of_our_own(&*error));
+                if failed && breaker.on_failure(number, clock.now()) == Reaction::Opened {
                     tracing::error!("the upstream cannot be reached");
                 }
             });
