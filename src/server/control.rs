@@ -29,6 +29,7 @@ use super::{Drained, Shutdown, StartError};
 use crate::admin::{Access, Admin};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::descriptors;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 
@@ -121,7 +122,8 @@ impl Control {
             plan.access,
         );
         let admin = serve_admin(plan.admin, admin, times.subscribe(), clock.clone())?;
-        let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
+        let most = descriptors::for_callers(config.listen.max_connections, config.upstream.max_connections);
+        let acceptor = Acceptor::new(most, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
         let live =
             Live { proxy: Arc::clone(&proxy), certificate: plan.certificate, token: plan.token, times };
