@@ -70,6 +70,8 @@ closed_enum! {
         ConnectTimeout = "connect_timeout",
         /// TLS with the upstream failed.
         TlsFailed = "tls_failed",
+        /// The upstream's certificate is not one to trust, or not the upstream's.
+        UntrustedCertificate = "untrusted_certificate",
         /// The upstream did not answer in time.
         UpstreamTimeout = "upstream_timeout",
         /// The upstream's answer ended early or was no HTTP.
@@ -198,8 +200,13 @@ impl ErrorKind {
             }
             Self::TlsFailed => Face(
                 502,
-                "No trusted TLS connection to the API could be made: see the proxy's log.",
+                "No TLS connection to the API could be made: see the proxy's log.",
                 "tls_protocol_error",
+            ),
+            Self::UntrustedCertificate => Face(
+                502,
+                "The API's certificate cannot be trusted: see the proxy's log.",
+                "tls_certificate_error",
             ),
             Self::UpstreamTimeout => Face(
                 504,

@@ -85,6 +85,7 @@ impl StaleReason {
             ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate
             | ErrorKind::UpstreamTimeout
             | ErrorKind::BadUpstreamAnswer
             | ErrorKind::UpstreamFailed

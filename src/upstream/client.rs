@@ -20,6 +20,7 @@ use hyper_util::rt::TokioExecutor;
 use super::connector::{ConnectTimedOut, Connector, Protocols};
 use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
+use super::roots::is_certificate_fault;
 use super::want::is_want_of_our_own;
 use super::way::Way;
 use crate::body::Body;
@@ -337,6 +338,7 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
         ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate
             | ErrorKind::OutOfResources
             | ErrorKind::Unreachable
             | ErrorKind::NoConnection
@@ -375,6 +377,8 @@ fn describe(error: ClientError) -> ProxyError {
             return ErrorKind::OutOfResources.error().retry_after(WANT_LASTS).because(error);
         } else if has_cause::<ConnectTimedOut>(&error) {
             ErrorKind::ConnectTimeout
+        } else if is_certificate_fault(&error) {
+            ErrorKind::UntrustedCertificate
         } else if has_cause::<rustls::Error>(&error) {
             ErrorKind::TlsFailed
         } else {

@@ -45,7 +45,10 @@ impl Upstream {
             return;
         };
         let counts = match error.kind() {
-            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
+            ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate => true,
             // A pass-through call may wait for one slow endpoint, and a write too.
             ErrorKind::UpstreamTimeout => !matches!(purpose, Purpose::PassThrough | Purpose::Write),
             ErrorKind::BadUpstreamAnswer => error.is_silence(),

@@ -7,23 +7,15 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::cause;
+
 /// Of a process's and the system's open files, of local ports (`EADDRNOTAVAIL`), of buffers of sockets and of memory.
 const WANTS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
 
 /// Whether this error, or one that brought it about, is such a want.
 #[must_use]
-pub fn is_want_of_our_own(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            // What an io::Error carries it hides from `source`.
-            if is_want(error) || error.get_ref().is_some_and(|carried| is_want_of_our_own(carried)) {
-                return true;
-            }
-        }
-        cause = error.source();
-    }
-    false
+pub(super) fn is_want_of_our_own(error: &(dyn Error + 'static)) -> bool {
+    cause::is_among(error, &|cause| cause.downcast_ref().is_some_and(is_want))
 }
 
 fn is_want(error: &io::Error) -> bool {
