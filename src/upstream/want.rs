@@ -24,7 +24,8 @@ fn is_want(error: &io::Error) -> bool {
         || matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable)
 }
 
-/// The reason why a name was not found: the system's resolver says nothing of open files, it says that the name is unknown.
+/// The reason why a name was not found: glibc's answer to a process's first look-up without a free descriptor is that the name
+/// is unknown (`findings/`).
 #[must_use]
 pub(super) fn behind_look_up(error: io::Error) -> io::Error {
     match File::open("/dev/null") {

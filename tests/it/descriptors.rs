@@ -73,7 +73,7 @@ async fn want_of_open_files_is_never_taken_for_an_upstream_that_cannot_be_reache
         serving.process.limit_files(files);
         caller.send(CALL).await;
         caller.read().await.reply().assert_status(200);
-        assert_eq!(upstream.count(), 1);
+        assert_eq!(upstream.count_of(|request| request.is("GET", "/api/v2/campaigns")), 1);
     }
 }
 
