@@ -25,7 +25,7 @@ fn is_want(error: &io::Error) -> bool {
 }
 
 /// The reason why a name was not found: glibc's answer to a process's first look-up without a free descriptor is that the name
-/// is unknown (`findings/`).
+/// is unknown (`findings/glibc-getaddrinfo-without-descriptors.sh`).
 #[must_use]
 pub(super) fn behind_look_up(error: io::Error) -> io::Error {
     match File::open("/dev/null") {
