@@ -123,7 +123,7 @@ impl Control {
         );
         let admin = serve_admin(plan.admin, admin, times.subscribe(), clock.clone())?;
         let most = descriptors::for_callers(config.listen.max_connections, config.upstream.max_connections);
-        let acceptor = Acceptor::new(most, lanes, Some(metrics), clock.clone());
+        let acceptor = Acceptor::new("data", most, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
         let live =
             Live { proxy: Arc::clone(&proxy), certificate: plan.certificate, token: plan.token, times };
@@ -198,7 +198,7 @@ fn serve_admin(
     tokio::task::spawn_local(Rc::clone(&admin).follow());
     let context = Context { handler: admin, tls: None, clock: clock.clone() };
     tokio::task::spawn_local(Worker { orders, stages: stage, times, bounds: ADMIN_BOUNDS, context }.run());
-    let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
+    let acceptor = Acceptor::new("admin", MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))
 }
 

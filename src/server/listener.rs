@@ -92,6 +92,8 @@ impl Lane {
 /// Accepts connections.
 #[derive(Debug)]
 pub(super) struct Acceptor {
+    /// What the log calls it.
+    port: &'static str,
     permits: Arc<Semaphore>,
     /// Silent connections that each lane closes at a time.
     batch: usize,
@@ -111,6 +113,7 @@ const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 impl Acceptor {
     /// Will keep at most `max_connections` open, counted in `metrics` if given.
     pub(super) fn new(
+        port: &'static str,
         max_connections: usize,
         lanes: Vec<Lane>,
         metrics: Option<Arc<Metrics>>,
@@ -118,7 +121,7 @@ impl Acceptor {
     ) -> Self {
         let permits = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let batch = (max_connections / OPEN_FOR_ONE).clamp(1, LARGEST_BATCH).div_ceil(lanes.len().max(1));
-        Self { permits, batch, lanes, metrics, clock }
+        Self { port, permits, batch, lanes, metrics, clock }
     }
 
     /// Accepts until the other end of `stop` is dropped, then closes the port.
@@ -153,7 +156,8 @@ impl Acceptor {
                 return permit;
             }
             if crowd.is_to_be_told(self.clock.now()) {
-                warn!("the limit of connections is reached: silent ones are closed for new ones");
+                let port = self.port;
+                warn!(port, "the limit of connections is reached: silent ones are closed for new ones");
             }
             self.ask_for_room();
             tokio::select! {
