@@ -70,6 +70,8 @@ closed_enum! {
         ConnectTimeout = "connect_timeout",
         /// TLS with the upstream failed.
         TlsFailed = "tls_failed",
+        /// The upstream's certificate is not one to trust, or not the upstream's.
+        UntrustedCertificate = "untrusted_certificate",
         /// The upstream did not answer in time.
         UpstreamTimeout = "upstream_timeout",
         /// The upstream's answer ended early or was no HTTP.
@@ -100,6 +102,8 @@ closed_enum! {
         NoConnection = "no_connection",
         /// The bodies of label writes under way hold all the memory that they may.
         TooManyWrites = "too_many_writes",
+        /// No descriptor, port, buffer or memory is left here for a connection to the upstream.
+        OutOfResources = "out_of_resources",
         /// A fault of this proxy.
         Internal = "internal",
     }
@@ -200,8 +204,13 @@ impl ErrorKind {
             }
             Self::TlsFailed => Face(
                 502,
-                "No trusted TLS connection to the API could be made: see the proxy's log.",
+                "No TLS connection to the API could be made: see the proxy's log.",
                 "tls_protocol_error",
+            ),
+            Self::UntrustedCertificate => Face(
+                502,
+                "The API's certificate cannot be trusted: see the proxy's log.",
+                "tls_certificate_error",
             ),
             Self::UpstreamTimeout => Face(
                 504,
@@ -270,6 +279,11 @@ impl ErrorKind {
             Self::TooManyWrites => Face(
                 503,
                 "Too many large lead-label writes are under way; nothing was sent to the API: try again after the time in Retry-After.",
+                "proxy_internal_error",
+            ),
+            Self::OutOfResources => Face(
+                503,
+                "The proxy has no file or port left for a connection to the API; nothing was sent to it: try again after the time in Retry-After.",
                 "proxy_internal_error",
             ),
             Self::Internal => Face(500, "The proxy failed to answer: see its log.", "proxy_internal_error"),

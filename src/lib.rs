@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 mod closed_enum;
 pub mod config;
+pub mod descriptors;
 pub mod error;
 pub mod fence;
 pub mod guard;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use super::say;
 use crate::config::Loaded;
+use crate::descriptors;
 
 pub(super) fn run(loaded: &Loaded) -> ExitCode {
-    loaded.notices().for_each(say);
+    loaded.notices(descriptors::highest()).for_each(say);
     say("configuration is sound");
     ExitCode::SUCCESS
 }

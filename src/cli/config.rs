@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use super::say;
 use crate::config::Loaded;
+use crate::descriptors;
 
 pub(super) fn run(loaded: &Loaded) -> ExitCode {
     // Comments, so that the output stays a file that can be given back.
-    loaded.notices().for_each(|notice| say(format!("# {notice}")));
+    loaded.notices(descriptors::highest()).for_each(|notice| say(format!("# {notice}")));
     say(loaded.report().trim_end());
     ExitCode::SUCCESS
 }

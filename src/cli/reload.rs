@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::Setup;
 use crate::config::{Change, Config, Key, Loaded};
+use crate::descriptors;
 use crate::logging::Log;
 use crate::metrics::ReloadResult;
 use crate::server::Server;
@@ -75,7 +76,7 @@ impl Running {
         for key in waiting {
             warn!(%key, origin = %loaded.origin(key), "changed, and needs a restart");
         }
-        for notice in loaded.notices() {
+        for notice in loaded.notices(descriptors::highest()) {
             warn!("{notice}");
         }
         Ok(())

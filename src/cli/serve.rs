@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::reload::Reloads;
 use super::{Failure, Setup, runtime};
 use crate::clock::Clock;
+use crate::descriptors;
 use crate::logging;
 use crate::server::{Drained, Server, Shutdown};
 
@@ -20,7 +21,11 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     let loaded = setup.load()?;
     // The last to go: what is logged until then is written.
     let (log, _flush) = logging::init(&loaded.config.log).map_err(Failure::failed)?;
-    for notice in loaded.notices() {
+    // Before anything is opened for callers. What was given goes on where more is refused.
+    if let Err(error) = descriptors::raise() {
+        warn!(%error, "the limit of open files could not be raised");
+    }
+    for notice in loaded.notices(descriptors::highest()) {
         warn!("{notice}");
     }
     // Fails if there is a provider already, which is as good: this program knows one only.

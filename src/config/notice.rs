@@ -7,19 +7,37 @@ use std::num::NonZeroU32;
 
 use super::key::Key;
 use super::report::Loaded;
+use crate::descriptors;
 
 /// The vendor's own limits, for each workspace over all its keys. It raised them before, and workspaces can have more.
 const VENDOR_PER_SECOND: u32 = 100;
 const VENDOR_PER_MINUTE: u32 = 6000;
 
 impl Loaded {
-    /// One line for each variable that looks like configuration and is none, and for each limit of the shield that
-    /// will not do what it seems to.
-    pub fn notices(&self) -> impl Iterator<Item = String> {
+    /// One line for each variable that looks like configuration and is none, and for each limit that will not do what it
+    /// seems to. `open_files` is what the system gives, if it has a limit.
+    pub fn notices(&self, open_files: Option<u64>) -> impl Iterator<Item = String> {
         let ignored = self.ignored.iter().map(|name| {
             format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
         });
-        ignored.chain(self.limits()).chain(self.shares())
+        ignored.chain(self.limits()).chain(self.shares()).chain(self.descriptors(open_files))
+    }
+
+    /// More connections than the system gives open files.
+    fn descriptors(&self, open_files: Option<u64>) -> Option<String> {
+        let (wanted, upstream) = (self.config.listen.max_connections, self.config.upstream.max_connections);
+        let share = descriptors::share(open_files, wanted, upstream);
+        (share < wanted).then(|| {
+            format!(
+                "{}: {wanted} (from {}), {} and {} for everything else are above this system's limit of open files, {}: \
+                 {share} connections at most are kept open",
+                Key::ListenMaxConnections,
+                self.origin(Key::ListenMaxConnections),
+                Key::UpstreamMaxConnections,
+                descriptors::RESERVE,
+                open_files.unwrap_or_default(),
+            )
+        })
     }
 
     /// Limits that let through what the vendor refuses.

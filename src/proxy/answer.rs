@@ -85,10 +85,12 @@ impl StaleReason {
             ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate
             | ErrorKind::UpstreamTimeout
             | ErrorKind::BadUpstreamAnswer
             | ErrorKind::UpstreamFailed
             | ErrorKind::Unreachable
+            | ErrorKind::OutOfResources
             | ErrorKind::NoConnection => Some(Self::Error),
             _ => None,
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -21,17 +22,23 @@ use super::connection::{Context, Handler};
 use super::listener::{Acceptor, Lane};
 use super::live::{AdminToken, Live, Times};
 use super::progress::Stage;
+use super::room::Bounds;
 use super::tls::Certificate;
 use super::worker::{Seat, Worker, WorkerThread, local_runtime};
 use super::{Drained, Shutdown, StartError};
 use crate::admin::{Access, Admin};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::descriptors;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 
 /// Connections that the admin port keeps open at once.
-const MAX_ADMIN_CONNECTIONS: usize = 64;
+pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// Of one address, so that none takes all places: a browser opens six, and who forwards a port is one address for all.
+/// Heads are short there and come at once: who is slow must not keep a place for as long as callers of the API may.
+const ADMIN_BOUNDS: Bounds = Bounds { per_address: Some(16), head: Duration::from_secs(3) };
 
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
@@ -115,7 +122,8 @@ impl Control {
             plan.access,
         );
         let admin = serve_admin(plan.admin, admin, times.subscribe(), clock.clone())?;
-        let acceptor = Acceptor::new(config.listen.max_connections, lanes, Some(metrics), clock.clone());
+        let most = descriptors::for_callers(config.listen.max_connections, config.upstream.max_connections);
+        let acceptor = Acceptor::new("data", most, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
         let live =
             Live { proxy: Arc::clone(&proxy), certificate: plan.certificate, token: plan.token, times };
@@ -185,12 +193,12 @@ fn serve_admin(
     clock: Clock,
 ) -> io::Result<(Accepting, watch::Sender<Stage>)> {
     let (stages, stage) = watch::channel(Stage::Serving);
-    let (lane, accepted) = Lane::new();
+    let (lane, orders) = Lane::new();
     let admin = Rc::new(admin);
     tokio::task::spawn_local(Rc::clone(&admin).follow());
     let context = Context { handler: admin, tls: None, clock: clock.clone() };
-    tokio::task::spawn_local(Worker { accepted, stages: stage, times, context }.run());
-    let acceptor = Acceptor::new(MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
+    tokio::task::spawn_local(Worker { orders, stages: stage, times, bounds: ADMIN_BOUNDS, context }.run());
+    let acceptor = Acceptor::new("admin", MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))
 }
 

@@ -1,7 +1,8 @@
 //! Binding ports, and accepting connections for the lanes that serve them.
 //!
 //! One socket without `SO_REUSEPORT`: a second process on the same address must fail to start. A connection goes to the
-//! lane with the fewest open ones. Accepting survives a lack of descriptors, and pauses while too many are open.
+//! lane with the fewest open ones. Accepting survives a lack of descriptors. While too many are open, the lanes are asked to
+//! close silent ones for who comes; where none is silent, accepting pauses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -64,67 +65,116 @@ impl Drop for Load {
     }
 }
 
+/// What a lane is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Serve this connection.
+    Serve(Accepted),
+    /// Close as many silent ones, if there are any.
+    MakeRoom(usize),
+}
+
 /// One of those that serve connections.
 #[derive(Debug)]
 pub(super) struct Lane {
     open: Arc<AtomicUsize>,
-    queue: mpsc::UnboundedSender<Accepted>,
+    queue: mpsc::UnboundedSender<Order>,
 }
 
 impl Lane {
     /// A lane and what comes out of it. The queue needs no bound: the permits bound what is open in all.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Accepted>) {
-        let (queue, accepted) = mpsc::unbounded_channel();
-        (Self { open: Arc::default(), queue }, accepted)
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (queue, orders) = mpsc::unbounded_channel();
+        (Self { open: Arc::default(), queue }, orders)
     }
 }
 
 /// Accepts connections.
 #[derive(Debug)]
 pub(super) struct Acceptor {
+    /// What the log calls it.
+    port: &'static str,
     permits: Arc<Semaphore>,
+    /// Silent connections that each lane closes at a time.
+    batch: usize,
     lanes: Vec<Lane>,
     metrics: Option<Arc<Metrics>>,
     clock: Clock,
 }
 
+/// Silent connections that are closed at a time, over all lanes: looking for the first to go means looking at all, and a
+/// flood would have that done for each of its connections.
+const LARGEST_BATCH: usize = 32;
+/// Where few may be open, each counts: of so many one goes.
+const OPEN_FOR_ONE: usize = 256;
+/// Who waits for room asks again after this long: others may have fallen silent.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Acceptor {
     /// Will keep at most `max_connections` open, counted in `metrics` if given.
     pub(super) fn new(
+        port: &'static str,
         max_connections: usize,
         lanes: Vec<Lane>,
         metrics: Option<Arc<Metrics>>,
         clock: Clock,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Self { permits, lanes, metrics, clock }
+        let batch = (max_connections / OPEN_FOR_ONE).clamp(1, LARGEST_BATCH).div_ceil(lanes.len().max(1));
+        Self { port, permits, batch, lanes, metrics, clock }
     }
 
     /// Accepts until the other end of `stop` is dropped, then closes the port.
     pub(super) async fn run(self, listener: TcpListener, mut stop: oneshot::Receiver<()>) {
-        let mut shortage = Shortage::default();
+        let (mut shortage, mut crowd) = (Told::default(), Told::default());
         loop {
-            let permit = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                permit = self.permit() => permit,
+                accepted = accept(&self.clock, &mut shortage, || listener.accept(), || self.ask_for_room()) => accepted,
             };
+            let stream = match stream.into_std() {
+                Ok(stream) => stream,
+                Err(error) => {
+                    debug!(%peer, %error, "connection dropped");
+                    continue;
+                }
+            };
+            // Somebody is there before room is made: nobody is closed for the sake of an empty place.
             tokio::select! {
                 biased;
+                permit = self.permit(&mut crowd) => self.hand_over(stream, peer, permit),
                 _ = &mut stop => break,
-                (stream, peer) = accept(&self.clock, &mut shortage, || listener.accept()) => {
-                    match stream.into_std() {
-                        Ok(stream) => self.hand_over(stream, peer, permit),
-                        Err(error) => debug!(%peer, %error, "connection dropped"),
-                    }
-                }
             }
         }
         self.empty_backlog(listener);
     }
 
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.permits).acquire_owned().await.expect("nobody closes the semaphore")
+    async fn permit(&self, crowd: &mut Told) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return permit;
+            }
+            if crowd.is_to_be_told(self.clock.now()) {
+                let port = self.port;
+                warn!(port, "the limit of connections is reached: silent ones are closed for new ones");
+            }
+            self.ask_for_room();
+            tokio::select! {
+                biased;
+                permit = Arc::clone(&self.permits).acquire_owned() => {
+                    return permit.expect("nobody closes the semaphore");
+                }
+                () = self.clock.sleep(ROOM_INTERVAL) => {}
+            }
+        }
+    }
+
+    fn ask_for_room(&self) {
+        for lane in &self.lanes {
+            // A lane that has ended holds nothing.
+            lane.queue.send(Order::MakeRoom(self.batch)).ok();
+        }
     }
 
     fn hand_over(&self, stream: std::net::TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
@@ -136,7 +186,7 @@ impl Acceptor {
             _load: Load(Arc::clone(&lane.open)),
             _counted: self.metrics.as_ref().map(|metrics| metrics.connection()),
         };
-        if lane.queue.send(Accepted { stream, peer, held }).is_err() {
+        if lane.queue.send(Order::Serve(Accepted { stream, peer, held })).is_err() {
             debug!(%peer, "connection dropped: its lane has ended");
         }
     }
@@ -153,11 +203,10 @@ impl Acceptor {
     }
 }
 
-/// Accepting fails at present: for want of descriptors or memory.
+/// How long to wait after each failure to accept: for want of descriptors or memory.
 #[derive(Debug, Default)]
 struct Shortage {
     failures: u32,
-    warned: Option<Moment>,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(5);
@@ -170,32 +219,42 @@ impl Shortage {
         self.failures = self.failures.saturating_add(1);
         wait
     }
+}
 
+/// When something was last told: what comes in bursts is one line a minute.
+#[derive(Debug, Default)]
+struct Told(Option<Moment>);
+
+impl Told {
     fn is_to_be_told(&mut self, now: Moment) -> bool {
-        let told = self.warned.is_some_and(|warned| now.since(warned) < QUIET);
+        let told = self.0.is_some_and(|last| now.since(last) < QUIET);
         if !told {
-            self.warned = Some(now);
+            self.0 = Some(now);
         }
         !told
     }
 }
 
-async fn accept<T>(clock: &Clock, shortage: &mut Shortage, accept: impl AsyncFn() -> io::Result<T>) -> T {
+/// Accepts one connection; while that fails, `relieve` is called each time.
+async fn accept<T>(
+    clock: &Clock,
+    told: &mut Told,
+    accept: impl AsyncFn() -> io::Result<T>,
+    relieve: impl Fn(),
+) -> T {
+    let mut shortage = Shortage::default();
     loop {
         let error = match accept().await {
-            Ok(accepted) => {
-                shortage.failures = 0;
-                return accepted;
-            }
+            Ok(accepted) => return accepted,
             Err(error) => error,
         };
         if is_of_one_connection(&error) {
             continue;
         }
-        // Descriptors run out in bursts in which accepting fails and succeeds by turns: one line tells of all that.
-        if shortage.is_to_be_told(clock.now()) {
+        if told.is_to_be_told(clock.now()) {
             warn!(%error, "connections cannot be accepted at present; trying again");
         }
+        relieve();
         clock.sleep(shortage.wait()).await;
     }
 }
@@ -218,15 +277,16 @@ mod tests {
     #[tokio::test]
     async fn accepting_survives_a_lack_of_descriptors_and_waits_between_tries() {
         let (clock, hand) = Clock::manual();
-        let (tries, mut shortage) = (Cell::new(0), Shortage::default());
-        let accepting = accept(&clock, &mut shortage, async || {
+        let (tries, relieved, mut told) = (Cell::new(0), Cell::new(0), Told::default());
+        let next = async || {
             tries.set(tries.get() + 1);
             match tries.get() {
                 1 | 2 => Err(io::Error::from_raw_os_error(EMFILE)),
                 3 => Err(io::ErrorKind::ConnectionAborted.into()),
                 _ => Ok("connection"),
             }
-        });
+        };
+        let accepting = accept(&clock, &mut told, next, || relieved.set(relieved.get() + 1));
         let mut accepting = pin!(accepting);
         for expected in [1, 2] {
             tokio::select! {
@@ -237,6 +297,7 @@ mod tests {
             hand.advance(LONGEST_WAIT);
         }
         assert_eq!(accepting.await, "connection");
+        assert_eq!(relieved.get(), 2);
     }
 
     #[test]
@@ -249,11 +310,11 @@ mod tests {
     #[test]
     fn a_burst_is_told_once() {
         let (clock, hand) = Clock::manual();
-        let mut shortage = Shortage::default();
-        assert!(shortage.is_to_be_told(clock.now()));
-        assert!(!shortage.is_to_be_told(clock.now()));
+        let mut told = Told::default();
+        assert!(told.is_to_be_told(clock.now()));
+        assert!(!told.is_to_be_told(clock.now()));
         hand.advance(QUIET);
-        assert!(shortage.is_to_be_told(clock.now()));
+        assert!(told.is_to_be_told(clock.now()));
     }
 
     #[test]

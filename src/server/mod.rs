@@ -11,6 +11,7 @@ mod io;
 mod listener;
 mod live;
 mod progress;
+mod room;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::room::{Silence, SilenceKind};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -53,6 +54,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A client takes something of an answer from memory at least this often.
 const STALL: Duration = Duration::from_secs(30);
+
+/// After this long without taking anything of its answer, a reader gives way to others where there is no room left.
+const STILL: Duration = Duration::from_secs(5);
 
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
@@ -219,6 +223,27 @@ impl Progress {
             }
             Poll::Pending
         })
+    }
+
+    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done.
+    pub(super) fn silence(&self) -> Option<Silence> {
+        let (kind, since) = match self.waiting.get() {
+            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Head, since),
+            Waiting::Request { since } => (SilenceKind::Request, since),
+            Waiting::Answer => (SilenceKind::Reader, self.still_since.get()),
+        };
+        let is_silent = kind != SilenceKind::Reader
+            || self.is_sending_all()
+                && !self.moved.get()
+                && self.clock.uptime().saturating_sub(since) >= STILL;
+        is_silent.then_some(Silence { kind, since })
+    }
+
+    /// Ends a silent connection, because others need its place. One that was served before and stands idle is told so first,
+    /// where its protocol can (HTTP/2 until the peer agrees); it is cut when it is asked again.
+    pub(super) fn give_way(&self) {
+        let is_idle = matches!(self.waiting.get(), Waiting::Request { .. });
+        self.raise(if is_idle && self.stage() < Stage::Ending { Stage::Ending } else { Stage::Cut });
     }
 
     /// Ends the connection if it waits longer than its limits allow.

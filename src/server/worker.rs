@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
 use super::connection::{self, Context, Handler};
-use super::listener::{Accepted, Lane};
+use super::listener::{Accepted, Lane, Order};
 use super::live::Times;
 use super::progress::{Limits, Progress, Stage};
+use super::room::{self, Bounds, Candidate};
 use crate::clock::Clock;
 use crate::proxy::Proxy;
 
@@ -55,7 +57,7 @@ impl WorkerThread {
         F: Fn(&Arc<Proxy>) -> H + Send + 'static,
         H: Handler,
     {
-        let (lane, accepted) = Lane::new();
+        let (lane, orders) = Lane::new();
         let (report, cut) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::channel();
         let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
@@ -67,7 +69,7 @@ impl WorkerThread {
             let cut = runtime.block_on(async {
                 let Seat { proxy, stages, times, tls, clock, handler } = seat;
                 let context = Context { handler: handler(&proxy), tls, clock };
-                Worker { accepted, stages, times, context }.run().await
+                Worker { orders, stages, times, bounds: Bounds::default(), context }.run().await
             });
             runtime.shutdown_background();
             report.send(cut).ok();
@@ -103,9 +105,10 @@ pub(super) fn local_runtime() -> io::Result<LocalRuntime> {
 
 /// Serves connections; lives on one thread.
 pub(super) struct Worker<H> {
-    pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) stages: watch::Receiver<Stage>,
     pub(super) times: watch::Receiver<Times>,
+    pub(super) bounds: Bounds,
     pub(super) context: Context<H>,
 }
 
@@ -130,11 +133,19 @@ impl<H: Handler> Worker<H> {
                 }
                 () = &mut sweep => {
                     let limits = self.times.borrow().limits;
-                    open.sweep(limits);
+                    open.sweep(self.bounds.of(limits));
                     sweep = clock.sleep(SWEEP_INTERVAL);
                 }
-                next = self.accepted.recv(), if accepting => match next {
-                    Some(accepted) => open.serve(accepted, &context),
+                next = self.orders.recv(), if accepting => match next {
+                    Some(Order::Serve(accepted)) if open.has_room(self.bounds, accepted.peer.ip()) => {
+                        open.serve(accepted, &context);
+                        // What it has sent already is read before the next order: it is not silent then.
+                        tokio::task::yield_now().await;
+                    }
+                    Some(Order::Serve(Accepted { peer, .. })) => {
+                        debug!(%peer, "connection dropped: its address has too many at work");
+                    }
+                    Some(Order::MakeRoom(count)) => open.make_room(open.silent(), count),
                     None => accepting = false,
                 },
                 () = open.emptied(), if !accepting && open.stage.get() >= Stage::Ending => return 0,
@@ -143,9 +154,14 @@ impl<H: Handler> Worker<H> {
     }
 }
 
+struct Open {
+    progress: Rc<Progress>,
+    address: IpAddr,
+}
+
 /// The open connections of one thread.
 struct Connections {
-    open: RefCell<HashMap<u64, Rc<Progress>>>,
+    open: RefCell<HashMap<u64, Open>>,
     next_id: Cell<u64>,
     stage: Cell<Stage>,
     left: Notify,
@@ -174,7 +190,7 @@ impl Connections {
             Err(error) => return debug!(%peer, %error, "connection dropped"),
         };
         let progress = Progress::new(context.clock.clone(), self.stage.get());
-        let entry = self.enter(&progress);
+        let entry = self.enter(Open { progress: Rc::clone(&progress), address: peer.ip() });
         let context = Rc::clone(context);
         tokio::task::spawn_local(async move {
             let _until_closed = (held, entry);
@@ -182,24 +198,57 @@ impl Connections {
         });
     }
 
-    fn enter(self: &Rc<Self>, progress: &Rc<Progress>) -> Entry {
+    fn enter(self: &Rc<Self>, open: Open) -> Entry {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
-        self.open.borrow_mut().insert(id, Rc::clone(progress));
+        self.open.borrow_mut().insert(id, open);
         Entry { connections: Rc::clone(self), id }
+    }
+
+    /// Whether one more of this address may be open; for its sake the address's own oldest silent one goes.
+    fn has_room(&self, bounds: Bounds, address: IpAddr) -> bool {
+        let Some(most) = bounds.per_address else { return true };
+        let open = self.open.borrow();
+        let staying = open.values().filter(|open| open.progress.stage() < Stage::Cut);
+        if staying.filter(|open| open.address == address).count() < most {
+            return true;
+        }
+        let mut silent = self.silent();
+        silent.retain(|candidate| candidate.address == address);
+        let has_room = !silent.is_empty();
+        self.make_room(silent, 1);
+        has_room
+    }
+
+    fn silent(&self) -> Vec<Candidate> {
+        let open = self.open.borrow();
+        let staying = open.iter().filter(|(_, open)| open.progress.stage() < Stage::Cut);
+        let candidate = |(id, open): (&u64, &Open)| {
+            Some(Candidate { id: *id, address: open.address, silence: open.progress.silence()? })
+        };
+        staying.filter_map(candidate).collect()
+    }
+
+    fn make_room(&self, silent: Vec<Candidate>, count: usize) {
+        let open = self.open.borrow();
+        for id in room::first_to_go(silent, count) {
+            if let Some(open) = open.get(&id) {
+                open.progress.give_way();
+            }
+        }
     }
 
     fn raise(&self, stage: Stage) {
         self.stage.set(stage.max(self.stage.get()));
-        self.open.borrow().values().for_each(|progress| progress.raise(stage));
+        self.open.borrow().values().for_each(|open| open.progress.raise(stage));
     }
 
     fn sweep(&self, limits: Limits) {
-        self.open.borrow().values().for_each(|progress| progress.sweep(limits));
+        self.open.borrow().values().for_each(|open| open.progress.sweep(limits));
     }
 
     fn busy(&self) -> usize {
-        self.open.borrow().values().filter(|progress| progress.is_busy()).count()
+        self.open.borrow().values().filter(|open| open.progress.is_busy()).count()
     }
 
     async fn emptied(&self) {

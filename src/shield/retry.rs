@@ -127,6 +127,7 @@ mod tests {
             (Err(ErrorKind::TlsFailed), false),
             (Err(ErrorKind::UpstreamTimeout), false),
             (Err(ErrorKind::NoConnection), false),
+            (Err(ErrorKind::OutOfResources), false),
             (Err(ErrorKind::UnaskedUpgrade), false),
             (answered(200), false),
             (answered(401), false),

@@ -228,6 +228,8 @@ pub const fn was_never_sent(kind: ErrorKind) -> bool {
         ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate
+            | ErrorKind::OutOfResources
             | ErrorKind::Unreachable
             | ErrorKind::NoConnection
             | ErrorKind::NotTaken

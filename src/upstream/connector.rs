@@ -21,7 +21,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::names::Names;
+use super::roots::is_certificate_fault;
 use super::stream::Stream;
+use super::want::is_want_of_our_own;
 use super::way::Way;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
@@ -30,6 +32,9 @@ use crate::error::{ErrorKind, ProxyError};
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// A silent connection is asked by the kernel whether it still stands.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// When to come again once descriptors or ports ran out here: they come free with whatever call ends next.
+const WANT_LASTS: Duration = Duration::from_secs(1);
 
 /// Which protocols a connector offers by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +121,10 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Stream, ProxyError> {
         let deadline = self.clock.now().plus(self.timeout);
         let connecting = async {
-            let stream = self.tcp().await.map_err(|cause| ErrorKind::ConnectFailed.error().because(cause))?;
+            let stream = self.tcp().await.map_err(of_connecting)?;
             let Some(name) = &self.target.name else { return Ok(Stream::Plain(stream)) };
             let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), stream);
-            let stream = handshake.await.map_err(of_handshake)?;
+            let stream = handshake.await.map_err(of_connecting)?;
             Ok(Stream::Tls(Box::new(stream)))
         };
         self.clock
@@ -186,10 +191,17 @@ fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     order
 }
 
-/// What rustls says comes inside an [`io::Error`]; one without it is of the connection.
-fn of_handshake(error: io::Error) -> ProxyError {
+/// What rustls says comes inside an [`io::Error`]; one without it is of the connection, or of a want of our own.
+fn of_connecting(error: io::Error) -> ProxyError {
+    if is_want_of_our_own(&error) {
+        return ErrorKind::OutOfResources.error().retry_after(WANT_LASTS).because(error);
+    }
     let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    let kind = if is_tls { ErrorKind::TlsFailed } else { ErrorKind::ConnectFailed };
+    let kind = match () {
+        () if is_certificate_fault(&error) => ErrorKind::UntrustedCertificate,
+        () if is_tls => ErrorKind::TlsFailed,
+        () => ErrorKind::ConnectFailed,
+    };
     kind.error().because(error)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod calls;
+mod cause;
 pub mod client;
 pub mod connections;
 mod connector;
@@ -18,6 +19,8 @@ pub mod permits;
 mod pool;
 pub mod purpose;
 mod reach;
+mod roots;
 mod stream;
 pub mod transfer;
+mod want;
 pub mod way;

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::want;
 use crate::clock::{Clock, Moment};
 
 /// How long the last good answer does where there is no new one.
@@ -45,7 +46,9 @@ impl Names {
     /// The system's way of looking names up.
     pub(super) fn new(clock: Clock) -> Self {
         let system = |name: String| -> Looking {
-            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+            Box::pin(async move {
+                Ok(tokio::net::lookup_host((name, 0)).await.map_err(want::behind_look_up)?.collect())
+            })
         };
         Self::with(Arc::new(system), clock)
     }

@@ -36,7 +36,10 @@ impl Upstream {
     /// was one.
     pub(super) fn note_failure_of(&self, purpose: Purpose, error: &ProxyError, connection: Option<u64>) {
         let counts = match error.kind() {
-            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
+            ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::TlsFailed
+            | ErrorKind::UntrustedCertificate => true,
             // A pass-through call may wait for one slow endpoint, and a write too.
             ErrorKind::UpstreamTimeout => !matches!(purpose, Purpose::PassThrough | Purpose::Write),
             ErrorKind::BadUpstreamAnswer => error.is_silence(),
@@ -87,9 +90,10 @@ impl Trial {
             // They overlap: a connection that times out takes longer than the time between two. A connection that comes
             // about says nothing, for a frozen process still accepts it.
             tokio::spawn(async move {
-                if connector.connect().await.is_err()
-                    && breaker.on_failure(number, clock.now()) == Reaction::Opened
-                {
+                // What runs out here says nothing of the upstream.
+                let failed =
+                    connector.connect().await.is_err_and(|error| error.kind() != ErrorKind::OutOfResources);
+                if failed && breaker.on_failure(number, clock.now()) == Reaction::Opened {
                     tracing::error!("the upstream cannot be reached");
                 }
             });

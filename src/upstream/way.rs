@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
+use super::roots::NamedRoots;
 use crate::config;
 use crate::config::files::{self, Mark};
 use crate::proxy::SetupError;
@@ -37,11 +38,14 @@ impl Way {
             None => SetupError(fault),
         };
         let contents = contents.map_err(named)?;
-        let roots = contents.as_deref().map_or_else(|| Ok(public_roots()), files::roots_of).map_err(named)?;
+        let tls = match contents.as_deref() {
+            Some(pem) => tls_under(pem).map_err(named)?,
+            None => tls(public_roots())?,
+        };
         Ok(Self {
             ca_file: settings.ca_file.clone(),
             mark: contents.as_deref().map(Mark::of),
-            tls: tls(roots)?,
+            tls,
             connect_timeout: settings.connect_timeout,
         })
     }
@@ -53,13 +57,23 @@ impl Way {
 }
 
 fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>, SetupError> {
+    Ok(Arc::new(versions().map_err(SetupError)?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// TLS under the certificates of a file.
+fn tls_under(pem: &[u8]) -> Result<Arc<ClientConfig>, String> {
+    let (roots, named) = (files::roots_of(pem)?, files::certificates_of(pem)?);
+    let versions = versions()?;
+    let roots = NamedRoots::new(roots, named, Arc::clone(versions.crypto_provider()))
+        .map_err(|cause| format!("cannot be used: {cause}"))?;
+    let trusting = versions.dangerous().with_custom_certificate_verifier(Arc::new(roots));
+    Ok(Arc::new(trusting.with_no_client_auth()))
+}
+
+fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| SetupError(format!("TLS: {cause}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    let builder = ClientConfig::builder_with_provider(provider);
+    builder.with_safe_default_protocol_versions().map_err(|cause| format!("TLS: {cause}"))
 }
 
 /// TLS under public roots, for whom else this process asks.

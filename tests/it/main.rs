@@ -7,6 +7,7 @@ mod clients;
 mod collapse;
 mod configuration;
 mod crowds;
+mod descriptors;
 mod documents;
 mod drain;
 mod explain;

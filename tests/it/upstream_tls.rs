@@ -16,13 +16,13 @@ use instantly_proxy::config::{Config, ListenTls};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::simulator::{Arrival, Simulator, SimulatorConfig};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::support::labels::{CAMPAIGNS, LABELS};
 use crate::support::{Answer, Caller, TestProxy, TestUpstream, patiently, together};
@@ -134,7 +134,7 @@ async fn new_roots_hold_for_new_connections_and_broken_ones_change_nothing() {
     stage.write("roots.pem", &other.cert.pem());
     let proxy = stage.proxy("roots.pem");
     let caller = stage.caller(&proxy);
-    caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::TlsFailed);
+    caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::UntrustedCertificate);
     stage.write("roots.pem", stage.simulator.ca_pem().expect("with TLS there is a root"));
     let trusted = async { while caller.get(CAMPAIGNS).send().await.status != 200 {} };
     proxy.advancing("the file to be looked at", trusted).await;
@@ -152,15 +152,57 @@ async fn an_upstream_that_the_roots_do_not_know_is_never_sent_a_request() {
     stage.write("other.pem", &other.cert.pem());
     let proxy = stage.proxy("other.pem");
     let caller = stage.caller(&proxy);
-    caller.get(&stage.item(0)).send().await.assert_error(ErrorKind::TlsFailed);
+    caller.get(&stage.item(0)).send().await.assert_error(ErrorKind::UntrustedCertificate);
     let called = caller.get(CAMPAIGNS).send().await;
-    called.assert_error(ErrorKind::TlsFailed);
-    assert_eq!(called.field("proxy-status"), Some("instantly-proxy; error=tls_protocol_error"));
+    called.assert_error(ErrorKind::UntrustedCertificate);
+    assert_eq!(called.field("proxy-status"), Some("instantly-proxy; error=tls_certificate_error"));
     let written = caller.patch(&stage.item(0), r#"{"label":"changed"}"#).send().await;
-    written.assert_error(ErrorKind::TlsFailed).assert_status(502);
+    written.assert_error(ErrorKind::UntrustedCertificate).assert_status(502);
     // Three failures open the breaker.
     caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::Unreachable);
     assert_eq!(stage.simulator.counters().requests(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_as_an_authority_is_trusted_by_its_own_file() {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let own = params.self_signed(&key).expect("a certificate");
+    let look_alike = params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("another");
+    let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![own.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .expect("they fit");
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let serving = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    for (certificate, trusted) in [(&own, true), (&look_alike, false)] {
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, certificate.pem()).expect("a file can be written there");
+        let proxy = proxy_of(&format!("https://localhost:{port}"), |config| {
+            config.upstream.ca_file = Some(file);
+        });
+        let called = proxy.caller("key").get(CAMPAIGNS).send().await;
+        match trusted {
+            true => called.assert_status(200),
+            false => called.assert_error(ErrorKind::UntrustedCertificate),
+        };
+    }
+    serving.abort();
 }
 
 #[tokio::test]
@@ -180,7 +222,7 @@ async fn a_certificate_of_another_name_is_refused() {
         let _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await;
     });
     let caller = stage.caller(&proxy);
-    caller.get(&stage.item(0)).send().await.assert_error(ErrorKind::TlsFailed);
+    caller.get(&stage.item(0)).send().await.assert_error(ErrorKind::UntrustedCertificate);
     assert_eq!(stage.simulator.counters().requests(), 0);
     forwarding.abort();
 }
@@ -196,8 +238,7 @@ async fn an_upstream_that_speaks_plaintext_where_tls_is_due_gets_no_request() {
             let mut bytes = vec![0; 4096];
             let length = stream.read(&mut bytes).await.unwrap_or_default();
             heard.push(bytes[..length].to_vec());
-            let _ =
-                tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             if heard.len() == 2 {
                 return heard;
             }
@@ -205,7 +246,9 @@ async fn an_upstream_that_speaks_plaintext_where_tls_is_due_gets_no_request() {
     });
     let proxy = proxy_of(&format!("https://localhost:{port}"), |_| {});
     let caller = proxy.caller("c2VjcmV0OmNhbmFyeQ==");
-    caller.get(CAMPAIGNS).send().await.assert_error(ErrorKind::TlsFailed);
+    let called = caller.get(CAMPAIGNS).send().await;
+    called.assert_error(ErrorKind::TlsFailed);
+    assert_eq!(called.field("proxy-status"), Some("instantly-proxy; error=tls_protocol_error"));
     caller.get(LABELS).send().await.assert_error(ErrorKind::TlsFailed);
     for bytes in patiently("two connections", listening).await.expect("no panic") {
         const HANDSHAKE: u8 = 0x16;

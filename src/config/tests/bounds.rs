@@ -128,6 +128,7 @@ const BOUNDS: &[Bound] = &[
     bound(Key::ProofMaxCredentials, (&["1", "10000000"], &["0", "10000001"])),
     bound(Key::ShieldRequestsPerSecond, MILLION),
     bound(Key::ShieldRequestsPerMinute, MILLION),
+    bound(Key::ShieldBurst, (&["'half'", "'whole'"], &["'Half'", "'none'", "true"])),
     bound(Key::ShieldReplicas, (&["1", "1000"], &["0", "1001", "-1"])),
     bound(Key::ShieldSingleWorkspace, FLAG),
     bound(Key::ShieldMaxWait, (&["'0s'", "'60s'", "'1m'"], &["'60001ms'", "'-1s'", "2"])),

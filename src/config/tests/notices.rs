@@ -8,7 +8,7 @@ fn of_shield(lines: &str) -> Vec<String> {
         let (leaf, value) = line.split_once(" = ").expect("a setting");
         (format!("INSTANTLY_PROXY_SHIELD__{}", leaf.to_uppercase()), value.to_owned())
     });
-    load(&[], variables).unwrap().notices().collect()
+    load(&[], variables).unwrap().notices(None).collect()
 }
 
 #[test]
@@ -63,11 +63,25 @@ fn more_replicas_than_calls_to_divide_are_pointed_out() {
 #[test]
 fn a_variable_that_is_no_configuration_is_pointed_out() {
     let loaded = from_variables(&[("INSTANTLY_PROXY_LOG_LEVEL", "debug")]).unwrap();
-    let notices: Vec<_> = loaded.notices().collect();
+    let notices: Vec<_> = loaded.notices(None).collect();
     assert_eq!(
         notices,
         [
             "variable INSTANTLY_PROXY_LOG_LEVEL is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration"
+        ]
+    );
+}
+
+#[test]
+fn a_limit_of_open_files_too_low_for_what_is_configured_is_named_with_what_it_leaves() {
+    let loaded = load(&[], std::iter::empty()).unwrap();
+    let notices = |limit| loaded.notices(limit).collect::<Vec<_>>();
+    assert_eq!(notices(Some(10_768)), [""; 0]);
+    assert_eq!(
+        notices(Some(1024)),
+        [
+            "listen.max_connections: 10000 (from default), upstream.max_connections and 256 for everything else are above \
+          this system's limit of open files, 1024: 256 connections at most are kept open"
         ]
     );
 }

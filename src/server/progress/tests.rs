@@ -168,3 +168,42 @@ fn a_client_that_aborts_as_often_as_it_waits_keeps_its_connection() {
     }
     assert_eq!(progress.stage(), Stage::Serving);
 }
+
+#[test]
+fn a_connection_is_silent_until_something_is_done_for_it_and_once_its_reader_stalls() {
+    let (progress, hand) = connected();
+    let silence = |kind, since| Some(Silence { kind, since });
+    let connected = progress.clock.uptime();
+    assert_eq!(progress.silence(), silence(SilenceKind::Head, connected));
+    let request = progress.begin();
+    hand.advance(10 * STALL);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.silence(), None);
+    request.note_answered(&Body::empty());
+    request.note_piece();
+    progress.sweep(LIMITS);
+    let still = progress.clock.uptime();
+    hand.advance(STILL - SECOND);
+    progress.sweep(LIMITS);
+    assert_eq!(progress.silence(), None);
+    hand.advance(SECOND);
+    assert_eq!(progress.silence(), silence(SilenceKind::Reader, still));
+    progress.note_written();
+    assert_eq!(progress.silence(), None);
+    drop(request);
+    assert_eq!(progress.silence(), silence(SilenceKind::Request, progress.clock.uptime()));
+}
+
+#[test]
+fn who_gives_way_is_told_first_if_it_was_served_before() {
+    let (silent, _) = connected();
+    silent.give_way();
+    assert_eq!(silent.stage(), Stage::Cut);
+    let (idle, _) = connected();
+    drop(idle.begin());
+    let stages = [(); 2].map(|()| {
+        idle.give_way();
+        idle.stage()
+    });
+    assert_eq!(stages, [Stage::Ending, Stage::Cut]);
+}

@@ -85,21 +85,6 @@ fn a_reader_that_takes_nothing_of_its_answer_is_cut() {
 }
 
 #[test]
-fn accepting_pauses_while_the_limit_of_connections_is_open() {
-    let server = TestServer::start_with(|config| config.listen.max_connections = 1);
-    let mut first = server.connect();
-    first.get("/first").assert_answer(200);
-    let mut second = server.connect();
-    second.get("/second");
-    first.get("/first").assert_answer(200);
-    assert_eq!(server.server.metrics().totals().connections, 1);
-    drop(first);
-    second.assert_answer(200);
-    let arrivals: Vec<_> = (0..3).map(|_| server.arrival()).collect();
-    assert_eq!(arrivals, ["/first", "/first", "/second"]);
-}
-
-#[test]
 fn a_head_over_its_limits_is_answered_431_and_the_connection_closed() {
     let server = TestServer::start();
     let large = |length: usize| format!("GET / HTTP/1.1\r\nhost: a\r\na: {}\r\n\r\n", "a".repeat(length));

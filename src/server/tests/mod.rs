@@ -2,6 +2,7 @@
 //!
 //! Time stands still until a test moves it; that the sweep has passed is seen by what it does to a connection.
 
+mod crowd;
 mod drain;
 mod limits;
 mod protocols;

@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -40,7 +42,20 @@ pub struct Serving {
 impl Process {
     /// Starts the program with these arguments and this environment alone.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_instantly-proxy"))
+        Self::start_by(&mut Command::new(env!("CARGO_BIN_EXE_instantly-proxy")), arguments, environment)
+    }
+
+    /// The same under a soft and a hard limit of open files.
+    pub fn start_limited(limits: (u32, u32), arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let (soft, hard) = limits;
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_instantly-proxy")]);
+        Self::start_by(&mut shell, arguments, environment)
+    }
+
+    fn start_by(command: &mut Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(arguments)
             .env_clear()
             .envs(environment.iter().copied())
@@ -100,6 +115,15 @@ impl Process {
         })
     }
 
+    /// From now on the program may open no descriptor from this number on; `None` is no limit. Returns what held before.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files(&self, soft: Option<u64>) -> Option<u64> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let before = prlimit(pid, Resource::Nofile, Rlimit { current: soft, maximum });
+        before.expect("the child is ours").current
+    }
+
     /// The most memory that it has had resident so far, in bytes. The kernel keeps the count in parts, one a thread, so
     /// that a later reading can be a little smaller than an earlier one.
     pub fn peak_memory(&self) -> u64 {
@@ -134,14 +158,25 @@ impl Serving {
         upstream: &str,
         environment: &[(&str, &str)],
     ) -> impl Future<Output = Self> + use<> {
-        let mut all = vec![
-            ("INSTANTLY_PROXY_UPSTREAM__URL", upstream),
-            ("INSTANTLY_PROXY_LISTEN__ADDRESS", "127.0.0.1:0"),
-            ("INSTANTLY_PROXY_ADMIN__ADDRESS", "127.0.0.1:0"),
-            ("INSTANTLY_PROXY_LISTEN__WORKERS", "2"),
-        ];
+        let mut all = on_free_ports(upstream);
         all.extend_from_slice(environment);
-        let process = Process::start(arguments, &all);
+        Self::of(Process::start(arguments, &all))
+    }
+
+    /// The same under a soft and a hard limit of open files.
+    #[track_caller]
+    pub fn start_limited(
+        limits: (u32, u32),
+        upstream: &str,
+        environment: &[(&str, &str)],
+    ) -> impl Future<Output = Self> + use<> {
+        let mut all = on_free_ports(upstream);
+        all.extend_from_slice(environment);
+        Self::of(Process::start_limited(limits, &[], &all))
+    }
+
+    #[track_caller]
+    fn of(process: Process) -> impl Future<Output = Self> + use<> {
         let ready = process.logged("ready");
         async move {
             let ready = ready.await;
@@ -161,6 +196,15 @@ impl Serving {
     pub fn operator(&self) -> Caller {
         Caller::anonymous(self.admin)
     }
+}
+
+fn on_free_ports(upstream: &str) -> Vec<(&str, &str)> {
+    vec![
+        ("INSTANTLY_PROXY_UPSTREAM__URL", upstream),
+        ("INSTANTLY_PROXY_LISTEN__ADDRESS", "127.0.0.1:0"),
+        ("INSTANTLY_PROXY_ADMIN__ADDRESS", "127.0.0.1:0"),
+        ("INSTANTLY_PROXY_LISTEN__WORKERS", "2"),
+    ]
 }
 
 fn lock(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
