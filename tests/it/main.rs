@@ -23,6 +23,7 @@ mod latch;
 mod limits;
 mod logging;
 mod model;
+mod ownership;
 mod pass_through;
 mod purge;
 mod reload;

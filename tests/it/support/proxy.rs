@@ -64,10 +64,19 @@ impl TestProxy {
 
     /// As [`Self::start_with`], with everything that is on by default.
     #[track_caller]
-    pub fn start_shielded(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn start_by_default(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(upstream, |config| {
             let Config { cache, shield, .. } = Config::default();
             (config.cache, config.shield) = (cache, shield);
+            change(config);
+        })
+    }
+
+    /// The same but for lists that the proxy reads by itself: the calls that a test counts are those that it asked for.
+    #[track_caller]
+    pub fn start_shielded(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by_default(upstream, |config| {
+            config.cache.list_fill = false;
             change(config);
         })
     }
