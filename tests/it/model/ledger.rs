@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::oracle::{Entry, Oracle};
-use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list};
+use super::oracle::{Entry, Oracle, Ownership};
+use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list, may_be_hidden};
 use crate::support::Reply;
 use crate::support::labels::{CAMPAIGNS, organization};
 
@@ -54,6 +54,8 @@ pub(super) struct Ledger {
     raised_lists: HashMap<&'static str, usize>,
     /// Writes that were answered as done: after how many arrivals, and when they were sent.
     writes: Vec<(&'static str, usize, Time)>,
+    /// Organizations of which an answer was told that says who may see a label, and in which time of their ownership.
+    granted: HashMap<&'static str, Ownership>,
     /// When the upstream was last seen failing, or slower than the clock.
     trouble: Option<Time>,
 }
@@ -64,6 +66,7 @@ pub(super) struct Before {
     pub(super) now: Time,
     pub(super) arrivals: usize,
     pub(super) troubled: bool,
+    ownership: HashMap<&'static str, Ownership>,
 }
 
 impl Ledger {
@@ -78,7 +81,13 @@ impl Ledger {
         if !oracle.is_sound() {
             self.trouble = Some(now);
         }
-        Before { now, arrivals: oracle.arrivals(), troubled: self.is_troubled(now), ledger: self.clone() }
+        Before {
+            now,
+            arrivals: oracle.arrivals(),
+            troubled: self.is_troubled(now),
+            ownership: NAMES.iter().map(|name| (*name, oracle.ownership(name))).collect(),
+            ledger: self.clone(),
+        }
     }
 
     pub(super) fn note_trouble(&mut self, now: Time) {
@@ -126,6 +135,16 @@ impl Ledger {
         } else if status >= 500 && entry.wrote.is_some() {
             raise(&mut self.raised_lists, name, place);
             self.note_trouble(oracle.now());
+        }
+    }
+
+    /// An answer was told that the upstream gave while this request was under way, and that may show grants: nothing of its
+    /// organization is shared from here on, until ownership is switched off.
+    pub(super) fn note_grants(&mut self, oracle: &Oracle, before: &Before, party: usize, body: &str) {
+        let Some(name) = PARTIES[party].organization else { return };
+        let ownership = oracle.ownership(name);
+        if ownership.on && before.ownership[name] == ownership && body.contains("access_grants") {
+            self.granted.insert(name, ownership);
         }
     }
 
@@ -253,10 +272,25 @@ impl Before {
         }
         if is_full_list(target) {
             // What is deleted meanwhile may be gone already.
-            let mut lasting = self.ledger.present.intersection(&after.present);
+            let both = self.ledger.present.intersection(&after.present);
+            let mut lasting = both.filter(|(_, id)| !may_be_hidden(party, *id));
             let missing = lasting.find(|(owner, id)| *owner == name && !seen.contains(id));
             assert!(missing.is_none(), "{target} lacks {missing:?}");
         }
+    }
+
+    /// Once it was told that an organization's labels are not for everybody, its credentials get what they read themselves,
+    /// by hits and by flights.
+    #[track_caller]
+    pub(super) fn check_own(&self, oracle: &Oracle, party: usize, target: &str, told: (&Reply, &str)) {
+        let Some(name) = PARTIES[party].organization else { return };
+        let now = oracle.ownership(name);
+        if self.ledger.granted.get(name) != Some(&now) {
+            return;
+        }
+        let (reply, body) = told;
+        let own = oracle.any(|_, entry| entry.party == Some(party) && holds(entry, target, Some(body)));
+        assert!(own, "{target} was never told to {:?}: {reply:?}", PARTIES[party]);
     }
 
     /// A hit goes to a proven credential, and was fetched by one of its organization no longer ago than it may live.

@@ -95,7 +95,7 @@ impl Vendor {
         self.state().owning.remove(&organization(name));
     }
 
-    /// Hides label `n` from `token`, as the grants of its organization may: 404 by id, and in no list.
+    /// Hides label `n` from `token` wherever resource ownership is on: 404 by id, and in no list.
     pub fn hide(&self, token: &str, n: u32) {
         self.state().hidden.insert((token.to_owned(), label_id(n)));
     }
@@ -136,9 +136,7 @@ impl State {
             ("POST", "/ai-reply-label", _) => {
                 Answer::json(200, r#"{"result":"positive","custom_labels_considered":[]}"#)
             }
-            (_, _, Some(Ok(id))) if self.hidden.contains(&(token.to_owned(), id)) => {
-                refused(404, "Resource not found")
-            }
+            (_, _, Some(Ok(id))) if self.hides(organization, token, id) => refused(404, "Resource not found"),
             ("GET" | "HEAD", "", _) => self.list((organization, token), query),
             ("POST", "", _) => self.create(organization, &request.body),
             ("GET" | "HEAD", _, Some(Ok(id))) => self.found(organization, id, |_| ()),
@@ -165,6 +163,10 @@ impl State {
             }
             None => refused(404, "Resource not found"),
         }
+    }
+
+    fn hides(&self, organization: Uuid, token: &str, id: Uuid) -> bool {
+        self.owning.contains_key(&organization) && self.hidden.contains(&(token.to_owned(), id))
     }
 
     /// A label as an answer shows it that has grants where these do.
@@ -199,7 +201,7 @@ impl State {
         let (interest, search) = (parameter("interest_status"), parameter("search").unwrap_or_default());
         let mut labels = self.labels.values().filter(|label| {
             label.organization == organization
-                && !self.hidden.contains(&(token.to_owned(), label.id))
+                && !self.hides(organization, token, label.id)
                 && label.created > after
                 && interest.as_ref().is_none_or(|wanted| *wanted == label.interest)
                 && label.text.contains(&search)
