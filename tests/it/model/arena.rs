@@ -134,9 +134,9 @@ impl Arena {
         let told = Told { reply, body };
         if let Some(body) = &told.body {
             before.check_age(&book.ledger, *party, target, body);
-            before.check_own(&self.oracle, *party, target, (&told.reply, body));
             // What is only passed through is looked at by nobody.
             if told.reply.status == 200 && !told.is_hit() && !told.is_passed_through() {
+                before.check_flight(&self.oracle, *party, target, (&told.reply, body));
                 book.ledger.note_grants(&self.oracle, before, *party, body);
             }
         }

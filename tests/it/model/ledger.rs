@@ -29,6 +29,10 @@ const GATE: Duration = Duration::from_secs(60);
 /// For so long after a write, fills live for a second only.
 const SETTLING: Duration = Duration::from_secs(5);
 
+/// For so long a flight is under way at most, and so many calls may arrive meanwhile.
+const FLIGHT: Duration = Duration::from_secs(12);
+const UNDER_WAY: usize = 12;
+
 /// What a purge was to reach.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purged {
@@ -279,18 +283,25 @@ impl Before {
         }
     }
 
-    /// Once it was told that an organization's labels are not for everybody, its credentials get what they read themselves,
-    /// by hits and by flights.
+    /// Whether it was told before the request was sent that an organization's labels are not for everybody, and its
+    /// ownership was not switched since: its credentials get what they read themselves.
+    fn shares_nothing(&self, oracle: &Oracle, name: &str) -> bool {
+        self.ledger.granted.get(name).is_some_and(|granted| *granted == oracle.ownership(name))
+    }
+
+    /// Where nothing is shared, no flight brings what its credential did not ask for itself, a moment ago at most.
     #[track_caller]
-    pub(super) fn check_own(&self, oracle: &Oracle, party: usize, target: &str, told: (&Reply, &str)) {
-        let Some(name) = PARTIES[party].organization else { return };
-        let now = oracle.ownership(name);
-        if self.ledger.granted.get(name) != Some(&now) {
+    pub(super) fn check_flight(&self, oracle: &Oracle, party: usize, target: &str, told: (&Reply, &str)) {
+        if PARTIES[party].organization.is_none_or(|name| !self.shares_nothing(oracle, name)) {
             return;
         }
         let (reply, body) = told;
-        let own = oracle.any(|_, entry| entry.party == Some(party) && holds(entry, target, Some(body)));
-        assert!(own, "{target} was never told to {:?}: {reply:?}", PARTIES[party]);
+        let own = oracle.any(|place, entry| {
+            entry.party == Some(party)
+                && holds(entry, target, Some(body))
+                && (place + UNDER_WAY >= self.arrivals || self.now.ran_since(entry.at) <= FLIGHT)
+        });
+        assert!(own, "{target} was not told to {:?}: {reply:?}", PARTIES[party]);
     }
 
     /// A hit goes to a proven credential, and was fetched by one of its organization no longer ago than it may live.
@@ -307,8 +318,11 @@ impl Before {
         assert!(self.may_be_proven(oracle, party, troubled), "{:?} has no proof: {reply:?}", PARTIES[party]);
         let name = PARTIES[party].organization.expect("a proof names an organization");
         let stale = reply.cache_status().contains("detail=stale");
+        let alone = self.shares_nothing(oracle, name);
         let fetched = oracle.any(|place, entry| {
-            entry.party.is_some_and(|other| PARTIES[other].organization == Some(name))
+            entry
+                .party
+                .is_some_and(|other| PARTIES[other].organization == Some(name) && (!alone || other == party))
                 && entry.status == 200
                 && holds(entry, target, body)
                 && self.ledger.may_serve(name, target, (place, entry), (self.now, stale))

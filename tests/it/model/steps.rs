@@ -181,7 +181,7 @@ fn world() -> impl Strategy<Value = Step> {
         [Health::Failing(500), Health::Failing(503), Health::Failing(429), Health::Blocked, Health::Closing];
     prop_oneof![
         2 => (0..4_usize, 1..=2_u32).prop_map(|(name, label)| Step::Edit { name, label }),
-        1 => (0..4_usize, grants()).prop_map(|(name, grants)| Step::Own { name, grants }),
+        3 => (prop_oneof![3 => 0..1_usize, 1 => 0..4_usize], grants()).prop_map(|(name, grants)| Step::Own { name, grants }),
         1 => prop::sample::select(ill.to_vec()).prop_map(Step::Health),
         3 => Just(Step::Health(Health::Sound)),
         1 => (prop::option::of(0..4_usize), prop::option::of(1..=2_u32))
