@@ -5,7 +5,7 @@
 //! sharing back. Where the list is asked for as a witness, nothing is shared before one was read.
 //!
 //! The argument needs no lock on the way of a hit: a stored response carries the tick of its fill, and is for everybody
-//! only if that is not before [`Sharing::since`]; while nothing is shared, no tick is.
+//! only if that is not before the tick since which they share; while nothing is shared, no tick is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,15 +103,15 @@ impl Sharing {
     /// seen. Asked **after** what is to be served is at hand, so that nothing is served by what was true before that.
     #[must_use]
     pub fn admits(&self, begun: Tick, needs_witness: bool) -> bool {
-        self.admits_some(needs_witness) && begun.0 >= self.since.load(Ordering::SeqCst)
+        // In this order: grants are a witness too, and are noted after sharing has ended.
+        (!needs_witness || self.witnessed.load(Ordering::SeqCst))
+            && begun.0 >= self.since.load(Ordering::SeqCst)
     }
 
     /// Whether anything may go to other credentials.
     #[must_use]
     pub fn admits_some(&self, needs_witness: bool) -> bool {
-        // In this order: grants are a witness too, and are noted after sharing has ended.
-        (!needs_witness || self.witnessed.load(Ordering::SeqCst))
-            && self.since.load(Ordering::SeqCst) != NEVER
+        (!needs_witness || self.is_witnessed()) && !self.has_grants()
     }
 
     /// Who may get what is read now, as far as the organization decides it.

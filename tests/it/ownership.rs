@@ -4,10 +4,14 @@
 
 use std::time::Duration;
 
+use instantly_proxy::clock::Clock;
+use instantly_proxy::simulator::{self, Limits, Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 
 use crate::support::labels::{LABELS, label, label_path, page, token};
-use crate::support::{Answer, Caller, Gate, Grants, Recorded, Reply, World, is_label_read};
+use crate::support::{
+    Answer, Caller, Gate, Grants, Recorded, Reply, Serving, World, is_label_read, patiently, together,
+};
 
 /// A world that shares what is read without a witness, and in which keys 1 and 2 of organization `a` have read labels 1
 /// and 2.
@@ -210,12 +214,9 @@ async fn lists_that_one_key_reads_in_the_background_fill_for_that_key_alone() {
     world.vendor.put_label("a", 2, "new");
     let lists = world.upstream.count_of(is_list_read);
     one.get(&label_path(1)).send().await.assert_label("a-1").assert_hit();
-    let count = move |request: &Recorded| is_list_read(request);
-    crate::support::patiently("the proof to end", async {
-        while one.get(&label_path(2)).send().await.label() != "new" {}
-    })
-    .await;
-    assert_eq!(world.upstream.count_of(count), lists + 1);
+    patiently("the proof to end", async { while one.get(&label_path(2)).send().await.label() != "new" {} })
+        .await;
+    assert_eq!(world.upstream.count_of(is_list_read), lists + 1);
     two.get(&label_path(3)).send().await.assert_refused_upstream(404);
     let own = two.get(LABELS).send().await.json()["items"].as_array().map(Vec::len);
     assert_eq!(own, Some(2));
@@ -291,15 +292,9 @@ async fn a_list_that_a_client_reads_first_is_witness_enough() {
 #[tokio::test]
 async fn a_list_that_could_not_be_read_is_asked_for_again_later_and_nothing_is_shared_until_then() {
     let world = World::start_with(|config| config.cache.list_fill = true);
-    let failing = [
-        Answer::json(500, "{}"),
-        Answer::json(200, page(&[], None)),
-        Answer::json(403, r#"{"statusCode":403,"error":"Forbidden","message":"Forbidden"}"#),
-    ];
-    let [error, empty, _] = failing;
-    world.upstream.reply_to("GET", &whole_list(), error);
+    let empty = Answer::json(200, page(&[], None));
+    world.upstream.reply_to("GET", &whole_list(), Answer::json(500, "{}"));
     let (one, two) = (world.proven("a", 1).await, world.proven("a", 2).await);
-    // A failed read may be tried again at once, inside the budget of retries.
     witnesses_asked_for(&world, 1.0).await;
     let mut asked = world.upstream.count_of(is_list_read);
     assert_fetched(&two.get(&label_path(2)).send().await, "a-2");
@@ -309,8 +304,7 @@ async fn a_list_that_could_not_be_read_is_asked_for_again_later_and_nothing_is_s
     for pause in [5, 10] {
         world.proxy.advance_seconds(pause);
         one.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_label("a-1");
-        world.upstream.arrived(world.upstream.count()).await;
-        crate::support::patiently("the next list read", async {
+        patiently("the next list read", async {
             while world.upstream.count_of(is_list_read) == asked {
                 world.round_trip(&one).await;
             }
@@ -325,8 +319,7 @@ async fn a_list_that_could_not_be_read_is_asked_for_again_later_and_nothing_is_s
     world.upstream.clear_scripts();
     world.proxy.advance_seconds(20);
     one.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_label("a-1");
-    crate::support::patiently("the list", async { while shared(&world).await != json!("organization") {} })
-        .await;
+    patiently("the list", async { while shared(&world).await != json!("organization") {} }).await;
     two.get(&label_path(3)).send().await.assert_label("a-3").assert_hit();
 }
 
@@ -363,4 +356,42 @@ async fn a_label_that_no_user_made_is_served_like_any_other() {
     two.get(LABELS).send().await.assert_status(200);
     two.get(LABELS).send().await.assert_hit();
     assert!(world.upstream.count_of(is_label_read) > 0);
+}
+
+/// All that is on by default, in the program as it is built, before the simulated API.
+#[tokio::test]
+async fn every_key_sees_through_the_proxy_what_the_api_shows_it_however_many_ask_at_once() {
+    for grants in [simulator::Grants::InLists, simulator::Grants::Everywhere] {
+        let config =
+            SimulatorConfig { limits: Limits::NONE, ownership: Some(grants), ..SimulatorConfig::default() };
+        let simulator = Simulator::start(config, Clock::system()).await.expect("a free port");
+        let serving = Serving::start(&simulator.url(), &[]).await;
+        let workspace = &simulator.world().organizations()[0];
+        let labels = workspace.labels();
+        // Of the five keys, those that may read labels.
+        let callers = [0, 1, 3, 4].map(|key| serving.caller(workspace.keys()[key].secret()));
+        let mut random = fastrand::Rng::with_seed(3);
+        let asked: Vec<(usize, usize)> =
+            (0..2_000).map(|_| (random.usize(..callers.len()), random.usize(..=labels.len()))).collect();
+        for asked in asked.chunks(50) {
+            let replies = together(asked.len(), |n| {
+                let (key, label) = asked[n];
+                let target =
+                    labels.get(label).map_or_else(whole_list, |label| format!("{LABELS}/{}", label.id));
+                callers[key].get(&target).send()
+            });
+            for (reply, (key, label)) in replies.await.iter().zip(asked) {
+                let is_hidden = *key > 0 && label % 3 == 0;
+                if *label == labels.len() {
+                    let shown = reply.assert_status(200).json()["items"].as_array().map(Vec::len);
+                    assert_eq!(shown, Some(if *key > 0 { 8 } else { 12 }), "{grants:?} {reply:?}");
+                } else if is_hidden {
+                    reply.assert_refused_upstream(404);
+                } else {
+                    reply.assert_label(&labels[*label].label);
+                }
+            }
+        }
+        simulator.stop().await;
+    }
 }
