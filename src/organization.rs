@@ -4,22 +4,31 @@
 //! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as raised at that moment, so
 //! that nothing stored before it can come back.
 
+pub mod lists;
+pub mod sharing;
+
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lru::LruCache;
 use uuid::Uuid;
 
+use self::lists::Lists;
+use self::sharing::Sharing;
+use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::fence::{Sequence, Tick};
 
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);
 
-/// How long after a list fill that failed the next one may begin.
-const FAILED_LIST_FILL: Duration = Duration::from_secs(5);
+/// Organizations that are forgotten while nothing of theirs was shared and that are told apart; where one leaves this
+/// table, every organization that is new here begins as such.
+const FORGOTTEN_WITH_GRANTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// The id that the upstream gives an organization (the vendor's word in URLs is workspace).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,30 +57,12 @@ pub struct Organization {
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
     avoided: AtomicU64,
-    list: Mutex<ListKnowledge>,
-}
-
-/// What is known of an organization's whole list.
-#[derive(Clone, Copy, Debug, Default)]
-struct ListKnowledge {
-    /// The first item of the present round that was missed, and when.
-    missed: Option<(Uuid, Moment)>,
-    /// The latest list fill, and when the next one may begin.
-    filled: Option<(Tick, Moment)>,
-    /// Whether one page of the largest size held all of it.
-    fits_one_page: bool,
-    /// The latest such page.
-    paged: Tick,
-    /// The member names that single reads show, as a hash.
-    item_shape: Option<u64>,
-    /// The same of list items.
-    list_shape: Option<u64>,
-    /// Items of a list look unlike single reads: the one cannot stand for the other.
-    unlike: bool,
+    sharing: Sharing,
+    lists: Lists,
 }
 
 impl Organization {
-    fn new(id: OrganizationId, raised: Tick) -> Self {
+    fn new(id: OrganizationId, raised: Tick, sharing: Sharing) -> Self {
         Self {
             id,
             raised: AtomicU64::new(raised.0),
@@ -79,7 +70,8 @@ impl Organization {
             settles: Mutex::new(None),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
-            list: Mutex::default(),
+            sharing,
+            lists: Lists::default(),
         }
     }
 
@@ -130,6 +122,18 @@ impl Organization {
         self.private.store(true, Ordering::Relaxed);
     }
 
+    /// Whether its credentials share what they read.
+    #[must_use]
+    pub const fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
+    /// What is known of its lists.
+    #[must_use]
+    pub const fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// Counts an answer that needed no upstream call of its own.
     pub fn note_avoided(&self) {
         self.avoided.fetch_add(1, Ordering::Relaxed);
@@ -142,98 +146,30 @@ impl Organization {
     }
 }
 
-/// What list reads can do for single reads.
-impl Organization {
-    /// Notes that `item` was missed by a proven credential; whether it is the second distinct one within `lifetime`, so
-    /// that reading the whole list is cheaper than going on one by one. Never twice for one lifetime and epoch: what a
-    /// list did not bring, the next one will not either.
-    pub fn is_second_miss(&self, item: Uuid, lifetime: Duration, now: Moment) -> bool {
-        let second = self.would_be_second_miss(item, lifetime, now);
-        let mut list = lock(&self.list);
-        if list.missed.is_none_or(|(_, when)| now.since(when) >= lifetime) {
-            list.missed = Some((item, now));
-        }
-        second
-    }
-
-    /// What [`Self::is_second_miss`] would say, without noting a miss.
-    #[must_use]
-    pub fn would_be_second_miss(&self, item: Uuid, lifetime: Duration, now: Moment) -> bool {
-        let list = lock(&self.list);
-        let filled = list.filled.is_some_and(|(begun, next)| begun >= self.raised() && !now.reached(next));
-        let missed = list.missed.filter(|(_, when)| now.since(*when) < lifetime);
-        missed.is_some_and(|(first, _)| first != item) && !filled
-    }
-
-    /// Notes that a list fill began: what it does not bring, another one before `next` will not either.
-    pub fn note_list_fill(&self, begun: Tick, next: Moment) {
-        lock(&self.list).filled = Some((begun, next));
-    }
-
-    /// Notes that the list fill of `begun` brought nothing, for no fault of the list.
-    pub fn note_failed_list_fill(&self, begun: Tick, now: Moment) {
-        let mut list = lock(&self.list);
-        if list.filled.is_some_and(|(latest, _)| latest == begun) {
-            list.filled = Some((begun, now.plus(FAILED_LIST_FILL)));
-        }
-    }
-
-    /// Whether items of lists may stand for single reads.
-    #[must_use]
-    pub fn takes_items_of_lists(&self) -> bool {
-        !lock(&self.list).unlike
-    }
-
-    /// Whether one page of the largest size is known to hold the whole list, and is likely to bring what was last read at
-    /// `begun`: a page that was read since and did not will not the next time either.
-    #[must_use]
-    pub fn fits_one_page(&self, begun: Option<Tick>) -> bool {
-        let list = lock(&self.list);
-        list.fits_one_page && !list.unlike && begun.is_none_or(|begun| begun >= list.paged)
-    }
-
-    /// Notes a page of the largest size that was read at `begun`: whether it held the whole list, for everybody.
-    pub fn note_page(&self, whole: bool, begun: Tick) {
-        let mut list = lock(&self.list);
-        if begun >= list.paged {
-            (list.fits_one_page, list.paged) = (whole, begun);
-        }
-    }
-
-    /// Notes the member names that a single read shows. Returns whether they are found unlike those of list items just
-    /// now: what lists filled must go then.
-    pub fn note_item_shape(&self, shape: u64) -> bool {
-        let mut list = lock(&self.list);
-        list.item_shape = Some(shape);
-        list.compare_shapes()
-    }
-
-    /// Notes the member names that an item of a list shows. Returns as [`Self::note_item_shape`] does.
-    pub fn note_list_shape(&self, shape: u64) -> bool {
-        let mut list = lock(&self.list);
-        list.list_shape = Some(shape);
-        list.compare_shapes()
-    }
-}
-
-impl ListKnowledge {
-    fn compare_shapes(&mut self) -> bool {
-        let differ = self.item_shape.zip(self.list_shape).is_some_and(|(item, list)| item != list);
-        let found_now = differ && !self.unlike;
-        self.unlike |= differ;
-        found_now
-    }
-}
-
 /// Every organization that was seen of late.
 #[derive(Debug, Default)]
 pub struct Organizations(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     known: HashMap<OrganizationId, Seen>,
     /// Epoch of every organization that is not in the table.
     forgotten: Tick,
+    /// Those of them that showed who may see their labels: forgetting must not end that.
+    granted: LruCache<OrganizationId, ()>,
+    /// Whether one of those has been lost.
+    granted_were_lost: bool,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            forgotten: Tick::default(),
+            granted: bounded(FORGOTTEN_WITH_GRANTS),
+            granted_were_lost: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -246,12 +182,12 @@ impl Organizations {
     /// The organization with this id; made if it is new.
     #[must_use]
     pub fn get(&self, id: OrganizationId, now: Moment) -> Arc<Organization> {
-        let mut table = lock(&self.0);
-        let forgotten = table.forgotten;
-        let seen = table
-            .known
-            .entry(id)
-            .or_insert_with(|| Seen { organization: Arc::new(Organization::new(id, forgotten)), last: now });
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *lock(&self.0);
+        let seen = known.entry(id).or_insert_with(|| {
+            let had_grants = granted.pop(&id).is_some() || *granted_were_lost;
+            let sharing = if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
+            Seen { organization: Arc::new(Organization::new(id, *forgotten, sharing)), last: now }
+        });
         seen.last = now;
         Arc::clone(&seen.organization)
     }
@@ -273,18 +209,22 @@ impl Organizations {
 
     /// Forgets what nobody holds and nobody asked for in the last [`IDLE`].
     pub fn forget_idle(&self, sequence: &Sequence, now: Moment) {
-        let mut table = lock(&self.0);
-        let before = table.known.len();
-        table.known.retain(|_, seen| {
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *lock(&self.0);
+        let before = known.len();
+        known.retain(|id, seen| {
             // Nobody else can take a hold of it meanwhile: holds are given out under this lock or cloned from one.
             let held = Arc::strong_count(&seen.organization) > 1;
             if held {
                 seen.last = now;
             }
-            held || now.since(seen.last) < IDLE
+            let stays = held || now.since(seen.last) < IDLE;
+            if !stays && seen.organization.sharing.has_grants() {
+                *granted_were_lost |= granted.push(*id, ()).is_some_and(|(lost, ())| lost != *id);
+            }
+            stays
         });
-        if table.known.len() < before {
-            table.forgotten = sequence.advance();
+        if known.len() < before {
+            *forgotten = sequence.advance();
         }
     }
 
@@ -313,6 +253,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::sharing::Shown;
     use super::*;
     use crate::clock::Clock;
 
@@ -328,6 +269,36 @@ mod tests {
         organizations.forget_idle(&sequence, clock.now());
         assert!(organizations.is_empty());
         assert!(organizations.get(id, clock.now()).raised() > begun);
+    }
+
+    #[test]
+    fn an_organization_that_showed_grants_is_forgotten_without_sharing_again() {
+        let (clock, hand) = Clock::manual();
+        let sequence = Sequence::default();
+        let organizations = Organizations::default();
+        let ids = |count: usize| (1..=count as u128).map(|id| OrganizationId(Uuid::from_u128(id)));
+        let known = |id| organizations.get(id, clock.now());
+        let forget = || {
+            hand.advance(IDLE);
+            organizations.forget_idle(&sequence, clock.now());
+            assert!(organizations.is_empty());
+        };
+        let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance() };
+        for id in ids(FORGOTTEN_WITH_GRANTS.get()) {
+            let _ = known(id).sharing().note(shown(true), &sequence, IDLE, clock.now());
+        }
+        forget();
+        let last = OrganizationId(Uuid::from_u128(FORGOTTEN_WITH_GRANTS.get() as u128));
+        assert!(known(last).sharing().has_grants());
+        let other = OrganizationId(Uuid::from_u128(u128::MAX));
+        assert!(!known(other).sharing().has_grants(), "told apart");
+        let _ = known(other).sharing().note(shown(true), &sequence, IDLE, clock.now());
+        forget();
+        let unheard_of = OrganizationId(Uuid::from_u128(u128::MAX - 1));
+        assert!(known(unheard_of).sharing().has_grants(), "one was lost: it could be this one");
+        hand.advance(IDLE);
+        let _ = known(unheard_of).sharing().note(shown(false), &sequence, IDLE, clock.now());
+        assert!(!known(unheard_of).sharing().has_grants(), "and a list tells");
     }
 
     #[test]

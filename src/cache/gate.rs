@@ -61,8 +61,8 @@ closed_enum! {
 pub struct Identity {
     /// The one organization that it names.
     pub organization: OrganizationId,
-    /// Whether it limits who may see it: not shared between credentials then.
-    pub private: bool,
+    /// Whether it says who may see it: nothing of its organization is shared between credentials then.
+    pub grants: bool,
 }
 
 /// Whose answer is awaited, as far as it is known before the answer.
@@ -149,7 +149,7 @@ pub fn examine_body(
     if expected.organization.is_some_and(|bound| bound != organization) {
         return Err(GateReason::OtherOrganization);
     }
-    Ok(Identity { organization, private: scan.private })
+    Ok(Identity { organization, grants: scan.grants })
 }
 
 /// The id must be the one asked for, byte by byte. Another spelling of it is doubt; another id is another's answer.
@@ -196,6 +196,12 @@ pub fn id_of(resource: &'static Descriptor, body: &[u8]) -> Option<uuid::Uuid> {
 #[must_use]
 pub fn organization_of(resource: &'static Descriptor, body: &[u8]) -> Option<OrganizationId> {
     Scan::of(resource, body).ok()?.organization().ok()
+}
+
+/// Whether an answer says who may see what is in it, whatever else is wrong with it.
+#[must_use]
+pub fn shows_grants(resource: &'static Descriptor, body: &[u8]) -> bool {
+    Scan::as_far_as_sound(resource, body).0.grants
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn check(resource: &'static Descriptor, organization: OrganizationId, item: &str
     let id = Uuid::try_parse(text).ok()?;
     let is_canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
     let is_ours = scan.organization() == Ok(organization);
-    (is_canonical && is_ours && !scan.private).then(|| ListItem {
+    (is_canonical && is_ours).then(|| ListItem {
         id,
         body: Bytes::copy_from_slice(item.as_bytes()),
         shape: scan.shape,
@@ -92,12 +92,13 @@ mod tests {
             item(&Uuid::from_u128(2).to_string(), 0xb),
             item(&Uuid::from_u128(0xabc).to_string().to_uppercase(), 0xa),
             item("7", 0xa),
-            good.replace("\"n\"", "\"access_grants\":[],\"n\""),
+            item(&Uuid::from_u128(3).to_string(), 0xa).replace("\"n\"", "\"access_grants\":[],\"n\""),
         ];
         let page = format!(r#"{{"items":[{good},{}],"next_starting_after":null}}"#, rows.join(","));
         let (items, count) = split(&LEAD_LABEL, A, page.as_bytes());
         assert_eq!(count, 5);
-        assert_eq!(items.len(), 1, "{items:?}");
+        assert_eq!(items.len(), 2, "{items:?}");
+        assert_eq!(items[1].body, rows[3].as_bytes(), "whose it is decides whoever stores it");
         assert_eq!(items[0].body, good.as_bytes());
         assert_eq!(items[0].id, Uuid::from_u128(1));
     }

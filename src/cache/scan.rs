@@ -25,8 +25,8 @@ pub(super) struct Scan {
     pub(super) id: Option<String>,
     /// Number of items of a page, where there is such an array.
     pub(super) items: Option<usize>,
-    /// Whether some item limits who may see it.
-    pub(super) private: bool,
+    /// Whether something in it says who may see it.
+    pub(super) grants: bool,
     /// The top level's member names as a hash, whatever their order.
     pub(super) shape: u64,
     organization: Option<OrganizationId>,
@@ -41,15 +41,25 @@ impl Scan {
     ///
     /// [`GateReason::NotJson`], [`GateReason::DuplicateKey`] or [`GateReason::TooDeep`].
     pub(super) fn of(resource: &'static Descriptor, body: &[u8]) -> Result<Self, GateReason> {
+        let (scan, sound) = Self::as_far_as_sound(resource, body);
+        sound.map(|()| scan)
+    }
+
+    /// What was read of `body` up to its end or its first fault, and that fault.
+    pub(super) fn as_far_as_sound(
+        resource: &'static Descriptor,
+        body: &[u8],
+    ) -> (Self, Result<(), GateReason>) {
         let mut scan = Self::default();
         let mut json = serde_json::Deserializer::from_slice(body);
         let walk = Walk { scan: &mut scan, resource, place: Place::Top, depth: 0 };
         let read = walk.deserialize(&mut json).and_then(|node| json.end().map(|()| node));
-        match read {
-            Ok(Node::Object) => Ok(scan),
+        let sound = match read {
+            Ok(Node::Object) => scan.fault.map_or(Ok(()), Err),
             Ok(_) => Err(GateReason::NotJson),
             Err(_) => Err(scan.fault.unwrap_or(GateReason::NotJson)),
-        }
+        };
+        (scan, sound)
     }
 
     /// The one organization that the body names.
@@ -85,8 +95,6 @@ impl Scan {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Top,
-    Items,
-    Item,
     Deeper,
 }
 
@@ -107,12 +115,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn inside(&mut self, place: Place) -> Walk<'_> {
-        Walk { scan: self.scan, resource: self.resource, place, depth: self.depth + 1 }
+    fn inside(&mut self) -> Walk<'_> {
+        Walk { scan: self.scan, resource: self.resource, place: Place::Deeper, depth: self.depth + 1 }
     }
 
     fn fail<E: Error>(&mut self, fault: GateReason) -> E {
-        self.scan.fault = Some(fault);
+        self.scan.fault.get_or_insert(fault);
         E::custom(fault)
     }
 
@@ -124,9 +132,9 @@ impl Walk<'_> {
         if name == self.resource.organization_member {
             self.scan.name_organization(&value);
         }
-        let describes_item = matches!(self.place, Place::Top | Place::Item);
-        if describes_item && name == self.resource.grants_member && !matches!(value, Node::Null) {
-            self.scan.private = true;
+        // At any depth: whatever it stands in, it speaks of the whole organization.
+        if name == self.resource.grants_member && !matches!(value, Node::Null) {
+            self.scan.grants = true;
         }
         if self.place == Place::Top {
             let mut hasher = DefaultHasher::new();
@@ -186,9 +194,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Node<'de>, A::Error> {
         self.check_depth()?;
-        let place = if self.place == Place::Items { Place::Item } else { Place::Deeper };
         let mut length = 0;
-        while items.next_element_seed(self.inside(place))?.is_some() {
+        while items.next_element_seed(self.inside())?.is_some() {
             length += 1;
         }
         Ok(Node::Array(length))
@@ -198,12 +205,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
         self.check_depth()?;
         let mut names: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(Name(name)) = members.next_key()? {
-            let in_items = self.place == Place::Top && name == self.resource.items_member;
-            let value =
-                members.next_value_seed(self.inside(if in_items { Place::Items } else { Place::Deeper }))?;
+            let value = members.next_value_seed(self.inside())?;
             self.note_member(&name, value);
             if !names.insert(name) {
-                return Err(self.fail(GateReason::DuplicateKey));
+                // The rest is read on: it may show grants.
+                self.scan.fault.get_or_insert(GateReason::DuplicateKey);
             }
         }
         Ok(Node::Object)

@@ -341,6 +341,8 @@ closed_enum! {
         UnknownWrite = "unknown_write",
         /// The upstream says that the label is gone.
         NotFound = "not_found",
+        /// An answer showed who may see a label: what its organization shared is gone.
+        AccessGrants = "access_grants",
         /// List items turned out to look unlike single reads.
         UnlikeItems = "unlike_items",
         /// An operator said so.

@@ -83,12 +83,16 @@ impl Proxy {
         if let Some(flight) = self.flights.under_way(&wanted.key) {
             return Some(flight);
         }
+        if let Some(witness) = self.witness_under_way(organization) {
+            return Some(witness);
+        }
         let lifetime = reading.rules.of(&reading.read.target).ttl;
-        if !organization.is_second_miss(item, lifetime, now) {
+        let owner = Self::owner(reading, organization);
+        if !organization.lists().is_second_miss(owner, item, organization.raised(), (lifetime, now)) {
             return None;
         }
         let flight = self.launch_unwaited(reading, &wanted)?;
-        organization.note_list_fill(flight.begun, now.plus(lifetime));
+        organization.lists().note_list_fill(owner, flight.begun, now.plus(lifetime));
         Some(flight)
     }
 
@@ -104,7 +108,13 @@ impl Proxy {
         let lifetime = reading.rules.of(&reading.read.target).ttl;
         self.takes_list_fills(reading, organization, now)
             && (self.flights.is_under_way(&FlightKey::Shared(self.key(reading, organization, &list)))
-                || organization.would_be_second_miss(item, lifetime, now))
+                || self.witness_under_way(organization).is_some()
+                || organization.lists().would_be_second_miss(
+                    Self::owner(reading, organization),
+                    item,
+                    organization.raised(),
+                    (lifetime, now),
+                ))
     }
 
     /// Whether items of this read's organization may be filled from lists now.
@@ -118,7 +128,7 @@ impl Proxy {
             && reading.rules.shares()
             && reading.read.storable
             && !reading.wishes.no_store
-            && organization.takes_items_of_lists()
+            && organization.lists().stand_for_items()
             && !self.fence.is_settling(organization, &items::whole_list(reading.read.resource), now)
             && !self.shield.edge.is_blocked()
             && !self.upstream.is_unreachable()
@@ -136,7 +146,8 @@ impl Proxy {
         let list = items::whole_list(reading.read.resource);
         let covers = matches!(reading.read.target, Target::Item(_)) || reading.read.target == list;
         let shared = reading.rules.cache.list_fill && reading.rules.shares();
-        let brings = organization.fits_one_page(begun) && !self.fence.is_settling(organization, &list, now);
+        let fits = organization.lists().fit_one_page(Self::owner(reading, organization), begun);
+        let brings = fits && !self.fence.is_settling(organization, &list, now);
         if covers && shared && brings { list } else { reading.read.target.clone() }
     }
 

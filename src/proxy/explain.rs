@@ -114,6 +114,7 @@ impl Proxy {
                 resource: key.resource,
                 organization: organization.id().to_string(),
                 own: key.owner.is_some(),
+                shared: reading.rules.shared_in(organization),
                 target: target_path(reading.read.resource, &key.target),
             });
             self.look_up_by(&reading, organization, |key| self.store.peek(key))

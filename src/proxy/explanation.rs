@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::closed_enum::closed_enum;
 use crate::error::{ErrorKind, ProxyError};
+use crate::organization::sharing::Shared;
 use crate::outcome::CacheStatus;
 
 closed_enum! {
@@ -152,6 +153,9 @@ pub(super) struct Key {
     pub(super) organization: String,
     /// Whether it belongs to the credential alone.
     pub(super) own: bool,
+    /// Who may get what is read under it, and why not more.
+    #[serde(serialize_with = "word")]
+    pub(super) shared: Shared,
     /// Path and query as the upstream gets them.
     pub(super) target: String,
 }

@@ -157,8 +157,10 @@ impl Proxy {
             if fill.purpose == Purpose::ListFill
                 && let (Some(organization), false) = (&fill.organization, landing.is_answer())
             {
-                organization.note_failed_list_fill(fill.begun, proxy.clock.now());
+                let (credential, now) = (fill.credential.digest(), proxy.clock.now());
+                organization.lists().note_failed_list_fill(credential, fill.begun, now);
             }
+            proxy.ask_for_witness(&fill, &landing);
             // First: who is woken by the landing must be free to begin the next attempt.
             drop(fill.attempt.take());
             if let Some(span) = span {

@@ -160,6 +160,7 @@ impl Proxy {
                 // R1 holds at the moment of delivery: who waited may have been refused meanwhile.
                 let may_have = own
                     || (owner.is_none()
+                        && self.is_shared(&response, &reading.rules)
                         && self.bindings.is_proven_for(
                             &reading.credential,
                             response.organization,

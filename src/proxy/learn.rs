@@ -10,12 +10,14 @@ use super::fill::Fill;
 use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{StoredResponse, pack};
+use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::semantics::response_directives::{StorageRule, storage_rule};
 use crate::semantics::validator;
+use crate::upstream::purpose::Purpose;
 
 impl Proxy {
     /// What the upstream's directives allow, where they are respected: whether they forbid storing, and a lifetime.
@@ -36,7 +38,7 @@ impl Proxy {
     pub(super) fn learn_shape(
         &self,
         fill: &Fill,
-        organization: &Arc<Organization>,
+        (organization, owner): (&Arc<Organization>, Option<CredentialDigest>),
         head: &Parts,
         response: &Arc<StoredResponse>,
     ) {
@@ -46,8 +48,8 @@ impl Proxy {
         }
         let unlike = match &fill.read.target {
             Target::Item(_) => items::shape_of(resource, &response.body)
-                .is_some_and(|shape| organization.note_item_shape(shape)),
-            Target::List(_) => self.take_items(fill, organization, head, response),
+                .is_some_and(|shape| organization.lists().note_item_shape(shape)),
+            Target::List(_) => self.take_items(fill, (organization, owner), head, response),
         };
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
@@ -59,17 +61,23 @@ impl Proxy {
     fn take_items(
         &self,
         fill: &Fill,
-        organization: &Arc<Organization>,
+        (organization, owner): (&Arc<Organization>, Option<CredentialDigest>),
         head: &Parts,
         page: &Arc<StoredResponse>,
     ) -> bool {
         let resource = fill.read.resource;
         let (list, count) = items::split(resource, organization.id(), &page.body);
         if fill.read.target == items::whole_list(resource) {
-            organization.note_page(items::is_whole(resource, &fill.read.target, count), page.begun);
+            let whole = items::is_whole(resource, &fill.read.target, count);
+            organization.lists().note_page(owner, whole, page.begun);
+            if fill.purpose == Purpose::ListFill {
+                // It may have begun as one credential's own.
+                let next = page.sent.plus(fill.rules.cache.lead_labels.ttl);
+                organization.lists().note_list_fill(owner, page.begun, next);
+            }
         }
-        let unlike = list.iter().any(|item| organization.note_list_shape(item.shape));
-        if unlike || !organization.takes_items_of_lists() {
+        let unlike = list.iter().any(|item| organization.lists().note_list_shape(item.shape));
+        if unlike || !organization.lists().stand_for_items() {
             return unlike;
         }
         // What the upstream said of the page counts for them as the operator wants it for single reads.
@@ -92,9 +100,8 @@ impl Proxy {
                 limit,
                 ..StoredResponse::clone(page)
             };
-            let key =
-                CacheKey { resource: resource.name, organization: organization.id(), owner: None, target };
-            self.store.insert(key, Arc::new(response), useful_for);
+            let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };
+            self.keep(key, Arc::new(response), useful_for, (organization, &fill.rules));
         }
         false
     }

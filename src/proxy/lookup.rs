@@ -40,7 +40,12 @@ impl Proxy {
             self.fence.admits(organization, &reading.read.target, stored.begun)
         };
         let mut key = self.key(reading, organization, &reading.read.target);
-        let stored = get(&key).filter(admitted);
+        let is_own = key.owner.is_some();
+        // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
+        let may_have = |stored: &Arc<StoredResponse>| {
+            admitted(stored) && (is_own || reading.rules.may_share(organization, stored.begun))
+        };
+        let stored = get(&key).filter(may_have);
         if stored.is_some() || key.owner.is_some() || !organization.has_private_responses() {
             return stored;
         }
@@ -58,7 +63,7 @@ impl Proxy {
         CacheKey {
             resource: reading.read.resource.name,
             organization: organization.id(),
-            owner: (!reading.rules.shares()).then(|| reading.credential.digest()),
+            owner: Self::owner(reading, organization),
             target: target.clone(),
         }
     }

@@ -27,6 +27,7 @@ mod receive;
 mod reload;
 mod rules;
 mod settle;
+mod sharing;
 mod trace;
 mod turn;
 mod whole;

@@ -12,7 +12,6 @@ use super::fill::{Fill, Landing, OwnAnswer};
 use super::learn::useful_for;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::cache::gate::{self, Expected, GateReason, Identity};
-use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{StoredResponse, pack};
 use crate::caller::bindings::Refusal;
@@ -60,9 +59,15 @@ impl Proxy {
             organization: fill.organization.as_ref().map(|organization| organization.id()),
             workspace: fill.credential.workspace(),
         };
-        let examined = gate::examine_head(&head)
-            .and_then(|()| gate::examine_body(fill.read.resource, &fill.read.target, expected, &body));
+        let examined = gate::examine_body(fill.read.resource, &fill.read.target, expected, &body);
+        // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match examined {
+            Ok(identity) => self.note_identity(fill, identity),
+            Err(_) => {
+                self.note_grants_in(fill.read.resource, &body, fill.organization.as_ref(), &fill.rules);
+            }
+        }
+        match gate::examine_head(&head).and(examined) {
             Ok(identity) => Ok(self.accept(fill, head, body, identity)),
             Err(reason) => Ok(self.turn_away(fill, head, body, reason)),
         }
@@ -85,16 +90,8 @@ impl Proxy {
             }
         }
         let (forbidden, limit) = Self::directives_of(&head, fill.rules.of(&fill.read.target));
-        let alone = identity.private || !fill.rules.shares() || !fill.proving || forbidden;
+        let alone = !fill.rules.may_share(&organization, fill.begun) || !fill.proving || forbidden;
         let owner = alone.then(|| fill.credential.digest());
-        if identity.private {
-            organization.note_private_response();
-            // What everybody might have before it was limited is for nobody any more.
-            self.store.remove(&self.shared_key(fill, &organization));
-            if fill.read.target == items::whole_list(fill.read.resource) {
-                organization.note_page(false, fill.begun);
-            }
-        }
         let target = &fill.read.target;
         let etag = validator::strong_of(&head.headers, &body);
         let (etag, packed) = pack(&etag, &body);
@@ -121,9 +118,10 @@ impl Proxy {
                 owner,
                 target: target.clone(),
             };
-            self.store.insert(key, Arc::clone(&response), useful_for(fill.rules.of(target)));
-            if owner.is_none() {
-                self.learn_shape(fill, &organization, &head, &response);
+            let useful_for = useful_for(fill.rules.of(target));
+            self.keep(key, Arc::clone(&response), useful_for, (&organization, &fill.rules));
+            if fill.rules.shares() {
+                self.learn_shape(fill, (&organization, owner), &head, &response);
             }
         }
         Landing::Checked { response, stored, owner }
@@ -164,7 +162,7 @@ impl Proxy {
         CacheKey {
             resource: fill.read.resource.name,
             organization: organization.id(),
-            owner: (!fill.rules.shares()).then(|| fill.credential.digest()),
+            owner: (!fill.rules.shares_in(organization)).then(|| fill.credential.digest()),
             target: fill.read.target.clone(),
         }
     }

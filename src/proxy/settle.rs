@@ -56,6 +56,7 @@ impl Proxy {
             self.raise(writer, subject, None, Fate::Unknown);
             return Ok(());
         }
+        self.note_grants_in(subject.resource, body, writer.organization.as_ref(), &writer.rules);
         let named = gate::organization_of(subject.resource, body);
         let bound = writer.organization.as_ref().map(|organization| organization.id());
         if let Some(reason) = gate::mix_up(subject.resource, sent.written, bound, body) {
@@ -144,10 +145,7 @@ impl Proxy {
         if forbidden || !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
             return;
         }
-        let alone = identity.private || !writer.rules.shares();
-        if identity.private {
-            organization.note_private_response();
-        }
+        let alone = identity.grants || !writer.rules.may_share(organization, own.tick);
         let etag = validator::strong_of(&head.headers, body);
         let (etag, packed) = pack(&etag, body);
         let response = StoredResponse {
@@ -165,6 +163,7 @@ impl Proxy {
         let key =
             CacheKey { resource: subject.resource.name, organization: organization.id(), owner, target };
         let rules = writer.rules.of(&key.target);
-        self.store.insert(key, Arc::new(response), rules.ttl + rules.stale_if_error);
+        let useful_for = rules.ttl + rules.stale_if_error;
+        self.keep(key, Arc::new(response), useful_for, (organization, &writer.rules));
     }
 }

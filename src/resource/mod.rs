@@ -32,7 +32,8 @@ pub struct Descriptor {
     pub id_member: &'static str,
     /// Member, at any depth, that names the organization.
     pub organization_member: &'static str,
-    /// Member of an item that limits who may see it: a non-null value is not shared between credentials.
+    /// Member, at any depth, that says who may see an item: with a value, nothing of the organization is shared between
+    /// credentials.
     pub grants_member: &'static str,
     /// Member of a page that holds its items.
     pub items_member: &'static str,

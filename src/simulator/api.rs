@@ -94,6 +94,7 @@ impl Api {
         let uri = &head.uri;
         let labels = Labels {
             organization,
+            key: caller.key,
             when: When { now: self.clock.now().uptime(), lag: call.hits.lag() },
             extra: call.hits.extra_member(),
         };

@@ -22,8 +22,8 @@ pub struct Label {
     pub id: Uuid,
     /// When it was made; no member tells when it was changed.
     pub timestamp_created: Timestamp,
-    /// The user who made it.
-    pub created_by: Uuid,
+    /// The user who made it; nobody where a key did.
+    pub created_by: Option<Uuid>,
     /// Whose it is.
     pub organization_id: Uuid,
     /// The text that people see.
@@ -153,12 +153,18 @@ impl Book {
         self.seen(now).iter().find(|written| written.label.id == id).map(|written| written.json.clone())
     }
 
-    /// The newest first, as far as the page reaches.
-    pub(super) fn page(&mut self, page: &Page, now: Duration) -> Vec<Arc<Written>> {
+    /// The newest first of those that the reader `sees`, as far as the page reaches.
+    pub(super) fn page(
+        &mut self,
+        page: &Page,
+        sees: impl Fn(Uuid) -> bool,
+        now: Duration,
+    ) -> Vec<Arc<Written>> {
         let search = page.search.as_deref().map(str::to_lowercase);
         self.seen(now)
             .iter()
             .rev()
+            .filter(|written| sees(written.label.id))
             .filter(|written| page.starting_after.is_none_or(|after| written.label.timestamp_created < after))
             .filter(|written| page.interest.is_none_or(|i| written.label.interest_status_label == i))
             .filter(|written| {
@@ -247,7 +253,7 @@ mod tests {
         Label {
             id: Uuid::from_u128(number.into()),
             timestamp_created: Timestamp(number * 1000),
-            created_by: Uuid::nil(),
+            created_by: Some(Uuid::nil()),
             organization_id: Uuid::nil(),
             label: format!("Label {number}"),
             interest_status_label: interest,
@@ -268,7 +274,7 @@ mod tests {
     }
 
     fn texts(book: &mut Book, page: &Page) -> Vec<String> {
-        book.page(page, SECOND).iter().map(|written| written.label.label.clone()).collect()
+        book.page(page, |_| true, SECOND).iter().map(|written| written.label.label.clone()).collect()
     }
 
     #[test]

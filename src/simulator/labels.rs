@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::answer::{Refusal, json};
 use super::book::When;
 use super::caller;
+use super::keys::Key;
 use super::operation::Operation;
 use super::organization::Organization;
 use super::query::{LabelMembers, page};
@@ -20,6 +21,8 @@ pub(super) type Members = Option<Map<String, Value>>;
 #[derive(Clone, Copy)]
 pub(super) struct Labels<'a> {
     pub(super) organization: &'a Organization,
+    /// Who asks.
+    pub(super) key: &'a Key,
     pub(super) when: When,
     /// A member that every label of the answer has beside the documented ones.
     pub(super) extra: Option<&'a str>,
@@ -29,14 +32,16 @@ impl Labels<'_> {
     /// Newest first. A full page has a cursor, also where it happens to be the last.
     pub(super) fn list(self, uri: &Uri) -> Result<Response<Body>, Refusal> {
         let page = page(uri)?;
-        let items = self.organization.book().page(&page, self.when.now);
+        let sees = |label| self.organization.ownership().shows(self.key, label);
+        let items = self.organization.book().page(&page, sees, self.when.now);
+        let grants = self.grants(true);
         let mut body = Vec::with_capacity(64 + items.iter().map(|item| item.json.len() + 1).sum::<usize>());
         body.extend_from_slice(br#"{"items":["#);
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(&self.with_extra(item.json.clone()));
+            body.extend_from_slice(&self.with_members(item.json.clone(), grants.as_deref()));
         }
         body.push(b']');
         if let Some(last) = items.last().filter(|_| items.len() == page.limit) {
@@ -48,7 +53,7 @@ impl Labels<'_> {
     }
 
     pub(super) fn read(self, path: &str) -> Result<Response<Body>, Refusal> {
-        let id = item_id(path)?;
+        let id = self.visible(path)?;
         self.found(self.organization.book().read(id, self.when.now))
     }
 
@@ -62,14 +67,14 @@ impl Labels<'_> {
     }
 
     pub(super) fn update(self, path: &str, body: Members) -> Result<Response<Body>, Refusal> {
-        let id = item_id(path)?;
+        let id = self.visible(path)?;
         let members = LabelMembers::part(body)?;
         self.found(self.organization.book().edit(id, self.when, |label| members.apply(label)))
     }
 
     /// Answers the label that was deleted.
     pub(super) fn delete(self, path: &str, body: Members) -> Result<Response<Body>, Refusal> {
-        let id = item_id(path)?;
+        let id = self.visible(path)?;
         let reassigned = body.as_ref().and_then(|members| members.get("reassigned_status"));
         if reassigned.is_some_and(|value| !value.is_number()) {
             return Err(Refusal::Invalid("body/reassigned_status must be number".to_owned()));
@@ -101,13 +106,28 @@ impl Labels<'_> {
     }
 
     fn found(self, label: Option<Bytes>) -> Result<Response<Body>, Refusal> {
-        label.map(|label| json(StatusCode::OK, self.with_extra(label))).ok_or(Refusal::NotFound)
+        let grants = self.grants(false);
+        label
+            .map(|label| json(StatusCode::OK, self.with_members(label, grants.as_deref())))
+            .ok_or(Refusal::NotFound)
     }
 
-    fn with_extra(self, label: Bytes) -> Bytes {
-        let Some(extra) = self.extra else { return label };
-        let members = label.strip_suffix(b"}").unwrap_or(&label);
-        [members, b",", extra.as_bytes(), b"}"].concat().into()
+    /// The label that a path names, if who asks may see it.
+    fn visible(self, path: &str) -> Result<Uuid, Refusal> {
+        let id = item_id(path)?;
+        self.organization.ownership().shows(self.key, id).then_some(id).ok_or(Refusal::NotFound)
+    }
+
+    fn grants(self, in_list: bool) -> Option<String> {
+        self.organization.ownership().member(in_list, self.organization.owner())
+    }
+
+    fn with_members(self, label: Bytes, grants: Option<&str>) -> Bytes {
+        let more = [grants, self.extra];
+        more.into_iter().flatten().fold(label, |label, member| {
+            let members = label.strip_suffix(b"}").unwrap_or(&label);
+            [members, b",", member.as_bytes(), b"}"].concat().into()
+        })
     }
 }
 

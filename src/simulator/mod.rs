@@ -4,7 +4,7 @@
 //! [`World`] that a seed alone decides, [`Faults`] on command and [`Counters`] of what arrived. It knows nothing of the
 //! proxy: demo, tests and benches put that between it and a client. Where the vendor is silent it chooses one behaviour
 //! and says so beside the code: lists are newest first and 100 long by default, calls over the limit take nothing from
-//! it, PATCH never changes a label's number.
+//! it, PATCH never changes a label's number, a label that a key makes has no user who made it.
 //!
 //! A request goes `serve` -> `api` -> `caller`, `limits`, `faults` -> `labels`, `reference`, `transfers` -> `edge`.
 
@@ -22,6 +22,7 @@ mod labels;
 mod limits;
 mod operation;
 mod organization;
+mod ownership;
 mod query;
 mod reference;
 mod serve;
@@ -51,6 +52,7 @@ pub use keys::Key;
 pub use limits::{Limits, Peak};
 pub use operation::{Operation, Verb};
 pub use organization::Organization;
+pub use ownership::Grants;
 pub use transfers::download_byte;
 pub use world::World;
 
@@ -75,6 +77,9 @@ pub struct SimulatorConfig {
     pub labels_per_organization: usize,
     /// Whether the same UUIDs name the labels of every organization: what would show a leak.
     pub shared_label_ids: bool,
+    /// Where set, the first organization has resource ownership on, and its keys but those that may do everything do not
+    /// see every third label.
+    pub ownership: Option<Grants>,
     /// Whether the port speaks TLS, with a certificate for `localhost`, `127.0.0.1` and `::1`.
     pub tls: bool,
     /// The rate windows of each workspace.
@@ -96,6 +101,7 @@ impl Default for SimulatorConfig {
             keys_per_organization: 5,
             labels_per_organization: 12,
             shared_label_ids: false,
+            ownership: None,
             tls: false,
             limits: Limits::default(),
             missing_scope: StatusCode::FORBIDDEN,

@@ -12,6 +12,7 @@ use super::SimulatorConfig;
 use super::book::{Book, Deletion, Interest, Label, When};
 use super::keys::{Key, SCOPES, random_uuid};
 use super::limits::{Account, Peak};
+use super::ownership::{Grants, Ownership};
 use super::sketch::{OPENING, Sketch, interest_number, label_id, label_sketches};
 
 /// An organization, which the vendor also calls a workspace.
@@ -26,6 +27,7 @@ pub struct Organization {
     keys: Vec<Key>,
     book: Mutex<Book>,
     account: Mutex<Account>,
+    ownership: Ownership,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -54,12 +56,18 @@ impl Organization {
                 .collect(),
             book: Mutex::new(Book::new(Vec::new())),
             account: Mutex::new(Account::new(config.limits)),
+            ownership: Ownership::default(),
             rng: Mutex::new(rng.fork()),
         };
         let sketches = label_sketches(config.labels_per_organization, shared.unwrap_or(rng));
         let labels = sketches.iter().enumerate().map(|(number, sketch)| organization.label(number, sketch));
         let book = Book::new(labels.collect());
         organization.book = Mutex::new(book);
+        if index == 0
+            && let Some(grants) = config.ownership
+        {
+            organization.own_from_the_start(grants);
+        }
         organization
     }
 
@@ -129,6 +137,30 @@ impl Organization {
         self.member.store(member, Ordering::Release);
     }
 
+    /// Switches resource ownership on or off, as an owner can at any time.
+    pub fn set_ownership(&self, grants: Option<Grants>) {
+        self.ownership.set(grants);
+    }
+
+    /// Hides a label from a key, for as long as ownership is on.
+    pub fn hide(&self, key: &Key, label: Uuid) {
+        self.ownership.hide(key, label);
+    }
+
+    /// Every third label is hidden from every key but those that may do everything.
+    fn own_from_the_start(&self, grants: Grants) {
+        for key in self.keys.iter().filter(|key| !key.scopes().contains(&"all:all")) {
+            for label in self.labels().iter().step_by(3) {
+                self.hide(key, label.id);
+            }
+        }
+        self.set_ownership(Some(grants));
+    }
+
+    pub(super) const fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
     pub(super) const fn is_admin(&self) -> bool {
         self.admin
     }
@@ -153,7 +185,8 @@ impl Organization {
         Label {
             id: label_id(made, &mut rng),
             timestamp_created: made,
-            created_by: self.owner,
+            // Only keys make labels here.
+            created_by: None,
             organization_id: self.id,
             label: String::new(),
             interest_status_label: interest,
@@ -167,7 +200,7 @@ impl Organization {
         Label {
             id: sketch.id,
             timestamp_created: sketch.made,
-            created_by: self.owner,
+            created_by: Some(self.owner),
             organization_id: self.id,
             label: format!("{} {}", sketch.phrase, self.canary),
             interest_status_label: sketch.interest,

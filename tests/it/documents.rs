@@ -9,6 +9,7 @@ use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
     AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, ReloadResult, RetryResult,
 };
+use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
 use instantly_proxy::proxy::{Conclusion, Proof};
 use instantly_proxy::shield::RejectionReason;
@@ -133,6 +134,7 @@ fn every_value_of_a_closed_label_is_explained() {
     values.extend(Purpose::ALL.iter().map(|value| value.as_str()));
     values.extend(ReloadResult::ALL.iter().map(|value| value.as_str()));
     values.extend(RejectionReason::ALL.iter().map(|value| value.as_str()));
+    values.extend(Shared::ALL.iter().map(|value| value.as_str()));
     values.extend(RetryResult::ALL.iter().map(|value| value.as_str()));
     values.extend(Route::ALL.iter().map(|value| value.as_str()));
     values.extend(StaleReason::ALL.iter().map(|value| value.as_str()));

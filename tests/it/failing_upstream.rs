@@ -178,11 +178,11 @@ async fn a_label_that_the_list_does_not_bring_is_refreshed_by_itself() {
         config.cache.list_fill = true;
         config.cache.lead_labels.stale_while_revalidate = Duration::from_secs(30);
     });
-    let reader = world.proven("a", 1).await;
     world.upstream.script(|request| {
         let is_list = request.method == "GET" && request.target.starts_with(&format!("{LABELS}?"));
         is_list.then(|| Answer::json(200, page(&[label("a", 1, "a-1")], None)))
     });
+    let reader = world.proven("a", 1).await;
     reader.get(&format!("{LABELS}?limit=100")).send().await.assert_status(200);
     reader.get(&label_path(2)).send().await.assert_label("a-2");
     world.proxy.advance_seconds(21);

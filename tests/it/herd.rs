@@ -15,11 +15,11 @@ async fn three_cold_processes_under_load_cost_a_proof_of_each_key_and_a_list_eac
     const LABELS: u32 = 60;
     const KEYS: usize = 5;
     let replicas = |config: &mut Config| config.shield.replicas = 3.try_into().expect("not zero");
-    let world = World::start_shielded_with(replicas);
+    let world = World::start_by_default_with(replicas);
     for n in 1..=LABELS {
         world.vendor.put_label("a", n, &format!("a-{n}"));
     }
-    let more = [(); 2].map(|()| TestProxy::start_shielded(&world.upstream, replicas));
+    let more = [(); 2].map(|()| TestProxy::start_by_default(&world.upstream, replicas));
     let processes = [&world.proxy, &more[0], &more[1]];
     let mut callers = Vec::new();
     for key in 1..=KEYS {

@@ -24,6 +24,7 @@ mod latch;
 mod limits;
 mod logging;
 mod model;
+mod ownership;
 mod pass_through;
 mod purge;
 mod reload;

@@ -320,7 +320,7 @@ async fn labels_that_a_list_brings_keep_to_the_rules_of_labels() {
         (Ignore, Ignore, "no-store", 30, true),
     ];
     for (of_lists, of_labels, directive, seconds, fresh) in rows {
-        let world = World::start_shielded_with(|config| {
+        let world = World::start_by_default_with(|config| {
             config.cache.lead_label_lists.ttl = Duration::from_secs(20);
             config.cache.lead_labels.stale_while_revalidate = Duration::ZERO;
             config.cache.lead_label_lists.upstream_directives = of_lists;

@@ -12,7 +12,7 @@ const LIFETIMES: u64 = 10;
 /// Every credential reads every ten seconds at least; between two seconds all that goes on behind the answers ends.
 #[tokio::test]
 async fn busy_labels_are_never_missed_and_cost_a_proof_a_minute_and_a_list_a_lifetime() {
-    let world = World::start_shielded();
+    let world = World::start_by_default();
     for n in 1..=LABELS {
         world.vendor.put_label("a", n, &format!("a-{n}"));
     }

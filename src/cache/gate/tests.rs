@@ -23,7 +23,7 @@ fn list(body: &str) -> Result<Identity, GateReason> {
 }
 
 const fn of(organization: OrganizationId) -> Result<Identity, GateReason> {
-    Ok(Identity { organization, private: false })
+    Ok(Identity { organization, grants: false })
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_item_passes_only_if_it_is_the_one_asked_for_and_names_one_organization() {
         (
             "§4 access_grants",
             good.replace("\"label\"", "\"access_grants\":[],\"label\""),
-            Ok(Identity { organization: A, private: true }),
+            Ok(Identity { organization: A, grants: true }),
         ),
         ("§4 access_grants null", good.replace("\"label\"", "\"access_grants\":null,\"label\""), of(A)),
     ];
@@ -98,7 +98,7 @@ fn a_page_passes_only_with_items_that_name_one_organization() {
         ("items no array", r#"{"items":{}}"#.into(), Err(GateReason::Shape)),
         ("mixed", format!(r#"{{"items":[{first},{foreign}]}}"#), Err(GateReason::MixedOrganizations)),
         ("nobody's", r#"{"items":[{"id":"x"}]}"#.into(), Err(GateReason::NoOrganization)),
-        ("granted", format!(r#"{{"items":[{granted}]}}"#), Ok(Identity { organization: A, private: true })),
+        ("granted", format!(r#"{{"items":[{granted}]}}"#), Ok(Identity { organization: A, grants: true })),
     ];
     for (row, body, expected) in rows {
         assert_eq!(list(&body), expected, "{row}: {body}");

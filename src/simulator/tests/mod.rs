@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod labels;
+mod ownership;
 mod wire;
 
 use super::*;

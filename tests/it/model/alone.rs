@@ -12,7 +12,7 @@ use super::oracle::{Entry, Fate};
 use super::parties::{NAMES, PARTIES, Time, is_search, targets};
 use super::steps::{Step, Verb, Wish};
 use crate::support::labels::label_id;
-use crate::support::{Outgoing, Reply};
+use crate::support::{Grants, Outgoing, Reply};
 
 /// Answers of the admin port after which an answer that is still not there waits for a late one.
 const SURELY: usize = 40;
@@ -38,6 +38,8 @@ struct Alone {
     bound: HashSet<usize>,
     /// What is stored for certain, and since when; until when, where a write settles.
     stored: HashMap<(&'static str, String), (Time, Duration)>,
+    /// Organizations whose resource ownership was ever switched.
+    owned: HashSet<&'static str>,
     /// Until when the writes of an organization may settle.
     settling: HashMap<&'static str, Time>,
     /// Credentials that may be proven in the background at this moment.
@@ -56,6 +58,7 @@ impl Alone {
             proven: HashMap::new(),
             bound: HashSet::new(),
             stored: HashMap::new(),
+            owned: HashSet::new(),
             settling: HashMap::new(),
             behind: HashSet::new(),
             allowance: 0,
@@ -72,6 +75,7 @@ impl Alone {
             Step::Abandon => self.abandon().await,
             Step::Campaigns { party } => self.campaigns(party).await,
             Step::Edit { name, label } => self.arena.oracle.edit(NAMES[name], label),
+            Step::Own { name, grants } => self.own(name, grants),
             Step::Refuse { party } => {
                 self.arena.oracle.revoke(party);
                 self.campaigns(party).await;
@@ -173,6 +177,9 @@ impl Alone {
         let proven =
             self.proven.get(party).is_some_and(|sent| before.now.since(*sent) <= Duration::from_secs(60));
         let name = PARTIES[*party].organization?;
+        if self.owned.contains(name) {
+            return None;
+        }
         let kept = self.stored.get(&(name, target.clone()));
         let fresh = kept.is_some_and(|(sent, lifetime)| before.now.since(*sent) < *lifetime);
         let indifferent = matches!(wish, Wish::Plain | Wish::Head | Wish::Validation | Wish::OnlyIfCached);
@@ -320,6 +327,12 @@ impl Alone {
                 self.stored.retain(|(owner, _), _| *owner != name);
             }
         }
+    }
+
+    /// Who may have what is stored is no longer certain.
+    fn own(&mut self, name: usize, grants: Option<Grants>) {
+        self.arena.oracle.set_ownership(NAMES[name], grants);
+        self.owned.insert(NAMES[name]);
     }
 
     fn forget_stored(&mut self) {

@@ -53,6 +53,10 @@ impl Told {
         self.reply.cache_status().starts_with("hit")
     }
 
+    fn is_passed_through(&self) -> bool {
+        self.reply.cache_status().ends_with("detail=edge-block")
+    }
+
     pub(super) fn says_stored(&self) -> bool {
         self.reply.cache_status().contains("stored")
     }
@@ -130,6 +134,11 @@ impl Arena {
         let told = Told { reply, body };
         if let Some(body) = &told.body {
             before.check_age(&book.ledger, *party, target, body);
+            // What is only passed through is looked at by nobody.
+            if told.reply.status == 200 && !told.is_hit() && !told.is_passed_through() {
+                before.check_flight(&self.oracle, *party, target, (&told.reply, body));
+                book.ledger.note_grants(&self.oracle, before, *party, body);
+            }
         }
         if told.is_hit() {
             assert!(!is_search(target), "a search was answered from the store");
@@ -196,6 +205,9 @@ impl Arena {
         book.ledger.note_write(&self.oracle, &written.nonce, written.before.now, reply.status);
         if reply.status >= 400 {
             book.ledger.note_refusal(&self.oracle, written.party, &written.target, reply.status);
+        }
+        if reply.status == 200 {
+            book.ledger.note_grants(&self.oracle, &written.before, written.party, &reply.text());
         }
         if let (200, Some(name), true) =
             (reply.status, PARTIES[written.party].organization, written.verb == Verb::Create)

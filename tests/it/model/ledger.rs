@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::oracle::{Entry, Oracle};
-use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list};
+use super::oracle::{Entry, Oracle, Ownership};
+use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list, may_be_hidden};
 use crate::support::Reply;
 use crate::support::labels::{CAMPAIGNS, organization};
 
@@ -28,6 +28,10 @@ const STALE: u64 = 300;
 const GATE: Duration = Duration::from_secs(60);
 /// For so long after a write, fills live for a second only.
 const SETTLING: Duration = Duration::from_secs(5);
+
+/// For so long a flight is under way at most, and so many calls may arrive meanwhile.
+const FLIGHT: Duration = Duration::from_secs(12);
+const UNDER_WAY: usize = 12;
 
 /// What a purge was to reach.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,8 @@ pub(super) struct Ledger {
     raised_lists: HashMap<&'static str, usize>,
     /// Writes that were answered as done: after how many arrivals, and when they were sent.
     writes: Vec<(&'static str, usize, Time)>,
+    /// Organizations of which an answer was told that says who may see a label, and in which time of their ownership.
+    granted: HashMap<&'static str, Ownership>,
     /// When the upstream was last seen failing, or slower than the clock.
     trouble: Option<Time>,
 }
@@ -64,6 +70,7 @@ pub(super) struct Before {
     pub(super) now: Time,
     pub(super) arrivals: usize,
     pub(super) troubled: bool,
+    ownership: HashMap<&'static str, Ownership>,
 }
 
 impl Ledger {
@@ -78,7 +85,13 @@ impl Ledger {
         if !oracle.is_sound() {
             self.trouble = Some(now);
         }
-        Before { now, arrivals: oracle.arrivals(), troubled: self.is_troubled(now), ledger: self.clone() }
+        Before {
+            now,
+            arrivals: oracle.arrivals(),
+            troubled: self.is_troubled(now),
+            ownership: NAMES.iter().map(|name| (*name, oracle.ownership(name))).collect(),
+            ledger: self.clone(),
+        }
     }
 
     pub(super) fn note_trouble(&mut self, now: Time) {
@@ -126,6 +139,16 @@ impl Ledger {
         } else if status >= 500 && entry.wrote.is_some() {
             raise(&mut self.raised_lists, name, place);
             self.note_trouble(oracle.now());
+        }
+    }
+
+    /// An answer was told that the upstream gave while this request was under way, and that may show grants: nothing of its
+    /// organization is shared from here on, until ownership is switched off.
+    pub(super) fn note_grants(&mut self, oracle: &Oracle, before: &Before, party: usize, body: &str) {
+        let Some(name) = PARTIES[party].organization else { return };
+        let ownership = oracle.ownership(name);
+        if ownership.on && before.ownership[name] == ownership && body.contains("access_grants") {
+            self.granted.insert(name, ownership);
         }
     }
 
@@ -253,10 +276,32 @@ impl Before {
         }
         if is_full_list(target) {
             // What is deleted meanwhile may be gone already.
-            let mut lasting = self.ledger.present.intersection(&after.present);
+            let both = self.ledger.present.intersection(&after.present);
+            let mut lasting = both.filter(|(_, id)| !may_be_hidden(party, *id));
             let missing = lasting.find(|(owner, id)| *owner == name && !seen.contains(id));
             assert!(missing.is_none(), "{target} lacks {missing:?}");
         }
+    }
+
+    /// Whether it was told before the request was sent that an organization's labels are not for everybody, and its
+    /// ownership was not switched since: its credentials get what they read themselves.
+    fn shares_nothing(&self, oracle: &Oracle, name: &str) -> bool {
+        self.ledger.granted.get(name).is_some_and(|granted| *granted == oracle.ownership(name))
+    }
+
+    /// Where nothing is shared, no flight brings what its credential did not ask for itself, a moment ago at most.
+    #[track_caller]
+    pub(super) fn check_flight(&self, oracle: &Oracle, party: usize, target: &str, told: (&Reply, &str)) {
+        if PARTIES[party].organization.is_none_or(|name| !self.shares_nothing(oracle, name)) {
+            return;
+        }
+        let (reply, body) = told;
+        let own = oracle.any(|place, entry| {
+            entry.party == Some(party)
+                && holds(entry, target, Some(body))
+                && (place + UNDER_WAY >= self.arrivals || self.now.ran_since(entry.at) <= FLIGHT)
+        });
+        assert!(own, "{target} was not told to {:?}: {reply:?}", PARTIES[party]);
     }
 
     /// A hit goes to a proven credential, and was fetched by one of its organization no longer ago than it may live.
@@ -273,8 +318,11 @@ impl Before {
         assert!(self.may_be_proven(oracle, party, troubled), "{:?} has no proof: {reply:?}", PARTIES[party]);
         let name = PARTIES[party].organization.expect("a proof names an organization");
         let stale = reply.cache_status().contains("detail=stale");
+        let alone = self.shares_nothing(oracle, name);
         let fetched = oracle.any(|place, entry| {
-            entry.party.is_some_and(|other| PARTIES[other].organization == Some(name))
+            entry
+                .party
+                .is_some_and(|other| PARTIES[other].organization == Some(name) && (!alone || other == party))
                 && entry.status == 200
                 && holds(entry, target, body)
                 && self.ledger.may_serve(name, target, (place, entry), (self.now, stale))

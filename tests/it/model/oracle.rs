@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::parties::{NAMES, PARTIES, Time, canary, party_of};
+use super::parties::{HIDDEN, NAMES, PARTIES, Time, canary, party_of};
 use crate::support::labels::{CAMPAIGNS, LABELS, error};
-use crate::support::{Answer, Recorded, Vendor, World};
+use crate::support::{Answer, Grants, Recorded, Vendor, World};
 
 /// How the upstream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,16 @@ struct State {
     revoked: HashSet<String>,
     fates: HashMap<String, Fate>,
     version: u64,
+    /// Of each organization: how often its resource ownership was switched, and whether it is on.
+    ownership: HashMap<&'static str, Ownership>,
     log: Vec<Entry>,
+}
+
+/// A time in which an organization's resource ownership was not switched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ownership {
+    number: usize,
+    pub(super) on: bool,
 }
 
 impl Oracle {
@@ -86,6 +95,9 @@ impl Oracle {
     pub(super) fn new() -> Self {
         let vendor = World::vendor();
         vendor.admit(&crate::support::labels::token("c", 1), "c");
+        for (party, label) in HIDDEN {
+            vendor.hide(&PARTIES[party].token(), label);
+        }
         let mut state = State { vendor, ..State::default() };
         for name in NAMES {
             for n in 1..=4 {
@@ -143,6 +155,22 @@ impl Oracle {
     /// Changes a label as the vendor's web page would, unseen by the proxy; makes it where it is gone.
     pub(super) fn edit(&self, name: &str, n: u32) {
         self.state().edit(name, n);
+    }
+
+    /// Switches an organization's resource ownership.
+    pub(super) fn set_ownership(&self, name: &'static str, grants: Option<Grants>) {
+        let mut state = self.state();
+        match grants {
+            Some(grants) => state.vendor.own(name, grants),
+            None => state.vendor.disown(name),
+        }
+        let ownership = state.ownership.entry(name).or_default();
+        *ownership = Ownership { number: ownership.number + 1, on: grants.is_some() };
+    }
+
+    /// Whether its resource ownership is on, and since which switch.
+    pub(super) fn ownership(&self, name: &str) -> Ownership {
+        self.state().ownership.get(name).copied().unwrap_or_default()
     }
 
     /// Settles what becomes of the write with this nonce.

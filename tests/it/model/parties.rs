@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::support::labels::{LABELS, label_path, organization, token};
+use crate::support::labels::{LABELS, label_id, label_path, organization, token};
 
 /// Organizations with labels; the admin workspace is one of them.
 pub(super) const NAMES: [&str; 4] = ["a", "b", "c", "admin"];
@@ -37,6 +37,14 @@ pub(super) const PARTIES: [Party; 11] = [
     Party { acts_for: Some("c"), organization: None, ..party("admin", 1) },
     Party { organization: None, ..party("nobody", 1) },
 ];
+
+/// Labels that a party does not see while its organization has resource ownership on; nobody writes them.
+pub(super) const HIDDEN: [(usize, u32); 3] = [(1, 3), (4, 3), (4, 4)];
+
+/// Whether this label is hidden from this party at times.
+pub(super) fn may_be_hidden(party: usize, id: Uuid) -> bool {
+    HIDDEN.iter().any(|(from, label)| *from == party && label_id(*label) == id)
+}
 
 impl Party {
     pub(super) fn token(self) -> String {

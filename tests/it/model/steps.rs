@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::oracle::{Denial, Fate, Health};
-use super::parties::{PARTIES, targets};
+use super::parties::{NAMES, PARTIES, targets};
+use crate::support::Grants;
 
 /// How a read is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,11 @@ pub(super) enum Step {
     Edit {
         name: usize,
         label: u32,
+    },
+    /// Its organization's labels say who may see them, or no longer do.
+    Own {
+        name: usize,
+        grants: Option<Grants>,
     },
     /// A key that is refused once.
     Refuse {
@@ -165,11 +171,17 @@ fn refusal() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn grants() -> impl Strategy<Value = Option<Grants>> {
+    let some = [Grants::InLists, Grants::Everywhere].as_slice();
+    prop::option::weighted(0.7, prop::sample::select(some))
+}
+
 fn world() -> impl Strategy<Value = Step> {
     let ill =
         [Health::Failing(500), Health::Failing(503), Health::Failing(429), Health::Blocked, Health::Closing];
     prop_oneof![
         2 => (0..4_usize, 1..=2_u32).prop_map(|(name, label)| Step::Edit { name, label }),
+        3 => (prop_oneof![3 => 0..1_usize, 1 => 0..4_usize], grants()).prop_map(|(name, grants)| Step::Own { name, grants }),
         1 => prop::sample::select(ill.to_vec()).prop_map(Step::Health),
         3 => Just(Step::Health(Health::Sound)),
         1 => (prop::option::of(0..4_usize), prop::option::of(1..=2_u32))
@@ -196,7 +208,7 @@ fn cast() -> impl Strategy<Value = (usize, usize, usize)> {
 
 /// Steps that chance would seldom put into this order: an answer is overtaken by what forbids it.
 fn story() -> impl Strategy<Value = Vec<Step>> {
-    let told = (cast(), 1..=2_u32, fate(), wish(), 0..6_usize);
+    let told = (cast(), 1..=2_u32, fate(), wish(), 0..8_usize);
     told.prop_map(|((one, other, third), label, fate, wish, plot)| {
         let target = if label == 1 { 0 } else { 1 };
         let read = |party| Step::Read { party, target, wish: Wish::Plain };
@@ -219,6 +231,26 @@ fn story() -> impl Strategy<Value = Vec<Step>> {
             }
             // Answers that prove nothing.
             4 => vec![read(one), Step::Read { party: third, target, wish: Wish::Head }, read(third)],
+            // Grants are shown while a read is under way that another read has joined, and a third would.
+            5 | 6 => {
+                let name =
+                    PARTIES[one].organization.and_then(|name| NAMES.iter().position(|own| *own == name));
+                let own = Step::Own { name: name.unwrap_or_default(), grants: Some(Grants::InLists) };
+                let list = Step::Read { party: one, target: 5, wish: Wish::NoCache };
+                let hidden = Step::HoldRead { party: one, target: if plot == 5 { 2 } else { target } };
+                let also = |party| Step::Read { party, target: 2, wish: Wish::Plain };
+                vec![
+                    read(one),
+                    read(other),
+                    hidden,
+                    hold(other),
+                    own,
+                    list,
+                    Step::Release,
+                    also(other),
+                    read(other),
+                ]
+            }
             // A refusal between two hits.
             _ => vec![
                 read(one),

@@ -70,6 +70,7 @@ async fn take(arena: &Arena, step: &Step) {
         Step::Release | Step::Abandon => pause(arena).await,
         Step::Campaigns { party } => drop(arena.call_campaigns(*party).await),
         Step::Edit { name, label } => arena.oracle.edit(NAMES[*name], *label),
+        Step::Own { name, grants } => arena.oracle.set_ownership(NAMES[*name], *grants),
         Step::Refuse { party } => {
             arena.oracle.revoke(*party);
             let _ = arena.call_campaigns(*party).await;

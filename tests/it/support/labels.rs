@@ -45,6 +45,10 @@ pub struct Label {
     pub interest: String,
     /// `description`
     pub description: Option<String>,
+    /// `created_by`: null where a key made it.
+    pub created_by: Option<Uuid>,
+    /// `access_grants`, where the label has them.
+    pub grants: Option<String>,
 }
 
 impl Label {
@@ -57,6 +61,8 @@ impl Label {
             text: text.to_owned(),
             interest: "positive".to_owned(),
             description: None,
+            created_by: Some(Uuid::from_u128(0x0191_1111_0000_7000_8000_0000_0000_0001)),
+            grants: None,
         }
     }
 
@@ -65,16 +71,18 @@ impl Label {
         let string = |text: &str| serde_json::Value::from(text).to_string();
         format!(
             concat!(
-                r#"{{"id":"{}","timestamp_created":"{}","created_by":"01911111-0000-7000-8000-000000000001","#,
+                r#"{{"id":"{}","timestamp_created":"{}","created_by":{},"#,
                 r#""organization_id":"{}","label":{},"interest_status_label":"{}","interest_status":-496,"#,
-                r#""description":{},"use_with_ai":true}}"#
+                r#""description":{},"use_with_ai":true{}}}"#
             ),
             self.id,
             self.created,
+            self.created_by.map_or_else(|| "null".to_owned(), |user| string(&user.to_string())),
             self.organization,
             string(&self.text),
             self.interest,
             self.description.as_deref().map_or_else(|| "null".to_owned(), string),
+            self.grants.as_deref().map(|grants| format!(r#","access_grants":{grants}"#)).unwrap_or_default(),
         )
     }
 }

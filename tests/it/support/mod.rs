@@ -52,6 +52,6 @@ pub use raw::{RawConnection, RawReply};
 pub use recorded::Recorded;
 pub use reply::Reply;
 pub use upstream::TestUpstream;
-pub use vendor::Vendor;
+pub use vendor::{Grants, Vendor};
 pub use wire::Framing;
 pub use world::{World, is_label_read};

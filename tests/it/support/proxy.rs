@@ -64,12 +64,21 @@ impl TestProxy {
 
     /// As [`Self::start_with`], with everything that is on by default.
     #[track_caller]
-    pub fn start_shielded(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn start_by_default(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(upstream, |config| {
             let Config { cache, shield, .. } = Config::default();
             (config.cache, config.shield) = (cache, shield);
             // A second's calls that are spent at one moment: its time stands still.
             config.shield.burst = Burst::Whole;
+            change(config);
+        })
+    }
+
+    /// The same but for lists that the proxy reads by itself: the calls that a test counts are those that it asked for.
+    #[track_caller]
+    pub fn start_shielded(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by_default(upstream, |config| {
+            config.cache.list_fill = false;
             change(config);
         })
     }

@@ -23,6 +23,18 @@ struct State {
     tokens: HashMap<String, Token>,
     calls: HashMap<String, usize>,
     next_label: u32,
+    /// Organizations with resource ownership.
+    owning: HashMap<Uuid, Grants>,
+    hidden: BTreeSet<(String, Uuid)>,
+}
+
+/// Which answers of an organization with resource ownership say who may see a label; the vendor's documents leave it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grants {
+    /// Lists alone.
+    InLists,
+    /// All that carry a label.
+    Everywhere,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +85,21 @@ impl Vendor {
         self.state().labels.remove(&(organization(name), label_id(n)));
     }
 
+    /// Switches resource ownership on in the organization with this name: labels say who may see them.
+    pub fn own(&self, name: &str, grants: Grants) {
+        self.state().owning.insert(organization(name), grants);
+    }
+
+    /// Switches it off again.
+    pub fn disown(&self, name: &str) {
+        self.state().owning.remove(&organization(name));
+    }
+
+    /// Hides label `n` from `token` wherever resource ownership is on: 404 by id, and in no list.
+    pub fn hide(&self, token: &str, n: u32) {
+        self.state().hidden.insert((token.to_owned(), label_id(n)));
+    }
+
     /// How many calls came with `token`.
     pub fn calls(&self, token: &str) -> usize {
         self.state().calls.get(token).copied().unwrap_or_default()
@@ -96,12 +123,12 @@ impl Vendor {
                 None => return refused(403, "Forbidden"),
             },
         };
-        state.route(request, organization)
+        state.route(request, (organization, &token))
     }
 }
 
 impl State {
-    fn route(&mut self, request: &Recorded, organization: Uuid) -> Answer {
+    fn route(&mut self, request: &Recorded, (organization, token): (Uuid, &str)) -> Answer {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let Some(below) = path.strip_prefix(LABELS) else { return echo(request, organization) };
         let id = below.strip_prefix('/').map(str::parse::<Uuid>);
@@ -109,18 +136,16 @@ impl State {
             ("POST", "/ai-reply-label", _) => {
                 Answer::json(200, r#"{"result":"positive","custom_labels_considered":[]}"#)
             }
-            ("GET" | "HEAD", "", _) => self.list(organization, query),
+            (_, _, Some(Ok(id))) if self.hides(organization, token, id) => refused(404, "Resource not found"),
+            ("GET" | "HEAD", "", _) => self.list((organization, token), query),
             ("POST", "", _) => self.create(organization, &request.body),
-            ("GET" | "HEAD", _, Some(Ok(id))) => self.found(organization, id, |label| label.json()),
+            ("GET" | "HEAD", _, Some(Ok(id))) => self.found(organization, id, |_| ()),
             ("PATCH", _, Some(Ok(id))) => {
                 let change = request.body.clone();
-                self.found(organization, id, |label| {
-                    apply(label, &change);
-                    label.json()
-                })
+                self.found(organization, id, |label| apply(label, &change))
             }
             ("DELETE", _, Some(Ok(id))) => {
-                let answer = self.found(organization, id, |label| label.json());
+                let answer = self.found(organization, id, |_| ());
                 self.labels.remove(&(organization, id));
                 answer
             }
@@ -129,11 +154,27 @@ impl State {
         }
     }
 
-    fn found(&mut self, organization: Uuid, id: Uuid, body: impl FnOnce(&mut Label) -> String) -> Answer {
+    fn found(&mut self, organization: Uuid, id: Uuid, change: impl FnOnce(&mut Label)) -> Answer {
         match self.labels.get_mut(&(organization, id)) {
-            Some(label) => Answer::json(200, body(label)),
+            Some(label) => {
+                change(label);
+                let label = label.clone();
+                Answer::json(200, self.shown(&label, Grants::Everywhere))
+            }
             None => refused(404, "Resource not found"),
         }
+    }
+
+    fn hides(&self, organization: Uuid, token: &str, id: Uuid) -> bool {
+        self.owning.contains_key(&organization) && self.hidden.contains(&(token.to_owned(), id))
+    }
+
+    /// A label as an answer shows it that has grants where these do.
+    fn shown(&self, label: &Label, at: Grants) -> String {
+        let owning = self.owning.get(&label.organization);
+        let grants = owning.is_some_and(|grants| *grants == Grants::Everywhere || at == Grants::InLists);
+        let user = r#"[{"user_id":"01911111-0000-7000-8000-000000000001","access_type":4}]"#;
+        Label { grants: grants.then(|| user.to_owned()), ..label.clone() }.json()
     }
 
     fn create(&mut self, organization: Uuid, body: &[u8]) -> Answer {
@@ -143,12 +184,14 @@ impl State {
         if label.text.is_empty() {
             return refused(400, "body must have required property 'label'");
         }
-        let answer = Answer::json(200, label.json());
+        // What a key makes has no user who made it.
+        label.created_by = None;
+        let answer = Answer::json(200, self.shown(&label, Grants::Everywhere));
         self.labels.insert((organization, label.id), label);
         answer
     }
 
-    fn list(&self, organization: Uuid, query: &str) -> Answer {
+    fn list(&self, (organization, token): (Uuid, &str), query: &str) -> Answer {
         let parameter = |name: &str| {
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace("%3A", ":")).next()
@@ -158,13 +201,17 @@ impl State {
         let (interest, search) = (parameter("interest_status"), parameter("search").unwrap_or_default());
         let mut labels = self.labels.values().filter(|label| {
             label.organization == organization
+                && !self.hides(organization, token, label.id)
                 && label.created > after
                 && interest.as_ref().is_none_or(|wanted| *wanted == label.interest)
                 && label.text.contains(&search)
         });
         let items: Vec<&Label> = labels.by_ref().take(limit).collect();
         let next = labels.next().and_then(|_| items.last()).map(|last| last.created.as_str());
-        Answer::json(200, page(&items.iter().map(|label| label.json()).collect::<Vec<_>>(), next))
+        Answer::json(
+            200,
+            page(&items.iter().map(|label| self.shown(label, Grants::InLists)).collect::<Vec<_>>(), next),
+        )
     }
 }
 

@@ -38,11 +38,26 @@ impl World {
 
     /// With everything that is on by default.
     #[track_caller]
+    pub fn start_by_default() -> Self {
+        Self::start_by_default_with(|_| {})
+    }
+
+    /// With everything that is on by default, and a change of the configuration.
+    #[track_caller]
+    pub fn start_by_default_with(change: impl FnOnce(&mut Config)) -> Self {
+        let vendor = Self::vendor();
+        let upstream = TestUpstream::of(&vendor);
+        let proxy = TestProxy::start_by_default(&upstream, change);
+        Self { proxy, upstream, vendor }
+    }
+
+    /// With everything that is on by default but lists that the proxy reads by itself.
+    #[track_caller]
     pub fn start_shielded() -> Self {
         Self::start_shielded_with(|_| {})
     }
 
-    /// With everything that is on by default, and a change of the configuration.
+    /// The same with a change of the configuration.
     #[track_caller]
     pub fn start_shielded_with(change: impl FnOnce(&mut Config)) -> Self {
         let vendor = Self::vendor();

@@ -1,0 +1,311 @@
+//! [`Sharing`]: whether what one credential reads may be served to another of its organization.
+//!
+//! The vendor can limit who may see a label (`access_grants`): a property of the whole workspace, of which a single
+//! answer may say nothing. One answer that shows it ends all sharing at once; only lists, which always show it, can bring
+//! sharing back. Where the list is asked for as a witness, nothing is shared before one was read.
+//!
+//! The argument needs no lock on the way of a hit: a stored response carries the tick of its fill, and is for everybody
+//! only if that is not before the tick since which they share; while nothing is shared, no tick is.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::caller::credential::CredentialDigest;
+use crate::clock::Moment;
+use crate::closed_enum::closed_enum;
+use crate::fence::{Sequence, Tick};
+
+/// A tick that no fill has: nothing is shared.
+const NEVER: u64 = u64::MAX;
+/// How long after a list that was asked for as a witness the next one may be, at first and at last.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+closed_enum! {
+    /// Who may get what one credential of an organization has read.
+    pub enum Shared {
+        /// Every credential that is proven for the organization.
+        Organization = "organization",
+        /// That credential alone: the configuration says so.
+        Configured = "configured",
+        /// That credential alone, until a list has shown that the labels are for everybody.
+        Unwitnessed = "list_not_read",
+        /// That credential alone: an answer has shown who may see a label.
+        Granted = "access_grants",
+    }
+}
+
+/// What an answer showed of who may see the labels of its organization.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Whether some label says who may see it.
+    pub grants: bool,
+    /// Whether it was a list of one label or more, which would have said so.
+    pub is_witness: bool,
+    /// Place of its fill in the order of writes.
+    pub begun: Tick,
+}
+
+/// What an answer changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// From now on nothing is shared.
+    Ended,
+    /// What is read from now on is shared again.
+    Resumed,
+}
+
+/// Whether the credentials of one organization share what they read.
+#[derive(Debug)]
+pub struct Sharing {
+    since: AtomicU64,
+    witnessed: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// The latest answer that showed grants, while nothing is shared.
+    granted: Option<Granted>,
+    /// When a list may be asked for as a witness, how long after that again, and who asked last.
+    ask: Option<Moment>,
+    ask_again_after: Duration,
+    asked: Option<CredentialDigest>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Granted {
+    arrived: Tick,
+    at: Moment,
+    /// Whether a list that was asked for since shows no grants.
+    denied: bool,
+}
+
+impl Sharing {
+    /// Of an organization that is new here.
+    pub(super) fn new() -> Self {
+        let known = Known { granted: None, ask: None, ask_again_after: ASK_AGAIN.0, asked: None };
+        Self { since: AtomicU64::new(0), witnessed: AtomicBool::new(false), known: Mutex::new(known) }
+    }
+
+    /// Of one that showed grants when it was last known.
+    pub(super) fn granted(arrived: Tick, at: Moment) -> Self {
+        let mut sharing = Self::new();
+        sharing.since = AtomicU64::new(NEVER);
+        let known = sharing.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        known.granted = Some(Granted { arrived, at, denied: false });
+        sharing
+    }
+
+    /// Whether what a fill of `begun` brought may go to other credentials; where `needs_witness`, not before a list was
+    /// seen. Asked **after** what is to be served is at hand, so that nothing is served by what was true before that.
+    #[must_use]
+    pub fn admits(&self, begun: Tick, needs_witness: bool) -> bool {
+        // In this order: grants are a witness too, and are noted after sharing has ended.
+        (!needs_witness || self.witnessed.load(Ordering::SeqCst))
+            && begun.0 >= self.since.load(Ordering::SeqCst)
+    }
+
+    /// Whether anything may go to other credentials.
+    #[must_use]
+    pub fn admits_some(&self, needs_witness: bool) -> bool {
+        (!needs_witness || self.is_witnessed()) && !self.has_grants()
+    }
+
+    /// Who may get what is read now, as far as the organization decides it.
+    #[must_use]
+    pub fn shared(&self, needs_witness: bool) -> Shared {
+        if self.has_grants() {
+            Shared::Granted
+        } else if self.admits_some(needs_witness) {
+            Shared::Organization
+        } else {
+            Shared::Unwitnessed
+        }
+    }
+
+    /// Whether nothing is shared because an answer showed grants.
+    #[must_use]
+    pub fn has_grants(&self) -> bool {
+        self.since.load(Ordering::SeqCst) == NEVER
+    }
+
+    /// Whether a list has shown what can be known of its labels.
+    #[must_use]
+    pub fn is_witnessed(&self) -> bool {
+        self.witnessed.load(Ordering::SeqCst)
+    }
+
+    /// Notes an answer that arrived at `now`. Sharing resumes after a full `ttl` without grants in which a list was asked
+    /// for that showed none; what was begun before that is not shared even then.
+    pub fn note(&self, shown: Shown, sequence: &Sequence, ttl: Duration, now: Moment) -> Change {
+        let mut known = self.lock();
+        if shown.grants {
+            // First: from here on no look-up and no delivery finds anything shared.
+            let began = self.since.swap(NEVER, Ordering::SeqCst) != NEVER;
+            self.witnessed.store(true, Ordering::SeqCst);
+            known.granted = Some(Granted { arrived: sequence.advance(), at: now, denied: false });
+            return if began { Change::Ended } else { Change::None };
+        }
+        if shown.is_witness {
+            self.witnessed.store(true, Ordering::SeqCst);
+        }
+        let Some(granted) = &mut known.granted else { return Change::None };
+        granted.denied |= shown.is_witness && shown.begun > granted.arrived;
+        if !granted.denied || now.since(granted.at) < ttl {
+            return Change::None;
+        }
+        known.granted = None;
+        self.since.store(sequence.advance().0, Ordering::SeqCst);
+        Change::Resumed
+    }
+
+    /// Whether a list may be asked for as a witness now, with the token of `credential`; not again for a while then, and
+    /// longer each time.
+    pub fn asks_for_witness(&self, credential: CredentialDigest, now: Moment) -> bool {
+        if self.is_witnessed() {
+            return false;
+        }
+        let mut known = self.lock();
+        if known.ask.is_some_and(|at| !now.reached(at)) {
+            return false;
+        }
+        known.ask = Some(now.plus(known.ask_again_after));
+        known.ask_again_after = (known.ask_again_after * 2).min(ASK_AGAIN.1);
+        known.asked = Some(credential);
+        true
+    }
+
+    /// Whose token last asked for a list as a witness.
+    #[must_use]
+    pub fn asked_for_witness(&self) -> Option<CredentialDigest> {
+        self.lock().asked
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::credential::Digester;
+    use crate::clock::Clock;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn answer(sequence: &Sequence, grants: bool, is_witness: bool) -> Shown {
+        Shown { grants, is_witness, begun: sequence.advance() }
+    }
+
+    #[test]
+    fn nothing_is_shared_from_the_first_grants_until_a_full_ttl_with_a_list_and_without_grants() {
+        // What arrives at which second, and whether anything is shared then.
+        type Row = (&'static str, &'static [(u64, bool, bool)], bool);
+        let rows: &[Row] = &[
+            ("nothing", &[], true),
+            ("a label without grants", &[(0, false, false)], true),
+            ("a label with grants", &[(0, true, false)], false),
+            ("a list with grants", &[(0, true, true)], false),
+            ("labels alone bring nothing back", &[(0, true, false), (90, false, false)], false),
+            ("a list too early, and then nothing", &[(0, true, false), (59, false, true)], false),
+            (
+                "a list, and a label after a full ttl",
+                &[(0, true, true), (9, false, true), (60, false, false)],
+                true,
+            ),
+            ("a list after a full ttl", &[(0, true, false), (60, false, true)], true),
+            (
+                "grants again begin a new ttl",
+                &[(0, true, true), (30, false, true), (59, true, false), (90, false, true)],
+                false,
+            ),
+            (
+                "and it ends too",
+                &[(0, true, true), (59, true, false), (90, false, true), (119, false, true)],
+                true,
+            ),
+        ];
+        for (row, answers, shared) in rows {
+            let (clock, hand) = Clock::manual();
+            let (sequence, sharing) = (Sequence::default(), Sharing::new());
+            let mut second = 0;
+            for (at, grants, is_witness) in *answers {
+                hand.advance(Duration::from_secs(at - second));
+                second = *at;
+                let shown = answer(&sequence, *grants, *is_witness);
+                let _ = sharing.note(shown, &sequence, TTL, clock.now());
+            }
+            assert_eq!(sharing.admits(sequence.advance(), false), *shared, "{row}");
+            assert_eq!(sharing.has_grants(), !shared, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_was_asked_for_before_the_grants_arrived_says_nothing_against_them() {
+        let (clock, hand) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let early = answer(&sequence, false, true);
+        assert_eq!(sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now()), Change::Ended);
+        hand.advance(TTL);
+        assert_eq!(sharing.note(early, &sequence, TTL, clock.now()), Change::None);
+        let late = answer(&sequence, false, true);
+        assert_eq!(sharing.note(late, &sequence, TTL, clock.now()), Change::Resumed);
+    }
+
+    #[test]
+    fn what_was_begun_before_sharing_resumed_is_never_shared() {
+        let (clock, hand) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let before = sequence.advance();
+        let _ = sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now());
+        let meanwhile = sequence.advance();
+        hand.advance(TTL);
+        let ending = answer(&sequence, false, true);
+        assert_eq!(sharing.note(ending, &sequence, TTL, clock.now()), Change::Resumed);
+        for begun in [before, meanwhile, ending.begun] {
+            assert!(!sharing.admits(begun, false), "{begun:?}");
+        }
+        assert!(sharing.admits(sequence.advance(), true));
+    }
+
+    #[test]
+    fn where_a_witness_is_needed_nothing_is_shared_before_a_list_was_seen() {
+        let (clock, _) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let first = answer(&sequence, false, false);
+        let _ = sharing.note(first, &sequence, TTL, clock.now());
+        assert!(!sharing.admits(first.begun, true) && sharing.admits(first.begun, false));
+        assert_eq!(
+            (sharing.shared(true), sharing.shared(false)),
+            (Shared::Unwitnessed, Shared::Organization)
+        );
+        let list = answer(&sequence, false, true);
+        let _ = sharing.note(list, &sequence, TTL, clock.now());
+        assert!(sharing.admits(list.begun, true) && sharing.is_witnessed());
+    }
+
+    #[test]
+    fn a_witness_is_asked_for_again_after_longer_and_longer_pauses_and_never_once_there_was_one() {
+        let (clock, hand) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let fields = http::HeaderMap::from_iter([(
+            http::header::AUTHORIZATION,
+            http::HeaderValue::from_static("Bearer somebody"),
+        )]);
+        let somebody = Digester::default().credential(&fields).expect("a credential").digest();
+        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
+            assert!(sharing.asks_for_witness(somebody, clock.now()), "{pause}");
+            hand.advance(Duration::from_secs(pause - 1));
+            assert!(!sharing.asks_for_witness(somebody, clock.now()), "{pause}");
+            hand.advance(Duration::from_secs(1));
+        }
+        assert_eq!(sharing.asked_for_witness(), Some(somebody));
+        let _ = sharing.note(answer(&sequence, false, true), &sequence, TTL, clock.now());
+        hand.advance(TTL * 100);
+        assert!(!sharing.asks_for_witness(somebody, clock.now()));
+    }
+}
