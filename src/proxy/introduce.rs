@@ -78,7 +78,7 @@ impl Proxy {
         let boarding = self.flights.board(key, credential.digest(), |_| true, || None::<()>, begin);
         let Boarding::Leading(flight, ticket) = boarding else { return };
         let fill = Fill {
-            credential: credential.clone(),
+            credential: credential.detached(),
             peer: asked.peer,
             route: self.digester.route(&Method::GET, read.resource.collection),
             read,

@@ -271,7 +271,7 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
-        proxy.shield.budget.tidy(clock.now());
+        proxy.shield.tidy(clock.now());
         proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
     }
 }

@@ -1,4 +1,7 @@
 //! Reading a body whole, up to a limit, and handing on what turned out larger.
+//!
+//! What is read whole outlives the exchange that it came with: it is kept in memory of its own, of no more than its size,
+//! and so are the fields beside it. A slice of what was received would hold the connection's read buffer.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +17,7 @@ use http_body_util::BodyExt;
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
 use crate::received::Received;
-use crate::semantics::fields;
+use crate::semantics::{fields, owned};
 use crate::shield::latch::Unauthorized;
 use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
@@ -54,9 +57,6 @@ pub(super) async fn read_into(
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         hold(data.len())?;
-        if read.is_empty() && body.is_end_stream() && data.len() <= limit {
-            return Ok(Read::Whole(data));
-        }
         read.extend_from_slice(&data);
         if read.len() > limit {
             return Ok(Read::TooLarge(read.freeze(), body));
@@ -82,7 +82,8 @@ impl fmt::Debug for WholeAnswer {
 impl WholeAnswer {
     /// The answer with `head`, hop-by-hop fields removed.
     pub(super) fn new(head: Parts, body: Bytes) -> Self {
-        Self { status: head.status, fields: fields::forwardable_response(head.headers), body }
+        let fields = owned::fields(fields::forwardable_response(head.headers));
+        Self { status: head.status, fields, body }
     }
 
     /// Its status.
@@ -136,5 +137,21 @@ impl StreamedAnswer {
     /// The answer, once.
     pub(super) fn take(&self) -> Option<Response<Body>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_kept_holds_nothing_of_the_head_that_it_came_with() {
+        let buffer = Bytes::from(b"application/json".to_vec());
+        let mut answer = Response::new(());
+        let value = HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
+        answer.headers_mut().insert(CONTENT_TYPE, value);
+        let kept = WholeAnswer::new(answer.into_parts().0, Bytes::from_static(b"{}"));
+        assert!(buffer.is_unique(), "something of it is held");
+        assert_eq!(kept.response(&Method::GET).headers()[CONTENT_TYPE], "application/json");
     }
 }

@@ -31,7 +31,7 @@ use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
-use crate::semantics::{fields, media_type};
+use crate::semantics::{fields, media_type, owned};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
 use crate::upstream::client::was_never_sent;
@@ -75,7 +75,8 @@ impl Proxy {
     ) -> Result<Answer, ProxyError> {
         let mut room = self.intake.begin();
         let body = self.read_request(&head.headers, body, &mut room).await?;
-        let credential = self.digester.credential(&head.headers);
+        // It may outlive its client: it takes along nothing of that one's connection.
+        let credential = self.digester.credential(&head.headers).as_ref().map(Credential::detached);
         let writer = Arc::new(Writer {
             authorization: self.digester.authorization(&head.headers),
             organization: credential.as_ref().and_then(|credential| self.bindings.organization(credential)),
@@ -86,8 +87,9 @@ impl Proxy {
         let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
-        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let mut request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
+        let path = head.uri.path_and_query().map_or(PathAndQuery::from_static("/"), owned::target);
+        let (method, fields) = (head.method.clone(), owned::fields(fields));
+        let mut request = self.upstream.request(method, path, fields, Body::whole(body))?;
         let trace: Option<Context> = head.extensions.get().cloned();
         if let Some(trace) = &trace {
             request.extensions_mut().insert(trace.clone());

@@ -185,6 +185,12 @@ impl Shield {
         }
     }
 
+    /// Forgets what no longer matters at `now`.
+    pub fn tidy(&self, now: Moment) {
+        self.budget.tidy(now);
+        self.latch.tidy(now);
+    }
+
     /// Notes any other answer.
     pub fn not_limited(&self, accounts: Accounts, sent: Moment) {
         let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
