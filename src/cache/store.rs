@@ -123,3 +123,42 @@ impl Store {
 fn weight(key: &CacheKey, response: &StoredResponse) -> usize {
     size_of::<CacheKey>() + size_of::<StoredResponse>() + key.heap_bytes() + response.heap_bytes() + OVERHEAD
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::classify::Target;
+    use crate::clock::Clock;
+    use crate::fence::Tick;
+    use crate::organization::OrganizationId;
+
+    #[test]
+    fn what_is_stored_stays_inside_its_bytes() {
+        const BOUND: u64 = 1 << 20;
+        let store = Store::new(BOUND, Arc::default());
+        let (clock, _) = Clock::manual();
+        let organization = OrganizationId(Uuid::from_u128(1));
+        for number in 0..4096 {
+            let target = Target::Item(Uuid::from_u128(number));
+            let response = StoredResponse {
+                organization,
+                body: Bytes::from(vec![b'x'; 1024]),
+                content_type: HeaderValue::from_static("application/json"),
+                etag: HeaderValue::from_static("\"x\""),
+                sent: clock.now(),
+                begun: Tick::default(),
+                jitter: 0,
+                settling: false,
+                limit: None,
+            };
+            let key = CacheKey { resource: "lead_label", organization, owner: None, target };
+            store.insert(key, Arc::new(response), Duration::from_secs(60));
+        }
+        let (entries, bytes) = store.size();
+        assert!(entries > 100 && bytes <= BOUND, "{entries} entries of {bytes} bytes");
+    }
+}

@@ -271,7 +271,10 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
-        proxy.shield.tidy(clock.now());
-        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
+        let now = clock.now();
+        proxy.shield.tidy(now);
+        proxy.flights.tidy(now);
+        proxy.introduced.tidy(now);
+        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), now);
     }
 }

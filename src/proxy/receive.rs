@@ -156,7 +156,7 @@ impl Proxy {
             && reason != GateReason::EmptyList
         {
             let key = self.shared_key(fill, organization);
-            self.flights.note_not_collapsible(key, self.clock.now());
+            self.flights.note_not_collapsible(&key, self.clock.now());
         }
     }
 

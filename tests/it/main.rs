@@ -38,6 +38,7 @@ mod steady;
 mod streams;
 mod support;
 mod support_selftest;
+mod tables;
 mod traces;
 mod upstream_limit;
 mod upstream_tls;
