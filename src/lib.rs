@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod fence;
 pub mod guard;
+pub mod held;
 pub mod logging;
 pub mod metrics;
 pub mod organization;

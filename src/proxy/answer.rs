@@ -89,7 +89,8 @@ impl StaleReason {
             | ErrorKind::BadUpstreamAnswer
             | ErrorKind::UpstreamFailed
             | ErrorKind::Unreachable
-            | ErrorKind::NoConnection => Some(Self::Error),
+            | ErrorKind::NoConnection
+            | ErrorKind::NoMemoryForAnswer => Some(Self::Error),
             _ => None,
         }
     }

@@ -11,12 +11,13 @@ use http_body::Body as _;
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
-use super::whole::{self, StreamedAnswer, WholeAnswer};
+use super::whole::{self, Holding, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
 use crate::body::{self, Body};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
+use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::received::Received;
@@ -48,10 +49,19 @@ impl Worker {
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         let arrived = proxy.clock.now();
+        let holds = held::DOWNLOAD + if body::is_empty(&body) { 0 } else { held::UPLOAD };
+        proxy.held.check(holds).map_err(Full::before_sending)?;
         let (going, permit) = match self.depart(&caller, asked).await {
             Ok(departed) => departed,
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+        };
+        let charge = match proxy.held.take(holds) {
+            Ok(charge) => charge,
+            Err(full) => {
+                proxy.call_off(going);
+                return Err(full.before_sending());
+            }
         };
         proxy.trace_wait(head.extensions.get(), arrived);
         proxy.shield.retries.on_offered(proxy.clock.now());
@@ -72,7 +82,7 @@ impl Worker {
         let response = if answer.status() == StatusCode::UNAUTHORIZED {
             self.relay_unauthorized(answer, &gone, &head.method, asked).await?
         } else {
-            Self::relay(answer, activity, permit, asked)
+            Self::relay(answer, activity, (permit, charge), asked)
         };
         Ok(Answer { response, outcome, cache_status: Some(cache_status) })
     }
@@ -142,19 +152,19 @@ impl Worker {
         let deadline = proxy.clock.now().plus(idle);
         let read = proxy
             .clock
-            .deadline(deadline, whole::read(body, MAX_REFUSAL))
+            .deadline(deadline, whole::read(body, MAX_REFUSAL, &proxy.held))
             .await
             .map_err(|elapsed| ErrorKind::UpstreamTimeout.error().because(elapsed))?
-            .map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))?;
+            .map_err(whole::unread)?;
         Ok(match read {
             whole::Read::Whole(body) => {
                 let answer = WholeAnswer::new(head, body);
                 proxy.note_unauthorized(gone, answer.unauthorized());
                 answer.response(method)
             }
-            whole::Read::TooLarge(read, rest) => {
+            whole::Read::TooLarge(body) => {
                 proxy.note_unauthorized(gone, Unauthorized::default());
-                StreamedAnswer::new(head, read, rest, &proxy.clock, idle)
+                StreamedAnswer::new(head, body, &proxy.clock, idle)
                     .take()
                     .ok_or(ErrorKind::Internal.error())?
             }
@@ -191,7 +201,7 @@ impl Worker {
     fn relay(
         answer: Response<Received>,
         activity: Activity,
-        permit: Permit,
+        (permit, charge): (Permit, Charge),
         asked: &Asked,
     ) -> Response<Body> {
         let (head, body) = answer.into_parts();
@@ -199,7 +209,7 @@ impl Worker {
         let mut response = Response::new(if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::stream(Download::new(body, activity, idle, Some(permit)))
+            Body::stream(Holding::new(Download::new(body, activity, idle, Some(permit)), charge))
         });
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);

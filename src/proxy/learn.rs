@@ -9,7 +9,7 @@ use super::Proxy;
 use super::fill::Fill;
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse, pack};
 use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
@@ -83,13 +83,15 @@ impl Proxy {
             if !self.fence.admits(organization, &target, page.begun) {
                 continue;
             }
-            let (etag, body) = pack(&validator::strong_etag_of(&item.body), &item.body);
+            let packed = pack(&validator::strong_etag_of(&item.body), &item.body, &self.held);
+            let Packed { etag, body, keeping } = packed;
             let response = StoredResponse {
                 etag,
                 body,
                 jitter: fastrand::u8(..),
                 settling: self.fence.is_settling(organization, &target, page.sent),
                 limit,
+                keeping,
                 ..StoredResponse::clone(page)
             };
             let key =

@@ -17,7 +17,6 @@ mod explanation;
 mod fill;
 mod flying;
 mod forward;
-mod intake;
 mod introduce;
 mod learn;
 mod lookup;
@@ -60,6 +59,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fence::Fence;
 use crate::guard;
+use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::peer::Peer;
@@ -90,8 +90,8 @@ pub struct Proxy {
     rulebook: Rulebook,
     /// Spans, where they are asked for.
     tracing: Option<Tracing>,
-    /// What the bodies of label writes hold.
-    intake: intake::Intake,
+    /// What calls hold of memory.
+    held: Held,
     /// Label writes under way, which go on when their clients leave.
     writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
@@ -190,19 +190,20 @@ impl Proxy {
             Some(_) => Tracing::start(&config.telemetry, public_client()?, clock.clone(), runtime.clone())?,
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
+        let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let proxy = Arc::new(Self {
             digester: Digester::default(),
             bindings: Bindings::new(config.proof.max_credentials),
             attempts: Attempts::default(),
             fence: Fence::default(),
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
+            held,
             flights: Flights::default(),
             label_client: Mutex::new(upstream.label_client()),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
             rulebook: Rulebook::new(Rules::new(config)),
-            intake: intake::Intake::default(),
             writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),
@@ -253,6 +254,8 @@ impl Proxy {
         Gauges {
             cache_entries,
             cache_bytes,
+            held_bytes: self.held.bytes() as u64,
+            held_bytes_limit: self.held.size() as u64,
             bindings: self.bindings.len() as u64,
             gates_closed: self.shield.budget.closed(now) as u64,
             queued: self.shield.budget.queued() as u64,

@@ -14,7 +14,7 @@ use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::cache::gate::{self, Expected, GateReason, Identity};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse, pack};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
@@ -43,16 +43,18 @@ impl Proxy {
     ) -> Result<Landing, ProxyError> {
         let (head, body) = answer.into_parts();
         let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
-        let body = match read_whole(body, limit).await {
+        let body = match whole::read(body, limit, &self.held).await.map_err(whole::unread) {
             Ok(whole::Read::Whole(body)) => body,
-            Err(cut) => {
-                self.metrics.gate_rejection(GateReason::Truncated);
-                return Err(cut);
+            Err(error) => {
+                if error.kind() != ErrorKind::NoMemoryForAnswer {
+                    self.metrics.gate_rejection(GateReason::Truncated);
+                }
+                return Err(error);
             }
-            Ok(whole::Read::TooLarge(read, rest)) => {
+            Ok(whole::Read::TooLarge(body)) => {
                 self.reject(fill, GateReason::TooLarge);
                 let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                let streamed = StreamedAnswer::new(head, body, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
@@ -97,17 +99,18 @@ impl Proxy {
         }
         let target = &fill.read.target;
         let etag = validator::strong_of(&head.headers, &body);
-        let (etag, packed) = pack(&etag, &body);
+        let Packed { etag, body, keeping } = pack(&etag, &body, &self.held);
         let response = Arc::new(StoredResponse {
             organization: identity.organization,
             content_type: media_type::to_keep(&head.headers),
             etag,
-            body: packed,
+            body,
             sent: fill.sent,
             begun: fill.begun,
             jitter: fastrand::u8(..),
             settling: self.fence.is_settling(&organization, target, fill.sent),
             limit,
+            keeping,
         });
         let stored = fill.storing
             && fill.proving
@@ -198,11 +201,11 @@ impl Proxy {
         {
             self.evict(self.shared_key(fill, organization), &fill.credential);
         }
-        let answer = match read_whole(body, MAX_REFUSAL).await? {
+        let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
-            whole::Read::TooLarge(read, rest) => {
+            whole::Read::TooLarge(body) => {
                 let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                let streamed = StreamedAnswer::new(head, body, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
@@ -239,8 +242,4 @@ impl Proxy {
         self.store.remove(&key);
         self.metrics.invalidation(InvalidationCause::NotFound);
     }
-}
-
-async fn read_whole(body: Received, limit: usize) -> Result<whole::Read, ProxyError> {
-    whole::read(body, limit).await.map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))
 }

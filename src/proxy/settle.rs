@@ -13,7 +13,7 @@ use super::whole;
 use super::write::{Sent, Subject, Writer};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse, pack};
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
@@ -149,17 +149,18 @@ impl Proxy {
             organization.note_private_response();
         }
         let etag = validator::strong_of(&head.headers, body);
-        let (etag, packed) = pack(&etag, body);
+        let Packed { etag, body, keeping } = pack(&etag, body, &self.held);
         let response = StoredResponse {
             organization: organization.id(),
             content_type: media_type::to_keep(&head.headers),
             etag,
-            body: packed,
+            body,
             sent: sent.at,
             begun: own.tick,
             jitter: fastrand::u8(..),
             settling: own.settling,
             limit,
+            keeping,
         };
         let owner = alone.then(|| credential.digest());
         let key =

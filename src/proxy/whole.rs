@@ -4,18 +4,22 @@
 //! and so are the fields beside it. A slice of what was received would hold the connection's read buffer.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
+use crate::error::{ErrorKind, ProxyError};
+use crate::held::{self, Charge, Full, Held};
 use crate::received::Received;
 use crate::semantics::{fields, owned};
 use crate::shield::latch::Unauthorized;
@@ -26,43 +30,76 @@ use crate::upstream::transfer::Download;
 pub(super) enum Read {
     /// All of it.
     Whole(Bytes),
-    /// More than the limit: what was read, and the rest as it comes.
-    TooLarge(Bytes, Received),
+    /// More than the limit.
+    TooLarge(Beginning),
 }
 
-/// Reads `body` to its end, or until it is over `limit`. Trailers are dropped.
+/// What was read of a body, and the rest as it comes.
+pub(super) struct Beginning {
+    read: Bytes,
+    rest: Received,
+    /// What the rest holds, which is on its way.
+    charge: Charge,
+}
+
+/// Reads `body` to its end, or until it is over `limit`. Trailers are dropped. What is held of it counts in `held`.
 ///
 /// # Errors
 ///
-/// If the body ends early or is malformed.
-pub(super) async fn read(body: Received, limit: usize) -> Result<Read, BodyError> {
-    read_into(body, limit, |_| Ok(())).await
-}
-
-/// The same, while `hold` agrees to each further number of bytes that are held in memory.
-///
-/// # Errors
-///
-/// As [`read`], and what `hold` says.
-pub(super) async fn read_into(
-    mut body: Received,
-    limit: usize,
-    mut hold: impl FnMut(usize) -> Result<(), BodyError>,
-) -> Result<Read, BodyError> {
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Ok(Read::TooLarge(Bytes::new(), body));
-    }
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+/// If the body ends early or is malformed; [`Full`] if there is no memory for it.
+pub(super) async fn read(mut body: Received, limit: usize, held: &Held) -> Result<Read, BodyError> {
+    let announced = body.size_hint();
+    let mut read = held.gather(announced.exact().and_then(|length| usize::try_from(length).ok()));
+    let mut is_over = announced.lower() > limit as u64;
+    while !is_over {
+        let Some(frame) = body.frame().await else { return Ok(Read::Whole(read.finish())) };
         let Ok(data) = frame?.into_data() else { continue };
-        hold(data.len())?;
-        read.extend_from_slice(&data);
-        if read.len() > limit {
-            return Ok(Read::TooLarge(read.freeze(), body));
-        }
+        read.push(&data)?;
+        is_over = read.len() > limit;
     }
-    Ok(Read::Whole(read.freeze()))
+    let charge = held.take_held(held::DOWNLOAD);
+    Ok(Read::TooLarge(Beginning { read: read.finish(), rest: body, charge }))
+}
+
+/// Why the body of an upstream answer could not be read.
+pub(super) fn unread(cause: BodyError) -> ProxyError {
+    match cause.downcast_ref::<Full>() {
+        Some(full) => full.for_answer(),
+        None => ErrorKind::BadUpstreamAnswer.error().because(cause),
+    }
+}
+
+/// A body that is passed on, with what it holds.
+pub(super) struct Holding<B> {
+    body: B,
+    _charge: Charge,
+}
+
+impl<B> Holding<B> {
+    /// Holds `charge` until `body` is dropped.
+    pub(super) const fn new(body: B, charge: Charge) -> Self {
+        Self { body, _charge: charge }
+    }
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Holding<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// An upstream answer that is passed on as it is, its body in memory.
@@ -124,11 +161,11 @@ impl fmt::Debug for StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// The answer with `head`, of whose body `read` is the beginning.
-    pub(super) fn new(head: Parts, read: Bytes, rest: Received, clock: &Clock, idle: Duration) -> Self {
+    /// The answer with `head` and a body that begins so.
+    pub(super) fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration) -> Self {
         let activity = Activity::begin(clock.clone());
-        let download = Download::new(rest, activity, idle, None).after(read);
-        let mut response = Response::new(Body::stream(download));
+        let download = Download::new(body.rest, activity, idle, None).after(body.read);
+        let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);
         Self(Mutex::new(Some(response)))

@@ -15,7 +15,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
-use super::intake::{Full, Room};
 use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
@@ -26,6 +25,7 @@ use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
+use crate::held::Full;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
@@ -43,9 +43,6 @@ const MAX_REQUEST: usize = 1024 * 1024;
 const MAX_ANSWER: usize = 256 * 1024;
 /// Within this, the body of a label write must have arrived: a slow sender holds memory here, not a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When a writer is told to come again for whose body there is no memory.
-const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a write is about.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +70,7 @@ impl Proxy {
         subject: Subject,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
-        let mut room = self.intake.begin();
-        let body = self.read_request(&head.headers, body, &mut room).await?;
+        let body = self.read_request(&head.headers, body).await?;
         // It may outlive its client: it takes along nothing of that one's connection.
         let credential = self.digester.credential(&head.headers).as_ref().map(Credential::detached);
         let writer = Arc::new(Writer {
@@ -111,7 +107,6 @@ impl Proxy {
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
         let writing = async move {
-            let _room = room;
             let sending = proxy.send_write(request, going, &method, &task_writer, subject);
             let _ = answer.send(sending.await);
         };
@@ -125,12 +120,7 @@ impl Proxy {
     }
 
     /// The whole body of a write, before anything of it is sent.
-    async fn read_request(
-        &self,
-        fields: &HeaderMap,
-        body: Received,
-        room: &mut Room,
-    ) -> Result<Bytes, ProxyError> {
+    async fn read_request(&self, fields: &HeaderMap, body: Received) -> Result<Bytes, ProxyError> {
         let announced = fields
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -138,14 +128,13 @@ impl Proxy {
             return Err(ErrorKind::BodyTooLarge.error());
         }
         let deadline = self.clock.now().plus(REQUEST_TIMEOUT);
-        let hold = |more| room.grow(more).map_err(Into::into);
-        match self.clock.deadline(deadline, whole::read_into(body, MAX_REQUEST, hold)).await {
+        match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST, &self.held)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
-            Ok(Err(cause)) if cause.is::<Full>() => {
-                Err(ErrorKind::TooManyWrites.error().retry_after(COME_AGAIN).because(cause))
-            }
-            Ok(Err(cause)) => Err(ErrorKind::BodyIncomplete.error().because(cause)),
+            Ok(Err(cause)) => Err(match cause.downcast_ref::<Full>() {
+                Some(full) => full.before_sending(),
+                None => ErrorKind::BodyIncomplete.error().because(cause),
+            }),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
     }
@@ -192,9 +181,9 @@ impl Proxy {
         }
         let idle = writer.rules.timeouts.idle_timeout;
         let deadline = self.clock.now().plus(idle);
-        let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER)).await {
+        let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER, &self.held)).await {
             Ok(Ok(read)) => Ok(read),
-            Ok(Err(cause)) => Err(ErrorKind::BadUpstreamAnswer.error().because(cause)),
+            Ok(Err(cause)) => Err(whole::unread(cause)),
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if !harmless {
@@ -208,7 +197,7 @@ impl Proxy {
                 }
                 answer.response(sent.method)
             }
-            whole::Read::TooLarge(read, rest) => StreamedAnswer::new(head, read, rest, &self.clock, idle)
+            whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle)
                 .take()
                 .ok_or(ErrorKind::Internal.error())?,
         })
