@@ -91,16 +91,17 @@ impl MaxHeldBytes {
     #[must_use]
     pub fn resolve(self) -> u64 {
         match self {
-            Self::Auto => held_of(cgroup::memory_limit()),
+            Self::Auto => Self::under(cgroup::memory_limit()),
             Self::Bytes(bytes) => bytes,
         }
     }
-}
 
-/// A third of a memory limit: the rest is for what is stored, for connections and tables. A limit below what a process takes
-/// at rest leaves the least with which label reads work.
-fn held_of(limit: Option<u64>) -> u64 {
-    limit.map_or(256 * MIB, |limit| (limit / 3).clamp(8 * MIB, 1024 * MIB))
+    /// What [`Self::Auto`] is under a memory limit: a third of it, for the rest is for what is stored, for connections and
+    /// tables. A limit below what a process takes at rest leaves the least with which label reads work.
+    #[must_use]
+    pub fn under(limit: Option<u64>) -> u64 {
+        limit.map_or(256 * MIB, |limit| (limit / 3).clamp(8 * MIB, 1024 * MIB))
+    }
 }
 
 /// `[listen.tls]`: PEM files of the data port's certificate.

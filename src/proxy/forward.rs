@@ -49,7 +49,8 @@ impl Worker {
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         let arrived = proxy.clock.now();
-        let holds = held::DOWNLOAD + if body::is_empty(&body) { 0 } else { held::UPLOAD };
+        let upload = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
         proxy.held.check(holds).map_err(Full::before_sending)?;
         let (going, permit) = match self.depart(&caller, asked).await {
             Ok(departed) => departed,

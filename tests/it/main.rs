@@ -22,6 +22,7 @@ mod isolation;
 mod latch;
 mod limits;
 mod logging;
+mod manifests;
 mod memory;
 mod model;
 mod pass_through;
