@@ -7,15 +7,15 @@ use http::response::Parts;
 
 use super::Proxy;
 use super::fill::Fill;
+use super::judging::{Item, Lesson};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse};
 use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::semantics::response_directives::{StorageRule, storage_rule};
-use crate::semantics::validator;
 
 impl Proxy {
     /// What the upstream's directives allow, where they are respected: whether they forbid storing, and a lifetime.
@@ -33,21 +33,28 @@ impl Proxy {
     }
 
     /// Takes the items of a list as single reads, as long as they look like those.
-    pub(super) fn learn_shape(
+    pub(super) fn learn(
         &self,
         fill: &Fill,
         organization: &Arc<Organization>,
         head: &Parts,
         response: &Arc<StoredResponse>,
+        lesson: Lesson,
     ) {
-        let resource = fill.read.resource;
-        if !fill.rules.cache.list_fill || response.settling {
+        if response.settling {
             return;
         }
-        let unlike = match &fill.read.target {
-            Target::Item(_) => items::shape_of(resource, &response.body)
-                .is_some_and(|shape| organization.note_item_shape(shape)),
-            Target::List(_) => self.take_items(fill, organization, head, response),
+        let unlike = match lesson {
+            Lesson::Nothing => false,
+            Lesson::Single(shape) => shape.is_some_and(|shape| organization.note_item_shape(shape)),
+            Lesson::Page(page, count) => {
+                let resource = fill.read.resource;
+                if fill.read.target == items::whole_list(resource) {
+                    let whole = items::is_whole(resource, &fill.read.target, count);
+                    organization.note_page(whole, response.begun);
+                }
+                self.take_items(fill, organization, head, response, page)
+            }
         };
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
@@ -62,12 +69,9 @@ impl Proxy {
         organization: &Arc<Organization>,
         head: &Parts,
         page: &Arc<StoredResponse>,
+        list: Vec<Item>,
     ) -> bool {
         let resource = fill.read.resource;
-        let (list, count) = items::split(resource, organization.id(), &page.body);
-        if fill.read.target == items::whole_list(resource) {
-            organization.note_page(items::is_whole(resource, &fill.read.target, count), page.begun);
-        }
         let unlike = list.iter().any(|item| organization.note_list_shape(item.shape));
         if unlike || !organization.takes_items_of_lists() {
             return unlike;
@@ -83,8 +87,7 @@ impl Proxy {
             if !self.fence.admits(organization, &target, page.begun) {
                 continue;
             }
-            let packed = pack(&validator::strong_etag_of(&item.body), &item.body, &self.held);
-            let Packed { etag, body, keeping } = packed;
+            let Packed { etag, body, keeping } = item.packed;
             let response = StoredResponse {
                 etag,
                 body,

@@ -18,6 +18,7 @@ mod fill;
 mod flying;
 mod forward;
 mod introduce;
+mod judging;
 mod learn;
 mod lookup;
 mod overview;
@@ -92,6 +93,7 @@ pub struct Proxy {
     tracing: Option<Tracing>,
     /// What calls hold of memory.
     held: Held,
+    judging: judging::Judging,
     /// Label writes under way, which go on when their clients leave.
     writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
@@ -198,6 +200,7 @@ impl Proxy {
             fence: Fence::default(),
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
             held,
+            judging: judging::Judging::new(runtime.clone()),
             flights: Flights::default(),
             label_client: Mutex::new(upstream.label_client()),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),

@@ -9,12 +9,13 @@ use http::{Method, Response, StatusCode};
 use super::Proxy;
 use super::dispatch::Gone;
 use super::fill::{Fill, Landing, OwnAnswer};
+use super::judging::{Question, Sound};
 use super::learn::useful_for;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
-use crate::cache::gate::{self, Expected, GateReason, Identity};
+use crate::cache::gate::{self, Expected, GateReason};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
@@ -62,17 +63,27 @@ impl Proxy {
             organization: fill.organization.as_ref().map(|organization| organization.id()),
             workspace: fill.credential.workspace(),
         };
-        let examined = gate::examine_head(&head)
-            .and_then(|()| gate::examine_body(fill.read.resource, &fill.read.target, expected, &body));
-        match examined {
-            Ok(identity) => Ok(self.accept(fill, head, body, identity)),
+        if let Err(reason) = gate::examine_head(&head) {
+            return Ok(self.turn_away(fill, head, body, reason));
+        }
+        let question = Question {
+            resource: fill.read.resource,
+            target: fill.read.target.clone(),
+            expected,
+            etag: validator::upstream_strong_etag(&head.headers),
+            takes_items: fill.storing && fill.proving && fill.rules.cache.list_fill,
+            held: self.held.clone(),
+        };
+        match self.judging.of(&body, move |body| question.answer(body)).await? {
+            Ok(sound) => Ok(self.accept(fill, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fill, head, body, reason)),
         }
     }
 
     /// A body that is what was asked for: proves its credential unless that was refused since, and is stored unless
     /// something was written since.
-    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, identity: Identity) -> Landing {
+    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, sound: Sound) -> Landing {
+        let Sound { identity, packed, lesson } = sound;
         let organization = self.fence.organizations().get(identity.organization, self.clock.now());
         if fill.proving {
             let proof = self.bindings.prove(&fill.credential, &organization, fill.begun, fill.sent);
@@ -98,8 +109,7 @@ impl Proxy {
             }
         }
         let target = &fill.read.target;
-        let etag = validator::strong_of(&head.headers, &body);
-        let Packed { etag, body, keeping } = pack(&etag, &body, &self.held);
+        let Packed { etag, body, keeping } = packed;
         let response = Arc::new(StoredResponse {
             organization: identity.organization,
             content_type: media_type::to_keep(&head.headers),
@@ -126,7 +136,7 @@ impl Proxy {
             };
             self.store.insert(key, Arc::clone(&response), useful_for(fill.rules.of(target)));
             if owner.is_none() {
-                self.learn_shape(fill, &organization, &head, &response);
+                self.learn(fill, &organization, &head, &response, lesson);
             }
         }
         Landing::Checked { response, stored, owner }

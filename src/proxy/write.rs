@@ -187,7 +187,8 @@ impl Proxy {
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if !harmless {
-            self.settle(&head, read.as_ref().ok(), sent, writer, subject)?;
+            let told = self.told(&head, read.as_ref().ok(), sent, writer, subject).await;
+            self.settle(&head, told, sent, writer, subject)?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
