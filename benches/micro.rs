@@ -58,6 +58,7 @@ fn stored(clock: &Clock) -> Arc<StoredResponse> {
         jitter: 100,
         settling: false,
         limit: None,
+        keeping: None,
     })
 }
 

@@ -103,7 +103,7 @@ def check_pod(where, pod, proxy, config):
             expect(patience > drain, f"{where}: a drain of {drain} s is taken for death after {patience} s")
     cache = bytes_of(config.get("cache", {}).get("max_bytes", "64MiB"))
     memory = bytes_of(proxy["resources"]["limits"]["memory"])
-    expect(memory >= cache + (64 << 20), f"{where}: {memory >> 20} MiB do not hold a cache of {cache >> 20} MiB")
+    expect(memory >= cache + (64 << 20) + memory // 3, f"{where}: {memory >> 20} MiB do not hold a cache of {cache >> 20} MiB")
     expect(pod["enableServiceLinks"] is False, f"{where}: service links")
     expect(pod["automountServiceAccountToken"] is False, f"{where}: an account token is mounted")
     for container in pod.get("initContainers", []) + pod["containers"]:

@@ -100,8 +100,10 @@ closed_enum! {
         Unreachable = "unreachable",
         /// Every upstream connection that this caller may use is taken.
         NoConnection = "no_connection",
-        /// The bodies of label writes under way hold all the memory that they may.
-        TooManyWrites = "too_many_writes",
+        /// Calls under way hold all the memory that they may; this one was not sent.
+        NoMemory = "no_memory",
+        /// The same, found when the answer came.
+        NoMemoryForAnswer = "no_memory_for_answer",
         /// No descriptor, port, buffer or memory is left here for a connection to the upstream.
         OutOfResources = "out_of_resources",
         /// A fault of this proxy.
@@ -276,9 +278,14 @@ impl ErrorKind {
                 "Every upstream connection that this caller may use is taken: try again after the time in Retry-After.",
                 "connection_limit_reached",
             ),
-            Self::TooManyWrites => Face(
+            Self::NoMemory => Face(
                 503,
-                "Too many large lead-label writes are under way; nothing was sent to the API: try again after the time in Retry-After.",
+                "Calls under way hold all the memory that they may; nothing was sent to the API: try again after the time in Retry-After.",
+                "proxy_internal_error",
+            ),
+            Self::NoMemoryForAnswer => Face(
+                503,
+                "Calls under way hold all the memory that they may, and the API's answer found none; a write may have taken effect: try again after the time in Retry-After.",
                 "proxy_internal_error",
             ),
             Self::OutOfResources => Face(

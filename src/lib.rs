@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod error;
 pub mod fence;
 pub mod guard;
+pub mod held;
 pub mod logging;
 pub mod metrics;
 pub mod organization;

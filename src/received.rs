@@ -35,7 +35,7 @@ pub struct Received {
 }
 
 /// What is behind the last byte of a body.
-pub trait Tail: Send {
+pub trait Tail: Send + Sync {
     /// Whether nothing came behind the body; asked when all of it has come, until it is ready once.
     fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
 

@@ -34,6 +34,9 @@ use crate::proxy::SetupError;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// A longer `tracestate` is left out, as it may be above this (W3C Trace Context §3.3.1.5): it is kept with every span of
+/// its trace until that is exported.
+const MAX_STATE: usize = 512;
 /// What a collector may answer; it is not used.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How long one batch may take.
@@ -231,7 +234,8 @@ fn remote(fields: &HeaderMap) -> Option<SpanContext> {
     let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
     let state = fields.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
-    let state = state.join(",").parse::<TraceState>().unwrap_or_default();
+    let state = Some(state.join(",")).filter(|state| state.len() <= MAX_STATE).unwrap_or_default();
+    let state = state.parse::<TraceState>().unwrap_or_default();
     Some(SpanContext::new(trace, span, flags, true, state)).filter(SpanContext::is_valid)
 }
 

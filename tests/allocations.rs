@@ -1,6 +1,7 @@
-//! Bar: a hit takes no more than twelve allocations beyond those of hyper itself.
+//! Bars: a hit takes no more than twelve allocations beyond those of hyper itself; a remembered 401 keeps its words, and
+//! nothing of the connection that they came on.
 //!
-//! They are counted in a process of its own, over real sockets and with everything on that is on by default, the line of
+//! They are counted in processes of their own, over real sockets and with everything on that is on by default, the line of
 //! the log included: the counting allocator is the whole process's.
 
 use std::convert::Infallible;
@@ -28,47 +29,98 @@ const BAR: u64 = 12;
 const REQUESTS: u64 = 1000;
 const ID: &str = "01935c4b-0000-7abc-9def-000000000001";
 
+/// Refused keys, fewer than an address may have refused at once.
+const REFUSED: usize = 20;
+/// Bytes of the head of each of their answers: what a slice of it would keep.
+const HEAD: usize = 48 * 1024;
+
 /// Set in the process in which is counted.
 const COUNTS_HERE: &str = "COUNT_ALLOCATIONS";
 
 #[test]
 fn a_hit_allocates_little_beyond_what_hyper_does() {
-    if env::var_os(COUNTS_HERE).is_some() {
-        return count();
-    }
-    let this = env::current_exe().expect("the test has a file");
-    let child = Command::new(this)
-        .args(["--exact", "a_hit_allocates_little_beyond_what_hyper_does", "--nocapture"])
-        .env(COUNTS_HERE, "1")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .output()
-        .expect("the test runs again");
-    let told = String::from_utf8_lossy(&child.stderr);
-    let count = |name: &str| -> u64 {
-        let found = told.lines().find_map(|line| line.strip_prefix(name));
-        found.unwrap_or_else(|| panic!("{told}")).trim().parse().expect("a number")
-    };
+    let Some(count) = counted("a_hit_allocates_little_beyond_what_hyper_does", count_hits) else { return };
     let (bare, hit) = (count("bare hyper:"), count("hit:"));
     println!("allocations of an answer: {bare} of bare hyper, {hit} of a hit");
     assert!(bare > 0 && hit > 0, "nothing was counted");
     assert!(hit <= bare + BAR, "{hit} of a hit, {bare} of bare hyper");
 }
 
-/// Counts, and tells on standard error: standard output is the log's.
-fn count() {
-    let _profiler = dhat::Profiler::builder().testing().build();
-    eprintln!("bare hyper: {}", allocations_of(bare_hyper(), "content-length"));
+#[test]
+fn a_remembered_401_keeps_nothing_of_the_connection_that_it_came_on() {
+    let test = "a_remembered_401_keeps_nothing_of_the_connection_that_it_came_on";
+    let Some(count) = counted(test, count_refusals) else { return };
+    let kept = count("kept of each:");
+    println!("bytes kept of a 401: {kept}");
+    assert!(kept < HEAD as u64 / 8, "{kept} bytes of each of {HEAD} are kept");
+}
 
-    let upstream = upstream();
+/// Runs a test again in a process that counts, where `count_here` tells on standard error what it counted: standard output
+/// is the log's. What was told, by name; nothing in that process itself.
+fn counted(test: &str, count_here: fn()) -> Option<impl Fn(&str) -> u64> {
+    if env::var_os(COUNTS_HERE).is_some() {
+        let _profiler = dhat::Profiler::builder().testing().build();
+        count_here();
+        return None;
+    }
+    let this = env::current_exe().expect("the test has a file");
+    let child = Command::new(this)
+        .args(["--exact", test, "--nocapture"])
+        .env(COUNTS_HERE, "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the test runs again");
+    let told = String::from_utf8_lossy(&child.stderr).into_owned();
+    Some(move |name: &str| {
+        let found = told.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_else(|| panic!("{told}")).trim().parse().expect("a number")
+    })
+}
+
+fn count_hits() {
+    eprintln!("bare hyper: {}", allocations_of(bare_hyper(), "content-length"));
+    let (server, _log) = proxy(upstream());
+    eprintln!("hit: {}", allocations_of(server.data_address(), "instantly-proxy; hit"));
+}
+
+fn count_refusals() {
+    let (server, _log) = proxy(refusing_upstream());
+    let mut connection = TcpStream::connect(server.data_address()).expect("the server accepts");
+    let mut ask = |key: usize| {
+        let request = format!(
+            "GET /api/v2/campaigns HTTP/1.1\r\nhost: api.instantly.ai\r\nauthorization: Bearer key-{key}\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).expect("the server reads");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"no such key") {
+            let mut buffer = [0; 4096];
+            let read = connection.read(&mut buffer).expect("the server answers");
+            assert!(read > 0, "the server closed the connection");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+        String::from_utf8_lossy(&answer).contains("http_request_denied")
+    };
+    ask(0);
+    let before = dhat::HeapStats::get().curr_bytes;
+    for key in 1..=REFUSED {
+        assert!(!ask(key), "the upstream is asked");
+    }
+    let kept = dhat::HeapStats::get().curr_bytes.saturating_sub(before);
+    assert!(ask(REFUSED), "they are remembered");
+    eprintln!("kept of each: {}", kept / REFUSED);
+}
+
+/// A proxy on free ports, and what keeps its log going.
+fn proxy(upstream: SocketAddr) -> (Server, impl Sized) {
     let mut config = Config::default();
     config.upstream.url = format!("http://{upstream}").parse().expect("a URL");
     config.listen.address = ([127, 0, 0, 1], 0).into();
     config.admin.address = ([127, 0, 0, 1], 0).into();
     config.cache.list_fill = false;
-    let (_log, _flush) = logging::init(&config.log).expect("logging begins once");
-    let server = Server::start(config, Clock::system()).expect("a server on free ports starts");
-    eprintln!("hit: {}", allocations_of(server.data_address(), "instantly-proxy; hit"));
+    let log = logging::init(&config.log).expect("logging begins once");
+    (Server::start(config, Clock::system()).expect("a server on free ports starts"), log)
 }
 
 /// Allocations of one answer on a kept-alive connection. `expected` is in the head of each.
@@ -133,21 +185,33 @@ fn bare_hyper() -> SocketAddr {
 
 /// Answers every request with the one label, and closes.
 fn upstream() -> SocketAddr {
+    let body = format!(
+        r#"{{"id":"{ID}","organization_id":"01920000-0000-7000-8000-000000000061","label":"Asked for pricing"}}"#
+    );
+    answering(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+/// Answers every request with a 401 that has a large head, and closes.
+fn refusing_upstream() -> SocketAddr {
+    let fields = format!("x-padding: {}\r\n", "x".repeat(4 * 1024)).repeat(HEAD / 4096);
+    answering(format!(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: text/x-words-of-its-own\r\n{fields}connection: close\r\n\
+         content-length: 11\r\n\r\nno such key"
+    ))
+}
+
+fn answering(answer: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
-        let body = format!(
-            r#"{{"id":"{ID}","organization_id":"01920000-0000-7000-8000-000000000061","label":"Asked for pricing"}}"#
-        );
         for stream in listener.incoming() {
             let mut stream = stream.expect("a client");
             let mut head = [0; 4096];
             let _ = stream.read(&mut head);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     address

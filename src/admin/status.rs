@@ -22,6 +22,7 @@ pub(super) struct Status {
     requests: BTreeMap<&'static str, u64>,
     upstream: Upstream,
     cache: Cache,
+    held: Held,
     /// Credentials whose organization is known.
     bindings: u64,
     /// Open connections of the data port.
@@ -57,6 +58,13 @@ struct Upstream {
 struct Cache {
     entries: u64,
     bytes: u64,
+}
+
+/// What calls under way hold of memory.
+#[derive(Serialize)]
+struct Held {
+    bytes: u64,
+    max_bytes: u64,
 }
 
 /// What keeps the API inside its limits, at this moment.
@@ -194,6 +202,7 @@ impl Status {
                 saved: totals.saved(),
             },
             cache: Cache { entries: gauges.cache_entries, bytes: gauges.cache_bytes },
+            held: Held { bytes: gauges.held_bytes, max_bytes: gauges.held_bytes_limit },
             bindings: gauges.bindings,
             connections: totals.connections,
             shield: Shield::new(totals, gauges, overview),

@@ -4,6 +4,7 @@
 //! it. However the task ends, a panic included, its key is free again and everybody who follows is woken.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,7 +14,7 @@ use lru::LruCache;
 use tokio::sync::{Notify, watch};
 
 use super::key::CacheKey;
-use crate::bounded::bounded;
+use crate::bounded::{bounded, sweep};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
@@ -168,14 +169,20 @@ pub struct Flights<L>(Arc<Tables<L>>);
 #[derive(Debug)]
 struct Tables<L> {
     under_way: Mutex<HashMap<FlightKey, Arc<Flight<L>>>>,
-    not_collapsed: Mutex<LruCache<CacheKey, Moment>>,
+    not_collapsed: Mutex<LruCache<KeyHash, Moment>>,
+    hasher: RandomState,
 }
+
+/// Stands for a key that is not collapsed. A caller chooses what a list is asked for, so the keys themselves would hold
+/// what it likes; of two keys with one hash the other is asked for once too often.
+type KeyHash = u64;
 
 impl<L> Default for Flights<L> {
     fn default() -> Self {
         Self(Arc::new(Tables {
             under_way: Mutex::default(),
             not_collapsed: Mutex::new(bounded(NOT_COLLAPSED)),
+            hasher: RandomState::new(),
         }))
     }
 }
@@ -220,14 +227,20 @@ impl<L> Flights<L> {
     }
 
     /// Remembers that answers to this key cannot be shared.
-    pub fn note_not_collapsible(&self, key: CacheKey, now: Moment) {
-        lock(&self.0.not_collapsed).put(key, now.plus(NOT_COLLAPSED_FOR));
+    pub fn note_not_collapsible(&self, key: &CacheKey, now: Moment) {
+        lock(&self.0.not_collapsed).put(self.0.hasher.hash_one(key), now.plus(NOT_COLLAPSED_FOR));
+    }
+
+    /// Forgets keys that may be collapsed again.
+    pub fn tidy(&self, now: Moment) {
+        sweep(&mut lock(&self.0.not_collapsed), |until| now.reached(*until));
     }
 
     /// Whether reads of this key may share a flight.
     #[must_use]
     pub fn is_collapsible(&self, key: &CacheKey, now: Moment) -> bool {
-        lock(&self.0.not_collapsed).peek(key).is_none_or(|until| now.reached(*until))
+        let key = self.0.hasher.hash_one(key);
+        lock(&self.0.not_collapsed).peek(&key).is_none_or(|until| now.reached(*until))
     }
 
     /// Whether a flight of this key is under way.

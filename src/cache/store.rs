@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
+use moka::ops::compute::{CompResult, Op};
 use moka::policy::Expiry;
 use moka::sync::Cache;
 
@@ -61,10 +61,15 @@ impl Store {
                 u32::try_from(weight(key, &kept.response)).unwrap_or(u32::MAX)
             })
             .expire_after(Usefulness)
-            .eviction_listener(move |_, _, cause| match cause {
-                RemovalCause::Size => metrics.eviction(EvictionCause::Size),
-                RemovalCause::Expired => metrics.eviction(EvictionCause::Expired),
-                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            .eviction_listener(move |_, kept: Kept, cause| {
+                if let Some(keeping) = &kept.response.keeping {
+                    keeping.leave_store();
+                }
+                match cause {
+                    RemovalCause::Size => metrics.eviction(EvictionCause::Size),
+                    RemovalCause::Expired => metrics.eviction(EvictionCause::Expired),
+                    RemovalCause::Explicit | RemovalCause::Replaced => {}
+                }
             })
             // Seeded anew in each process, and a key gets in only behind an upstream answer: nobody can fill one slot.
             .build_with_hasher(RandomState::default());
@@ -85,10 +90,15 @@ impl Store {
 
     /// Stores `response`, unless what is there was fetched by a later fill. `useful_for` bounds how long it takes room.
     pub fn insert(&self, key: CacheKey, response: Arc<StoredResponse>, useful_for: Duration) {
-        let _ = self.0.entry(key).and_compute_with(|present| match present {
+        // Before it is there: whoever lets it go at once counts it again.
+        let keeping = response.keeping.clone().inspect(|keeping| keeping.enter_store());
+        let computed = self.0.entry(key).and_compute_with(|present| match present {
             Some(present) if present.value().response.begun > response.begun => Op::Nop,
             _ => Op::Put(Kept { response, useful_for }),
         });
+        if let (CompResult::Unchanged(_), Some(keeping)) = (computed, keeping) {
+            keeping.leave_store();
+        }
     }
 
     /// Takes one stored response away.
@@ -122,4 +132,94 @@ impl Store {
 
 fn weight(key: &CacheKey, response: &StoredResponse) -> usize {
     size_of::<CacheKey>() + size_of::<StoredResponse>() + key.heap_bytes() + response.heap_bytes() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::cache::stored::{Packed, pack};
+    use crate::classify::Target;
+    use crate::clock::Clock;
+    use crate::fence::Tick;
+    use crate::held::Held;
+    use crate::organization::OrganizationId;
+
+    const ORGANIZATION: OrganizationId = OrganizationId(Uuid::from_u128(1));
+
+    #[test]
+    fn what_is_stored_stays_inside_its_bytes() {
+        const BOUND: u64 = 1 << 20;
+        let store = Store::new(BOUND, Arc::default());
+        let (clock, _) = Clock::manual();
+        for number in 0..4096 {
+            let response = StoredResponse {
+                organization: ORGANIZATION,
+                body: Bytes::from(vec![b'x'; 1024]),
+                content_type: HeaderValue::from_static("application/json"),
+                etag: HeaderValue::from_static("\"x\""),
+                sent: clock.now(),
+                begun: Tick::default(),
+                jitter: 0,
+                settling: false,
+                limit: None,
+                keeping: None,
+            };
+            store.insert(key(number), Arc::new(response), Duration::from_secs(60));
+        }
+        let (entries, bytes) = store.size();
+        assert!(entries > 100 && bytes <= BOUND, "{entries} entries of {bytes} bytes");
+    }
+
+    fn key(number: u128) -> CacheKey {
+        let target = Target::Item(Uuid::from_u128(number));
+        CacheKey { resource: "lead_label", organization: ORGANIZATION, owner: None, target }
+    }
+
+    #[test]
+    fn what_a_reader_still_has_of_what_the_store_let_go_of_counts_as_held() {
+        let (store, held) = (Store::new(1 << 20, Arc::default()), Held::new(1 << 20));
+        let (clock, _) = Clock::manual();
+        let large = |begun| {
+            let Packed { etag, body, keeping } =
+                pack(&HeaderValue::from_static("\"x\""), &[b'x'; 9997], &held);
+            Arc::new(StoredResponse {
+                organization: ORGANIZATION,
+                body,
+                content_type: HeaderValue::from_static("application/json"),
+                etag,
+                sent: clock.now(),
+                begun: Tick(begun),
+                jitter: 0,
+                settling: false,
+                limit: None,
+                keeping,
+            })
+        };
+        let insert = |response: &Arc<StoredResponse>| {
+            store.insert(key(1), Arc::clone(response), Duration::from_secs(60));
+            store.tidy();
+        };
+        let first = large(2);
+        assert_eq!(held.bytes(), 10_000, "on its way");
+        insert(&first);
+        assert_eq!(held.bytes(), 0, "stored");
+        let second = large(3);
+        insert(&second);
+        assert_eq!(held.bytes(), 10_000, "replaced, and read still");
+        drop(first);
+        assert_eq!(held.bytes(), 0);
+        let late = large(1);
+        insert(&late);
+        assert_eq!(held.bytes(), 10_000, "it came too late to be stored");
+        drop(late);
+        store.remove(&key(1));
+        store.tidy();
+        assert_eq!(held.bytes(), 10_000, "taken away, and read still");
+        drop(second);
+        assert_eq!(held.bytes(), 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! [`StoredResponse`]: an answer that may be served again, and its age and freshness (RFC 9111 §4.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,9 @@ use http::HeaderValue;
 
 use crate::clock::Moment;
 use crate::fence::Tick;
+use crate::held::{Held, Keeping};
 use crate::organization::OrganizationId;
+use crate::semantics::owned;
 
 /// Lifetime of what was read while a write settles: the vendor's replication lag is not made longer.
 pub const SETTLING_LIFETIME: Duration = Duration::from_secs(1);
@@ -33,21 +36,35 @@ pub struct StoredResponse {
     pub settling: bool,
     /// What the upstream allows, where its directives are respected.
     pub limit: Option<Duration>,
+    /// What a large body counts for where it is not stored.
+    pub keeping: Option<Arc<Keeping>>,
 }
+
+/// A validator and a body as they are kept.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// The validator.
+    pub etag: HeaderValue,
+    /// The body's exact bytes.
+    pub body: Bytes,
+    /// What a large body counts for where it is not stored.
+    pub keeping: Option<Arc<Keeping>>,
+}
+
+/// From this size on a body counts while it is not stored: what readers have of smaller ones is little.
+const COUNTED: usize = 4 * 1024;
 
 /// A validator and a body in one piece of memory, which nothing else shares: two pieces for each label were a tenth of all
 /// that it takes, and a slice of what was received would keep the connection's whole read buffer alive.
-///
-/// # Panics
-///
-/// Never: what is a field value is one in another place, too.
 #[must_use]
-pub fn pack(etag: &HeaderValue, body: &[u8]) -> (HeaderValue, Bytes) {
+pub fn pack(etag: &HeaderValue, body: &[u8], held: &Held) -> Packed {
     let piece = Bytes::from([etag.as_bytes(), body].concat());
     let body = piece.slice(etag.len()..);
+    // What is a field value is one in another place, too.
     let etag =
-        HeaderValue::from_maybe_shared(piece.slice(..etag.len())).expect("it was a field value before");
-    (etag, body)
+        HeaderValue::from_maybe_shared(piece.slice(..etag.len())).unwrap_or_else(|_| owned::value(etag));
+    let keeping = (piece.len() >= COUNTED).then(|| Arc::new(Keeping::new(held, piece.len())));
+    Packed { etag, body, keeping }
 }
 
 impl StoredResponse {
@@ -83,8 +100,10 @@ mod tests {
             let (received, tag) =
                 (Bytes::from(text.as_bytes().to_vec()), Bytes::from_static(b"\"tag\"").to_vec());
             let tag = Bytes::from(tag);
-            let (etag, body) = pack(&HeaderValue::from_maybe_shared(tag.clone()).unwrap(), &received);
-            assert_eq!((etag.as_bytes(), &body), (&b"\"tag\""[..], &received));
+            let held = Held::new(0);
+            let packed = pack(&HeaderValue::from_maybe_shared(tag.clone()).unwrap(), &received, &held);
+            assert_eq!((packed.etag.as_bytes(), &packed.body), (&b"\"tag\""[..], &received));
+            assert!(packed.keeping.is_none() && held.bytes() == 0);
             assert!((received.is_empty() || received.is_unique()) && tag.is_unique());
         }
     }
@@ -102,6 +121,7 @@ mod tests {
             jitter: 0,
             settling: false,
             limit: None,
+            keeping: None,
         };
         let ttl = Duration::from_secs(300);
         assert_eq!(stored.freshness_lifetime(ttl), ttl);

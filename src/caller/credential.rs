@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use crate::organization::OrganizationId;
+use crate::semantics::owned;
 
 /// The field that makes an admin key act for another workspace.
 pub const AS_WORKSPACE: HeaderName = HeaderName::from_static("x-as-workspace");
@@ -137,6 +138,16 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// The same with field values in memory of their own: for what outlives the request that brought it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            authorization: owned::value(&self.authorization),
+            workspace: self.workspace.as_ref().map(|(value, id)| (owned::value(value), *id)),
+            ..*self
+        }
+    }
+
     /// Stands for it in every table.
     #[must_use]
     pub const fn digest(&self) -> CredentialDigest {
@@ -230,6 +241,25 @@ mod tests {
         ] {
             assert!(digester.credential(&bad).is_none(), "{} fields", bad.len());
         }
+    }
+
+    #[test]
+    fn a_detached_credential_is_the_same_and_holds_nothing_of_its_request() {
+        let head = bytes::Bytes::from([b"Bearer canary", WORKSPACE.as_bytes()].concat());
+        let map = HeaderMap::from_iter([
+            (AUTHORIZATION, HeaderValue::from_maybe_shared(head.slice(..13)).unwrap()),
+            (AS_WORKSPACE, HeaderValue::from_maybe_shared(head.slice(13..)).unwrap()),
+        ]);
+        let detached = Digester::default().credential(&map).unwrap().detached();
+        drop(map);
+        assert!(head.is_unique());
+        let mut presented = HeaderMap::new();
+        detached.present(&mut presented);
+        assert!(presented[AUTHORIZATION].is_sensitive());
+        assert_eq!(
+            (&presented[AUTHORIZATION], &presented[AS_WORKSPACE]),
+            (&"Bearer canary".parse().unwrap(), &WORKSPACE.parse().unwrap())
+        );
     }
 
     #[test]

@@ -7,7 +7,12 @@ use std::iter;
 
 use crate::resource::{Descriptor, ListQuery, percent};
 
-/// A list's query and whether its answer may be stored; `None` if a parameter is unknown or repeated, or does not decode.
+/// Longest value of a parameter, decoded. It becomes a part of keys, and a caller chooses it: none that means anything is
+/// nearly as long, but for what is searched for.
+const MAX_VALUE: usize = 256;
+
+/// A list's query and whether its answer may be stored; `None` if a parameter is unknown or repeated,
+/// does not decode or is longer than any that means something.
 pub(super) fn list(resource: &Descriptor, query: &str) -> Option<(ListQuery, bool)> {
     if query.is_empty() {
         return Some((ListQuery::default(), true));
@@ -24,7 +29,7 @@ pub(super) fn list(resource: &Descriptor, query: &str) -> Option<(ListQuery, boo
         if parameters.iter().any(|(seen, _)| *seen == name) {
             return None;
         }
-        parameters.push((name, decode(value)?));
+        parameters.push((name, decode(value).filter(|value| value.len() <= MAX_VALUE)?));
     }
     parameters.sort_unstable_by_key(|(name, _)| *name);
     Some((ListQuery(parameters.into_boxed_slice()), storable))

@@ -108,6 +108,11 @@ fn a_query_that_is_not_ours_is_not_cached() {
         let Ok(target) = format!("/api/v2/lead-labels{query}").parse::<http::Uri>() else { continue };
         assert_eq!(get(&target.to_string()), uncached(false, BypassReason::Query), "{query}");
     }
+    // A caller chooses what becomes a part of keys: as much as means something, and no more.
+    for (value, is_ours) in [("x".repeat(256), true), ("x".repeat(257), false), ("%78".repeat(256), true)] {
+        let class = get(&format!("/api/v2/lead-labels?starting_after={value}"));
+        assert_eq!(class != uncached(false, BypassReason::Query), is_ours, "{} bytes", value.len());
+    }
     for query in ["?limit=1", "?x", "?=", "?&"] {
         assert_eq!(
             get(&format!("/api/v2/lead-labels/{ID}{query}")),

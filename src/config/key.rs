@@ -32,6 +32,8 @@ keys! {
     ListenAddress = "listen.address", "an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080";
     ListenWorkers = "listen.workers", "a whole number from 0 (one per core) to 1024";
     ListenMaxConnections = "listen.max_connections", "a whole number from 1 to 1000000";
+    ListenMaxHeldBytes = "listen.max_held_bytes",
+        "\"auto\", or a size from 8MiB to 1TiB, such as \"128MiB\" (units B, KiB, MiB, GiB, TiB)";
     ListenHeaderTimeout = "listen.header_timeout", "a duration from 1ms to 1h, such as \"10s\"";
     ListenIdleTimeout = "listen.idle_timeout", "a duration from 1ms to 1h, such as \"120s\"";
     ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";

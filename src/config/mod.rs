@@ -4,6 +4,7 @@
 //! checked. [`load()`] collects **all** faults with key, source and what is allowed: `raw` merges the layers, `resolve`
 //! is the one conversion, [`Key`] names every key. [`files`] reads what the configuration points to.
 
+mod cgroup;
 mod change;
 mod fault;
 pub mod files;
@@ -60,6 +61,8 @@ pub struct Listen {
     pub workers: Option<NonZeroUsize>,
     /// Open connections above which accepting pauses.
     pub max_connections: usize,
+    /// Bytes that calls under way may hold.
+    pub max_held_bytes: MaxHeldBytes,
     /// From the first byte of a head, or from connect, to the end of the head.
     pub header_timeout: Duration,
     /// How long a connection may stand idle between requests.
@@ -72,6 +75,33 @@ pub struct Listen {
     pub allow_plaintext: bool,
     /// `[listen.tls]`: TLS instead of plaintext.
     pub tls: Option<ListenTls>,
+}
+
+/// `listen.max_held_bytes`: how much memory calls under way may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxHeldBytes {
+    /// A third of the memory limit of the process's control group; 256 MiB without one.
+    Auto,
+    /// So much.
+    Bytes(u64),
+}
+
+impl MaxHeldBytes {
+    /// In bytes.
+    #[must_use]
+    pub fn resolve(self) -> u64 {
+        match self {
+            Self::Auto => Self::under(cgroup::memory_limit()),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// What [`Self::Auto`] is under a memory limit: a third of it, for the rest is for what is stored, for connections and
+    /// tables. A limit below what a process takes at rest leaves the least with which label reads work.
+    #[must_use]
+    pub fn under(limit: Option<u64>) -> u64 {
+        limit.map_or(256 * MIB, |limit| (limit / 3).clamp(8 * MIB, 1024 * MIB))
+    }
 }
 
 /// `[listen.tls]`: PEM files of the data port's certificate.
@@ -239,6 +269,7 @@ impl Default for Config {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
                 workers: None,
                 max_connections: 10_000,
+                max_held_bytes: MaxHeldBytes::Auto,
                 header_timeout: Duration::from_secs(10),
                 idle_timeout: Duration::from_secs(120),
                 drain_delay: Duration::from_secs(5),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{Burst, LogFormat, Share, UpstreamDirectives};
+use super::{Burst, LogFormat, MaxHeldBytes, Share, UpstreamDirectives};
+
+const AUTO: &str = "auto";
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -31,6 +33,18 @@ pub(super) fn size(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(digits);
     let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
     number.parse::<u64>().ok()?.checked_mul(*bytes)
+}
+
+/// `auto`, or a size.
+pub(super) fn max_held_bytes(text: &str) -> Option<MaxHeldBytes> {
+    if text == AUTO { Some(MaxHeldBytes::Auto) } else { size(text).map(MaxHeldBytes::Bytes) }
+}
+
+pub(super) fn max_held_bytes_text(bytes: MaxHeldBytes) -> String {
+    match bytes {
+        MaxHeldBytes::Auto => AUTO.to_owned(),
+        MaxHeldBytes::Bytes(bytes) => size_text(bytes),
+    }
 }
 
 /// The text of a size in the largest unit that holds it whole.

@@ -67,6 +67,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenAddress => listen.address.to_string().into(),
         Key::ListenWorkers => listen.workers.map_or(0, NonZeroUsize::get).into(),
         Key::ListenMaxConnections => listen.max_connections.into(),
+        Key::ListenMaxHeldBytes => parse::max_held_bytes_text(listen.max_held_bytes).into(),
         Key::ListenHeaderTimeout => parse::duration_text(listen.header_timeout).into(),
         Key::ListenIdleTimeout => parse::duration_text(listen.idle_timeout).into(),
         Key::ListenDrainDelay => parse::duration_text(listen.drain_delay).into(),

@@ -15,8 +15,8 @@ use http::uri::Scheme;
 use super::key::Key;
 use super::raw::{Raw, Refused};
 use super::{
-    Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, Proof, Shield, Telemetry, Upstream, files,
-    parse,
+    Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, MaxHeldBytes, Proof, Shield, Telemetry,
+    Upstream, files, parse,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -33,6 +33,8 @@ const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300
 /// Callers give up long before a minute: more is a mistake in the unit.
 const MAX_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// A list of labels has up to 4 MiB, and is held twice for a moment.
+const MAX_HELD_BYTES: RangeInclusive<u64> = 8 << 20..=1 << 40;
 
 /// Every section, or the faults of all of them on `raw`'s list.
 pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
@@ -66,6 +68,12 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
 fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen, Refused> {
     let workers = raw.count(Key::ListenWorkers, 0..=1024);
     let max_connections = raw.count(Key::ListenMaxConnections, 1..=1_000_000);
+    let max_held_bytes = raw.text(Key::ListenMaxHeldBytes, |text| {
+        parse::max_held_bytes(text).filter(|bytes| match bytes {
+            MaxHeldBytes::Auto => true,
+            MaxHeldBytes::Bytes(bytes) => MAX_HELD_BYTES.contains(bytes),
+        })
+    });
     let header_timeout = raw.duration(Key::ListenHeaderTimeout, TIMEOUT);
     let idle_timeout = raw.duration(Key::ListenIdleTimeout, TIMEOUT);
     let drain_delay = raw.duration(Key::ListenDrainDelay, DRAIN);
@@ -85,6 +93,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
         address: address?,
         workers: NonZeroUsize::new(workers?),
         max_connections: max_connections?,
+        max_held_bytes: max_held_bytes?,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         drain_delay: drain_delay?,

@@ -13,6 +13,10 @@ pub struct Gauges {
     pub cache_entries: u64,
     /// Bytes that they take, keys and overhead included.
     pub cache_bytes: u64,
+    /// Bytes that calls under way hold.
+    pub held_bytes: u64,
+    /// Bytes that they may hold.
+    pub held_bytes_limit: u64,
     /// Credentials whose organization is known.
     pub bindings: u64,
     /// Organizations that the upstream limits.
@@ -36,6 +40,8 @@ pub struct Gauges {
 pub(super) struct Sizes {
     cache_entries: Gauge,
     cache_bytes: Gauge,
+    held_bytes: Gauge,
+    held_bytes_limit: Gauge,
     bindings: Gauge,
     gates_closed: Gauge,
     queued: Gauge,
@@ -50,6 +56,8 @@ impl Sizes {
         let rows = [
             (&self.cache_entries, gauges.cache_entries),
             (&self.cache_bytes, gauges.cache_bytes),
+            (&self.held_bytes, gauges.held_bytes),
+            (&self.held_bytes_limit, gauges.held_bytes_limit),
             (&self.bindings, gauges.bindings),
             (&self.gates_closed, gauges.gates_closed),
             (&self.queued, gauges.queued),
@@ -69,6 +77,10 @@ impl Sizes {
         registry.register("cache_entries", "Stored responses", self.cache_entries.clone());
         let bytes = "Memory that stored responses take, keys and overhead included";
         registry.register_with_unit("cache", bytes, Unit::Bytes, self.cache_bytes.clone());
+        let held = "Memory that calls under way hold";
+        registry.register_with_unit("held", held, Unit::Bytes, self.held_bytes.clone());
+        let limit = "Memory that calls under way may hold";
+        registry.register_with_unit("held_limit", limit, Unit::Bytes, self.held_bytes_limit.clone());
         let rows = [
             ("bindings", "Credentials whose organization is known", &self.bindings),
             ("shield_gates_closed", "Organizations that the upstream limits", &self.gates_closed),

@@ -91,7 +91,8 @@ impl StaleReason {
             | ErrorKind::UpstreamFailed
             | ErrorKind::Unreachable
             | ErrorKind::OutOfResources
-            | ErrorKind::NoConnection => Some(Self::Error),
+            | ErrorKind::NoConnection
+            | ErrorKind::NoMemoryForAnswer => Some(Self::Error),
             _ => None,
         }
     }

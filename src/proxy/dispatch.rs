@@ -257,7 +257,7 @@ impl Proxy {
     }
 
     /// Takes back what a call spent that does not go after all.
-    fn call_off(&self, going: Going) {
+    pub(super) fn call_off(&self, going: Going) {
         self.shield.budget.give_back(going.admission);
     }
 

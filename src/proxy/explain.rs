@@ -321,7 +321,7 @@ impl Proxy {
     }
 
     fn latched_for(&self, call: &Call<'_>, now: Moment) -> Option<Duration> {
-        let latched = self.shield.latch.peek(call.credential?.digest(), call.route, now)?;
+        let latched = self.shield.latch.check(call.credential?.digest(), call.route, now)?;
         Some(latched.remaining)
     }
 

@@ -181,7 +181,9 @@ impl Proxy {
             self.metrics.proof(ProofResult::Failed);
             // A 429 is an answer, and what it says ends with the gate that it closed.
             let limited = matches!(&landing, Landing::Upstream(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS);
-            if !limited {
+            // Want of our own memory says nothing of the upstream.
+            let ours = matches!(landing, Landing::Failed(ErrorKind::NoMemoryForAnswer, _));
+            if !limited && !ours {
                 self.bindings.note_failure(&fill.credential, self.clock.now());
             }
         }

@@ -83,7 +83,7 @@ impl Proxy {
         flight: &Flight<Landing>,
     ) -> Fill {
         Fill {
-            credential: reading.credential.clone(),
+            credential: reading.credential.detached(),
             read: Read { target: wanted.target.clone(), ..reading.read.clone() },
             peer: reading.peer,
             route: self.digester.route(&Method::GET, reading.read.resource.collection),

@@ -11,12 +11,13 @@ use http_body::Body as _;
 use super::answer::Answer;
 use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
-use super::whole::{self, StreamedAnswer, WholeAnswer};
+use super::whole::{self, Holding, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
 use crate::body::{self, Body};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
+use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::received::Received;
@@ -49,6 +50,9 @@ impl Worker {
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
         let arrived = proxy.clock.now();
+        let upload = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
+        proxy.held.check(holds).map_err(Full::before_sending)?;
         let client = self.pass_through_client();
         let lane = Lane { client: &client, permits: Some((&proxy.permits, caller.account())) };
         let call = caller.call(asked.peer, asked.patience);
@@ -57,6 +61,15 @@ impl Worker {
             Err(Held::Failed(error)) => Err(error),
             Err(Held::Rejected(error)) => return Err(error),
             Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+        };
+        let charge = match proxy.held.take(holds) {
+            Ok(charge) => charge,
+            Err(full) => {
+                if let Ok(departure) = departed {
+                    proxy.call_off(departure.going);
+                }
+                return Err(full.before_sending());
+            }
         };
         proxy.trace_wait(head.extensions.get(), arrived);
         proxy.shield.retries.on_offered(proxy.clock.now());
@@ -78,7 +91,7 @@ impl Worker {
         let response = if answer.status() == StatusCode::UNAUTHORIZED {
             self.relay_unauthorized(answer, &gone, &head.method, asked).await?
         } else {
-            Self::relay(answer, activity, permit, asked)
+            Self::relay(answer, activity, (permit, charge), asked)
         };
         Ok(Answer { response, outcome, cache_status: Some(cache_status) })
     }
@@ -145,19 +158,19 @@ impl Worker {
         let deadline = proxy.clock.now().plus(idle);
         let read = proxy
             .clock
-            .deadline(deadline, whole::read(body, MAX_REFUSAL))
+            .deadline(deadline, whole::read(body, MAX_REFUSAL, &proxy.held))
             .await
             .map_err(|elapsed| ErrorKind::UpstreamTimeout.error().because(elapsed))?
-            .map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))?;
+            .map_err(whole::unread)?;
         Ok(match read {
             whole::Read::Whole(body) => {
                 let answer = WholeAnswer::new(head, body);
                 proxy.note_unauthorized(gone, answer.unauthorized());
                 answer.response(method)
             }
-            whole::Read::TooLarge(read, rest) => {
+            whole::Read::TooLarge(body) => {
                 proxy.note_unauthorized(gone, Unauthorized::default());
-                StreamedAnswer::new(head, read, rest, &proxy.clock, idle)
+                StreamedAnswer::new(head, body, &proxy.clock, idle)
                     .take()
                     .ok_or(ErrorKind::Internal.error())?
             }
@@ -194,7 +207,7 @@ impl Worker {
     fn relay(
         answer: Response<Received>,
         activity: Activity,
-        permit: Option<Permit>,
+        (permit, charge): (Option<Permit>, Charge),
         asked: &Asked,
     ) -> Response<Body> {
         let (head, body) = answer.into_parts();
@@ -202,7 +215,7 @@ impl Worker {
         let mut response = Response::new(if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::stream(Download::new(body, activity, idle, permit))
+            Body::stream(Holding::new(Download::new(body, activity, idle, permit), charge))
         });
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);

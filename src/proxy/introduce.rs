@@ -13,7 +13,7 @@ use super::Proxy;
 use super::exchange::Asked;
 use super::fill::Fill;
 use super::forward::Caller;
-use crate::bounded::bounded;
+use crate::bounded::{bounded, sweep};
 use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::items;
 use crate::caller::credential::CredentialDigest;
@@ -41,11 +41,17 @@ impl Default for Introduced {
 impl Introduced {
     fn is_due(&self, credential: CredentialDigest, now: Moment) -> bool {
         let mut introduced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = introduced.get(&credential).is_none_or(|last| now.since(*last) >= EVERY);
+        let due = introduced.peek(&credential).is_none_or(|last| now.since(*last) >= EVERY);
         if due {
             introduced.put(credential, now);
         }
         due
+    }
+
+    /// Forgets those that are due again.
+    pub(super) fn tidy(&self, now: Moment) {
+        let mut introduced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep(&mut introduced, |last| now.since(*last) >= EVERY);
     }
 }
 
@@ -78,7 +84,7 @@ impl Proxy {
         let boarding = self.flights.board(key, credential.digest(), |_| true, || None::<()>, begin);
         let Boarding::Leading(flight, ticket) = boarding else { return };
         let fill = Fill {
-            credential: credential.clone(),
+            credential: credential.detached(),
             peer: asked.peer,
             route: self.digester.route(&Method::GET, read.resource.collection),
             read,
@@ -95,5 +101,33 @@ impl Proxy {
             trace: None,
         };
         self.launch(fill, ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::caller::credential::Digester;
+    use crate::clock::Clock;
+
+    #[test]
+    fn introductions_are_remembered_for_ten_minutes_and_for_so_many_callers() {
+        let (clock, hand) = Clock::manual();
+        let (introduced, digester) = (Introduced::default(), Digester::default());
+        let credential = |number: usize| {
+            let value = HeaderValue::try_from(format!("Bearer {number}")).unwrap();
+            let fields = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
+            digester.credential(&fields).unwrap().digest()
+        };
+        let held = || introduced.0.lock().unwrap().len();
+        for number in 0..REMEMBERED.get() + 10 {
+            assert!(introduced.is_due(credential(number), clock.now()));
+        }
+        assert_eq!(held(), REMEMBERED.get());
+        hand.advance(EVERY);
+        introduced.tidy(clock.now());
+        assert_eq!(held(), 0);
     }
 }

@@ -7,16 +7,16 @@ use http::response::Parts;
 
 use super::Proxy;
 use super::fill::Fill;
+use super::judging::{Item, Lesson};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::semantics::response_directives::{StorageRule, storage_rule};
-use crate::semantics::validator;
 use crate::upstream::purpose::Purpose;
 
 impl Proxy {
@@ -35,26 +35,49 @@ impl Proxy {
     }
 
     /// Takes the items of a list as single reads, as long as they look like those.
-    pub(super) fn learn_shape(
+    pub(super) fn learn(
         &self,
         fill: &Fill,
         (organization, owner): (&Arc<Organization>, Option<CredentialDigest>),
         head: &Parts,
         response: &Arc<StoredResponse>,
+        lesson: Lesson,
     ) {
-        let resource = fill.read.resource;
-        if !fill.rules.cache.list_fill || response.settling {
+        if response.settling {
             return;
         }
-        let unlike = match &fill.read.target {
-            Target::Item(_) => items::shape_of(resource, &response.body)
-                .is_some_and(|shape| organization.lists().note_item_shape(shape)),
-            Target::List(_) => self.take_items(fill, (organization, owner), head, response),
+        let unlike = match lesson {
+            Lesson::Nothing => false,
+            Lesson::Single(shape) => shape.is_some_and(|shape| organization.lists().note_item_shape(shape)),
+            Lesson::Page(page, count) => {
+                self.note_page(fill, (organization, owner), response, count);
+                self.take_items(fill, (organization, owner), head, response, page)
+            }
         };
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
             self.metrics.invalidation(InvalidationCause::UnlikeItems);
             self.fence.raise_purged(organization);
+        }
+    }
+
+    fn note_page(
+        &self,
+        fill: &Fill,
+        (organization, owner): (&Arc<Organization>, Option<CredentialDigest>),
+        page: &StoredResponse,
+        count: usize,
+    ) {
+        let resource = fill.read.resource;
+        if fill.read.target != items::whole_list(resource) {
+            return;
+        }
+        let whole = items::is_whole(resource, &fill.read.target, count);
+        organization.lists().note_page(owner, whole, page.begun);
+        if fill.purpose == Purpose::ListFill {
+            // It may have begun as one credential's own.
+            let next = page.sent.plus(fill.rules.cache.lead_labels.ttl);
+            organization.lists().note_list_fill(owner, page.begun, next);
         }
     }
 
@@ -64,18 +87,9 @@ impl Proxy {
         (organization, owner): (&Arc<Organization>, Option<CredentialDigest>),
         head: &Parts,
         page: &Arc<StoredResponse>,
+        list: Vec<Item>,
     ) -> bool {
         let resource = fill.read.resource;
-        let (list, count) = items::split(resource, organization.id(), &page.body);
-        if fill.read.target == items::whole_list(resource) {
-            let whole = items::is_whole(resource, &fill.read.target, count);
-            organization.lists().note_page(owner, whole, page.begun);
-            if fill.purpose == Purpose::ListFill {
-                // It may have begun as one credential's own.
-                let next = page.sent.plus(fill.rules.cache.lead_labels.ttl);
-                organization.lists().note_list_fill(owner, page.begun, next);
-            }
-        }
         let unlike = list.iter().any(|item| organization.lists().note_list_shape(item.shape));
         if unlike || !organization.lists().stand_for_items() {
             return unlike;
@@ -91,13 +105,14 @@ impl Proxy {
             if !self.fence.admits(organization, &target, page.begun) {
                 continue;
             }
-            let (etag, body) = pack(&validator::strong_etag_of(&item.body), &item.body);
+            let Packed { etag, body, keeping } = item.packed;
             let response = StoredResponse {
                 etag,
                 body,
                 jitter: fastrand::u8(..),
                 settling: self.fence.is_settling(organization, &target, page.sent),
                 limit,
+                keeping,
                 ..StoredResponse::clone(page)
             };
             let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };

@@ -16,8 +16,8 @@ mod explanation;
 mod fill;
 mod flying;
 mod forward;
-mod intake;
 mod introduce;
+mod judging;
 mod learn;
 mod lookup;
 mod overview;
@@ -60,6 +60,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fence::Fence;
 use crate::guard;
+use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::peer::Peer;
@@ -91,8 +92,9 @@ pub struct Proxy {
     rulebook: Rulebook,
     /// Spans, where they are asked for.
     tracing: Option<Tracing>,
-    /// What the bodies of label writes hold.
-    intake: intake::Intake,
+    /// What calls hold of memory.
+    held: Held,
+    judging: judging::Judging,
     /// Label writes under way, which go on when their clients leave.
     writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
@@ -191,19 +193,21 @@ impl Proxy {
             Some(_) => Tracing::start(&config.telemetry, public_client()?, clock.clone(), runtime.clone())?,
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
+        let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let proxy = Arc::new(Self {
             digester: Digester::default(),
             bindings: Bindings::new(config.proof.max_credentials),
             attempts: Attempts::default(),
             fence: Fence::default(),
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
+            held,
+            judging: judging::Judging::new(runtime.clone()),
             flights: Flights::default(),
             label_client: Mutex::new(upstream.label_client(runtime.clone())),
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
             rulebook: Rulebook::new(Rules::new(config)),
-            intake: intake::Intake::default(),
             writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),
@@ -254,6 +258,8 @@ impl Proxy {
         Gauges {
             cache_entries,
             cache_bytes,
+            held_bytes: self.held.bytes() as u64,
+            held_bytes_limit: self.held.size() as u64,
             bindings: self.bindings.len() as u64,
             gates_closed: self.shield.budget.closed(now) as u64,
             queued: self.shield.budget.queued() as u64,
@@ -273,7 +279,10 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
         proxy.upstream.tidy();
-        proxy.shield.budget.tidy(clock.now());
-        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), clock.now());
+        let now = clock.now();
+        proxy.shield.tidy(now);
+        proxy.flights.tidy(now);
+        proxy.introduced.tidy(now);
+        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), now);
     }
 }

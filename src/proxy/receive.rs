@@ -9,11 +9,12 @@ use http::{Method, Response, StatusCode};
 use super::Proxy;
 use super::dispatch::Gone;
 use super::fill::{Fill, Landing, OwnAnswer};
+use super::judging::{Question, Sound, Unsound};
 use super::learn::useful_for;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
-use crate::cache::gate::{self, Expected, GateReason, Identity};
+use crate::cache::gate::{self, Expected, GateReason};
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
@@ -42,16 +43,18 @@ impl Proxy {
     ) -> Result<Landing, ProxyError> {
         let (head, body) = answer.into_parts();
         let limit = if matches!(fill.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
-        let body = match read_whole(body, limit).await {
+        let body = match whole::read(body, limit, &self.held).await.map_err(whole::unread) {
             Ok(whole::Read::Whole(body)) => body,
-            Err(cut) => {
-                self.metrics.gate_rejection(GateReason::Truncated);
-                return Err(cut);
+            Err(error) => {
+                if error.kind() != ErrorKind::NoMemoryForAnswer {
+                    self.metrics.gate_rejection(GateReason::Truncated);
+                }
+                return Err(error);
             }
-            Ok(whole::Read::TooLarge(read, rest)) => {
+            Ok(whole::Read::TooLarge(body)) => {
                 self.reject(fill, GateReason::TooLarge);
                 let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                let streamed = StreamedAnswer::new(head, body, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
@@ -59,23 +62,34 @@ impl Proxy {
             organization: fill.organization.as_ref().map(|organization| organization.id()),
             workspace: fill.credential.workspace(),
         };
-        let examined = gate::examine_body(fill.read.resource, &fill.read.target, expected, &body);
+        let question = Question {
+            resource: fill.read.resource,
+            target: fill.read.target.clone(),
+            expected,
+            etag: validator::upstream_strong_etag(&head.headers),
+            takes_items: fill.storing && fill.proving && fill.rules.cache.list_fill,
+            held: self.held.clone(),
+        };
+        let judged = self.judging.of(&body, move |body| question.answer(body)).await?;
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
-        match examined {
-            Ok(identity) => self.note_identity(fill, identity),
-            Err(_) => {
-                self.note_grants_in(fill.read.resource, &body, fill.organization.as_ref(), &fill.rules);
+        match &judged {
+            Ok(sound) => self.note_identity(fill, sound.identity),
+            Err(Unsound { grants: Some(grants), .. }) => {
+                self.note_grants(*grants, fill.organization.as_ref(), &fill.rules);
             }
+            Err(Unsound { grants: None, .. }) => {}
         }
-        match gate::examine_head(&head).and(examined) {
-            Ok(identity) => Ok(self.accept(fill, head, body, identity)),
+        let sound = judged.map_err(|unsound| unsound.reason);
+        match gate::examine_head(&head).and(sound) {
+            Ok(sound) => Ok(self.accept(fill, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fill, head, body, reason)),
         }
     }
 
     /// A body that is what was asked for: proves its credential unless that was refused since, and is stored unless
     /// something was written since.
-    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, identity: Identity) -> Landing {
+    fn accept(&self, fill: &Fill, head: Parts, body: Bytes, sound: Sound) -> Landing {
+        let Sound { identity, packed, lesson } = sound;
         let organization = self.fence.organizations().get(identity.organization, self.clock.now());
         if fill.proving {
             let proof = self.bindings.prove(&fill.credential, &organization, fill.begun, fill.sent);
@@ -93,18 +107,18 @@ impl Proxy {
         let alone = !fill.rules.may_share(&organization, fill.begun) || !fill.proving || forbidden;
         let owner = alone.then(|| fill.credential.digest());
         let target = &fill.read.target;
-        let etag = validator::strong_of(&head.headers, &body);
-        let (etag, packed) = pack(&etag, &body);
+        let Packed { etag, body, keeping } = packed;
         let response = Arc::new(StoredResponse {
             organization: identity.organization,
             content_type: media_type::to_keep(&head.headers),
             etag,
-            body: packed,
+            body,
             sent: fill.sent,
             begun: fill.begun,
             jitter: fastrand::u8(..),
             settling: self.fence.is_settling(&organization, target, fill.sent),
             limit,
+            keeping,
         });
         let stored = fill.storing
             && fill.proving
@@ -121,7 +135,7 @@ impl Proxy {
             let useful_for = useful_for(fill.rules.of(target));
             self.keep(key, Arc::clone(&response), useful_for, (&organization, &fill.rules));
             if fill.rules.shares() {
-                self.learn_shape(fill, (&organization, owner), &head, &response);
+                self.learn(fill, (&organization, owner), &head, &response, lesson);
             }
         }
         Landing::Checked { response, stored, owner }
@@ -154,7 +168,7 @@ impl Proxy {
             && reason != GateReason::EmptyList
         {
             let key = self.shared_key(fill, organization);
-            self.flights.note_not_collapsible(key, self.clock.now());
+            self.flights.note_not_collapsible(&key, self.clock.now());
         }
     }
 
@@ -196,11 +210,11 @@ impl Proxy {
         {
             self.evict(self.shared_key(fill, organization), &fill.credential);
         }
-        let answer = match read_whole(body, MAX_REFUSAL).await? {
+        let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
-            whole::Read::TooLarge(read, rest) => {
+            whole::Read::TooLarge(body) => {
                 let idle = fill.rules.timeouts.idle_timeout;
-                let streamed = StreamedAnswer::new(head, read, rest, &self.clock, idle);
+                let streamed = StreamedAnswer::new(head, body, &self.clock, idle);
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
@@ -237,8 +251,4 @@ impl Proxy {
         self.store.remove(&key);
         self.metrics.invalidation(InvalidationCause::NotFound);
     }
-}
-
-async fn read_whole(body: Received, limit: usize) -> Result<whole::Read, ProxyError> {
-    whole::read(body, limit).await.map_err(|cause| ErrorKind::BadUpstreamAnswer.error().because(cause))
 }

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
+use uuid::Uuid;
 
 use super::Proxy;
+use super::judging::{Told, WriteQuestion};
 use super::whole;
 use super::write::{Sent, Subject, Writer};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{StoredResponse, pack};
+use crate::cache::stored::{Packed, StoredResponse};
+use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
@@ -31,6 +33,36 @@ pub(super) struct OwnRaise {
 }
 
 impl Proxy {
+    /// What the answer to a write says; nothing if its fate is not known by it.
+    pub(super) async fn told(
+        &self,
+        head: &Parts,
+        read: Option<&whole::Read>,
+        sent: &Sent<'_>,
+        writer: &Writer,
+        subject: Subject,
+    ) -> Option<Told> {
+        let Some(whole::Read::Whole(body)) = read else { return None };
+        let may_tell = head.status.is_success()
+            && media_type::is_json(&head.headers)
+            && !head.headers.contains_key(CONTENT_ENCODING);
+        if !may_tell {
+            return None;
+        }
+        let question = WriteQuestion {
+            resource: subject.resource,
+            item: subject.item,
+            written: sent.written,
+            expected: Expected {
+                organization: writer.organization.as_ref().map(|organization| organization.id()),
+                workspace: writer.credential.as_ref().and_then(Credential::workspace),
+            },
+            etag: validator::upstream_strong_etag(&head.headers),
+            held: self.held.clone(),
+        };
+        self.judging.of(body, move |body| question.answer(body)).await.ok()?
+    }
+
     /// Raises what was, or may have been, written; and stores what the answer says it is now.
     ///
     /// # Errors
@@ -39,44 +71,35 @@ impl Proxy {
     pub(super) fn settle(
         &self,
         head: &Parts,
-        read: Option<&whole::Read>,
+        told: Option<Told>,
         sent: &Sent<'_>,
         writer: &Writer,
         subject: Subject,
     ) -> Result<(), ProxyError> {
-        let Some(whole::Read::Whole(body)) = read else {
+        let Some(told) = told else {
             self.raise(writer, subject, None, Fate::Unknown);
             return Ok(());
         };
-        let known = head.status.is_success()
-            && media_type::is_json(&head.headers)
-            && !head.headers.contains_key(CONTENT_ENCODING)
-            && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-        if !known {
-            self.raise(writer, subject, None, Fate::Unknown);
-            return Ok(());
+        if let Some(grants) = told.grants {
+            self.note_grants(grants, writer.organization.as_ref(), &writer.rules);
         }
-        self.note_grants_in(subject.resource, body, writer.organization.as_ref(), &writer.rules);
-        let named = gate::organization_of(subject.resource, body);
-        let bound = writer.organization.as_ref().map(|organization| organization.id());
-        if let Some(reason) = gate::mix_up(subject.resource, sent.written, bound, body) {
-            self.raise(writer, subject, named, Fate::Unknown);
+        if let Some(reason) = told.mix_up {
+            self.raise(writer, subject, told.named, Fate::Unknown);
             self.metrics.gate_rejection(reason);
             self.discard(writer.credential.as_ref(), head, reason);
             return Err(ErrorKind::MixedUpAnswer.error());
         }
-        let settling = self.met_another_write(body, sent, writer, subject);
-        let own = self.raise(writer, subject, named, Fate::Known);
+        let settling = self.met_another_write(told.id, sent, writer);
+        let own = self.raise(writer, subject, told.named, Fate::Known);
         if let Some(own) = own {
-            self.write_through(head, body, sent, writer, (subject, OwnRaise { settling, ..own }));
+            self.write_through(head, told, sent, writer, (subject, OwnRaise { settling, ..own }));
         }
         Ok(())
     }
 
     /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change
     /// for certain, and may lack that one's. Asked before its own raise.
-    fn met_another_write(&self, body: &Bytes, sent: &Sent<'_>, writer: &Writer, subject: Subject) -> bool {
-        let id = subject.item.or_else(|| gate::id_of(subject.resource, body));
+    fn met_another_write(&self, id: Option<Uuid>, sent: &Sent<'_>, writer: &Writer) -> bool {
         writer.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
             self.fence.is_settling(organization, &Target::Item(id), sent.at)
         })
@@ -116,7 +139,7 @@ impl Proxy {
     fn write_through(
         &self,
         head: &Parts,
-        body: &Bytes,
+        told: Told,
         sent: &Sent<'_>,
         writer: &Writer,
         (subject, own): (Subject, OwnRaise),
@@ -131,33 +154,28 @@ impl Proxy {
             && own.before <= sent.begun
             && !self.is_draining()
             && self.bindings.is_proven_for(credential, organization.id(), &writer.rules.proof, now);
-        let Some(id) = subject.item.or_else(|| gate::id_of(subject.resource, body)).filter(|_| wanted) else {
+        let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
+        if gate::examine_head(head).is_err() {
             return;
-        };
-        let (target, expected) = (
-            Target::Item(id),
-            Expected { organization: Some(organization.id()), workspace: credential.workspace() },
-        );
-        let examined = gate::examine_head(head)
-            .and_then(|()| gate::examine_body(subject.resource, &target, expected, body));
-        let Ok(identity) = examined else { return };
+        }
+        let target = Target::Item(id);
         let (forbidden, limit) = Self::directives_of(head, writer.rules.of(&target));
         if forbidden || !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
             return;
         }
         let alone = identity.grants || !writer.rules.may_share(organization, own.tick);
-        let etag = validator::strong_of(&head.headers, body);
-        let (etag, packed) = pack(&etag, body);
+        let Packed { etag, body, keeping } = packed;
         let response = StoredResponse {
             organization: organization.id(),
             content_type: media_type::to_keep(&head.headers),
             etag,
-            body: packed,
+            body,
             sent: sent.at,
             begun: own.tick,
             jitter: fastrand::u8(..),
             settling: own.settling,
             limit,
+            keeping,
         };
         let owner = alone.then(|| credential.digest());
         let key =

@@ -7,10 +7,11 @@ use http::Method;
 
 use super::Proxy;
 use super::fill::{Fill, Landing};
+use super::judging::Grants;
 use super::read::Reading;
 use super::rules::Rules;
 use crate::cache::flight::{Boarding, Flight, FlightKey};
-use crate::cache::gate::{self, Identity};
+use crate::cache::gate::Identity;
 use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
@@ -75,20 +76,9 @@ impl Proxy {
         }
     }
 
-    /// Notes grants in any other body, a write's or an unsound one: it speaks of the organization that it names, or else of
-    /// its caller's.
-    pub(super) fn note_grants_in(
-        &self,
-        resource: &'static Descriptor,
-        body: &[u8],
-        caller: Option<&Arc<Organization>>,
-        rules: &Rules,
-    ) {
-        if !gate::shows_grants(resource, body) {
-            return;
-        }
-        let named = gate::organization_of(resource, body)
-            .map(|id| self.fence.organizations().get(id, self.clock.now()));
+    /// Notes grants in any other body, a write's or an unsound one.
+    pub(super) fn note_grants(&self, grants: Grants, caller: Option<&Arc<Organization>>, rules: &Rules) {
+        let named = grants.named.map(|id| self.fence.organizations().get(id, self.clock.now()));
         if let Some(organization) = named.as_ref().or(caller) {
             let shown = Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() };
             self.note_shown(organization, shown, rules);

@@ -1,20 +1,27 @@
 //! Reading a body whole, up to a limit, and handing on what turned out larger.
+//!
+//! What is read whole outlives the exchange that it came with: it is kept in memory of its own, of no more than its size,
+//! and so are the fields beside it. A slice of what was received would hold the connection's read buffer.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
+use crate::error::{ErrorKind, ProxyError};
+use crate::held::{self, Charge, Full, Held};
 use crate::received::Received;
-use crate::semantics::fields;
+use crate::semantics::{fields, owned};
 use crate::shield::latch::Unauthorized;
 use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
@@ -23,46 +30,76 @@ use crate::upstream::transfer::Download;
 pub(super) enum Read {
     /// All of it.
     Whole(Bytes),
-    /// More than the limit: what was read, and the rest as it comes.
-    TooLarge(Bytes, Received),
+    /// More than the limit.
+    TooLarge(Beginning),
 }
 
-/// Reads `body` to its end, or until it is over `limit`. Trailers are dropped.
+/// What was read of a body, and the rest as it comes.
+pub(super) struct Beginning {
+    read: Bytes,
+    rest: Received,
+    /// What the rest holds, which is on its way.
+    charge: Charge,
+}
+
+/// Reads `body` to its end, or until it is over `limit`. Trailers are dropped. What is held of it counts in `held`.
 ///
 /// # Errors
 ///
-/// If the body ends early or is malformed.
-pub(super) async fn read(body: Received, limit: usize) -> Result<Read, BodyError> {
-    read_into(body, limit, |_| Ok(())).await
-}
-
-/// The same, while `hold` agrees to each further number of bytes that are held in memory.
-///
-/// # Errors
-///
-/// As [`read`], and what `hold` says.
-pub(super) async fn read_into(
-    mut body: Received,
-    limit: usize,
-    mut hold: impl FnMut(usize) -> Result<(), BodyError>,
-) -> Result<Read, BodyError> {
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Ok(Read::TooLarge(Bytes::new(), body));
-    }
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+/// If the body ends early or is malformed; [`Full`] if there is no memory for it.
+pub(super) async fn read(mut body: Received, limit: usize, held: &Held) -> Result<Read, BodyError> {
+    let announced = body.size_hint();
+    let mut read = held.gather(announced.exact().and_then(|length| usize::try_from(length).ok()));
+    let mut is_over = announced.lower() > limit as u64;
+    while !is_over {
+        let Some(frame) = body.frame().await else { return Ok(Read::Whole(read.finish())) };
         let Ok(data) = frame?.into_data() else { continue };
-        hold(data.len())?;
-        if read.is_empty() && body.is_end_stream() && data.len() <= limit {
-            return Ok(Read::Whole(data));
-        }
-        read.extend_from_slice(&data);
-        if read.len() > limit {
-            return Ok(Read::TooLarge(read.freeze(), body));
-        }
+        read.push(&data)?;
+        is_over = read.len() > limit;
     }
-    Ok(Read::Whole(read.freeze()))
+    let charge = held.take_held(held::DOWNLOAD);
+    Ok(Read::TooLarge(Beginning { read: read.finish(), rest: body, charge }))
+}
+
+/// Why the body of an upstream answer could not be read.
+pub(super) fn unread(cause: BodyError) -> ProxyError {
+    match cause.downcast_ref::<Full>() {
+        Some(full) => full.for_answer(),
+        None => ErrorKind::BadUpstreamAnswer.error().because(cause),
+    }
+}
+
+/// A body that is passed on, with what it holds.
+pub(super) struct Holding<B> {
+    body: B,
+    _charge: Charge,
+}
+
+impl<B> Holding<B> {
+    /// Holds `charge` until `body` is dropped.
+    pub(super) const fn new(body: B, charge: Charge) -> Self {
+        Self { body, _charge: charge }
+    }
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Holding<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// An upstream answer that is passed on as it is, its body in memory.
@@ -82,7 +119,8 @@ impl fmt::Debug for WholeAnswer {
 impl WholeAnswer {
     /// The answer with `head`, hop-by-hop fields removed.
     pub(super) fn new(head: Parts, body: Bytes) -> Self {
-        Self { status: head.status, fields: fields::forwardable_response(head.headers), body }
+        let fields = owned::fields(fields::forwardable_response(head.headers));
+        Self { status: head.status, fields, body }
     }
 
     /// Its status.
@@ -123,11 +161,11 @@ impl fmt::Debug for StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// The answer with `head`, of whose body `read` is the beginning.
-    pub(super) fn new(head: Parts, read: Bytes, rest: Received, clock: &Clock, idle: Duration) -> Self {
+    /// The answer with `head` and a body that begins so.
+    pub(super) fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration) -> Self {
         let activity = Activity::begin(clock.clone());
-        let download = Download::new(rest, activity, idle, None).after(read);
-        let mut response = Response::new(Body::stream(download));
+        let download = Download::new(body.rest, activity, idle, None).after(body.read);
+        let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);
         Self(Mutex::new(Some(response)))
@@ -136,5 +174,21 @@ impl StreamedAnswer {
     /// The answer, once.
     pub(super) fn take(&self) -> Option<Response<Body>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_kept_holds_nothing_of_the_head_that_it_came_with() {
+        let buffer = Bytes::from(b"application/json".to_vec());
+        let mut answer = Response::new(());
+        let value = HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
+        answer.headers_mut().insert(CONTENT_TYPE, value);
+        let kept = WholeAnswer::new(answer.into_parts().0, Bytes::from_static(b"{}"));
+        assert!(buffer.is_unique(), "something of it is held");
+        assert_eq!(kept.response(&Method::GET).headers()[CONTENT_TYPE], "application/json");
     }
 }

@@ -16,7 +16,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
-use super::intake::{Full, Room};
 use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
@@ -27,12 +26,13 @@ use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
+use crate::held::Full;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
-use crate::semantics::{fields, media_type};
+use crate::semantics::{fields, media_type, owned};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
 use crate::upstream::calls::was_never_sent;
@@ -46,9 +46,6 @@ const MAX_REQUEST: usize = 1024 * 1024;
 const MAX_ANSWER: usize = 256 * 1024;
 /// Within this, the body of a label write must have arrived: a slow sender holds memory here, not a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When a writer is told to come again for whose body there is no memory.
-const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a write is about.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +73,9 @@ impl Proxy {
         subject: Subject,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
-        let mut room = self.intake.begin();
-        let body = self.read_request(&head.headers, body, &mut room).await?;
-        let credential = self.digester.credential(&head.headers);
+        let body = self.read_request(&head.headers, body).await?;
+        // It may outlive its client: it takes along nothing of that one's connection.
+        let credential = self.digester.credential(&head.headers).as_ref().map(Credential::detached);
         let writer = Arc::new(Writer {
             authorization: self.digester.authorization(&head.headers),
             organization: credential.as_ref().and_then(|credential| self.bindings.organization(credential)),
@@ -89,9 +86,10 @@ impl Proxy {
         let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
-        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let path = head.uri.path_and_query().map_or(PathAndQuery::from_static("/"), owned::target);
         let trace: Option<Context> = head.extensions.get().cloned();
         let (method, body) = (head.method.clone(), Body::whole(body));
+        let fields = owned::fields(fields);
         let outgoing = Outgoing { method, path, fields, body, trace: trace.clone() };
         let client = self.label_client();
         let lane = Lane { client: &client, permits: None };
@@ -113,7 +111,6 @@ impl Proxy {
         let (client, peer, patience) = (client.clone(), asked.peer, asked.patience);
         let method = head.method;
         let writing = async move {
-            let _room = room;
             let writing = Writing { outgoing, departure, client: &client, peer, patience };
             let sending = proxy.send_write(writing, &method, &task_writer, subject);
             let _ = answer.send(sending.await);
@@ -128,12 +125,7 @@ impl Proxy {
     }
 
     /// The whole body of a write, before anything of it is sent.
-    async fn read_request(
-        &self,
-        fields: &HeaderMap,
-        body: Received,
-        room: &mut Room,
-    ) -> Result<Bytes, ProxyError> {
+    async fn read_request(&self, fields: &HeaderMap, body: Received) -> Result<Bytes, ProxyError> {
         let announced = fields
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -141,14 +133,13 @@ impl Proxy {
             return Err(ErrorKind::BodyTooLarge.error());
         }
         let deadline = self.clock.now().plus(REQUEST_TIMEOUT);
-        let hold = |more| room.grow(more).map_err(Into::into);
-        match self.clock.deadline(deadline, whole::read_into(body, MAX_REQUEST, hold)).await {
+        match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST, &self.held)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
-            Ok(Err(cause)) if cause.is::<Full>() => {
-                Err(ErrorKind::TooManyWrites.error().retry_after(COME_AGAIN).because(cause))
-            }
-            Ok(Err(cause)) => Err(ErrorKind::BodyIncomplete.error().because(cause)),
+            Ok(Err(cause)) => Err(match cause.downcast_ref::<Full>() {
+                Some(full) => full.before_sending(),
+                None => ErrorKind::BodyIncomplete.error().because(cause),
+            }),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
     }
@@ -195,13 +186,14 @@ impl Proxy {
         }
         let idle = writer.rules.timeouts.idle_timeout;
         let deadline = self.clock.now().plus(idle);
-        let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER)).await {
+        let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER, &self.held)).await {
             Ok(Ok(read)) => Ok(read),
-            Ok(Err(cause)) => Err(ErrorKind::BadUpstreamAnswer.error().because(cause)),
+            Ok(Err(cause)) => Err(whole::unread(cause)),
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if !harmless {
-            self.settle(&head, read.as_ref().ok(), sent, writer, subject)?;
+            let told = self.told(&head, read.as_ref().ok(), sent, writer, subject).await;
+            self.settle(&head, told, sent, writer, subject)?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
@@ -211,7 +203,7 @@ impl Proxy {
                 }
                 answer.response(sent.method)
             }
-            whole::Read::TooLarge(read, rest) => StreamedAnswer::new(head, read, rest, &self.clock, idle)
+            whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle)
                 .take()
                 .ok_or(ErrorKind::Internal.error())?,
         })

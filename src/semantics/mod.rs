@@ -10,6 +10,7 @@ pub mod fields;
 pub(crate) mod list;
 pub mod media_type;
 pub(crate) mod octets;
+pub mod owned;
 pub mod preference;
 pub mod request_id;
 pub mod response_directives;

@@ -16,14 +16,9 @@ pub fn strong_etag_of(body: &[u8]) -> HeaderValue {
         .expect("hexadecimal digits in quotes are a valid field value")
 }
 
-/// A strong entity tag of an answer with these fields and this body: the upstream's, or one of ours.
-#[must_use]
-pub fn strong_of(fields: &HeaderMap, body: &[u8]) -> HeaderValue {
-    upstream_strong_etag(fields).unwrap_or_else(|| strong_etag_of(body))
-}
-
 /// The upstream's entity tag if there is one alone, well formed and strong.
-fn upstream_strong_etag(fields: &HeaderMap) -> Option<HeaderValue> {
+#[must_use]
+pub fn upstream_strong_etag(fields: &HeaderMap) -> Option<HeaderValue> {
     let mut tags = fields.get_all(ETAG).iter();
     let tag = tags.next().filter(|tag| is_opaque_tag(tag.as_bytes()))?;
     tags.next().is_none().then(|| tag.clone())

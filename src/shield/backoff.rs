@@ -68,6 +68,13 @@ impl GateBackoff {
         }
     }
 
+    /// Whether nothing of it matters any more: the gate has been open for longer than it was ever closed for, and the next
+    /// 429 is a first one.
+    #[must_use]
+    pub fn is_over(&self, now: Moment) -> bool {
+        self.closed.is_none_or(|closed| now.reached(closed.until.plus(LONGEST)))
+    }
+
     fn next_guess(&mut self) -> Duration {
         let guess = self.guess;
         self.guess = (guess * 2).min(LONGEST_GUESS);

@@ -12,16 +12,21 @@ use bytes::Bytes;
 use http::HeaderValue;
 use lru::LruCache;
 
-use crate::bounded::bounded;
+use crate::bounded::{bounded, sweep};
 use crate::caller::credential::{CredentialDigest, RouteDigest};
 use crate::clock::Moment;
+use crate::semantics::owned;
 
 /// The first 401 is remembered so long.
 const FIRST: Duration = Duration::from_secs(1);
 /// Repeated ones at most so long.
 const LONGEST: Duration = Duration::from_secs(10);
+/// A 401 is forgotten so long after it arrived: one that comes later repeats nothing.
+const REMEMBERED: Duration = Duration::from_secs(2 * LONGEST.as_secs());
 /// Largest body that is kept; the vendor's is a sentence.
-const MAX_BODY: usize = 4096;
+const MAX_BODY: usize = 1024;
+/// Longest media type that is kept.
+const MAX_MEDIA_TYPE: usize = 128;
 /// Credentials and routes that are remembered.
 const LATCHES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// What a latched answer says where the vendor's own words could not be kept, in the vendor's shape and words.
@@ -31,7 +36,7 @@ const STAND_IN: &[u8] =
 /// The body of a 401, to be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unauthorized {
-    /// Its bytes, at most 4 KiB.
+    /// Its bytes, at most 1 KiB.
     pub body: Bytes,
     /// Its media type, if it has one.
     pub content_type: Option<HeaderValue>,
@@ -60,13 +65,14 @@ struct Entry {
 }
 
 impl Unauthorized {
-    /// The answer with this body, of which a copy is kept; one that is over 4 KiB is replaced by a sentence of our own.
+    /// The answer with this body, of which copies are kept: a slice of either would hold the connection's whole read
+    /// buffer. What is too large to keep is replaced by a sentence of our own.
     #[must_use]
     pub fn new(content_type: Option<&HeaderValue>, body: &[u8]) -> Self {
-        if body.len() > MAX_BODY {
+        if body.len() > MAX_BODY || content_type.is_some_and(|value| value.len() > MAX_MEDIA_TYPE) {
             return Self::default();
         }
-        Self { body: Bytes::copy_from_slice(body), content_type: content_type.cloned() }
+        Self { body: owned::bytes(body), content_type: content_type.map(owned::value) }
     }
 }
 
@@ -87,16 +93,10 @@ impl Default for Latch {
 }
 
 impl Latch {
-    /// The 401 that this credential gets on this route at `now` without a call.
+    /// The 401 that this credential gets on this route at `now` without a call. Asking moves nothing: the table stays in
+    /// the order in which the 401s arrived.
     #[must_use]
     pub fn check(&self, credential: CredentialDigest, route: RouteDigest, now: Moment) -> Option<Latched> {
-        self.lock().promote(&(credential, route));
-        self.peek(credential, route, now)
-    }
-
-    /// The same, without counting as a use.
-    #[must_use]
-    pub fn peek(&self, credential: CredentialDigest, route: RouteDigest, now: Moment) -> Option<Latched> {
         let entries = self.lock();
         let entry = entries.peek(&(credential, route))?;
         let remaining = entry.remaining(now);
@@ -114,22 +114,27 @@ impl Latch {
     ) {
         let mut entries = self.lock();
         let answer = Arc::new(answer);
-        match entries.get_mut(&(credential, route)) {
+        let known = entries.peek_mut(&(credential, route)).filter(|entry| !entry.is_over(now));
+        let lasts = match known {
             // Calls that were under way together are refused together: that is one refusal.
-            Some(entry) if sent.uptime() <= entry.arrived.uptime() => entry.answer = answer,
-            Some(entry) => {
-                let lasts = (entry.lasts * 2).min(LONGEST);
-                *entry = Entry { arrived: now, lasts, answer };
+            Some(entry) if sent.uptime() <= entry.arrived.uptime() => {
+                entry.answer = answer;
+                return;
             }
-            None => {
-                entries.put((credential, route), Entry { arrived: now, lasts: FIRST, answer });
-            }
-        }
+            Some(entry) => (entry.lasts * 2).min(LONGEST),
+            None => FIRST,
+        };
+        entries.put((credential, route), Entry { arrived: now, lasts, answer });
     }
 
     /// Notes any other answer of the upstream: this credential is let through on this route.
     pub fn on_other_answer(&self, credential: CredentialDigest, route: RouteDigest) {
         self.lock().pop(&(credential, route));
+    }
+
+    /// Forgets what arrived too long ago to matter.
+    pub fn tidy(&self, now: Moment) {
+        sweep(&mut self.lock(), |entry| entry.is_over(now));
     }
 
     /// How many hold at `now`.
@@ -146,6 +151,10 @@ impl Latch {
 impl Entry {
     fn remaining(&self, now: Moment) -> Duration {
         self.lasts.saturating_sub(now.since(self.arrived))
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        now.since(self.arrived) >= REMEMBERED
     }
 }
 

@@ -37,7 +37,7 @@ use self::latch::Latch;
 use self::refetch::Refetches;
 use self::retry::RetryBudget;
 use self::strangers::Strangers;
-use crate::bounded::bounded;
+use crate::bounded::{bounded, sweep};
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
 use crate::config;
@@ -185,6 +185,16 @@ impl Shield {
         }
     }
 
+    /// Forgets what no longer matters at `now`.
+    pub fn tidy(&self, now: Moment) {
+        self.budget.tidy(now);
+        self.latch.tidy(now);
+        self.strangers.tidy(now);
+        self.refetches.tidy(now);
+        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep(&mut backoffs, |backoff| backoff.is_over(now));
+    }
+
     /// Notes any other answer.
     pub fn not_limited(&self, accounts: Accounts, sent: Moment) {
         let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,5 +214,30 @@ fn rules(settings: &config::Shield) -> ShieldRules {
         single_workspace: settings.single_workspace,
         max_queued: settings.max_queued,
         burst: settings.burst,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::organization::OrganizationId;
+
+    #[test]
+    fn the_429s_of_so_many_accounts_are_told_apart_until_their_gates_have_long_been_open() {
+        let (clock, hand) = Clock::manual();
+        let shield = Shield::new(&config::Config::default().shield, clock.clone());
+        let held = || shield.backoffs.lock().unwrap().len();
+        for number in 0..BACKOFFS.get() as u128 + 10 {
+            let id = OrganizationId(uuid::Uuid::from_u128(number));
+            let account = Accounts::one(AccountKey::Organization(id));
+            shield.limited(account, clock.now(), Some(Duration::from_secs(120)), clock.now());
+        }
+        assert_eq!(held(), BACKOFFS.get());
+        hand.advance(Duration::from_secs(239));
+        shield.tidy(clock.now());
+        assert_eq!(held(), BACKOFFS.get());
+        hand.advance(Duration::from_secs(1));
+        shield.tidy(clock.now());
+        assert_eq!(held(), 0);
     }
 }

@@ -11,22 +11,47 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::account::{AccountKey, Limits};
-use crate::bounded::bounded;
+use super::window::Minute;
+use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;
 
 /// One refetch for so many calls of the budget.
 const CALLS_A_REFETCH: u32 = 10;
-const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 /// Organizations whose refetches are counted.
-const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// The refetches of the last minute, by account.
 #[derive(Debug)]
 pub struct Refetches {
     per_second: AtomicUsize,
     per_minute: AtomicUsize,
-    recent: Mutex<LruCache<AccountKey, VecDeque<Moment>>>,
+    recent: Mutex<LruCache<AccountKey, Recent>>,
+}
+
+/// The refetches of one account: each of the last second, and how many in the last minute.
+#[derive(Debug, Default)]
+struct Recent {
+    second: VecDeque<Duration>,
+    minute: Minute,
+}
+
+impl Recent {
+    fn of_second(&self, now: Duration) -> usize {
+        self.second.iter().rev().take_while(|at| now.saturating_sub(**at) < SECOND).count()
+    }
+
+    fn of_minute(&self, now: Duration) -> usize {
+        usize::try_from(self.minute.used(now)).unwrap_or(usize::MAX)
+    }
+
+    fn take(&mut self, now: Duration) {
+        while self.second.front().is_some_and(|first| now.saturating_sub(*first) >= SECOND) {
+            self.second.pop_front();
+        }
+        self.second.push_back(now);
+        self.minute.take(now);
+    }
 }
 
 impl Refetches {
@@ -50,28 +75,30 @@ impl Refetches {
     #[must_use]
     pub fn take(&self, key: AccountKey, now: Moment) -> bool {
         let mut accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = accounts.get_or_insert_mut(key, VecDeque::new);
-        while recent.front().is_some_and(|first| now.since(*first) >= MINUTE) {
-            recent.pop_front();
-        }
+        let (recent, now) = (accounts.get_or_insert_mut(key, Recent::default), now.uptime());
         let fits = self.fits(recent, now);
         if fits {
-            recent.push_back(now);
+            recent.take(now);
         }
         fits
+    }
+
+    /// Forgets accounts without a refetch in the last minute.
+    pub fn tidy(&self, now: Moment) {
+        let mut accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep(&mut accounts, |recent| recent.of_minute(now.uptime()) == 0);
     }
 
     /// What [`Self::take`] would say, without taking.
     #[must_use]
     pub fn would_take(&self, key: AccountKey, now: Moment) -> bool {
         let accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.peek(&key).is_none_or(|recent| self.fits(recent, now))
+        accounts.peek(&key).is_none_or(|recent| self.fits(recent, now.uptime()))
     }
 
-    fn fits(&self, recent: &VecDeque<Moment>, now: Moment) -> bool {
-        let within = |span| recent.iter().rev().take_while(|moment| now.since(**moment) < span).count();
-        within(SECOND) < self.per_second.load(Ordering::Relaxed)
-            && within(MINUTE) < self.per_minute.load(Ordering::Relaxed)
+    fn fits(&self, recent: &Recent, now: Duration) -> bool {
+        recent.of_second(now) < self.per_second.load(Ordering::Relaxed)
+            && recent.of_minute(now) < self.per_minute.load(Ordering::Relaxed)
     }
 }
 
@@ -84,6 +111,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::Burst;
+    use crate::organization::OrganizationId;
 
     #[test]
     fn a_tenth_of_both_windows_goes_to_refetches_and_no_more() {
@@ -99,7 +127,23 @@ mod tests {
         assert_eq!(burst(9), 9);
         hand.advance(SECOND);
         assert_eq!(burst(9), 2, "of the minute's");
-        hand.advance(MINUTE);
+        hand.advance(SECOND * 61);
         assert_eq!(burst(9), 9);
+    }
+
+    #[test]
+    fn accounts_are_told_apart_up_to_a_bound_and_for_a_minute() {
+        let (clock, hand) = Clock::manual();
+        let refetches =
+            Refetches::new(&Limits { per_second: 90, per_minute: 5400, kept: 4, burst: Burst::Half });
+        let held = || refetches.recent.lock().unwrap().len();
+        for number in 0..ACCOUNTS.get() as u128 + 10 {
+            let account = AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)));
+            assert!(refetches.take(account, clock.now()));
+        }
+        assert_eq!(held(), ACCOUNTS.get());
+        hand.advance(SECOND * 61);
+        refetches.tidy(clock.now());
+        assert_eq!(held(), 0);
     }
 }

@@ -143,6 +143,11 @@ impl Strangers {
         !self.lock().knows(caller, now)
     }
 
+    /// Forgets who is a stranger again, and refusals that have long been made up for.
+    pub fn tidy(&self, now: Moment) {
+        self.lock().tidy(now);
+    }
+
     /// Calls of strangers that are in flight, and that wait.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {

@@ -23,11 +23,12 @@ use super::stream::{Link, Metered, Stream};
 use crate::cache::gate::GateReason;
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
+use crate::held::UPSTREAM_BUFFER;
 use crate::metrics::Metrics;
 use crate::received::Tail;
 
 /// A head over this ends the connection, and no more than this is read ahead of a reader.
-pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub(super) const MAX_HEAD_BYTES: usize = UPSTREAM_BUFFER;
 /// Fields of an answer.
 const MAX_FIELDS: usize = 256;
 /// How long the end of TLS may take to be told to a peer that does not read.

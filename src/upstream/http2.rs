@@ -22,6 +22,7 @@ use super::stream::{Link, Metered, Stream};
 use crate::body::Body;
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
+use crate::held::UPSTREAM_WINDOW;
 
 /// Between two PINGs, while an answer is awaited: with what follows, a silent connection is found out in four seconds.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ const PING_ANSWERED: Duration = Duration::from_secs(2);
 const CALMEST: u32 = 5;
 
 /// How much of one answer the upstream may send ahead of its reader: enough for any label.
-pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
+const STREAM_WINDOW: u32 = UPSTREAM_WINDOW;
 /// The same of all answers on a connection. Answers too large to keep are streamed to readers that may stall: so many must
 /// stall at once before they hold up the labels of others.
 const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;

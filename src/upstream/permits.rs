@@ -138,4 +138,17 @@ mod tests {
         let (next, ()) = tokio::join!(permits.take(organization(1), PATIENCE), async { drop(held) });
         assert!(next.is_ok());
     }
+
+    #[tokio::test]
+    async fn accounts_without_a_call_under_way_leave_the_table() {
+        let (clock, _) = Clock::manual();
+        let permits = Permits::new(4, clock);
+        let held = permits.try_take(organization(0)).unwrap();
+        for number in 1..=10 * SWEEP_ABOVE as u128 {
+            drop(permits.try_take(organization(number)));
+        }
+        assert!(permits.lock().len() <= SWEEP_ABOVE, "{}", permits.lock().len());
+        assert!(permits.lock().contains_key(&organization(0)));
+        drop(held);
+    }
 }

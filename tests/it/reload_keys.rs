@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use instantly_proxy::config::{Burst, Change, Config, Key, Share, UpstreamDirectives};
+use instantly_proxy::config::{Burst, Change, Config, Key, MaxHeldBytes, Share, UpstreamDirectives};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
 use serde_json::Value;
@@ -23,6 +23,7 @@ const ROWS: &[Row] = &[
     (Key::ListenAddress, false, |config| config.listen.address.set_port(1)),
     (Key::ListenWorkers, false, |config| config.listen.workers = 3.try_into().ok()),
     (Key::ListenMaxConnections, false, |config| config.listen.max_connections = 7),
+    (Key::ListenMaxHeldBytes, false, |config| config.listen.max_held_bytes = MaxHeldBytes::Bytes(1 << 23)),
     (Key::ListenHeaderTimeout, true, |config| config.listen.header_timeout = seconds(7)),
     (Key::ListenIdleTimeout, true, |config| config.listen.idle_timeout = seconds(7)),
     (Key::ListenDrainDelay, true, |config| config.listen.drain_delay = seconds(7)),

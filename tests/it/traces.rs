@@ -222,6 +222,26 @@ async fn without_a_collector_nothing_is_added_and_what_passes_through_stays() {
     assert_eq!((sent.field("traceparent"), sent.field("tracestate")), (Some(&*traceparent()), Some("x=1")));
 }
 
+/// W3C Trace Context §3.3.1.5: it would be held with each span until that is exported.
+#[tokio::test]
+async fn the_state_of_a_trace_is_kept_up_to_512_bytes_and_left_out_above() {
+    let mut stage = Stage::start(|_| {});
+    let caller = stage.proxy().caller(&token("a", 1));
+    for length in [512, 513] {
+        let state = format!("a={0},b={0},c={1}", "x".repeat(200), "x".repeat(length - 408));
+        assert_eq!(state.len(), length);
+        let read = caller.get(&label_path(1)).field("traceparent", &traceparent());
+        read.field("tracestate", &state).send().await.assert_status(200);
+    }
+    let spans = stage.spans();
+    let ours = spans.iter().filter(|span| hex(&span.trace_id) == TRACE).cloned().collect::<Vec<_>>();
+    let [mut long, mut longer] = [0, 1].map(|at| servers(&ours)[at].trace_state.len());
+    if long < longer {
+        std::mem::swap(&mut long, &mut longer);
+    }
+    assert_eq!((long, longer), (512, 0));
+}
+
 #[tokio::test]
 async fn a_dead_collector_costs_no_request() {
     let mut stage = Stage::start(|_| {});

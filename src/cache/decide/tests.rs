@@ -30,6 +30,7 @@ fn decision_about(age: Option<u64>, cache_control: &str, settling: bool) -> Deci
         jitter: 0,
         settling,
         limit: None,
+        keeping: None,
     };
     hand.advance(Duration::from_secs(age.unwrap_or(0)));
     let mut fields = HeaderMap::new();

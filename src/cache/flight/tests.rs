@@ -114,8 +114,29 @@ fn a_flight_that_just_landed_is_found_instead_of_begun_again() {
 #[test]
 fn a_key_that_cannot_be_shared_is_not_collapsed_for_ten_seconds() {
     let world = world();
-    world.flights.note_not_collapsible(cache_key(), world.clock.now());
+    world.flights.note_not_collapsible(&cache_key(), world.clock.now());
     assert!(!world.flights.is_collapsible(&cache_key(), world.clock.now()));
     world.hand.advance(Duration::from_secs(10));
     assert!(world.flights.is_collapsible(&cache_key(), world.clock.now()));
+}
+
+#[test]
+fn keys_that_are_not_collapsed_are_bounded_in_number_and_bytes_and_go_by_time() {
+    let world = world();
+    let key = |number: usize| CacheKey {
+        target: Target::List(crate::classify::ListQuery(Box::new([("limit", number.to_string().into())]))),
+        ..cache_key()
+    };
+    let held = || lock(&world.flights.0.not_collapsed).len();
+    for number in 0..NOT_COLLAPSED.get() + 10 {
+        world.flights.note_not_collapsible(&key(number), world.clock.now());
+    }
+    assert_eq!(held(), NOT_COLLAPSED.get());
+    assert_eq!(size_of::<(KeyHash, Moment)>(), 40, "nothing of a key is on the heap");
+    let newest = key(NOT_COLLAPSED.get() + 9);
+    assert!(!world.flights.is_collapsible(&newest, world.clock.now()));
+    world.hand.advance(NOT_COLLAPSED_FOR);
+    assert!(world.flights.is_collapsible(&newest, world.clock.now()));
+    world.flights.tidy(world.clock.now());
+    assert_eq!(held(), 0);
 }

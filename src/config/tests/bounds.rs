@@ -81,6 +81,10 @@ const BOUNDS: &[Bound] = &[
         (&["0", "1024"], &["1025", "-1", "'4'", "1.5", "[1]", "{ a = 1 }", "1979-05-27"]),
     ),
     bound(Key::ListenMaxConnections, (&["1", "1000000"], &["0", "1000001"])),
+    bound(
+        Key::ListenMaxHeldBytes,
+        (&["'auto'", "'8MiB'", "'1TiB'"], &["'7MiB'", "'2TiB'", "'Auto'", "'third'", "''", "8388608"]),
+    ),
     bound(Key::ListenHeaderTimeout, TIMEOUT),
     bound(Key::ListenIdleTimeout, TIMEOUT),
     bound(Key::ListenDrainDelay, DRAIN),

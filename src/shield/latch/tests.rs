@@ -101,12 +101,49 @@ fn the_vendors_words_are_kept_if_they_are_few() {
         world.latch.on_unauthorized(key, route, now, Unauthorized::new(Some(&html), body), now);
         world.latch.check(key, route, now).unwrap().answer
     };
-    let kept = answer(&[b'x'; 4096]);
-    assert_eq!((kept.body.len(), kept.content_type.as_ref().unwrap().as_bytes()), (4096, &b"text/html"[..]));
-    let replaced = answer(&[b'x'; 4097]);
+    let kept = answer(&[b'x'; 1024]);
+    assert_eq!((kept.body.len(), kept.content_type.as_ref().unwrap().as_bytes()), (1024, &b"text/html"[..]));
+    let replaced = answer(&[b'x'; 1025]);
     let body: serde_json::Value = serde_json::from_slice(&replaced.body).unwrap();
     assert_eq!(body["statusCode"], 401);
     assert_eq!(*replaced, Unauthorized::default());
+}
+
+/// A slice of the answer would hold the whole read buffer of the connection that it came on.
+#[test]
+fn what_is_kept_of_an_answer_shares_no_memory_with_it() {
+    let buffer = Bytes::from([&b"text/html; charset=x"[..], b"No such key"].concat());
+    let media_type = HeaderValue::from_maybe_shared(buffer.slice(..20)).unwrap();
+    let kept = Unauthorized::new(Some(&media_type), &buffer.slice(20..));
+    drop(media_type);
+    assert!(buffer.is_unique(), "something of it is held");
+    assert_eq!(
+        (kept.content_type.unwrap(), &kept.body[..]),
+        (buffer[..20].try_into().unwrap(), &buffer[20..])
+    );
+
+    let long = HeaderValue::try_from("x".repeat(MAX_MEDIA_TYPE + 1)).unwrap();
+    assert_eq!(Unauthorized::new(Some(&long), b"No such key"), Unauthorized::default());
+}
+
+#[test]
+fn a_401_is_forgotten_by_time_and_not_only_when_the_table_is_full() {
+    let world = world();
+    let route = world.route("/api/v2/emails");
+    for number in 0..100 {
+        world.refuse(world.credential(&number.to_string()), route);
+    }
+    // One that is asked about all the time is not kept the longer for it.
+    for _ in 0..30 {
+        world.hand.advance(seconds(1));
+        world.remaining(world.credential("0"), route);
+        world.latch.tidy(world.clock.now());
+    }
+    assert_eq!(world.latch.lock().len(), 0);
+    world.refuse(world.credential("0"), route);
+    assert_eq!(world.remaining(world.credential("0"), route), Some(FIRST), "it repeats nothing");
+    world.latch.tidy(world.clock.now());
+    assert_eq!(world.latch.lock().len(), 1);
 }
 
 #[test]

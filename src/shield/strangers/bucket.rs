@@ -30,6 +30,11 @@ impl Bucket {
         (self.refills_in(now) + REFILL * amount).saturating_sub(FULL)
     }
 
+    /// Whether all of it is there.
+    pub(super) fn is_full(&self, now: Moment) -> bool {
+        self.refills_in(now).is_zero()
+    }
+
     fn refills_in(&self, now: Moment) -> Duration {
         self.0.map_or(Duration::ZERO, |spent| spent.refills_in.saturating_sub(now.since(spent.at)))
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::bucket::Bucket;
 use super::{Caller, Pass, TurnedAway};
-use crate::bounded::bounded;
+use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;
 
 /// Calls in flight of one stranger.
@@ -23,11 +23,11 @@ const SLOTS_OF_ADDRESS: usize = SLOTS / 2;
 /// Calls that wait for a slot; half of them from one address.
 const WAITING: usize = 1000;
 /// How long an answer keeps a caller known.
-const KNOWN_FOR: Duration = Duration::from_secs(600);
+pub(super) const KNOWN_FOR: Duration = Duration::from_secs(600);
 /// Callers that are known at once; the one answered longest ago leaves.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+pub(super) const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// Source addresses whose refusals are told apart.
-const ADDRESSES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+pub(super) const ADDRESSES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// What the door says to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,18 @@ impl Door {
     /// Notes a 401 to a stranger.
     pub(super) fn note_refusal(&mut self, address: IpAddr, now: Moment) {
         self.refused.spend(address, now);
+    }
+
+    /// Forgets who is a stranger again, and addresses whose allowance is full.
+    pub(super) fn tidy(&mut self, now: Moment) {
+        sweep(&mut self.known, |answered| now.since(*answered) >= KNOWN_FOR);
+        sweep(&mut self.refused.of_address, |bucket| bucket.is_full(now));
+    }
+
+    /// Callers that are known, addresses that are told apart.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> (usize, usize) {
+        (self.known.len(), self.refused.of_address.len())
     }
 
     /// Calls in flight, and calls that wait.

@@ -5,6 +5,7 @@ use std::task::Poll;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
+use super::door::{ADDRESSES, KNOWN, KNOWN_FOR};
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
@@ -288,6 +289,25 @@ async fn a_thousand_honest_keys_get_in_at_once() {
 }
 
 /// Steps in which callers come, are answered, leave and lose patience, in any order.
+#[test]
+fn who_is_known_and_whose_refusals_are_told_apart_is_bounded_and_goes_by_time() {
+    let world = world();
+    for number in 0..KNOWN.get() + 10 {
+        world.strangers.note_answer(world.caller(number), StatusCode::OK, world.clock.now());
+    }
+    for number in 0..ADDRESSES.get() + 10 {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap()));
+        world.strangers.lock().note_refusal(address, world.clock.now());
+    }
+    assert_eq!(world.strangers.lock().remembered(), (KNOWN.get(), ADDRESSES.get()));
+    world.hand.advance(Duration::from_secs(10));
+    world.strangers.tidy(world.clock.now());
+    assert_eq!(world.strangers.lock().remembered(), (KNOWN.get(), 0));
+    world.hand.advance(KNOWN_FOR);
+    world.strangers.tidy(world.clock.now());
+    assert_eq!(world.strangers.lock().remembered(), (0, 0));
+}
+
 async fn interleave(seed: u64) -> Result<(), TestCaseError> {
     let world = world();
     let mut script = fastrand::Rng::with_seed(seed);

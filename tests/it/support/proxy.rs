@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Uri;
 use instantly_proxy::clock::{Clock, ManualClock};
-use instantly_proxy::config::{Burst, Change, Config};
+use instantly_proxy::config::{Burst, Change, Config, MaxHeldBytes};
 use instantly_proxy::server::{Server, Shutdown};
 
 use super::caller::{Caller, Outgoing};
@@ -41,7 +41,7 @@ impl TestProxy {
 
     /// The same with a change of the configuration.
     ///
-    /// Two things differ from the defaults besides ports and upstream: two workers, so that what is shared between
+    /// Three things differ from the defaults besides ports and upstream: a fixed account of memory, two workers, so that what is shared between
     /// them is tested on any machine, and connections that outlive hours of the test's clock.
     #[track_caller]
     pub fn start_with(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
@@ -49,6 +49,8 @@ impl TestProxy {
         let mut config = Config::default();
         config.listen.address = free;
         config.listen.workers = NonZeroUsize::new(2);
+        // Not what the machine under the test has.
+        config.listen.max_held_bytes = MaxHeldBytes::Bytes(256 << 20);
         config.listen.header_timeout = Duration::from_secs(86_400);
         config.listen.idle_timeout = Duration::from_secs(86_400);
         config.admin.address = free;
