@@ -42,6 +42,7 @@ keys! {
     ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
     ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
     AdminAddress = "admin.address", "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
+    AdminHeaderTimeout = "admin.header_timeout", "a duration from 1ms to 1h, such as \"3s\"";
     AdminTokenFile = "admin.token_file",
         "a file with a token of at least 16 visible ASCII characters on one line";
     UpstreamUrl = "upstream.url",

@@ -118,6 +118,8 @@ pub struct ListenTls {
 pub struct Admin {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// For a request's head, from its first byte or from connect, as far as `listen.header_timeout` gives more.
+    pub header_timeout: Duration,
     /// File with the token that data and actions need.
     pub token_file: Option<PathBuf>,
 }
@@ -277,7 +279,11 @@ impl Default for Config {
                 allow_plaintext: false,
                 tls: None,
             },
-            admin: Admin { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)), token_file: None },
+            admin: Admin {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+                header_timeout: Duration::from_secs(3),
+                token_file: None,
+            },
             upstream: Upstream {
                 url: Uri::from_static("https://api.instantly.ai"),
                 connect_timeout: Duration::from_secs(2),

@@ -76,6 +76,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenTlsCertificate => path(&tls?.certificate),
         Key::ListenTlsKey => path(&tls?.key),
         Key::AdminAddress => admin.address.to_string().into(),
+        Key::AdminHeaderTimeout => parse::duration_text(admin.header_timeout).into(),
         Key::AdminTokenFile => path(admin.token_file.as_deref()?),
         Key::UpstreamUrl => parse::url_text(&upstream.url).into(),
         Key::UpstreamConnectTimeout => parse::duration_text(upstream.connect_timeout).into(),

@@ -137,8 +137,9 @@ fn check_pair(raw: &mut Raw, tls: &ListenTls) -> Result<(), Refused> {
 }
 
 fn admin(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Admin, Refused> {
+    let header_timeout = raw.duration(Key::AdminHeaderTimeout, TIMEOUT);
     let token_file = file(raw, Key::AdminTokenFile, files::token);
-    Ok(Admin { address: address?, token_file: token_file? })
+    Ok(Admin { address: address?, header_timeout: header_timeout?, token_file: token_file? })
 }
 
 fn upstream(raw: &mut Raw) -> Result<Upstream, Refused> {

@@ -38,7 +38,7 @@ pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
 
 /// Of one address, so that none takes all places: a browser opens six, and who forwards a port is one address for all.
 /// Heads are short there and come at once: who is slow must not keep a place for as long as callers of the API may.
-const ADMIN_BOUNDS: Bounds = Bounds { per_address: Some(16), head: Duration::from_secs(3) };
+const ADMIN_PER_ADDRESS: usize = 16;
 
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
@@ -121,7 +121,8 @@ impl Control {
             Arc::clone(&ready),
             plan.access,
         );
-        let admin = serve_admin(plan.admin, admin, times.subscribe(), clock.clone())?;
+        let bounds = Bounds { per_address: Some(ADMIN_PER_ADDRESS), head: config.admin.header_timeout };
+        let admin = serve_admin((plan.admin, bounds), admin, times.subscribe(), clock.clone())?;
         let most = descriptors::for_callers(config.listen.max_connections, config.upstream.max_connections);
         let acceptor = Acceptor::new("data", most, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
@@ -187,7 +188,7 @@ fn cores() -> usize {
 
 /// The admin port is served on this thread, by the code that serves the data port.
 fn serve_admin(
-    listener: TcpListener,
+    (listener, bounds): (TcpListener, Bounds),
     admin: Admin,
     times: watch::Receiver<Times>,
     clock: Clock,
@@ -197,7 +198,7 @@ fn serve_admin(
     let admin = Rc::new(admin);
     tokio::task::spawn_local(Rc::clone(&admin).follow());
     let context = Context { handler: admin, tls: None, clock: clock.clone() };
-    tokio::task::spawn_local(Worker { orders, stages: stage, times, bounds: ADMIN_BOUNDS, context }.run());
+    tokio::task::spawn_local(Worker { orders, stages: stage, times, bounds, context }.run());
     let acceptor = Acceptor::new("admin", MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))
 }

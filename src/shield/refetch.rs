@@ -142,7 +142,7 @@ mod tests {
             assert!(refetches.take(account, clock.now()));
         }
         assert_eq!(held(), ACCOUNTS.get());
-        hand.advance(SECOND * 61);
+        hand.advance(SECOND * 62);
         refetches.tidy(clock.now());
         assert_eq!(held(), 0);
     }

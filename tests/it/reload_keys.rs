@@ -32,6 +32,7 @@ const ROWS: &[Row] = &[
     (Key::ListenTlsCertificate, true, |config| tls(config).certificate = "other".into()),
     (Key::ListenTlsKey, true, |config| tls(config).key = "other".into()),
     (Key::AdminAddress, false, |config| config.admin.address.set_port(1)),
+    (Key::AdminHeaderTimeout, false, |config| config.admin.header_timeout = seconds(7)),
     (Key::AdminTokenFile, true, |config| config.admin.token_file = Some("other".into())),
     (Key::UpstreamUrl, false, |config| config.upstream.url = "http://[::1]:1".parse().expect("an address")),
     (Key::UpstreamConnectTimeout, true, |config| config.upstream.connect_timeout = seconds(7)),

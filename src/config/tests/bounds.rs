@@ -91,6 +91,7 @@ const BOUNDS: &[Bound] = &[
     bound(Key::ListenDrainTimeout, DRAIN),
     bound(Key::ListenAllowPlaintext, FLAG),
     bound(Key::AdminAddress, ADDRESS),
+    bound(Key::AdminHeaderTimeout, TIMEOUT),
     bound(Key::UpstreamUrl, URL),
     bound(
         Key::TelemetryOtlpEndpoint,

@@ -54,6 +54,7 @@ impl TestProxy {
         config.listen.header_timeout = Duration::from_secs(86_400);
         config.listen.idle_timeout = Duration::from_secs(86_400);
         config.admin.address = free;
+        config.admin.header_timeout = Duration::from_secs(86_400);
         config.upstream.url = format!("http://{}", upstream.address()).parse::<Uri>().expect("an address");
         config.log.level = "off".to_owned();
         lower_the_shield(&mut config);
