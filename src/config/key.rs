@@ -33,6 +33,8 @@ keys! {
     ListenWorkers = "listen.workers", "a whole number from 0 (one per core) to 1024";
     ListenMaxConnections = "listen.max_connections", "a whole number from 1 to 1000000";
     ListenHeaderTimeout = "listen.header_timeout", "a duration from 1ms to 1h, such as \"10s\"";
+    ListenMinUploadRate = "listen.min_upload_rate",
+        "a size from 1B to 1GiB for each second, such as \"1KiB\" (units B, KiB, MiB, GiB)";
     ListenIdleTimeout = "listen.idle_timeout", "a duration from 1ms to 1h, such as \"120s\"";
     ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";
     ListenDrainTimeout = "listen.drain_timeout", "a duration from 0s to 1h, such as \"25s\"";

@@ -68,6 +68,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenWorkers => listen.workers.map_or(0, NonZeroUsize::get).into(),
         Key::ListenMaxConnections => listen.max_connections.into(),
         Key::ListenHeaderTimeout => parse::duration_text(listen.header_timeout).into(),
+        Key::ListenMinUploadRate => parse::size_text(listen.min_upload_rate).into(),
         Key::ListenIdleTimeout => parse::duration_text(listen.idle_timeout).into(),
         Key::ListenDrainDelay => parse::duration_text(listen.drain_delay).into(),
         Key::ListenDrainTimeout => parse::duration_text(listen.drain_timeout).into(),

@@ -11,9 +11,10 @@ use http_body::Body as _;
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
+use super::posted::Posted;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
-use crate::body::{self, Body};
+use crate::body::Body;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
@@ -25,11 +26,12 @@ use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
+use crate::shield::strangers;
 use crate::telemetry::Context;
-use crate::upstream::activity::Activity;
+use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::permits::{Account, Permit};
 use crate::upstream::purpose::Purpose;
-use crate::upstream::transfer::{Download, Upload};
+use crate::upstream::transfer::Download;
 
 /// Largest 401 that is read whole.
 const MAX_REFUSAL: usize = 4096;
@@ -39,7 +41,7 @@ impl Worker {
     pub(super) async fn forward(
         &self,
         head: Parts,
-        body: Received,
+        mut body: Posted,
         cache_status: CacheStatus,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
@@ -47,6 +49,12 @@ impl Worker {
         let caller = proxy.caller(&head);
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
+        let mut room = proxy.intake.begin();
+        match proxy.read_before_a_place(&caller, &mut body, &mut room).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+            Err(error) => return Err(error),
+        }
         let arrived = proxy.clock.now();
         let (going, permit) = match self.depart(&caller, asked).await {
             Ok(departed) => departed,
@@ -57,12 +65,13 @@ impl Worker {
         proxy.shield.retries.on_offered(proxy.clock.now());
         let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
+        body.announce(&head.headers, &mut fields);
         let activity = Activity::begin(proxy.clock.clone());
-        let (gone, answer) = if body::is_empty(&body) {
+        let (gone, answer) = if body.is_absent() {
             activity.note_request_sent();
             self.send_without_body(&head, fields, (&caller, going), (&activity, asked)).await?
         } else {
-            let body = Body::stream(Upload::new(body, activity.clone()));
+            let body = body.upload(activity.clone());
             self.send_once(&head, fields, body, going, (&activity, asked)).await?
         };
         self.note_refusal(&head, caller.credential.as_ref(), &answer);
@@ -121,9 +130,10 @@ impl Worker {
         let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
         let client = self.pass_through_client();
         let sending = proxy.upstream.send(&client, request, Purpose::PassThrough, overdue);
-        let answer = sending.await.map_err(|error| match activity.is_request_broken() {
-            true => ErrorKind::BodyBroken.error().because(error),
-            false => error,
+        let answer = sending.await.map_err(|error| match activity.request_broken() {
+            Some(Broken::Cut) => ErrorKind::BodyBroken.error().because(error),
+            Some(Broken::TooSlow) => ErrorKind::UploadTooSlow.error().because(error),
+            None => error,
         })?;
         Ok((proxy.note_head(going, answer.status(), answer.headers()), answer))
     }
@@ -232,6 +242,19 @@ impl Proxy {
 }
 
 impl Caller {
+    /// Who this is at the door of strangers.
+    pub(super) fn at_the_door(&self) -> strangers::Caller {
+        match (&self.credential, self.authorization) {
+            (Some(credential), _) => strangers::Caller::Credential(credential.digest()),
+            (None, Some(authorization)) => strangers::Caller::Authorization(authorization),
+            (None, None) => strangers::Caller::Anonymous,
+        }
+    }
+
+    pub(super) const fn route(&self) -> RouteDigest {
+        self.route
+    }
+
     pub(super) fn call(&self, peer: IpAddr, patience: Duration) -> Call<'_> {
         Call {
             credential: self.credential.as_ref(),

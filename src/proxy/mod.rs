@@ -22,6 +22,7 @@ mod introduce;
 mod learn;
 mod lookup;
 mod overview;
+mod posted;
 mod purge;
 mod read;
 mod receive;
@@ -136,7 +137,7 @@ impl Worker {
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);
         }
-        let place = match guard::check(&head, !body::is_empty(&body), proxy.upstream.pseudonym()) {
+        let place = match guard::check(&head, proxy.upstream.pseudonym()) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused.error())),
         };
@@ -144,11 +145,14 @@ impl Worker {
         exchange.classified(&class);
         let asked = exchange.asked();
         let answer = match class {
+            Class::Read(read) if !body::is_empty(&body) => {
+                Box::pin(self.read_with_body(head, body, read, asked)).await
+            }
             Class::Read(read) => match proxy.read(&head, read, asked).await {
                 Ok(Some(answer)) => Ok(answer),
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
-                    Box::pin(self.forward(head, body, status, asked)).await
+                    Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await
                 }
                 Err(error) => Err(error),
             },
@@ -156,9 +160,13 @@ impl Worker {
                 Box::pin(proxy.write(head, body, write::Subject { resource, item }, asked)).await
             }
             Class::Uncached { reason, .. } => {
-                Box::pin(self.forward(head, body, CacheStatus::Uncached(reason), asked)).await
+                let status = CacheStatus::Uncached(reason);
+                Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await
             }
-            Class::PassThrough => Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await,
+            Class::PassThrough => {
+                let body = self.posted(body, asked);
+                Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await
+            }
         };
         exchange.finish(answer)
     }

@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use crate::body::{Body, BodyError};
@@ -20,11 +19,11 @@ use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
 
 /// A body after at most `limit` bytes of it were read.
-pub(super) enum Read {
+pub(super) enum Read<B = Received> {
     /// All of it.
     Whole(Bytes),
     /// More than the limit: what was read, and the rest as it comes.
-    TooLarge(Bytes, Received),
+    TooLarge(Bytes, B),
 }
 
 /// Reads `body` to its end, or until it is over `limit`. Trailers are dropped.
@@ -41,11 +40,14 @@ pub(super) async fn read(body: Received, limit: usize) -> Result<Read, BodyError
 /// # Errors
 ///
 /// As [`read`], and what `hold` says.
-pub(super) async fn read_into(
-    mut body: Received,
+pub(super) async fn read_into<B>(
+    mut body: B,
     limit: usize,
     mut hold: impl FnMut(usize) -> Result<(), BodyError>,
-) -> Result<Read, BodyError> {
+) -> Result<Read<B>, BodyError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Ok(Read::TooLarge(Bytes::new(), body));

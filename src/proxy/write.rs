@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -15,7 +16,8 @@ use super::Proxy;
 use super::answer::Answer;
 use super::dispatch::{Call, Going, Gone, Held};
 use super::exchange::Asked;
-use super::intake::{Full, Room};
+use super::intake::Room;
+use super::posted::unreadable;
 use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
@@ -35,6 +37,7 @@ use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
 use crate::upstream::client::was_never_sent;
+use crate::upstream::pace::Paced;
 use crate::upstream::purpose::Purpose;
 
 /// Largest body of a label write.
@@ -43,9 +46,6 @@ const MAX_REQUEST: usize = 1024 * 1024;
 const MAX_ANSWER: usize = 256 * 1024;
 /// Within this, the body of a label write must have arrived: a slow sender holds memory here, not a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When a writer is told to come again for whose body there is no memory.
-const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a write is about.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,8 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
         let mut room = self.intake.begin();
+        let is_framed = !body.is_end_stream();
+        let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
         let body = self.read_request(&head.headers, body, &mut room).await?;
         let credential = self.digester.credential(&head.headers);
         let writer = Arc::new(Writer {
@@ -86,6 +88,10 @@ impl Proxy {
         let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
+        if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {
+            // Any other is written by hyper, which says nothing of an empty body.
+            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let mut request = self.upstream.request(head.method.clone(), path, fields, Body::whole(body))?;
         let trace: Option<Context> = head.extensions.get().cloned();
@@ -126,12 +132,10 @@ impl Proxy {
     async fn read_request(
         &self,
         fields: &HeaderMap,
-        body: Received,
+        body: Paced,
         room: &mut Room,
     ) -> Result<Bytes, ProxyError> {
-        let announced = fields
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced = fields.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_REQUEST as u64) {
             return Err(ErrorKind::BodyTooLarge.error());
         }
@@ -140,10 +144,7 @@ impl Proxy {
         match self.clock.deadline(deadline, whole::read_into(body, MAX_REQUEST, hold)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
-            Ok(Err(cause)) if cause.is::<Full>() => {
-                Err(ErrorKind::TooManyWrites.error().retry_after(COME_AGAIN).because(cause))
-            }
-            Ok(Err(cause)) => Err(ErrorKind::BodyIncomplete.error().because(cause)),
+            Ok(Err(cause)) => Err(unreadable(cause)),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
     }

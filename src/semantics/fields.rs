@@ -74,18 +74,35 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
 }
 
 /// Whether a reader behind us might take this field for the path, or the host, that the client asked for.
-pub(crate) fn overrides_path(name: &str) -> bool {
-    matches!(
-        name,
-        "x-original-url"
-            | "x-original-uri"
-            | "x-original-host"
-            | "x-rewrite-url"
-            | "x-rewrite-uri"
-            | "x-override-url"
-            | "x-host"
-            | "x-http-host-override"
-    )
+fn overrides_path(name: &str) -> bool {
+    name.starts_with("x-original-")
+        || name.starts_with("x-rewrite-")
+        || matches!(name, "x-override-url" | "x-host" | "x-http-host-override")
+}
+
+/// Whether a field tells of the client's address: a proxy or a CDN before us has put it there for us, or the client for
+/// whoever believes it.
+fn tells_address(name: &str) -> bool {
+    name.starts_with("x-forwarded")
+        || matches!(
+            name,
+            "forwarded"
+                | "client-ip"
+                | "x-client-ip"
+                | "true-client-ip"
+                | "x-cluster-client-ip"
+                | "x-real-ip"
+                | "x-remote-ip"
+                | "x-remote-addr"
+                | "x-originating-ip"
+                | "x-envoy-external-address"
+                | "x-azure-clientip"
+                | "x-azure-socketip"
+                | "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "fly-client-ip"
+        )
 }
 
 /// Whether a reader behind us might take this field for the method (Q9).
@@ -122,8 +139,8 @@ fn nominated(fields: &HeaderMap) -> HashSet<HeaderName> {
 fn stays_here(name: &str) -> bool {
     is_hop_by_hop(name)
         || overrides_path(name)
-        || matches!(name, "host" | "content-length" | "expect" | "forwarded" | "x-real-ip" | "http2-settings")
-        || name.starts_with("x-forwarded")
+        || tells_address(name)
+        || matches!(name, "host" | "content-length" | "expect" | "http2-settings")
         || name.starts_with("proxy-")
 }
 
@@ -198,7 +215,15 @@ mod tests {
             "x-forwarded-for",
             "x_forwarded_host",
             "x-real-ip",
+            "client-ip",
+            "x-client-ip",
+            "x_client_ip",
+            "true-client-ip",
+            "x-cluster-client-ip",
+            "cf-connecting-ip",
             "x-original-url",
+            "x-original-host",
+            "x-original-for",
             "x-rewrite-url",
             "x-host",
             "x_original_url",

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod client;
 mod connector;
 mod names;
+pub mod pace;
 pub mod permits;
 pub mod purpose;
 mod reach;

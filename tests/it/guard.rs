@@ -75,14 +75,6 @@ async fn framing_that_could_be_read_twice_is_refused() {
         ("Q1 empty coding", post("Transfer-Encoding: ,chunked\n", chunks), Kind::BadTransferEncoding),
         ("Q1 another coding", post("Transfer-Encoding: gzip, chunked\n", chunks), Kind::BadTransferEncoding),
         ("Q1 leading zero", post("Content-Length: 010\n", "0123456789"), Kind::BadContentLength),
-        ("Q3 body on a read", read("Content-Length: 3\n") + "abc", Kind::BodyOnRead),
-        (
-            "Q3 chunks on a read",
-            read("Transfer-Encoding: chunked\n") + "3\r\nabc\r\n0\r\n\r\n",
-            Kind::BodyOnRead,
-        ),
-        ("Q16 TE", post("TE: gzip\n", ""), Kind::BadTe),
-        ("Q16 TE among others", post("TE: trailers, gzip;q=0.5\n", ""), Kind::BadTe),
         ("Q15 Expect", post("Expect: y 100-continue\n", ""), Kind::ExpectationFailed),
         ("Q15 Expect twice", post("Expect: 100-continue, x\n", ""), Kind::ExpectationFailed),
     ])
@@ -153,14 +145,16 @@ async fn a_bad_chunk_reaches_nobody_as_a_whole_request() {
 #[tokio::test]
 async fn a_bad_chunk_behind_good_ones_is_told_to_be_the_clients_fault() {
     let world = World::start();
+    world.proven("a", 1).await;
+    let (heads, whole) = (world.upstream.heads(), world.upstream.count());
     let bytes = request("POST /api/v2/x", "Host: a\nTransfer-Encoding: chunked\n", "3\r\nabc\r\n");
     let mut raw = world.proxy.raw().await;
     raw.send(&bytes).await;
-    world.upstream.heads_arrived(1).await;
+    world.upstream.heads_arrived(heads + 1).await;
     raw.send("zz\r\n").await;
     raw.read().await.reply().assert_error(Kind::BodyBroken);
     raw.assert_closed().await;
-    assert_eq!(world.upstream.count(), 0);
+    assert_eq!(world.upstream.count(), whole);
 }
 
 #[tokio::test]
@@ -169,8 +163,6 @@ async fn fields_that_would_choose_another_request_are_refused() {
     let twice = read(&format!("Authorization: Bearer {}\n", token("a", 2)));
     let mut rows = vec![
         ("Q6 two credentials", twice, Kind::BadAuthorization),
-        ("Q8 X-Original-URL", read("X-Original-URL: /x\n"), Kind::PathOverride),
-        ("Q8 X-Rewrite-URL", read("X-Rewrite-URL: /x\n"), Kind::PathOverride),
         ("Q9 override", read("X-HTTP-Method-Override: DELETE\n"), Kind::MethodOverride),
         ("Q9 override", read("X-Method-Override: DELETE\n"), Kind::MethodOverride),
         ("Q9 override", read("X-HTTP-Method: DELETE\n"), Kind::MethodOverride),
@@ -325,12 +317,17 @@ async fn a_refusal_says_nothing_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_read_with_an_empty_body_or_only_a_media_type_is_served() {
+async fn a_read_with_fields_that_mean_nothing_here_is_served() {
     let world = World::start();
     world.proven("a", 1).await;
-    for fields in
-        ["Content-Length: 0\n", "Content-Type: application/json\n", "TE: trailers\nConnection: TE\n"]
-    {
+    for fields in [
+        "Content-Length: 0\n",
+        "Content-Type: application/json\n",
+        "TE: trailers\nConnection: TE\n",
+        "TE: deflate,gzip;q=0.3\nConnection: TE, close\n",
+        "X-Host: a\n",
+        "X-Original-Host: a\nX-Original-URL: /api/v2/lead-labels\nX-Rewrite-URL: /x\n",
+    ] {
         let (reply, _) = exchange(&world, &read(fields)).await;
         reply.expect("an answer").reply().assert_hit();
     }

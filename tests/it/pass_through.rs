@@ -3,7 +3,9 @@
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::labels::{CAMPAIGNS, error, token};
-use crate::support::{Answer, Framing, World};
+use crate::support::{Answer, Framing, Streams, World};
+
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A request to `/api/v2/x` by a caller with a token, with these lines and this body, as bytes.
 fn request(method: &str, lines: &str, body: &str) -> String {
@@ -24,13 +26,84 @@ async fn methods_targets_and_bodies_arrive_as_they_were_sent() {
     let world = introduced().await;
     let caller = world.caller("a", 1);
     let target = "/api/v2/leads/list?x=%2F..&y=a+b&z=%ff&empty&q=//";
-    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-        let body = if method == "GET" { String::new() } else { format!("{{\"by\": \"{method}\"}}") };
+    for method in METHODS {
+        let body = format!("{{\"by\": \"{method}\"}}");
         let reply = caller.request(method, target).json(&body).send().await;
         reply.assert_status(200).assert_cache_status("fwd=bypass");
         let seen = world.upstream.last();
         assert!(seen.is(method, target), "{seen:?}");
         assert_eq!((seen.text(), seen.field("content-type")), (body, Some("application/json")));
+    }
+}
+
+/// The HTTP library of the way up has defaults of its own for some methods; none of them may show.
+#[tokio::test]
+async fn a_body_is_framed_as_it_was_announced_for_every_method() {
+    let world = introduced().await;
+    let chunks = "4\r\nabcd\r\n0\r\n\r\n";
+    for method in METHODS {
+        for (lines, body, framing, read) in [
+            ("", "", Framing::None, ""),
+            ("Content-Length: 0\n", "", Framing::Length(0), ""),
+            ("Content-Length: 4\n", "abcd", Framing::Length(4), "abcd"),
+            ("Transfer-Encoding: chunked\n", chunks, Framing::Chunked, "abcd"),
+            ("Transfer-Encoding: chunked\n", "0\r\n\r\n", Framing::Chunked, ""),
+        ] {
+            let mut raw = world.proxy.raw().await;
+            raw.send(request(method, lines, body)).await;
+            assert_eq!(raw.read_head_only().await.status(), 200, "{method} {lines}");
+            let seen = world.upstream.last();
+            assert!(seen.is(method, "/api/v2/x"), "{seen:?}");
+            assert_eq!((seen.framing, seen.text().as_str()), (framing, read), "{method} {lines}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_http2_is_framed_as_it_was_announced_for_every_method() {
+    let world = introduced().await;
+    let authorization = format!("Bearer {}", token("a", 1));
+    let mut streams = Streams::open(world.proxy.address()).await;
+    for method in METHODS {
+        for (length, framing) in
+            [(None, Framing::Chunked), (Some("4"), Framing::Length(4)), (Some("0"), Framing::Length(0))]
+        {
+            let mut fields = vec![("authorization", authorization.as_str())];
+            fields.extend(length.map(|length| ("content-length", length)));
+            let mut stream = streams.begin(method, "/api/v2/x", &fields).await;
+            let body = if length == Some("0") { "" } else { "abcd" };
+            stream.end(body);
+            stream.answer().await.expect("an answer").assert_status(200);
+            let seen = world.upstream.last();
+            assert_eq!((seen.framing, seen.text().as_str()), (framing, body), "{method} {length:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_label_write_without_a_byte_says_so_as_it_was_said() {
+    let world = introduced().await;
+    let caller = world.caller("a", 1);
+    let target = crate::support::labels::label_path(1);
+    for (length, framing) in [(Some("0"), Framing::Length(0)), (None, Framing::None)] {
+        let mut outgoing = caller.request("DELETE", &target);
+        if let Some(length) = length {
+            outgoing = outgoing.field("content-length", length);
+        }
+        let _ = outgoing.send().await;
+        assert_eq!(world.upstream.last().framing, framing, "{length:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_chunk_of_any_method_is_told_to_be_the_clients_fault() {
+    let world = introduced().await;
+    let whole = world.upstream.count();
+    for method in METHODS {
+        let mut raw = world.proxy.raw().await;
+        raw.send(request(method, "Transfer-Encoding: chunked\n", "4\r\nabcd\r\nxyz\r\n")).await;
+        assert_eq!(raw.read_head_only().await.status(), 400, "{method}");
+        assert_eq!(world.upstream.count(), whole, "{method}");
     }
 }
 
@@ -81,7 +154,8 @@ async fn hop_by_hop_fields_end_here_on_the_way_up() {
     let mut raw = world.proxy.raw().await;
     let lines = "Connection: keep-alive, X-Hop\nX-Hop: 1\nKeep-Alive: timeout=5\nProxy-Connection: close\n\
                  Upgrade: h2c\nTE: trailers\nX-Forwarded-For: 1.2.3.4\nX-Forwarded-Proto: http\nForwarded: for=x\n\
-                 X-Original-URL: /x\nX-Kept: 1\n";
+                 X-Original-URL: /x\nX-Host: a\nClient-Ip: 1.2.3.4\nX-Client-IP: 1.2.3.4\n\
+                 True-Client-IP: 1.2.3.4\nX-Cluster-Client-IP: 1.2.3.4\nX-Kept: 1\n";
     raw.send(request("GET", lines, "")).await;
     assert_eq!(raw.read().await.status(), 200);
     let seen = world.upstream.last();
@@ -95,6 +169,11 @@ async fn hop_by_hop_fields_end_here_on_the_way_up() {
         "x-forwarded-proto",
         "forwarded",
         "x-original-url",
+        "x-host",
+        "client-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "x-cluster-client-ip",
     ] {
         assert_eq!(seen.field(name), None, "{name}");
     }

@@ -82,6 +82,10 @@ const BOUNDS: &[Bound] = &[
     ),
     bound(Key::ListenMaxConnections, (&["1", "1000000"], &["0", "1000001"])),
     bound(Key::ListenHeaderTimeout, TIMEOUT),
+    bound(
+        Key::ListenMinUploadRate,
+        (&["'1B'", "'1KiB'", "'1GiB'"], &["'0B'", "'1025MiB'", "'1'", "1024", "'1KB'", "''"]),
+    ),
     bound(Key::ListenIdleTimeout, TIMEOUT),
     bound(Key::ListenDrainDelay, DRAIN),
     bound(Key::ListenDrainTimeout, DRAIN),

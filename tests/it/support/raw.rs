@@ -110,6 +110,11 @@ impl RawConnection {
         Some(reply)
     }
 
+    /// Whether a byte of an answer is there by now.
+    pub async fn has_answer(&mut self) -> bool {
+        self.wire.has_more().await
+    }
+
     /// Every byte until the other side ends the connection.
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = Vec<u8>> + '_ {

@@ -117,6 +117,15 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         Ok(std::mem::take(&mut self.ahead))
     }
 
+    /// Whether a byte is there, or the end, without waiting for it.
+    pub async fn has_more(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.more() => true,
+            () = std::future::ready(()) => !self.ahead.is_empty(),
+        }
+    }
+
     async fn chunks(&mut self) -> io::Result<(Vec<u8>, Vec<String>)> {
         let mut body = Vec::new();
         loop {
