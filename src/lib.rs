@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod fence;
 pub mod guard;
+mod linger;
 pub mod logging;
 pub mod metrics;
 pub mod organization;

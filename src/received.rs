@@ -9,6 +9,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -27,6 +29,20 @@ pub struct Received {
     /// Bytes that were announced and have not come.
     missing: Option<u64>,
     ended: bool,
+    /// Whoever asked whether it was read to its end.
+    told: Option<Unread>,
+}
+
+/// Whether something of a body is still to be read: true until it has been dropped at its end.
+#[derive(Clone, Debug)]
+pub struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    /// Whether it is so now.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A body ended before it was whole. It has no source: an HTTP/2 reset with the reason found there would be passed on, and
@@ -62,11 +78,30 @@ impl Received {
 
     const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
         let end_is_told = matches!(version, Version::HTTP_2);
-        Self { body, end_is_told, missing: if end_is_told { announced } else { None }, ended: false }
+        Self {
+            body,
+            end_is_told,
+            missing: if end_is_told { announced } else { None },
+            ended: false,
+            told: None,
+        }
+    }
+
+    /// Tells what becomes of it, once it is dropped.
+    pub fn unread(&mut self) -> Unread {
+        self.told.get_or_insert_with(|| Unread(Arc::new(AtomicBool::new(true)))).clone()
     }
 
     fn is_whole(&self) -> bool {
         (!self.end_is_told || self.body.is_end_stream()) && matches!(self.missing, None | Some(0))
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(Unread(unread)) = &self.told {
+            unread.store(!self.ended && !self.body.is_end_stream(), Ordering::Relaxed);
+        }
     }
 }
 

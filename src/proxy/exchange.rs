@@ -131,6 +131,11 @@ impl Exchange {
         &self.asked
     }
 
+    /// Whose request it is.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.line.as_ref().expect("taken by `finish` alone").peer
+    }
+
     /// Where the request stands in a trace, if there is one.
     pub(super) fn trace(&self) -> Option<Trace> {
         self.line.as_ref()?.span.as_ref().map(Span::context)

@@ -157,7 +157,8 @@ impl Worker {
                 Err(error) => Err(error),
             },
             Class::Write { resource, item } => {
-                Box::pin(proxy.write(head, body, write::Subject { resource, item }, asked)).await
+                let subject = write::Subject { resource, item };
+                Box::pin(proxy.write(head, body, subject, (asked, exchange.peer()))).await
             }
             Class::Uncached { reason, .. } => {
                 let status = CacheStatus::Uncached(reason);

@@ -1,5 +1,7 @@
 //! Label writes: read whole, sent on, and answered only after everything older has been shut out (R5, R9).
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type};
@@ -71,7 +74,7 @@ impl Proxy {
         head: Parts,
         body: Received,
         subject: Subject,
-        asked: &Asked,
+        (asked, peer): (&Asked, &Peer),
     ) -> Result<Answer, ProxyError> {
         let mut room = self.intake.begin();
         let is_framed = !body.is_end_stream();
@@ -111,7 +114,7 @@ impl Proxy {
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
         let method = head.method;
         let writing = async move {
@@ -120,7 +123,16 @@ impl Proxy {
             let _ = answer.send(sending.await);
         };
         self.writes.spawn_on(writing, &self.runtime);
-        let outcome = answered.await;
+        let mut has_raised = false;
+        let outcome = poll_fn(|cx| {
+            // It may have left, and look at its write by another way.
+            if !has_raised && peer.may_have_left() {
+                has_raised = true;
+                watch.raise();
+            }
+            Pin::new(&mut answered).poll(cx)
+        })
+        .await;
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
             let _ = self.raise(&writer, subject, None, Fate::Unknown);
@@ -289,9 +301,9 @@ struct Abandoned<'a> {
     answered: bool,
 }
 
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        if self.answered || self.writer.authorization.is_none() {
+impl Abandoned<'_> {
+    fn raise(&self) {
+        if self.writer.authorization.is_none() {
             return;
         }
         let fence = &self.proxy.fence;
@@ -302,5 +314,13 @@ impl Drop for Abandoned<'_> {
             None => fence.raise_everywhere(self.subject.item, None),
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.raise();
+        }
     }
 }

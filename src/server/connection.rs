@@ -10,17 +10,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::counted::Counted;
-use super::io::{Protocol, Watched};
+use super::io::{Protocol, Socket, Watched};
 use super::progress::Progress;
 use crate::body::Body;
 use crate::clock::Clock;
@@ -54,8 +54,14 @@ pub(super) async fn serve<H: Handler>(
     let served = async {
         match &context.tls {
             None => {
-                serve_bytes(Watched::new(stream, Rc::clone(&progress)), None, &peer, &progress, &context)
-                    .await
+                serve_bytes(
+                    Watched::new(stream, peer.clone(), Rc::clone(&progress)),
+                    None,
+                    &peer,
+                    &progress,
+                    &context,
+                )
+                .await
             }
             // In a box, as HTTP/2 is below: a handshake's room would be kept by every connection to its end.
             Some(tls) => Box::pin(serve_tls(stream, tls, &peer, &progress, &context)).await,
@@ -83,7 +89,8 @@ async fn serve_tls<H: Handler>(
         Some(_) => Some(Protocol::Http1),
         None => None,
     };
-    serve_bytes(Watched::new(stream, Rc::clone(progress)), agreed, peer, progress, context).await
+    serve_bytes(Watched::new(stream, peer.clone(), Rc::clone(progress)), agreed, peer, progress, context)
+        .await
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -96,7 +103,7 @@ async fn serve_bytes<I, H>(
     context: &Rc<Context<H>>,
 ) -> Result<(), Failure>
 where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: Socket + Unpin + 'static,
     H: Handler,
 {
     let protocol = match agreed {
@@ -108,9 +115,12 @@ where
     };
     let service = service_fn(|request: Request<Incoming>| {
         let (head, body) = request.into_parts();
-        let body = Received::request(body, head.version, &head.headers);
-        let request = Request::from_parts(head, body);
+        let mut body = Received::request(body, head.version, &head.headers);
         let under_way = progress.begin();
+        if protocol == Protocol::Http1 {
+            progress.note_request(head.version, (!body.is_end_stream()).then(|| body.unread()));
+        }
+        let request = Request::from_parts(head, body);
         let (handler, peer) = (context.handler.clone(), peer.clone());
         // Its future is made inside: one that came from outside would be kept twice by every idle connection.
         async move {
@@ -163,7 +173,8 @@ fn http1_builder(clock: &Clock) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_BUFFER_BYTES)
-        .half_close(false)
+        // Who sends no more may wait for its answer; who has really left is found out by `Watched`.
+        .half_close(true)
         .pipeline_flush(false)
         .auto_date_header(true);
     builder

@@ -9,9 +9,12 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use http::Version;
+
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::received::Unread;
 
 /// How far the end of serving has come; a later one never gives way to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,14 @@ const STALL: Duration = Duration::from_secs(30);
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
 
+/// A client that is told that its connection ends may go on sending for so long.
+const CLOSING: Duration = Duration::from_secs(30);
+/// And may pause for so long.
+const CLOSING_PAUSE: Duration = Duration::from_secs(5);
+
+/// Sweeps between two questions to a client that sends no more, whether it is still there.
+const ASK_EVERY: u32 = 30;
+
 /// What a connection waits for. Times are of the monotonic clock: a wall clock that is set ahead must not end every
 /// idle connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +80,17 @@ enum Waiting {
     Request { since: Duration },
     /// The end of what is under way.
     Answer,
+    /// The end of what the client sends, after ours.
+    Close { since: Duration, latest: Duration },
+}
+
+/// What is to be found out about a client that sends no more, while its answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Whether an earlier question came back.
+    Look,
+    /// The same, and ask it.
+    Ask,
 }
 
 /// The notes of one connection.
@@ -82,10 +104,19 @@ pub(super) struct Progress {
     sending: Cell<usize>,
     /// Of those, the ones whose answer is streamed.
     streaming: Cell<usize>,
+    /// Of those under way, the ones whose answer's head is there.
+    answered: Cell<usize>,
     /// Whether anything was done for a request since the latest sweep.
     moved: Cell<bool>,
     still_since: Cell<Duration>,
     aborts: Cell<u32>,
+    /// What is left to be read of the latest request's body.
+    unread: RefCell<Option<Unread>>,
+    /// Whether the client of the latest request knows interim answers.
+    knows_interim: Cell<bool>,
+    /// Sweeps since the client said that it sends no more.
+    silent: Cell<Option<u32>>,
+    doubt: Cell<Option<Doubt>>,
     stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
 }
@@ -101,9 +132,14 @@ impl Progress {
             under_way: Cell::new(0),
             sending: Cell::new(0),
             streaming: Cell::new(0),
+            answered: Cell::new(0),
             moved: Cell::new(false),
             still_since: Cell::new(since),
             aborts: Cell::new(0),
+            unread: RefCell::new(None),
+            knows_interim: Cell::new(false),
+            silent: Cell::new(None),
+            doubt: Cell::new(None),
             stage: Cell::new(stage),
             waker: RefCell::new(None),
         })
@@ -120,7 +156,7 @@ impl Progress {
         let begins = match self.waiting.get() {
             Waiting::FirstByte { .. } => true,
             Waiting::Request { .. } => !self.multiplexed.get(),
-            Waiting::Head { .. } | Waiting::Answer => false,
+            Waiting::Head { .. } | Waiting::Answer | Waiting::Close { .. } => false,
         };
         if begins {
             self.waiting.set(Waiting::Head { since: self.clock.uptime() });
@@ -142,11 +178,61 @@ impl Progress {
         UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
     }
 
+    /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
+    pub(super) fn note_request(&self, version: Version, unread: Option<Unread>) {
+        self.knows_interim.set(version == Version::HTTP_11);
+        *self.unread.borrow_mut() = unread;
+    }
+
+    /// Whether the client may have sent, or may be sending, what nobody will read: bytes that a closed connection would
+    /// answer with a reset, which overtakes the answer that is on its way.
+    pub(super) fn leaves_unread(&self) -> bool {
+        let awaits_head = matches!(self.waiting.get(), Waiting::Head { .. });
+        awaits_head || self.unread.borrow().as_ref().is_some_and(Unread::is_any)
+    }
+
+    /// Notes that our side has ended and what still comes is thrown away; called again for what came.
+    pub(super) fn note_closing(&self) {
+        let latest = self.clock.uptime();
+        let since = match self.waiting.get() {
+            Waiting::Close { since, .. } => since,
+            _ => latest,
+        };
+        self.waiting.set(Waiting::Close { since, latest });
+    }
+
+    /// Whether a client that sends no more, with a request under way, can be asked whether it is there: an interim answer
+    /// needs HTTP/1.1, and nothing of the answer may be out.
+    fn may_ask(&self) -> bool {
+        self.knows_interim.get() && self.under_way.get() == 1 && self.answered.get() == 0
+    }
+
+    /// Notes that the client has said that it sends no more, with a request under way.
+    pub(super) fn note_silent(&self) {
+        self.silent.set(Some(0));
+    }
+
+    /// What the sweep wants to know of a client that sends no more.
+    pub(super) fn take_doubt(&self) -> Option<Doubt> {
+        self.doubt.take()
+    }
+
+    fn sweep_silent(&self) {
+        let Some(sweeps) = self.silent.get() else { return };
+        self.silent.set(Some(sweeps.saturating_add(1)));
+        let asks = sweeps % ASK_EVERY == 0 && self.may_ask();
+        self.doubt.set(Some(if asks { Doubt::Ask } else { Doubt::Look }));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     fn count(&self, before: Answer, after: Answer) {
         let moved = |counter: &Cell<usize>, counts: fn(Answer) -> bool| {
             counter.set(counter.get() + usize::from(counts(after)) - usize::from(counts(before)));
         };
         moved(&self.sending, |answer| matches!(answer, Answer::InMemory | Answer::Streaming));
+        moved(&self.answered, |answer| answer != Answer::Awaited);
         moved(&self.streaming, |answer| answer == Answer::Streaming);
     }
 
@@ -154,7 +240,7 @@ impl Progress {
         self.moved.set(true);
         self.under_way.set(self.under_way.get() - 1);
         self.count(answer, Answer::Awaited);
-        if self.under_way.get() == 0 {
+        if self.under_way.get() == 0 && !matches!(self.waiting.get(), Waiting::Close { .. }) {
             self.waiting.set(Waiting::Request { since: self.clock.uptime() });
         }
         if answer != Answer::Awaited {
@@ -168,6 +254,11 @@ impl Progress {
             aborts if aborts >= 2 * ABORTS => self.raise(Stage::Cut),
             _ => {}
         }
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
     }
 
     /// Whether a request is under way.
@@ -201,7 +292,7 @@ impl Progress {
         self.until(|progress| {
             let awaits_head = match progress.waiting.get() {
                 Waiting::FirstByte { .. } | Waiting::Head { .. } => !progress.multiplexed.get(),
-                Waiting::Request { .. } | Waiting::Answer => false,
+                Waiting::Request { .. } | Waiting::Answer | Waiting::Close { .. } => false,
             };
             progress.stage() >= Stage::Ending && !awaits_head
         })
@@ -236,10 +327,17 @@ impl Progress {
                 self.raise(Stage::Cut);
             }
             Waiting::Request { since } if over(since, limits.idle) => self.raise(Stage::Ending),
+            Waiting::Close { since, latest } if over(since, CLOSING) || over(latest, CLOSING_PAUSE) => {
+                self.raise(Stage::Cut);
+            }
             Waiting::Answer if self.is_sending_all() && over(self.still_since.get(), self.stall(limits)) => {
                 self.raise(Stage::Cut);
             }
-            Waiting::FirstByte { .. } | Waiting::Head { .. } | Waiting::Request { .. } | Waiting::Answer => {}
+            Waiting::Answer => self.sweep_silent(),
+            Waiting::FirstByte { .. }
+            | Waiting::Head { .. }
+            | Waiting::Request { .. }
+            | Waiting::Close { .. } => {}
         }
     }
 

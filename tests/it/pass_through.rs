@@ -384,7 +384,7 @@ async fn a_call_whose_client_left_before_the_answer_is_counted() {
     let mut raw = world.proxy.raw().await;
     raw.send(request("GET", "", "")).await;
     gate.held(1).await;
-    drop(raw);
+    raw.reset();
     let labels = [("purpose", "pass_through"), ("status", "error")];
     world.proxy.metric_reaches("instantly_proxy_upstream_requests_total", &labels, 1.0).await;
 }

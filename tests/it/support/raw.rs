@@ -78,6 +78,12 @@ impl RawConnection {
         let _ = self.write.shutdown().await;
     }
 
+    /// Leaves at once and tells the other side so, with a reset: what a system does for a process that ends with bytes unread.
+    pub fn reset(self) {
+        let stream = self.wire.into_inner().reunite(self.write).expect("halves of one stream");
+        stream.set_zero_linger().expect("a socket can be told not to linger");
+    }
+
     /// The next whole answer, interim ones included. Panics if the connection ends first.
     #[track_caller]
     pub fn read(&mut self) -> impl Future<Output = RawReply> + '_ {

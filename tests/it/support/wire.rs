@@ -88,6 +88,11 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         Self { read, ahead: Vec::new() }
     }
 
+    /// What it reads from.
+    pub fn into_inner(self) -> R {
+        self.read
+    }
+
     /// The next head, or `None` if the connection ended before its first byte.
     pub async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
