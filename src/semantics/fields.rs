@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA};
+use http::header::{
+    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderValue};
 
 use super::list::tokens;
@@ -63,7 +65,9 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
         if let Some(name) = name {
             let goes = (name != CONTENT_LENGTH || length_counts)
                 && !nominated.contains(&name)
-                && !is_hop_by_hop(name.as_str());
+                && !is_hop_by_hop(name.as_str())
+                // RFC 7838 §3.1: it speaks of the edge's own address, and clients would take it for ours.
+                && name != ALT_SVC;
             keep = goes.then_some(name);
         }
         if let Some(name) = &keep {
@@ -279,9 +283,12 @@ mod tests {
             ("trailer", "x-sum"),
             ("upgrade", "h2"),
             ("age", "3"),
+            ("alt-svc", "h3=\":443\""),
             ("cache-status", "edge; hit"),
             ("proxy-status", "edge"),
             ("via", "1.1 edge"),
+            ("server", "edge"),
+            ("date", "Sat, 01 Jan 2000 00:00:00 GMT"),
         ];
         assert_eq!(
             lines(&forwardable_response(fields(&sent))),
@@ -294,6 +301,8 @@ mod tests {
                 ("cache-status", "edge; hit"),
                 ("proxy-status", "edge"),
                 ("via", "1.1 edge"),
+                ("server", "edge"),
+                ("date", "Sat, 01 Jan 2000 00:00:00 GMT"),
             ]
         );
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{HOST, USER_AGENT, VIA};
+use http::header::{HOST, TRANSFER_ENCODING, USER_AGENT, VIA};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -18,6 +18,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 
 use super::connector::{ConnectTimedOut, Connector, Protocols};
+use super::interim::Interim;
 use super::names::Names;
 use super::purpose::{Purpose, UpstreamStatus};
 use super::way::Way;
@@ -261,15 +262,20 @@ impl Upstream {
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let connection = capture_connection(&mut request);
         let method = request.method().clone();
+        let interim = Interim::of(&mut request);
         let outcome = tokio::select! {
             biased;
             answer = client.0.request(request) => answer.map_err(describe).and_then(|answer| {
                 let mut answer = Received::answer(answer, &method);
                 // Before the answer is let go: what is left of it would be read, and the connection used again.
-                check_head(&answer).inspect_err(|_| poison(&connection))?;
+                interim.check().and_then(|()| check_head(&answer)).inspect_err(|_| poison(&connection))?;
                 answer.extensions_mut().insert(connection.clone());
                 Ok(answer)
             }),
+            () = interim.too_many() => {
+                poison(&connection);
+                Err(Interim::refusal())
+            }
             () = give_up => {
                 // Whether the answer still comes is unknown: nobody else's may be taken for it.
                 poison(&connection);
@@ -358,7 +364,10 @@ fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
     if gate::has_ambiguous_framing(answer.headers()) {
-        let cause = "a Transfer-Encoding that is not one chunked alone";
+        let cause = match answer.headers().contains_key(TRANSFER_ENCODING) {
+            true => "a Transfer-Encoding that is not one chunked alone",
+            false => "more than one Content-Length",
+        };
         return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
     Ok(())

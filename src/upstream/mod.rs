@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod client;
 mod connector;
+mod interim;
 mod names;
 pub mod pace;
 pub mod permits;

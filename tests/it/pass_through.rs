@@ -353,6 +353,30 @@ async fn expect_is_answered_here_and_not_passed_on() {
     assert_eq!((world.upstream.last().text().as_str(), world.upstream.last().field("expect")), ("abc", None));
 }
 
+/// Q15.
+#[tokio::test]
+async fn more_interim_answers_than_any_answer_needs_are_an_error() {
+    let world = introduced().await;
+    for (count, fails) in [(8, false), (9, true), (1000, true)] {
+        let interim = |answer: Answer| {
+            (0..count).fold(answer, |answer, _| answer.interim("HTTP/1.1 103 Early Hints\r\nLink: <x>"))
+        };
+        let label = crate::support::labels::label_path(count);
+        for target in ["/api/v2/x", &label] {
+            world.upstream.reply_to("GET", target, interim(Answer::json(404, "{}")));
+            let reply = world.caller("a", 1).get(target).send().await;
+            if fails {
+                reply.assert_error(ErrorKind::BadUpstreamAnswer);
+            } else {
+                reply.assert_status(404);
+            }
+        }
+    }
+    let endless = "HTTP/1.1 102 Processing\r\n\r\n".repeat(9);
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::raw(endless));
+    world.caller("a", 1).get(CAMPAIGNS).send().await.assert_error(ErrorKind::BadUpstreamAnswer);
+}
+
 #[tokio::test]
 async fn interim_answers_are_dropped_and_a_switch_of_protocols_is_an_error() {
     let world = introduced().await;
@@ -398,4 +422,47 @@ async fn pipelined_requests_are_answered_in_order() {
     for expected in ["1", "2"] {
         assert_eq!(raw.read().await.reply().json()["body"], expected);
     }
+}
+
+/// RFC 9110 §6.6.1, §7.6.3, §10.2.4.
+#[tokio::test]
+async fn via_grows_and_date_and_server_are_those_of_the_origin() {
+    let world = introduced().await;
+    let date = "Sat, 01 Jan 2000 00:00:00 GMT";
+    let answer = Answer::json(200, "{}").field("via", "1.1 edge").field("server", "x").field("date", date);
+    world.upstream.reply_to("GET", CAMPAIGNS, answer);
+    let reply = world.caller("a", 1).get(CAMPAIGNS).field("via", "1.0 before").send().await;
+    assert_eq!(reply.values("via"), ["1.1 edge", "1.1 instantly-proxy"]);
+    assert_eq!((reply.field("server"), reply.field("date")), (Some("x"), Some(date)));
+    let seen = world.upstream.last();
+    let via = seen.head.values("via");
+    assert!(
+        via.len() == 2 && via[0] == "1.0 before" && via[1].starts_with("1.1 instantly-proxy-"),
+        "{via:?}"
+    );
+
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::json(200, "{}"));
+    let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
+    assert_eq!((reply.field("server"), reply.values("date").len()), (None, 1));
+}
+
+#[tokio::test]
+async fn what_the_edge_says_of_its_own_address_ends_here() {
+    let world = introduced().await;
+    world.upstream.reply_to(
+        "GET",
+        CAMPAIGNS,
+        Answer::json(200, "{}").field("alt-svc", "h3=\":443\"; ma=86400"),
+    );
+    let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
+    assert_eq!(reply.assert_status(200).field("alt-svc"), None);
+}
+
+#[tokio::test]
+async fn a_status_without_a_phrase_has_none() {
+    let world = introduced().await;
+    world.upstream.reply_to("GET", "/api/v2/x", Answer::json(599, "{}"));
+    let mut raw = world.proxy.raw().await;
+    raw.send(request("GET", "", "")).await;
+    assert_eq!(raw.read().await.head.first_line, "HTTP/1.1 599 ");
 }
