@@ -14,6 +14,10 @@ use http::{HeaderValue, Method};
 use crate::error::ErrorKind;
 use crate::resource::{self, Place};
 
+/// In a request's extensions: its target came with a fragment, which its type does not show.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment;
+
 /// Says whether a request may be looked at, and where its path lies: everything in it that two parsers could read
 /// differently is refused.
 ///
@@ -27,6 +31,9 @@ pub fn check(head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
         return Err(ErrorKind::MethodNotAllowed);
     }
     target::check(&head.uri)?;
+    if head.extensions.get::<Fragment>().is_some() {
+        return Err(ErrorKind::BadTarget);
+    }
     let seen = fields::check(head.version, &head.headers, own_via)?;
     target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
 

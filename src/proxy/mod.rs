@@ -40,8 +40,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -62,7 +62,7 @@ use crate::config::Config;
 use crate::fence::Fence;
 use crate::guard;
 use crate::metrics::{Gauges, Metrics};
-use crate::outcome::{BypassReason, CacheStatus};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::shield::Shield;
@@ -170,6 +170,14 @@ impl Worker {
             }
         };
         exchange.finish(answer)
+    }
+
+    /// Counts and logs a request whose head could not be read, and that got this status without a body.
+    pub fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
+        let class = StatusClass::of(status);
+        self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
+        let (status, cause) = (status.as_u16(), fault.to_string());
+        tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
     }
 
     /// What holds for a request that begins now.

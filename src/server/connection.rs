@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,6 +24,7 @@ use super::io::{Protocol, Socket, Watched};
 use super::progress::Progress;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::guard::Fragment;
 use crate::peer::Peer;
 use crate::received::Received;
 
@@ -35,6 +36,19 @@ pub(super) trait Handler: Clone + 'static {
         request: Request<Received>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
+
+    /// Notes a request that could not be read, and that the HTTP library has answered with a bare status.
+    fn note_unreadable(&self, _peer: &Peer, _status: StatusCode, _fault: &hyper::Error) {}
+}
+
+/// What hyper answers to a head with this fault, if anything.
+fn status_of(fault: &hyper::Error) -> Option<StatusCode> {
+    let answered = fault.is_parse() && !fault.is_parse_version_h2();
+    answered.then_some(if fault.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
+    })
 }
 
 /// What the connections of a thread have in common.
@@ -71,6 +85,10 @@ pub(super) async fn serve<H: Handler>(
         biased;
         () = progress.cut() => debug!(peer = peer.as_str(), "connection cut"),
         ended = served => if let Err(error) = ended {
+            let fault = error.downcast_ref::<hyper::Error>();
+            if let Some((fault, status)) = fault.and_then(|fault| Some((fault, status_of(fault)?))) {
+                context.handler.note_unreadable(&peer, status, fault);
+            }
             debug!(peer = peer.as_str(), error, "connection failed");
         },
     }
@@ -114,11 +132,14 @@ where
         },
     };
     let service = service_fn(|request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let mut body = Received::request(body, head.version, &head.headers);
         let under_way = progress.begin();
         if protocol == Protocol::Http1 {
             progress.note_request(head.version, (!body.is_end_stream()).then(|| body.unread()));
+        }
+        if progress.take_fragment() {
+            head.extensions.insert(Fragment);
         }
         let request = Request::from_parts(head, body);
         let (handler, peer) = (context.handler.clone(), peer.clone());

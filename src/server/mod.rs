@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -191,6 +191,10 @@ impl Handler for Rc<Worker> {
     ) -> impl Future<Output = Response<Body>> + 'static {
         let (head, body) = request.into_parts();
         Worker::handle(Self::clone(self), head, body, peer)
+    }
+
+    fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
+        Worker::note_unreadable(self, peer, status, fault);
     }
 }
 

@@ -112,6 +112,8 @@ pub(super) struct Progress {
     aborts: Cell<u32>,
     /// What is left to be read of the latest request's body.
     unread: RefCell<Option<Unread>>,
+    /// Whether the target of the next request has a fragment.
+    fragment: Cell<bool>,
     /// Whether the client of the latest request knows interim answers.
     knows_interim: Cell<bool>,
     /// Sweeps since the client said that it sends no more.
@@ -137,6 +139,7 @@ impl Progress {
             still_since: Cell::new(since),
             aborts: Cell::new(0),
             unread: RefCell::new(None),
+            fragment: Cell::new(false),
             knows_interim: Cell::new(false),
             silent: Cell::new(None),
             doubt: Cell::new(None),
@@ -152,7 +155,8 @@ impl Progress {
 
     /// Notes that bytes came in. Bytes that come while an answer is under way may be the next request's: those count
     /// as idle time until more come, which is no worse than a connection that sends nothing.
-    pub(super) fn note_read(&self) {
+    /// Returns whether they begin a head, as far as that can be told.
+    pub(super) fn note_read(&self) -> bool {
         let begins = match self.waiting.get() {
             Waiting::FirstByte { .. } => true,
             Waiting::Request { .. } => !self.multiplexed.get(),
@@ -161,6 +165,7 @@ impl Progress {
         if begins {
             self.waiting.set(Waiting::Head { since: self.clock.uptime() });
         }
+        begins && !self.multiplexed.get()
     }
 
     /// Notes that bytes went out. On HTTP/2 they may be of a PING alone.
@@ -182,6 +187,16 @@ impl Progress {
     pub(super) fn note_request(&self, version: Version, unread: Option<Unread>) {
         self.knows_interim.set(version == Version::HTTP_11);
         *self.unread.borrow_mut() = unread;
+    }
+
+    /// Notes that the request line that is being read has a fragment.
+    pub(super) fn note_fragment(&self) {
+        self.fragment.set(true);
+    }
+
+    /// Whether the line of the request that just began had one.
+    pub(super) fn take_fragment(&self) -> bool {
+        self.fragment.take()
     }
 
     /// Whether the client may have sent, or may be sending, what nobody will read: bytes that a closed connection would

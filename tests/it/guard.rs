@@ -332,3 +332,58 @@ async fn a_read_with_fields_that_mean_nothing_here_is_served() {
         reply.expect("an answer").reply().assert_hit();
     }
 }
+
+#[tokio::test]
+async fn what_the_parser_refuses_is_counted() {
+    let world = World::start();
+    let labels = [("route", "refused"), ("outcome", "rejected"), ("status", "4xx")];
+    let (mut counted, mut refused) = (0.0, Vec::new());
+    for target in [
+        "/api/v2/\"x\"",
+        "/api/v2/x?a=\"b\"",
+        "/api/v2/<x>",
+        "/api/v2/x>",
+        "/api/v2/x?a=<b>",
+        "/api/v2/x y",
+        "x",
+    ] {
+        let (reply, _) = exchange(&world, &get(target)).await;
+        if reply.is_some_and(|reply| reply.status() == 400) {
+            counted += 1.0;
+            refused.push(target);
+        }
+        world.proxy.metric_reaches("instantly_proxy_requests_total", &labels, counted).await;
+    }
+    // In a path it is passed on: clients send JSON there.
+    assert_eq!(
+        refused,
+        ["/api/v2/x?a=\"b\"", "/api/v2/<x>", "/api/v2/x>", "/api/v2/x?a=<b>", "/api/v2/x y", "x"]
+    );
+    let (reply, _) = exchange(&world, &read(&format!("X-Long: {}\n", "x".repeat(40_000)))).await;
+    assert_eq!(reply.map(|reply| reply.status()), Some(431));
+    world.proxy.metric_reaches("instantly_proxy_requests_total", &labels, counted + 1.0).await;
+}
+
+/// RFC 9112 §3.2: no target has one, and readers differ on where it ends.
+#[tokio::test]
+async fn a_fragment_in_a_target_is_refused() {
+    let label = label_path(1);
+    assert_refused(&[
+        ("item", get(&format!("{label}#x")), Kind::BadTarget),
+        ("query", get(&format!("{LABELS}?limit=1#")), Kind::BadTarget),
+        ("elsewhere", get("/api/v2/x#/../y"), Kind::BadTarget),
+        ("empty lines before", format!("\r\n{}", get(&format!("{label}#x"))), Kind::BadTarget),
+    ])
+    .await;
+    let world = World::start();
+    world.proven("a", 1).await;
+    let mut raw = world.proxy.raw().await;
+    for _ in 0..2 {
+        raw.send(read("X-Kept: a#b\n")).await;
+        raw.read().await.reply().assert_hit();
+    }
+    raw.send(format!("GET {label}")).await;
+    world.proxy.metrics_text().await;
+    raw.send("#x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    raw.read().await.reply().assert_error(Kind::BadTarget);
+}
