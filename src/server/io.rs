@@ -130,7 +130,8 @@ impl<I: Socket + Unpin> Watched<I> {
         if !self.progress.is_busy() || self.progress.is_multiplexed() {
             return Ok(());
         }
-        if !self.ended && !self.looked_at.has_remaining() {
+        // Inside a body hyper reads when it wants more, and a look would hand it crumbs.
+        if !self.ended && !self.looked_at.has_remaining() && !self.progress.leaves_unread() {
             let mut bytes = [0; LOOK_BYTES];
             let mut buffer = ReadBuf::new(&mut bytes);
             match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
