@@ -63,7 +63,7 @@ impl Worker {
         };
         proxy.trace_wait(head.extensions.get(), arrived);
         proxy.shield.retries.on_offered(proxy.clock.now());
-        let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
+        let mut fields = fields::forwardable_request(&head.headers, head.version, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
         body.announce(&head.headers, &mut fields);
         let activity = Activity::begin(proxy.clock.clone());

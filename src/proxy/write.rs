@@ -88,7 +88,7 @@ impl Proxy {
             credential,
             rules: Arc::clone(&asked.rules),
         });
-        let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
+        let mut fields = fields::forwardable_request(&head.headers, head.version, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
         if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {

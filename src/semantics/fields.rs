@@ -8,20 +8,20 @@ use std::collections::HashSet;
 use http::header::{
     ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 
 use super::list::tokens;
 use super::via;
 
 /// The fields with which a call goes upstream that is passed through: those of the client without hop-by-hop fields
 /// (those that `Connection` names included), framing, `Host`, `Expect`, and whatever tells of the client's address, host
-/// or original path; with our own `Via` after those that are there.
+/// or original path; with our own `Via` after those that are there, which tells in what version the request came.
 ///
 /// # Panics
 ///
 /// If the pseudonym holds control characters: it is made by this process.
 #[must_use]
-pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
+pub fn forwardable_request(fields: &HeaderMap, version: Version, own_via: &str) -> HeaderMap {
     let nominated = nominated(fields);
     let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
     for (name, value) in fields {
@@ -36,7 +36,7 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
         kept.append(name, value);
     }
     join_cookies(&mut kept);
-    kept.append(VIA, via::element(own_via));
+    kept.append(VIA, via::element(version, own_via));
     kept
 }
 
@@ -195,7 +195,10 @@ mod tests {
         ];
         let mut expected = sent.to_vec();
         expected.push(("via", "1.1 instantly-proxy-7f3a"));
-        assert_eq!(lines(&forwardable_request(&fields(&sent), "instantly-proxy-7f3a")), expected);
+        assert_eq!(
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "instantly-proxy-7f3a")),
+            expected
+        );
     }
 
     /// RFC 9110 §7.6.1, Q5, Q8, Q15.
@@ -232,7 +235,7 @@ mod tests {
             "x-host",
             "x_original_url",
         ] {
-            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), "p");
+            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), Version::HTTP_11, "p");
             assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
         }
     }
@@ -248,7 +251,10 @@ mod tests {
             ("x-debug", "2"),
             ("x-other", "3"),
         ];
-        assert_eq!(lines(&forwardable_request(&fields(&sent), "p")), [("x-other", "3"), ("via", "1.1 p")]);
+        assert_eq!(
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
+            [("x-other", "3"), ("via", "1.1 p")]
+        );
     }
 
     /// RFC 9113 §8.2.3.
@@ -256,7 +262,7 @@ mod tests {
     fn cookies_in_several_lines_become_one() {
         let sent = [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3")];
         assert_eq!(
-            lines(&forwardable_request(&fields(&sent), "p")),
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
             [("cookie", "a=1; b=2; c=3"), ("accept", "*/*"), ("via", "1.1 p")]
         );
     }
@@ -264,7 +270,7 @@ mod tests {
     /// T11.
     #[test]
     fn the_token_is_marked_as_sensitive() {
-        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), "p");
+        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), Version::HTTP_11, "p");
         assert!(kept[AUTHORIZATION].is_sensitive());
         assert!(!format!("{kept:?}").contains("secret"));
     }
@@ -339,7 +345,7 @@ mod tests {
                 sent.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
             }
             let expected = names.iter().filter(|name| *name != "connection").count();
-            prop_assert_eq!(forwardable_request(&sent, "p").len(), expected + 1);
+            prop_assert_eq!(forwardable_request(&sent, Version::HTTP_11, "p").len(), expected + 1);
             prop_assert_eq!(forwardable_response(sent).len(), expected);
         }
     }

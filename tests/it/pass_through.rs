@@ -442,7 +442,8 @@ async fn via_grows_and_date_and_server_are_those_of_the_origin() {
     );
 
     world.upstream.reply_to("GET", CAMPAIGNS, Answer::json(200, "{}"));
-    let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
+    let reply = world.caller("a", 1).over_http2().get(CAMPAIGNS).send().await;
+    assert!(world.upstream.last().field("via").is_some_and(|via| via.starts_with("2 instantly-proxy-")));
     assert_eq!((reply.field("server"), reply.values("date").len()), (None, 1));
 }
 
