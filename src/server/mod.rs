@@ -8,12 +8,14 @@ mod connection;
 mod control;
 mod counted;
 mod io;
+mod limits;
 mod listener;
 mod live;
 mod progress;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod under_way;
 mod worker;
 
 use std::fmt;

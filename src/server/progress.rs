@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use http::Version;
 
-use crate::body::Body;
+use super::limits::Limits;
+use super::under_way::{Answer, Doubt, UnderWay};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::received::Unread;
 
 /// How far the end of serving has come; a later one never gives way to an earlier one.
@@ -28,27 +28,6 @@ pub(super) enum Stage {
     Ending,
     /// The connection is cut.
     Cut,
-}
-
-/// How long a connection may take for what has no end of its own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// From connect, or from the first byte of a head, to the end of the head.
-    pub(super) header: Duration,
-    /// Between requests.
-    pub(super) idle: Duration,
-    /// Without a byte of a streamed answer being taken.
-    pub(super) stream: Duration,
-}
-
-impl From<&Config> for Limits {
-    fn from(config: &Config) -> Self {
-        Self {
-            header: config.listen.header_timeout,
-            idle: config.listen.idle_timeout,
-            stream: config.upstream.idle_timeout,
-        }
-    }
 }
 
 /// An idle HTTP/2 peer that does not answer the farewell is cut after this long.
@@ -82,15 +61,6 @@ enum Waiting {
     Answer,
     /// The end of what the client sends, after ours.
     Close { since: Duration, latest: Duration },
-}
-
-/// What is to be found out about a client that sends no more, while its answer is awaited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// Whether an earlier question came back.
-    Look,
-    /// The same, and ask it.
-    Ask,
 }
 
 /// The notes of one connection.
@@ -180,7 +150,7 @@ impl Progress {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
-        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
+        UnderWay::new(Rc::clone(self))
     }
 
     /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
@@ -242,7 +212,8 @@ impl Progress {
         }
     }
 
-    fn count(&self, before: Answer, after: Answer) {
+    /// Counts a request whose answer has come from `before` as far as `after`.
+    pub(super) fn count(&self, before: Answer, after: Answer) {
         let moved = |counter: &Cell<usize>, counts: fn(Answer) -> bool| {
             counter.set(counter.get() + usize::from(counts(after)) - usize::from(counts(before)));
         };
@@ -251,7 +222,13 @@ impl Progress {
         moved(&self.streaming, |answer| answer == Answer::Streaming);
     }
 
-    fn end(&self, answer: Answer) {
+    /// Notes that anything was done for a request.
+    pub(super) fn note_moved(&self) {
+        self.moved.set(true);
+    }
+
+    /// Notes that a request has ended, whose answer had come so far.
+    pub(super) fn end(&self, answer: Answer) {
         self.moved.set(true);
         self.under_way.set(self.under_way.get() - 1);
         self.count(answer, Answer::Awaited);
@@ -362,64 +339,6 @@ impl Progress {
 
     fn stall(&self, limits: Limits) -> Duration {
         if self.streaming.get() > 0 { limits.stream } else { STALL }
-    }
-}
-
-/// How far the answer to a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Awaited,
-    InMemory,
-    /// Its next piece is awaited from whoever streams it.
-    Streamed,
-    /// A piece was handed over, and none has been asked for since.
-    Streaming,
-}
-
-/// Keeps one request counted as under way.
-#[derive(Debug)]
-pub(super) struct UnderWay {
-    progress: Rc<Progress>,
-    answer: Cell<Answer>,
-}
-
-impl UnderWay {
-    /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
-    pub(super) fn note_answered(&self, body: &Body) {
-        self.set(match body {
-            Body::Whole(_) => Answer::InMemory,
-            Body::Stream(_) => Answer::Streamed,
-        });
-    }
-
-    /// Notes that a piece of the answer was handed over: hyper asks for more once the client has taken of it.
-    pub(super) fn note_piece(&self) {
-        self.progress.moved.set(true);
-        if self.answer.get() == Answer::Streamed {
-            self.set(Answer::Streaming);
-        }
-    }
-
-    /// Notes that a piece was asked for and is not there yet. How long it may take is not for this connection to say.
-    pub(super) fn note_want(&self) {
-        if self.answer.get() == Answer::Streaming {
-            self.set(Answer::Streamed);
-        }
-    }
-
-    fn set(&self, answer: Answer) {
-        self.progress.count(self.answer.replace(answer), answer);
-    }
-
-    /// Whether the answer to this request is to be the connection's last.
-    pub(super) fn is_last(&self) -> bool {
-        self.progress.stage() >= Stage::Leaving
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.progress.end(self.answer.get());
     }
 }
 

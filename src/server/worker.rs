@@ -17,9 +17,10 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
 use super::connection::{self, Context, Handler};
+use super::limits::Limits;
 use super::listener::{Accepted, Lane};
 use super::live::Times;
-use super::progress::{Limits, Progress, Stage};
+use super::progress::{Progress, Stage};
 use crate::clock::Clock;
 use crate::proxy::Proxy;
 

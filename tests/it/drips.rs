@@ -13,10 +13,10 @@ fn upload(method: &str, target: &str, token: &str, length: usize) -> String {
     )
 }
 
-/// Sends a byte for each second of the proxy's time until an answer comes; how many went.
-async fn drip(world: &World, raw: &mut RawConnection, bytes: usize) -> usize {
-    for sent in 0..bytes {
-        raw.send("x").await;
+/// Sends a piece for each second of the proxy's time until an answer comes; how many went.
+async fn drip(world: &World, raw: &mut RawConnection, piece: &str, pieces: usize) -> usize {
+    for sent in 0..pieces {
+        raw.send(piece).await;
         // The byte has been read once the proxy has waited for the next one.
         world.proxy.metrics_text().await;
         world.proxy.advance_seconds(1);
@@ -25,7 +25,7 @@ async fn drip(world: &World, raw: &mut RawConnection, bytes: usize) -> usize {
             return sent;
         }
     }
-    bytes
+    pieces
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_upload_below_its_least_rate_is_told_so_and_cut() {
         let whole = world.upstream.count();
         let mut raw = world.proxy.raw().await;
         raw.send(upload(method, target, &token("a", 1), 100_000)).await;
-        let sent = drip(&world, &mut raw, 40).await;
+        let sent = drip(&world, &mut raw, "x", 40).await;
         assert!((15..=25).contains(&sent), "{method}: {sent} s");
         raw.read().await.reply().assert_error(ErrorKind::UploadTooSlow);
         raw.assert_closed().await;
@@ -82,10 +82,11 @@ async fn an_upload_at_its_least_rate_takes_its_time() {
     let world = World::start_with(|config| config.listen.min_upload_rate = 1);
     world.proven("a", 1).await;
     let mut raw = world.proxy.raw().await;
-    raw.send(upload("POST", "/api/v2/x", &token("a", 1), 40)).await;
-    drip(&world, &mut raw, 40).await;
+    raw.send(upload("POST", "/api/v2/x", &token("a", 1), 400)).await;
+    // More than the rate: a piece may be read a second late.
+    drip(&world, &mut raw, "0123456789", 40).await;
     assert_eq!(raw.read().await.status(), 200);
-    assert_eq!(world.upstream.last().body.len(), 40);
+    assert_eq!(world.upstream.last().body.len(), 400);
 }
 
 #[tokio::test]

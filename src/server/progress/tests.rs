@@ -1,6 +1,7 @@
 use http_body_util::BodyExt;
 
 use super::*;
+use crate::body::Body;
 use crate::clock::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
