@@ -13,7 +13,7 @@ async fn upload(world: &World, method: &str, target: &str, token: &str, fields: 
     let mut raw = world.proxy.raw().await;
     let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{fields}");
     raw.send(format!("{head}Content-Length: {LENGTH}\r\n\r\n")).await;
-    raw.send(vec![b'x'; LENGTH]).await;
+    raw.send_whole(vec![b'x'; LENGTH]).await;
     let reply = raw.read().await;
     raw.assert_closed().await;
     reply

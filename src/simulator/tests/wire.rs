@@ -173,7 +173,7 @@ async fn a_refusal_arrives_though_its_upload_was_not_read() {
         let head = format!("{head}content-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         // As most clients do it looks for an answer once all of its body is out.
-        let _ = stream.write_all(&body).await;
+        stream.write_all(&body).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 401 "), "{:?}", String::from_utf8_lossy(&answer));

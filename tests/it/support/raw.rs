@@ -73,6 +73,14 @@ impl RawConnection {
         let _ = patiently("bytes to be taken", self.write.write_all(bytes.as_ref())).await;
     }
 
+    /// Sends bytes that the other side must take, all of them: many clients look for no answer once one is refused.
+    #[track_caller]
+    pub fn send_whole(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = ()> {
+        patiently("bytes to be taken", async move {
+            self.write.write_all(bytes.as_ref()).await.expect("a connection that takes them");
+        })
+    }
+
     /// Says that nothing more will be sent, and goes on reading.
     pub async fn half_close(&mut self) {
         let _ = self.write.shutdown().await;
