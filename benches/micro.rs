@@ -74,7 +74,7 @@ fn key(number: u64) -> CacheKey {
 #[divan::bench]
 fn guard_check(bencher: Bencher<'_, '_>) {
     let head = head();
-    bencher.bench(|| guard::check(black_box(&head), false, "instantly-proxy-7f3a"));
+    bencher.bench(|| guard::check(black_box(&head), "instantly-proxy-7f3a"));
 }
 
 #[divan::bench]

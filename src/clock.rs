@@ -35,6 +35,12 @@ impl Moment {
         Self { monotonic: self.monotonic.saturating_add(by), wall: self.wall.saturating_add(by) }
     }
 
+    /// This moment moved back by `by`, saturating.
+    #[must_use]
+    pub const fn back(self, by: Duration) -> Self {
+        Self { monotonic: self.monotonic.saturating_sub(by), wall: self.wall.saturating_sub(by) }
+    }
+
     /// The moment that neither clock reaches before both `self` and `other`: the later reading of each.
     #[must_use]
     pub fn latest(self, other: Self) -> Self {

@@ -32,22 +32,20 @@ closed_enum! {
         BadConnection = "bad_connection",
         /// A field that would change the method.
         MethodOverride = "method_override",
-        /// A field that would change the path, on a label path.
-        PathOverride = "path_override",
         /// A field that looks like a framing, authorization or host field.
         LookAlikeField = "look_alike_field",
         /// Another spelling of a label path.
         PathSpelling = "path_spelling",
         /// A request target that is no path.
         BadTarget = "bad_target",
-        /// A body on a read of labels.
-        BodyOnRead = "body_on_read",
-        /// TE other than `trailers`.
+        /// TE other than `trailers`, on HTTP/2.
         BadTe = "bad_te",
         /// The body of a label write ended early or did not come in time.
         BodyIncomplete = "body_incomplete",
         /// The body of a request that passes through ended early or is malformed.
         BodyBroken = "body_broken",
+        /// The body of a request came slower than its least rate.
+        UploadTooSlow = "upload_too_slow",
         /// A method that is not passed on.
         MethodNotAllowed = "method_not_allowed",
         /// The body of a label write is over its limit.
@@ -148,9 +146,6 @@ impl ErrorKind {
                 "Fields that override the method are not accepted: send the method itself.",
                 REQUEST,
             ),
-            Self::PathOverride => {
-                Face(400, "Fields that override the path or host are not accepted on lead labels.", REQUEST)
-            }
             Self::LookAlikeField => Face(
                 400,
                 "A field name with an underscore imitates a framing, authorization or host field.",
@@ -164,8 +159,7 @@ impl ErrorKind {
             Self::BadTarget => {
                 Face(400, "The request target must be an absolute path with an optional query.", REQUEST)
             }
-            Self::BodyOnRead => Face(400, "A read of lead labels has no body: send it without one.", REQUEST),
-            Self::BadTe => Face(400, "TE may only say trailers.", REQUEST),
+            Self::BadTe => Face(400, "TE may only say trailers on HTTP/2.", REQUEST),
             Self::BodyIncomplete => Face(
                 400,
                 "The request body ended early or did not arrive in time; nothing was sent to the API.",
@@ -176,6 +170,9 @@ impl ErrorKind {
                 "The request body ended early or is malformed; a part of it was sent to the API.",
                 REQUEST,
             ),
+            Self::UploadTooSlow => {
+                Face(408, "The request body came too slowly: send it faster, or in smaller parts.", REQUEST)
+            }
             Self::MethodNotAllowed => {
                 Face(405, "This method is not passed on: use one of those in Allow.", DENIED)
             }
@@ -387,7 +384,7 @@ impl ProxyError {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE"));
         }
-        if matches!(status.as_u16(), 400 | 413 | 414 | 431) {
+        if matches!(status.as_u16(), 400 | 408 | 413 | 414 | 431) {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(wait) = self.retry_after {
@@ -430,7 +427,7 @@ mod tests {
         for kind in ErrorKind::ALL {
             let status = kind.status().as_u16();
             assert!(
-                [400, 405, 413, 414, 417, 421, 429, 431, 500, 502, 503, 504, 508].contains(&status),
+                [400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 502, 503, 504, 508].contains(&status),
                 "{kind}: {status}"
             );
             assert!(kind.message().ends_with('.'), "{kind}");

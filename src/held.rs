@@ -206,6 +206,12 @@ impl Gathering {
         Ok(())
     }
 
+    /// What was read.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {

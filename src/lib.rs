@@ -15,6 +15,7 @@ pub mod error;
 pub mod fence;
 pub mod guard;
 pub mod held;
+mod linger;
 pub mod logging;
 pub mod metrics;
 pub mod organization;

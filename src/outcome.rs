@@ -106,6 +106,8 @@ closed_enum! {
         Authorization = "authorization",
         /// Another field that may choose whose data comes back.
         IdentityField = "identity-field",
+        /// A body that says something.
+        Body = "body",
         /// The edge in front of the API turns the proxy's own reads away.
         EdgeBlock = "edge-block",
     }

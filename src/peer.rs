@@ -2,12 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A client's address and port, with their text: every line of the log has it, and it is written once a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     ip: IpAddr,
-    text: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    text: String,
+    says_no_more: AtomicBool,
 }
 
 impl Peer {
@@ -20,12 +27,25 @@ impl Peer {
     /// Address and port.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.shared.text
+    }
+
+    /// Notes that it has said that it sends no more.
+    pub fn note_end(&self) {
+        self.shared.says_no_more.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may have left: it sends no more. It may as well wait for its answer (a half-close). Whoever asks is on the
+    /// connection's own task, which is woken when this changes.
+    #[must_use]
+    pub fn may_have_left(&self) -> bool {
+        self.shared.says_no_more.load(Ordering::Relaxed)
     }
 }
 
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        Self { ip: address.ip(), text: address.to_string().into() }
+        let shared = Shared { text: address.to_string(), says_no_more: AtomicBool::new(false) };
+        Self { ip: address.ip(), shared: Arc::new(shared) }
     }
 }

@@ -11,6 +11,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -32,6 +34,20 @@ pub struct Received {
     tail: Option<Box<dyn Tail>>,
     /// Bytes came behind it: told when its end is asked for.
     excess: bool,
+    /// Whoever asked whether it was read to its end.
+    told: Option<Unread>,
+}
+
+/// Whether something of a body is still to be read: true until it has been dropped at its end.
+#[derive(Clone, Debug)]
+pub struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    /// Whether it is so now.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What is behind the last byte of a body.
@@ -134,7 +150,13 @@ impl Received {
             ended: false,
             tail: None,
             excess: false,
+            told: None,
         }
+    }
+
+    /// Tells what becomes of it, once it is dropped.
+    pub fn unread(&mut self) -> Unread {
+        self.told.get_or_insert_with(|| Unread(Arc::new(AtomicBool::new(true)))).clone()
     }
 
     fn is_whole(&self) -> bool {
@@ -197,6 +219,9 @@ impl http_body::Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
+        if let Some(Unread(unread)) = &self.told {
+            unread.store(!self.ended && !self.body.is_end_stream(), Ordering::Relaxed);
+        }
         if !self.end_is_told
             && self.body.is_end_stream()
             && let Some(tail) = self.tail.take()

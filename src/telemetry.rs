@@ -32,6 +32,9 @@ use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::proxy::SetupError;
 
+/// The flags that mean something: whether the trace is recorded, and whether its id was drawn at random (W3C Trace Context
+/// Level 2, §3.2.2.5), which whoever samples behind us may count on.
+const PASSED_ON: TraceFlags = TraceFlags::new(0b11);
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// A longer `tracestate` is left out, as it may be above this (W3C Trace Context §3.3.1.5): it is kept with every span of
@@ -208,7 +211,7 @@ impl Context {
     /// Says in a request's fields that this is its parent (W3C Trace Context §3.2), in place of any other.
     pub fn present(&self, fields: &mut HeaderMap) {
         let (trace, span) = (self.0.trace_id(), self.0.span_id());
-        let text = format!("00-{trace}-{span}-{:02x}", self.0.trace_flags() & TraceFlags::SAMPLED);
+        let text = format!("00-{trace}-{span}-{:02x}", self.0.trace_flags() & PASSED_ON);
         fields
             .insert(TRACEPARENT, HeaderValue::try_from(text).expect("hexadecimal digits are a field value"));
     }
@@ -232,7 +235,7 @@ fn remote(fields: &HeaderMap) -> Option<SpanContext> {
         return None;
     }
     let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & PASSED_ON;
     let state = fields.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
     let state = Some(state.join(",")).filter(|state| state.len() <= MAX_STATE).unwrap_or_default();
     let state = state.parse::<TraceState>().unwrap_or_default();
@@ -322,6 +325,12 @@ mod tests {
         assert_eq!((given.trace_id().to_string(), given.span_id().to_string()), (TRACE.into(), SPAN.into()));
         assert!(given.is_sampled() && given.is_remote());
         assert!(!parsed(&[&format!("00-{TRACE}-{SPAN}-00")]).unwrap().is_sampled());
+        for (flags, sent) in [("02", "02"), ("03", "03"), ("ff", "03"), ("fc", "00")] {
+            let mut fields = HeaderMap::new();
+            let given = parsed(&[&format!("00-{TRACE}-{SPAN}-{flags}")]).unwrap();
+            Context(given).present(&mut fields);
+            assert_eq!(fields[TRACEPARENT], format!("00-{TRACE}-{SPAN}-{sent}"));
+        }
         assert!(parsed(&[&format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like")]).is_some());
         for bad in [
             format!("ff-{TRACE}-{SPAN}-01"),

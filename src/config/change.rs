@@ -32,6 +32,7 @@ fn taken(current: &Config, new: &Config) -> Config {
     let mut config = current.clone();
     config.listen = Listen {
         header_timeout: new.listen.header_timeout,
+        min_upload_rate: new.listen.min_upload_rate,
         idle_timeout: new.listen.idle_timeout,
         drain_delay: new.listen.drain_delay,
         drain_timeout: new.listen.drain_timeout,

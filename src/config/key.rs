@@ -35,6 +35,8 @@ keys! {
     ListenMaxHeldBytes = "listen.max_held_bytes",
         "\"auto\", or a size from 8MiB to 1TiB, such as \"128MiB\" (units B, KiB, MiB, GiB, TiB)";
     ListenHeaderTimeout = "listen.header_timeout", "a duration from 1ms to 1h, such as \"10s\"";
+    ListenMinUploadRate = "listen.min_upload_rate",
+        "a size from 1B to 1GiB for each second, such as \"1KiB\" (units B, KiB, MiB, GiB)";
     ListenIdleTimeout = "listen.idle_timeout", "a duration from 1ms to 1h, such as \"120s\"";
     ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";
     ListenDrainTimeout = "listen.drain_timeout", "a duration from 0s to 1h, such as \"25s\"";

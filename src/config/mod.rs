@@ -65,6 +65,8 @@ pub struct Listen {
     pub max_held_bytes: MaxHeldBytes,
     /// From the first byte of a head, or from connect, to the end of the head.
     pub header_timeout: Duration,
+    /// Bytes a second that the body of a request must bring, over ten seconds.
+    pub min_upload_rate: u64,
     /// How long a connection may stand idle between requests.
     pub idle_timeout: Duration,
     /// From SIGTERM to the moment at which accepting ends.
@@ -273,6 +275,7 @@ impl Default for Config {
                 max_connections: 10_000,
                 max_held_bytes: MaxHeldBytes::Auto,
                 header_timeout: Duration::from_secs(10),
+                min_upload_rate: 1024,
                 idle_timeout: Duration::from_secs(120),
                 drain_delay: Duration::from_secs(5),
                 drain_timeout: Duration::from_secs(25),

@@ -69,6 +69,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenMaxConnections => listen.max_connections.into(),
         Key::ListenMaxHeldBytes => parse::max_held_bytes_text(listen.max_held_bytes).into(),
         Key::ListenHeaderTimeout => parse::duration_text(listen.header_timeout).into(),
+        Key::ListenMinUploadRate => parse::size_text(listen.min_upload_rate).into(),
         Key::ListenIdleTimeout => parse::duration_text(listen.idle_timeout).into(),
         Key::ListenDrainDelay => parse::duration_text(listen.drain_delay).into(),
         Key::ListenDrainTimeout => parse::duration_text(listen.drain_timeout).into(),

@@ -32,6 +32,8 @@ const STALE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 /// Callers give up long before a minute: more is a mistake in the unit.
 const MAX_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+/// No least rate at all would let anybody hold a call for ever.
+const RATE: RangeInclusive<u64> = 1..=1 << 30;
 const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// A list of labels has up to 4 MiB, and is held twice for a moment.
 const MAX_HELD_BYTES: RangeInclusive<u64> = 8 << 20..=1 << 40;
@@ -75,6 +77,8 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
         })
     });
     let header_timeout = raw.duration(Key::ListenHeaderTimeout, TIMEOUT);
+    let min_upload_rate =
+        raw.text(Key::ListenMinUploadRate, |text| parse::size(text).filter(|rate| RATE.contains(rate)));
     let idle_timeout = raw.duration(Key::ListenIdleTimeout, TIMEOUT);
     let drain_delay = raw.duration(Key::ListenDrainDelay, DRAIN);
     let drain_timeout = raw.duration(Key::ListenDrainTimeout, DRAIN);
@@ -95,6 +99,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
         max_connections: max_connections?,
         max_held_bytes: max_held_bytes?,
         header_timeout: header_timeout?,
+        min_upload_rate: min_upload_rate?,
         idle_timeout: idle_timeout?,
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,

@@ -7,7 +7,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::error::ErrorKind;
-use crate::semantics::fields::{overrides_method, overrides_path, with_hyphens};
+use crate::semantics::fields::{overrides_method, with_hyphens};
 use crate::semantics::list::tokens;
 use crate::semantics::via;
 
@@ -22,7 +22,6 @@ const BYTES_BESIDES: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
     pub(super) host: Option<&'a HeaderValue>,
-    pub(super) overrides_path: bool,
     authorization: bool,
     content_length: bool,
     transfer_encoding: bool,
@@ -64,7 +63,6 @@ enum Rule {
     Expect,
     Host,
     MethodOverride,
-    PathOverride,
     Te,
     TransferEncoding,
     Via,
@@ -93,7 +91,6 @@ impl Rule {
             | "x-as-workspace"
             | "x-forwarded-host" => Self::Genuine,
             name if overrides_method(name) => Self::MethodOverride,
-            name if overrides_path(name) => Self::PathOverride,
             _ => return None,
         })
     }
@@ -124,16 +121,17 @@ impl Rule {
                 require(once && sound && !seen.content_length, ErrorKind::BadTransferEncoding)
             }
             Self::Connection => require(!tokens(bytes).any(must_stay), ErrorKind::BadConnection),
-            Self::Te => require(tokens(bytes).all(|e| e.eq_ignore_ascii_case(b"trailers")), ErrorKind::BadTe),
+            // RFC 9113 §8.2.2; on HTTP/1.1 it speaks of this hop alone, and ends here.
+            Self::Te => require(
+                version != Version::HTTP_2
+                    || tokens(bytes).all(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+                ErrorKind::BadTe,
+            ),
             Self::Expect => {
                 require(bytes.eq_ignore_ascii_case(b"100-continue"), ErrorKind::ExpectationFailed)
             }
             Self::Via => require(!via::names(value, own_via), ErrorKind::Loop),
             Self::MethodOverride => Err(ErrorKind::MethodOverride),
-            Self::PathOverride => {
-                seen.overrides_path = true;
-                Ok(())
-            }
             Self::Genuine => Ok(()),
         }
     }
@@ -152,7 +150,7 @@ fn require(sound: bool, otherwise: ErrorKind) -> Result<(), ErrorKind> {
 /// Q18: what one reader takes for another name than the next one does. Other names with `_` pass.
 fn refuse_look_alike(name: &HeaderName) -> Result<(), ErrorKind> {
     let name = name.as_str();
-    let imitates = |name: &str| !matches!(Rule::of(name), None | Some(Rule::PathOverride | Rule::Via));
+    let imitates = |name: &str| !matches!(Rule::of(name), None | Some(Rule::Via));
     require(!(name.contains('_') && with_hyphens(name, imitates)), ErrorKind::LookAlikeField)
 }
 

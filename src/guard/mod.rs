@@ -14,20 +14,26 @@ use http::{HeaderValue, Method};
 use crate::error::ErrorKind;
 use crate::resource::{self, Place};
 
+/// In a request's extensions: its target came with a fragment, which its type does not show.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment;
+
 /// Says whether a request may be looked at, and where its path lies: everything in it that two parsers could read
 /// differently is refused.
 ///
-/// `has_body` is whether a body with at least one byte, or of unknown length, follows; `own_via` is the pseudonym that
-/// this process puts into `Via` towards the upstream. Allocates nothing for a well-formed request with a plain path.
+/// `own_via` is the pseudonym that this process puts into `Via` towards the upstream. Allocates nothing for a well-formed request with a plain path.
 ///
 /// # Errors
 ///
 /// The kind of refusal; nothing of the request is sent upstream then.
-pub fn check(head: &Parts, has_body: bool, own_via: &str) -> Result<Place, ErrorKind> {
+pub fn check(head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
     if !is_passed_on(&head.method) {
         return Err(ErrorKind::MethodNotAllowed);
     }
     target::check(&head.uri)?;
+    if head.extensions.get::<Fragment>().is_some() {
+        return Err(ErrorKind::BadTarget);
+    }
     let seen = fields::check(head.version, &head.headers, own_via)?;
     target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
 
@@ -35,8 +41,6 @@ pub fn check(head: &Parts, has_body: bool, own_via: &str) -> Result<Place, Error
     match place {
         Place::Elsewhere => Ok(place),
         Place::Disguised(_) => Err(ErrorKind::PathSpelling),
-        _ if seen.overrides_path => Err(ErrorKind::PathOverride),
-        _ if has_body && matches!(head.method, Method::GET | Method::HEAD) => Err(ErrorKind::BodyOnRead),
         _ => Ok(place),
     }
 }

@@ -32,9 +32,24 @@ pub(super) fn check_host(uri: &Uri, field: Option<&[u8]>) -> Result<(), ErrorKin
         return Err(ErrorKind::BadHost);
     }
     match authority {
-        Some(authority) if !authority.eq_ignore_ascii_case(host) => Err(ErrorKind::Misdirected),
+        Some(authority) if !are_equal(authority, host, uri.scheme_str()) => Err(ErrorKind::Misdirected),
         _ => Ok(()),
     }
+}
+
+/// RFC 9110 §4.2.3: no port, an empty one and the scheme's own are the same.
+fn are_equal(authority: &[u8], host: &[u8], scheme: Option<&str>) -> bool {
+    let own: &[u8] = match scheme {
+        Some("http") => b":80",
+        Some("https") => b":443",
+        _ => b":",
+    };
+    let without = |name: &'_ [u8]| {
+        let kept = name.strip_suffix(own).or_else(|| name.strip_suffix(b":")).unwrap_or(name);
+        kept.len()
+    };
+    authority.eq_ignore_ascii_case(host)
+        || authority[..without(authority)].eq_ignore_ascii_case(&host[..without(host)])
 }
 
 /// A name or an address with an optional port; no user information, no escapes (RFC 3986 §3.2 allows more names than any

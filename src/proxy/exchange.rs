@@ -11,6 +11,7 @@ use http::header::VIA;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
+use hyper::ext::ReasonPhrase;
 use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
@@ -131,6 +132,11 @@ impl Exchange {
         &self.asked
     }
 
+    /// Whose request it is.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.line.as_ref().expect("taken by `finish` alone").peer
+    }
+
     /// Where the request stands in a trace, if there is one.
     pub(super) fn trace(&self) -> Option<Trace> {
         self.line.as_ref()?.span.as_ref().map(Span::context)
@@ -182,6 +188,10 @@ impl Exchange {
             fields.insert(PREFERENCE_APPLIED, preference::wait_applied(self.asked.patience));
         }
         line.status = Some(response.status());
+        if response.status().canonical_reason().is_none() {
+            // hyper would say `<none>`; RFC 9112 §4 lets it be empty.
+            response.extensions_mut().insert(ReasonPhrase::from_static(b""));
+        }
         let now = line.proxy.clock.now();
         line.count(now);
         match response.body() {

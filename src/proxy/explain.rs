@@ -53,7 +53,7 @@ impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
     pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
-        let place = match guard::check(head, has_body, self.upstream.pseudonym()) {
+        let place = match guard::check(head, self.upstream.pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
                 let mut told = Explanation::new(Conclusion::Refuse);
@@ -68,7 +68,16 @@ impl Proxy {
         let mut told = Explanation::new(Conclusion::PassThrough);
         told.credential = Some(self.known(&caller, &call, &rules, now));
         told.organization = caller.organization.map(|organization| organization.to_string());
-        match classify(head, place) {
+        let class = match classify(head, place) {
+            // What the body says is told by the body alone: most say something.
+            Class::Read(read) if has_body => Class::Uncached {
+                resource: read.resource,
+                item: matches!(read.target, Target::Item(_)),
+                reason: BypassReason::Body,
+            },
+            class => class,
+        };
+        match class {
             Class::Read(read) => {
                 told.class =
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });

@@ -11,9 +11,10 @@ use http_body::Body as _;
 use super::answer::Answer;
 use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
+use super::posted::Posted;
 use super::whole::{self, Holding, StreamedAnswer, WholeAnswer};
 use super::{Proxy, Worker};
-use crate::body::{self, Body};
+use crate::body::Body;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
 use crate::error::{ErrorKind, ProxyError};
@@ -26,12 +27,13 @@ use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
+use crate::shield::strangers;
 use crate::telemetry::Context;
-use crate::upstream::activity::Activity;
+use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::permits::{Account, Permit};
 use crate::upstream::purpose::Purpose;
-use crate::upstream::transfer::{Download, Upload};
+use crate::upstream::transfer::Download;
 
 /// Largest 401 that is read whole.
 const MAX_REFUSAL: usize = 4096;
@@ -41,7 +43,7 @@ impl Worker {
     pub(super) async fn forward(
         &self,
         head: Parts,
-        body: Received,
+        mut body: Posted,
         cache_status: CacheStatus,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
@@ -49,8 +51,13 @@ impl Worker {
         let caller = proxy.caller(&head);
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
+        match proxy.read_before_a_place(&caller, &mut body).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+            Err(error) => return Err(error),
+        }
         let arrived = proxy.clock.now();
-        let upload = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        let upload = body.length();
         let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
         proxy.held.check(holds).map_err(Full::before_sending)?;
         let client = self.pass_through_client();
@@ -73,15 +80,16 @@ impl Worker {
         };
         proxy.trace_wait(head.extensions.get(), arrived);
         proxy.shield.retries.on_offered(proxy.clock.now());
-        let mut fields = fields::forwardable_request(&head.headers, proxy.upstream.pseudonym());
+        let mut fields = fields::forwardable_request(&head.headers, head.version, proxy.upstream.pseudonym());
         asked.id.present(&mut fields);
+        body.announce(&head.headers, &mut fields);
         let activity = Activity::begin(proxy.clock.clone());
         let way = Passing { head: &head, call: &call, lane, activity: &activity, asked };
-        let (gone, answer, permit) = if body::is_empty(&body) {
+        let (gone, answer, permit) = if body.is_absent() {
             activity.note_request_sent();
             self.send_without_body(&way, fields, departed).await?
         } else {
-            let body = Body::stream(Upload::new(body, activity.clone()));
+            let body = body.upload(activity.clone());
             self.send_once(&way, fields, body, departed?).await?
         };
         self.note_refusal(&head, caller.credential.as_ref(), &answer);
@@ -138,9 +146,10 @@ impl Worker {
         let outgoing = Outgoing { method, path, fields, body, trace };
         let overdue = activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
         let sending = self.proxy.send(call, lane, departure, outgoing, overdue);
-        sending.await.map_err(|error| match activity.is_request_broken() {
-            true => ErrorKind::BodyBroken.error().because(error),
-            false => error,
+        sending.await.map_err(|error| match activity.request_broken() {
+            Some(Broken::Cut) => ErrorKind::BodyBroken.error().because(error),
+            Some(Broken::TooSlow) => ErrorKind::UploadTooSlow.error().because(error),
+            None => error,
         })
     }
 
@@ -261,6 +270,19 @@ impl Proxy {
 }
 
 impl Caller {
+    /// Who this is at the door of strangers.
+    pub(super) fn at_the_door(&self) -> strangers::Caller {
+        match (&self.credential, self.authorization) {
+            (Some(credential), _) => strangers::Caller::Credential(credential.digest()),
+            (None, Some(authorization)) => strangers::Caller::Authorization(authorization),
+            (None, None) => strangers::Caller::Anonymous,
+        }
+    }
+
+    pub(super) const fn route(&self) -> RouteDigest {
+        self.route
+    }
+
     pub(super) fn call(&self, peer: IpAddr, patience: Duration) -> Call<'_> {
         Call {
             credential: self.credential.as_ref(),

@@ -110,7 +110,7 @@ impl Proxy {
                 etag,
                 body,
                 jitter: fastrand::u8(..),
-                settling: self.fence.is_settling(organization, &target, page.sent),
+                settling: self.fence.is_settling(organization, &target, fill.sent),
                 limit,
                 keeping,
                 ..StoredResponse::clone(page)

@@ -21,6 +21,7 @@ mod judging;
 mod learn;
 mod lookup;
 mod overview;
+mod posted;
 mod purge;
 mod read;
 mod receive;
@@ -39,8 +40,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -62,7 +63,7 @@ use crate::fence::Fence;
 use crate::guard;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
-use crate::outcome::{BypassReason, CacheStatus};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::shield::Shield;
@@ -139,7 +140,7 @@ impl Worker {
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);
         }
-        let place = match guard::check(&head, !body::is_empty(&body), proxy.upstream.pseudonym()) {
+        let place = match guard::check(&head, proxy.upstream.pseudonym()) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused.error())),
         };
@@ -147,23 +148,39 @@ impl Worker {
         exchange.classified(&class);
         let asked = exchange.asked();
         let answer = match class {
+            Class::Read(read) if !body::is_empty(&body) => {
+                Box::pin(self.read_with_body(head, body, read, asked)).await
+            }
             Class::Read(read) => match proxy.read(&head, read, asked).await {
                 Ok(Some(answer)) => Ok(answer),
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
-                    Box::pin(self.forward(head, body, status, asked)).await
+                    Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await
                 }
                 Err(error) => Err(error),
             },
             Class::Write { resource, item } => {
-                Box::pin(proxy.write(head, body, write::Subject { resource, item }, asked)).await
+                let subject = write::Subject { resource, item };
+                Box::pin(proxy.write(head, body, subject, (asked, exchange.peer()))).await
             }
             Class::Uncached { reason, .. } => {
-                Box::pin(self.forward(head, body, CacheStatus::Uncached(reason), asked)).await
+                let status = CacheStatus::Uncached(reason);
+                Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await
             }
-            Class::PassThrough => Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await,
+            Class::PassThrough => {
+                let body = self.posted(body, asked);
+                Box::pin(self.forward(head, body, CacheStatus::PassThrough, asked)).await
+            }
         };
         exchange.finish(answer)
+    }
+
+    /// Counts and logs a request whose head could not be read, and that got this status without a body.
+    pub fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
+        let class = StatusClass::of(status);
+        self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
+        let (status, cause) = (status.as_u16(), fault.to_string());
+        tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
     }
 
     /// What holds for a request that begins now.

@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
 use crate::received::Received;
-use crate::semantics::{media_type, validator};
+use crate::semantics::{age, media_type, validator};
 use crate::shield::account::AccountKey;
 use crate::shield::edge::Blocked;
 use crate::upstream::calls::distrust_connection;
@@ -113,7 +113,8 @@ impl Proxy {
             content_type: media_type::to_keep(&head.headers),
             etag,
             body,
-            sent: fill.sent,
+            // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
+            sent: fill.sent.back(age::of(&head.headers)),
             begun: fill.begun,
             jitter: fastrand::u8(..),
             settling: self.fence.is_settling(&organization, target, fill.sent),

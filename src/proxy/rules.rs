@@ -19,6 +19,10 @@ pub(super) struct Rules {
     pub(super) proof: config::Proof,
     /// Its time-outs; where calls go is settled at start.
     pub(super) timeouts: config::Upstream,
+    /// How long a client may take for a request's head.
+    pub(super) header_timeout: Duration,
+    /// Bytes a second that an upload must bring.
+    pub(super) min_upload_rate: u64,
     max_wait: Duration,
 }
 
@@ -28,6 +32,8 @@ impl Rules {
             cache: config.cache.clone(),
             proof: config.proof.clone(),
             timeouts: config.upstream.clone(),
+            header_timeout: config.listen.header_timeout,
+            min_upload_rate: config.listen.min_upload_rate,
             max_wait: config.shield.max_wait,
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::body::{Body, BodyError};
@@ -27,17 +27,17 @@ use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
 
 /// A body after at most `limit` bytes of it were read.
-pub(super) enum Read {
+pub(super) enum Read<B = Received> {
     /// All of it.
     Whole(Bytes),
     /// More than the limit.
-    TooLarge(Beginning),
+    TooLarge(Beginning<B>),
 }
 
 /// What was read of a body, and the rest as it comes.
-pub(super) struct Beginning {
+pub(super) struct Beginning<B = Received> {
     read: Bytes,
-    rest: Received,
+    rest: B,
     /// What the rest holds, which is on its way.
     charge: Charge,
 }
@@ -47,7 +47,10 @@ pub(super) struct Beginning {
 /// # Errors
 ///
 /// If the body ends early or is malformed; [`Full`] if there is no memory for it.
-pub(super) async fn read(mut body: Received, limit: usize, held: &Held) -> Result<Read, BodyError> {
+pub(super) async fn read<B>(mut body: B, limit: usize, held: &Held) -> Result<Read<B>, BodyError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
     let announced = body.size_hint();
     let mut read = held.gather(announced.exact().and_then(|length| usize::try_from(length).ok()));
     let mut is_over = announced.lower() > limit as u64;

@@ -1,14 +1,17 @@
 //! Label writes: read whole, sent on, and answered only after everything older has been shut out (R5, R9).
 
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::Body as _;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -16,6 +19,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
+use super::posted::unreadable;
 use super::rules::Rules;
 use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
@@ -26,10 +30,10 @@ use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
-use crate::held::Full;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type, owned};
@@ -38,6 +42,7 @@ use crate::telemetry::Context;
 use crate::upstream::calls::was_never_sent;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Outgoing;
+use crate::upstream::pace::Paced;
 use crate::upstream::purpose::Purpose;
 
 /// Largest body of a label write.
@@ -71,8 +76,10 @@ impl Proxy {
         head: Parts,
         body: Received,
         subject: Subject,
-        asked: &Asked,
+        (asked, peer): (&Asked, &Peer),
     ) -> Result<Answer, ProxyError> {
+        let is_framed = !body.is_end_stream();
+        let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
         let body = self.read_request(&head.headers, body).await?;
         // It may outlive its client: it takes along nothing of that one's connection.
         let credential = self.digester.credential(&head.headers).as_ref().map(Credential::detached);
@@ -83,9 +90,13 @@ impl Proxy {
             credential,
             rules: Arc::clone(&asked.rules),
         });
-        let mut fields = fields::forwardable_request(&head.headers, self.upstream.pseudonym());
+        let mut fields = fields::forwardable_request(&head.headers, head.version, self.upstream.pseudonym());
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
+        if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {
+            // Any other is written by hyper, which says nothing of an empty body.
+            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let path = head.uri.path_and_query().map_or(PathAndQuery::from_static("/"), owned::target);
         let trace: Option<Context> = head.extensions.get().cloned();
         let (method, body) = (head.method.clone(), Body::whole(body));
@@ -106,17 +117,26 @@ impl Proxy {
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
-        let (client, peer, patience) = (client.clone(), asked.peer, asked.patience);
+        let (client, address, patience) = (client.clone(), asked.peer, asked.patience);
         let method = head.method;
         let writing = async move {
-            let writing = Writing { outgoing, departure, client: &client, peer, patience };
+            let writing = Writing { outgoing, departure, client: &client, peer: address, patience };
             let sending = proxy.send_write(writing, &method, &task_writer, subject);
             let _ = answer.send(sending.await);
         };
         self.writes.spawn_on(writing, &self.runtime);
-        let outcome = answered.await;
+        let mut has_raised = false;
+        let outcome = poll_fn(|cx| {
+            // It may have left, and look at its write by another way.
+            if !has_raised && peer.may_have_left() {
+                has_raised = true;
+                watch.raise();
+            }
+            Pin::new(&mut answered).poll(cx)
+        })
+        .await;
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
             let _ = self.raise(&writer, subject, None, Fate::Unknown);
@@ -125,10 +145,8 @@ impl Proxy {
     }
 
     /// The whole body of a write, before anything of it is sent.
-    async fn read_request(&self, fields: &HeaderMap, body: Received) -> Result<Bytes, ProxyError> {
-        let announced = fields
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    async fn read_request(&self, fields: &HeaderMap, body: Paced) -> Result<Bytes, ProxyError> {
+        let announced = fields.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_REQUEST as u64) {
             return Err(ErrorKind::BodyTooLarge.error());
         }
@@ -136,10 +154,7 @@ impl Proxy {
         match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST, &self.held)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
-            Ok(Err(cause)) => Err(match cause.downcast_ref::<Full>() {
-                Some(full) => full.before_sending(),
-                None => ErrorKind::BodyIncomplete.error().because(cause),
-            }),
+            Ok(Err(cause)) => Err(unreadable(cause)),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
     }
@@ -295,9 +310,9 @@ struct Abandoned<'a> {
     answered: bool,
 }
 
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        if self.answered || self.writer.authorization.is_none() {
+impl Abandoned<'_> {
+    fn raise(&self) {
+        if self.writer.authorization.is_none() {
             return;
         }
         let fence = &self.proxy.fence;
@@ -308,5 +323,13 @@ impl Drop for Abandoned<'_> {
             None => fence.raise_everywhere(self.subject.item, None),
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.raise();
+        }
     }
 }

@@ -5,21 +5,23 @@
 
 use std::collections::HashSet;
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA};
-use http::{HeaderMap, HeaderValue};
+use http::header::{
+    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
+};
+use http::{HeaderMap, HeaderValue, Version};
 
 use super::list::tokens;
 use super::via;
 
 /// The fields with which a call goes upstream that is passed through: those of the client without hop-by-hop fields
 /// (those that `Connection` names included), framing, `Host`, `Expect`, and whatever tells of the client's address, host
-/// or original path; with our own `Via` after those that are there.
+/// or original path; with our own `Via` after those that are there, which tells in what version the request came.
 ///
 /// # Panics
 ///
 /// If the pseudonym holds control characters: it is made by this process.
 #[must_use]
-pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
+pub fn forwardable_request(fields: &HeaderMap, version: Version, own_via: &str) -> HeaderMap {
     let nominated = nominated(fields);
     let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
     for (name, value) in fields {
@@ -34,7 +36,7 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: &str) -> HeaderMap {
         kept.append(name, value);
     }
     join_cookies(&mut kept);
-    kept.append(VIA, via::element(own_via));
+    kept.append(VIA, via::element(version, own_via));
     kept
 }
 
@@ -63,7 +65,9 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
         if let Some(name) = name {
             let goes = (name != CONTENT_LENGTH || length_counts)
                 && !nominated.contains(&name)
-                && !is_hop_by_hop(name.as_str());
+                && !is_hop_by_hop(name.as_str())
+                // RFC 7838 §3.1: it speaks of the edge's own address, and clients would take it for ours.
+                && name != ALT_SVC;
             keep = goes.then_some(name);
         }
         if let Some(name) = &keep {
@@ -74,18 +78,35 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
 }
 
 /// Whether a reader behind us might take this field for the path, or the host, that the client asked for.
-pub(crate) fn overrides_path(name: &str) -> bool {
-    matches!(
-        name,
-        "x-original-url"
-            | "x-original-uri"
-            | "x-original-host"
-            | "x-rewrite-url"
-            | "x-rewrite-uri"
-            | "x-override-url"
-            | "x-host"
-            | "x-http-host-override"
-    )
+fn overrides_path(name: &str) -> bool {
+    name.starts_with("x-original-")
+        || name.starts_with("x-rewrite-")
+        || matches!(name, "x-override-url" | "x-host" | "x-http-host-override")
+}
+
+/// Whether a field tells of the client's address: a proxy or a CDN before us has put it there for us, or the client for
+/// whoever believes it.
+fn tells_address(name: &str) -> bool {
+    name.starts_with("x-forwarded")
+        || matches!(
+            name,
+            "forwarded"
+                | "client-ip"
+                | "x-client-ip"
+                | "true-client-ip"
+                | "x-cluster-client-ip"
+                | "x-real-ip"
+                | "x-remote-ip"
+                | "x-remote-addr"
+                | "x-originating-ip"
+                | "x-envoy-external-address"
+                | "x-azure-clientip"
+                | "x-azure-socketip"
+                | "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "fly-client-ip"
+        )
 }
 
 /// Whether a reader behind us might take this field for the method (Q9).
@@ -122,8 +143,8 @@ fn nominated(fields: &HeaderMap) -> HashSet<HeaderName> {
 fn stays_here(name: &str) -> bool {
     is_hop_by_hop(name)
         || overrides_path(name)
-        || matches!(name, "host" | "content-length" | "expect" | "forwarded" | "x-real-ip" | "http2-settings")
-        || name.starts_with("x-forwarded")
+        || tells_address(name)
+        || matches!(name, "host" | "content-length" | "expect" | "http2-settings")
         || name.starts_with("proxy-")
 }
 
@@ -174,7 +195,10 @@ mod tests {
         ];
         let mut expected = sent.to_vec();
         expected.push(("via", "1.1 instantly-proxy-7f3a"));
-        assert_eq!(lines(&forwardable_request(&fields(&sent), "instantly-proxy-7f3a")), expected);
+        assert_eq!(
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "instantly-proxy-7f3a")),
+            expected
+        );
     }
 
     /// RFC 9110 §7.6.1, Q5, Q8, Q15.
@@ -198,12 +222,20 @@ mod tests {
             "x-forwarded-for",
             "x_forwarded_host",
             "x-real-ip",
+            "client-ip",
+            "x-client-ip",
+            "x_client_ip",
+            "true-client-ip",
+            "x-cluster-client-ip",
+            "cf-connecting-ip",
             "x-original-url",
+            "x-original-host",
+            "x-original-for",
             "x-rewrite-url",
             "x-host",
             "x_original_url",
         ] {
-            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), "p");
+            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), Version::HTTP_11, "p");
             assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
         }
     }
@@ -219,7 +251,10 @@ mod tests {
             ("x-debug", "2"),
             ("x-other", "3"),
         ];
-        assert_eq!(lines(&forwardable_request(&fields(&sent), "p")), [("x-other", "3"), ("via", "1.1 p")]);
+        assert_eq!(
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
+            [("x-other", "3"), ("via", "1.1 p")]
+        );
     }
 
     /// RFC 9113 §8.2.3.
@@ -227,7 +262,7 @@ mod tests {
     fn cookies_in_several_lines_become_one() {
         let sent = [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3")];
         assert_eq!(
-            lines(&forwardable_request(&fields(&sent), "p")),
+            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
             [("cookie", "a=1; b=2; c=3"), ("accept", "*/*"), ("via", "1.1 p")]
         );
     }
@@ -235,7 +270,7 @@ mod tests {
     /// T11.
     #[test]
     fn the_token_is_marked_as_sensitive() {
-        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), "p");
+        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), Version::HTTP_11, "p");
         assert!(kept[AUTHORIZATION].is_sensitive());
         assert!(!format!("{kept:?}").contains("secret"));
     }
@@ -254,9 +289,12 @@ mod tests {
             ("trailer", "x-sum"),
             ("upgrade", "h2"),
             ("age", "3"),
+            ("alt-svc", "h3=\":443\""),
             ("cache-status", "edge; hit"),
             ("proxy-status", "edge"),
             ("via", "1.1 edge"),
+            ("server", "edge"),
+            ("date", "Sat, 01 Jan 2000 00:00:00 GMT"),
         ];
         assert_eq!(
             lines(&forwardable_response(fields(&sent))),
@@ -269,6 +307,8 @@ mod tests {
                 ("cache-status", "edge; hit"),
                 ("proxy-status", "edge"),
                 ("via", "1.1 edge"),
+                ("server", "edge"),
+                ("date", "Sat, 01 Jan 2000 00:00:00 GMT"),
             ]
         );
     }
@@ -305,7 +345,7 @@ mod tests {
                 sent.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
             }
             let expected = names.iter().filter(|name| *name != "connection").count();
-            prop_assert_eq!(forwardable_request(&sent, "p").len(), expected + 1);
+            prop_assert_eq!(forwardable_request(&sent, Version::HTTP_11, "p").len(), expected + 1);
             prop_assert_eq!(forwardable_response(sent).len(), expected);
         }
     }

@@ -3,6 +3,7 @@
 //! Each file answers one question about a head. Where a value can be read in two ways, the reading is the one that asks
 //! the upstream once too often.
 
+pub mod age;
 pub mod conditional;
 pub mod cookie;
 pub mod directives;

@@ -3,7 +3,7 @@
 //! Towards the upstream the pseudonym has a random suffix per process, so that a sidecar in front of a gateway is no
 //! loop; towards clients it is [`PSEUDONYM`] alone.
 
-use http::HeaderValue;
+use http::{HeaderValue, Version};
 
 /// The name towards clients, and the stem of the one towards the upstream.
 pub const PSEUDONYM: &str = "instantly-proxy";
@@ -11,14 +11,19 @@ pub const PSEUDONYM: &str = "instantly-proxy";
 /// The whole element towards clients.
 pub const DOWNSTREAM: &str = "1.1 instantly-proxy";
 
-/// The element that an intermediary of this name adds.
+/// The element that an intermediary of this name adds to a message that came in this version.
 ///
 /// # Panics
 ///
 /// If the pseudonym holds control characters: it is made by this process.
 #[must_use]
-pub fn element(pseudonym: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("1.1 {pseudonym}")).expect("a pseudonym is a token")
+pub fn element(version: Version, pseudonym: &str) -> HeaderValue {
+    let received = match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
+    HeaderValue::try_from(format!("{received} {pseudonym}")).expect("a pseudonym is a token")
 }
 
 /// Whether an intermediary of this name is among those of this line. Comments count, so that no way of writing an
@@ -52,6 +57,11 @@ mod tests {
 
     #[test]
     fn our_element_is_one_that_we_recognize() {
-        assert!(names(&element(PSEUDONYM), PSEUDONYM));
+        for (version, text) in [(Version::HTTP_10, "1.0"), (Version::HTTP_11, "1.1"), (Version::HTTP_2, "2")]
+        {
+            let element = element(version, PSEUDONYM);
+            assert!(names(&element, PSEUDONYM));
+            assert_eq!(element, format!("{text} {PSEUDONYM}"));
+        }
     }
 }

@@ -9,21 +9,22 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::counted::Counted;
-use super::io::{Protocol, Watched};
+use super::io::{Protocol, Socket, Watched};
 use super::progress::Progress;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::guard::Fragment;
 use crate::peer::Peer;
 use crate::received::Received;
 
@@ -35,6 +36,19 @@ pub(super) trait Handler: Clone + 'static {
         request: Request<Received>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
+
+    /// Notes a request that could not be read, and that the HTTP library has answered with a bare status.
+    fn note_unreadable(&self, _peer: &Peer, _status: StatusCode, _fault: &hyper::Error) {}
+}
+
+/// What hyper answers to a head with this fault, if anything.
+fn status_of(fault: &hyper::Error) -> Option<StatusCode> {
+    let answered = fault.is_parse() && !fault.is_parse_version_h2();
+    answered.then_some(if fault.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
+    })
 }
 
 /// What the connections of a thread have in common.
@@ -54,8 +68,14 @@ pub(super) async fn serve<H: Handler>(
     let served = async {
         match &context.tls {
             None => {
-                serve_bytes(Watched::new(stream, Rc::clone(&progress)), None, &peer, &progress, &context)
-                    .await
+                serve_bytes(
+                    Watched::new(stream, peer.clone(), Rc::clone(&progress)),
+                    None,
+                    &peer,
+                    &progress,
+                    &context,
+                )
+                .await
             }
             // In a box, as HTTP/2 is below: a handshake's room would be kept by every connection to its end.
             Some(tls) => Box::pin(serve_tls(stream, tls, &peer, &progress, &context)).await,
@@ -65,6 +85,10 @@ pub(super) async fn serve<H: Handler>(
         biased;
         () = progress.cut() => debug!(peer = peer.as_str(), "connection cut"),
         ended = served => if let Err(error) = ended {
+            let fault = error.downcast_ref::<hyper::Error>();
+            if let Some((fault, status)) = fault.and_then(|fault| Some((fault, status_of(fault)?))) {
+                context.handler.note_unreadable(&peer, status, fault);
+            }
             debug!(peer = peer.as_str(), error, "connection failed");
         },
     }
@@ -83,7 +107,8 @@ async fn serve_tls<H: Handler>(
         Some(_) => Some(Protocol::Http1),
         None => None,
     };
-    serve_bytes(Watched::new(stream, Rc::clone(progress)), agreed, peer, progress, context).await
+    serve_bytes(Watched::new(stream, peer.clone(), Rc::clone(progress)), agreed, peer, progress, context)
+        .await
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -96,7 +121,7 @@ async fn serve_bytes<I, H>(
     context: &Rc<Context<H>>,
 ) -> Result<(), Failure>
 where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: Socket + Unpin + 'static,
     H: Handler,
 {
     let protocol = match agreed {
@@ -107,10 +132,16 @@ where
         },
     };
     let service = service_fn(|request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
-        let body = Received::request(body, head.version, &head.headers);
-        let request = Request::from_parts(head, body);
+        let (mut head, body) = request.into_parts();
+        let mut body = Received::request(body, head.version, &head.headers);
         let under_way = progress.begin();
+        if protocol == Protocol::Http1 {
+            progress.note_request(head.version, (!body.is_end_stream()).then(|| body.unread()));
+        }
+        if progress.take_fragment() {
+            head.extensions.insert(Fragment);
+        }
+        let request = Request::from_parts(head, body);
         let (handler, peer) = (context.handler.clone(), peer.clone());
         // Its future is made inside: one that came from outside would be kept twice by every idle connection.
         async move {
@@ -163,7 +194,8 @@ fn http1_builder(clock: &Clock) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_BUFFER_BYTES)
-        .half_close(false)
+        // Who sends no more may wait for its answer; who has really left is found out by `Watched`.
+        .half_close(true)
         .pipeline_flush(false)
         .auto_date_header(true);
     builder

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::progress::UnderWay;
+use super::under_way::UnderWay;
 use crate::body::{Body, BodyError};
 
 /// A body from memory is handed over in pieces of at most this size: given whole, hyper would drop it at once, and a

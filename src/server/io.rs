@@ -1,15 +1,33 @@
-//! [`Watched`]: a connection's bytes, with a note of their coming and a look at the first of them.
+//! [`Watched`]: a connection's bytes, with a note of their coming, a look at the first of them, and a careful end.
+//!
+//! **Who sends no more may wait for its answer.** A client that has ended its side (a half-close) gets its answer; one that
+//! has left altogether cannot be told from it, until something is sent to it: then its system answers with a reset. So a
+//! client of HTTP/1.1 that sends no more, and whose answer takes longer than to the next sweep, is sent `100 Continue`,
+//! which every client must take at any time (RFC 9110 §15.2), and again after half a minute. A reset, before or behind
+//! the end, ends what is under way at once or at the next sweep.
+//!
+//! **An answer is not overtaken by our own reset** (RFC 9112 §9.6). A connection that is closed with bytes unread is reset,
+//! and a client that is still sending loses the answer with it. Where that may be, our side is ended first, and what
+//! comes is thrown away for a while.
 
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::progress::Progress;
+use super::under_way::Doubt;
+use crate::linger::{self, Left};
+use crate::peer::Peer;
+
+/// What asks a client whether it is still there.
+const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What every HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,18 +52,54 @@ pub(super) enum Protocol {
     Http2,
 }
 
+/// A connection's stream, that can tell of a reset although its end has been read.
+pub(super) trait Socket: AsyncRead + AsyncWrite {
+    /// The fault that the system holds for it.
+    fn fault(&self) -> Option<io::Error>;
+}
+
+impl Socket for TcpStream {
+    fn fault(&self) -> Option<io::Error> {
+        self.take_error().unwrap_or_else(Some)
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn fault(&self) -> Option<io::Error> {
+        self.get_ref().0.fault()
+    }
+}
+
 /// Bytes of one connection; every read is noted in its [`Progress`].
 #[derive(Debug)]
 pub(super) struct Watched<I> {
     io: I,
     looked_at: BytesMut,
+    peer: Peer,
     progress: Rc<Progress>,
+    /// The client has said that it sends no more.
+    ended: bool,
+    /// The bytes that come next belong to a request line.
+    in_line: bool,
+    /// What is still to be written of a question.
+    question: &'static [u8],
+    /// How much is still thrown away, once our side has ended.
+    left: Option<Left>,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
+impl<I: Socket + Unpin> Watched<I> {
     /// Nothing has been read yet.
-    pub(super) fn new(io: I, progress: Rc<Progress>) -> Self {
-        Self { io, looked_at: BytesMut::new(), progress }
+    pub(super) fn new(io: I, peer: Peer, progress: Rc<Progress>) -> Self {
+        Self {
+            io,
+            looked_at: BytesMut::new(),
+            peer,
+            progress,
+            ended: false,
+            in_line: false,
+            question: b"",
+            left: None,
+        }
     }
 
     /// Says which protocol the client speaks, from the first bytes alone; they are read again afterwards. `None` if
@@ -70,6 +124,73 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
     }
 }
 
+impl<I: Socket + Unpin> Watched<I> {
+    /// Looks, while a request is under way, whether its client is there. hyper reads nothing then, and asks for a flush
+    /// whenever it does anything.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.progress.is_busy() || self.progress.is_multiplexed() {
+            return Ok(());
+        }
+        // Inside a body hyper reads when it wants more, and a look would hand it crumbs.
+        if !self.ended && !self.looked_at.has_remaining() && !self.progress.leaves_unread() {
+            let mut bytes = [0; LOOK_BYTES];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.ended = true;
+                    self.peer.note_end();
+                    self.progress.note_silent();
+                    // The request itself may want to know.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Ready(Ok(())) => {
+                    self.looked_at.extend_from_slice(buffer.filled());
+                    // What follows it may be the end.
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+        let doubt = self.progress.take_doubt();
+        if doubt.is_some()
+            && let Some(fault) = self.io.fault()
+        {
+            return Err(fault);
+        }
+        if doubt == Some(Doubt::Ask) {
+            self.question = QUESTION;
+        }
+        let _ = self.poll_question(cx)?;
+        Ok(())
+    }
+
+    /// Looks for a fragment in a request line: hyper's type of a target drops it, and nobody behind could tell that target
+    /// from the one without. A request that comes while another is answered (pipelining) is not looked at.
+    fn look_for_fragment(&mut self, bytes: &[u8]) {
+        // RFC 9112 §2.2: empty lines may come before.
+        let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let bytes = &bytes[start..];
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        self.in_line = end.is_none();
+        if bytes[..end.unwrap_or(bytes.len())].contains(&b'#') {
+            self.progress.note_fragment();
+        }
+    }
+
+    /// Writes what is left of a question: nothing else may come between its bytes.
+    fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.question.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, self.question))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.question = &self.question[written..];
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<I> Watched<I> {
     fn note(&self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(1..))) {
@@ -78,7 +199,7 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: Socket + Unpin> AsyncRead for Watched<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,17 +214,26 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
             }
             return Poll::Ready(Ok(()));
         }
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.progress.note_read();
+            self.in_line |= self.progress.note_read();
+            if self.in_line {
+                self.look_for_fragment(&buffer.filled()[before..]);
+            }
+        } else if matches!(read, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {
+            self.ended = true;
         }
         read
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_question(cx))?;
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.note(&written);
         written
@@ -114,6 +244,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_question(cx))?;
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
         let written = match slices {
             [all] => Pin::new(&mut self.io).poll_write(cx, all),
@@ -133,11 +264,26 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.look(cx)?;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.left.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            if this.ended || this.progress.is_multiplexed() {
+                return Poll::Ready(Ok(()));
+            }
+            this.left = Some(Left::default());
+            if !this.progress.leaves_unread() && linger::is_quiet(&mut this.io, cx) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Some(left) = &mut this.left else { return Poll::Ready(Ok(())) };
+        this.progress.note_closing();
+        left.poll_discard(&mut this.io, cx).map(Ok)
     }
 }
 
@@ -145,13 +291,24 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 mod tests {
     use tokio::io::AsyncWriteExt;
 
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use tokio::io::DuplexStream;
+
     use super::super::progress::Stage;
     use super::*;
     use crate::clock::Clock;
 
+    impl Socket for DuplexStream {
+        fn fault(&self) -> Option<io::Error> {
+            None
+        }
+    }
+
     async fn told_from(pieces: &[&[u8]]) -> (Option<Protocol>, Vec<u8>) {
         let (mut client, server) = tokio::io::duplex(4096);
-        let mut server = Watched::new(server, Progress::new(Clock::manual().0, Stage::Serving));
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+        let mut server = Watched::new(server, peer, Progress::new(Clock::manual().0, Stage::Serving));
         let send = async {
             for piece in pieces {
                 client.write_all(piece).await.unwrap();

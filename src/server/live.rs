@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::StartError;
-use super::progress::Limits;
+use super::limits::Limits;
 use super::tls::Certificate;
 use crate::admin::Access;
 use crate::clock::{Clock, Moment};

@@ -8,6 +8,7 @@ mod connection;
 mod control;
 mod counted;
 mod io;
+mod limits;
 mod listener;
 mod live;
 mod progress;
@@ -15,6 +16,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod under_way;
 mod worker;
 
 use std::fmt;
@@ -23,7 +25,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -192,6 +194,10 @@ impl Handler for Rc<Worker> {
     ) -> impl Future<Output = Response<Body>> + 'static {
         let (head, body) = request.into_parts();
         Worker::handle(Self::clone(self), head, body, peer)
+    }
+
+    fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
+        Worker::note_unreadable(self, peer, status, fault);
     }
 }
 

@@ -9,10 +9,13 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use http::Version;
+
+use super::limits::Limits;
 use super::room::{Silence, SilenceKind};
-use crate::body::Body;
+use super::under_way::{Answer, Doubt, UnderWay};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::received::Unread;
 
 /// How far the end of serving has come; a later one never gives way to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,27 +31,6 @@ pub(super) enum Stage {
     Cut,
 }
 
-/// How long a connection may take for what has no end of its own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// From connect, or from the first byte of a head, to the end of the head.
-    pub(super) header: Duration,
-    /// Between requests.
-    pub(super) idle: Duration,
-    /// Without a byte of a streamed answer being taken.
-    pub(super) stream: Duration,
-}
-
-impl From<&Config> for Limits {
-    fn from(config: &Config) -> Self {
-        Self {
-            header: config.listen.header_timeout,
-            idle: config.listen.idle_timeout,
-            stream: config.upstream.idle_timeout,
-        }
-    }
-}
-
 /// An idle HTTP/2 peer that does not answer the farewell is cut after this long.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -60,6 +42,14 @@ const STILL: Duration = Duration::from_secs(5);
 
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
+
+/// A client that is told that its connection ends may go on sending for so long.
+const CLOSING: Duration = Duration::from_secs(30);
+/// And may pause for so long.
+const CLOSING_PAUSE: Duration = Duration::from_secs(5);
+
+/// Sweeps between two questions to a client that sends no more, whether it is still there.
+const ASK_EVERY: u32 = 30;
 
 /// What a connection waits for. Times are of the monotonic clock: a wall clock that is set ahead must not end every
 /// idle connection at once.
@@ -73,6 +63,8 @@ enum Waiting {
     Request { since: Duration },
     /// The end of what is under way.
     Answer,
+    /// The end of what the client sends, after ours.
+    Close { since: Duration, latest: Duration },
 }
 
 /// The notes of one connection.
@@ -86,10 +78,21 @@ pub(super) struct Progress {
     sending: Cell<usize>,
     /// Of those, the ones whose answer is streamed.
     streaming: Cell<usize>,
+    /// Of those under way, the ones whose answer's head is there.
+    answered: Cell<usize>,
     /// Whether anything was done for a request since the latest sweep.
     moved: Cell<bool>,
     still_since: Cell<Duration>,
     aborts: Cell<u32>,
+    /// What is left to be read of the latest request's body.
+    unread: RefCell<Option<Unread>>,
+    /// Whether the target of the next request has a fragment.
+    fragment: Cell<bool>,
+    /// Whether the client of the latest request knows interim answers.
+    knows_interim: Cell<bool>,
+    /// Sweeps since the client said that it sends no more.
+    silent: Cell<Option<u32>>,
+    doubt: Cell<Option<Doubt>>,
     stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
 }
@@ -105,9 +108,15 @@ impl Progress {
             under_way: Cell::new(0),
             sending: Cell::new(0),
             streaming: Cell::new(0),
+            answered: Cell::new(0),
             moved: Cell::new(false),
             still_since: Cell::new(since),
             aborts: Cell::new(0),
+            unread: RefCell::new(None),
+            fragment: Cell::new(false),
+            knows_interim: Cell::new(false),
+            silent: Cell::new(None),
+            doubt: Cell::new(None),
             stage: Cell::new(stage),
             waker: RefCell::new(None),
         })
@@ -120,15 +129,17 @@ impl Progress {
 
     /// Notes that bytes came in. Bytes that come while an answer is under way may be the next request's: those count
     /// as idle time until more come, which is no worse than a connection that sends nothing.
-    pub(super) fn note_read(&self) {
+    /// Returns whether they begin a head, as far as that can be told.
+    pub(super) fn note_read(&self) -> bool {
         let begins = match self.waiting.get() {
             Waiting::FirstByte { .. } => true,
             Waiting::Request { .. } => !self.multiplexed.get(),
-            Waiting::Head { .. } | Waiting::Answer => false,
+            Waiting::Head { .. } | Waiting::Answer | Waiting::Close { .. } => false,
         };
         if begins {
             self.waiting.set(Waiting::Head { since: self.clock.uptime() });
         }
+        begins && !self.multiplexed.get()
     }
 
     /// Notes that bytes went out. On HTTP/2 they may be of a PING alone.
@@ -143,22 +154,89 @@ impl Progress {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
-        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
+        UnderWay::new(Rc::clone(self))
     }
 
-    fn count(&self, before: Answer, after: Answer) {
+    /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
+    pub(super) fn note_request(&self, version: Version, unread: Option<Unread>) {
+        self.knows_interim.set(version == Version::HTTP_11);
+        *self.unread.borrow_mut() = unread;
+    }
+
+    /// Notes that the request line that is being read has a fragment.
+    pub(super) fn note_fragment(&self) {
+        self.fragment.set(true);
+    }
+
+    /// Whether the line of the request that just began had one.
+    pub(super) fn take_fragment(&self) -> bool {
+        self.fragment.take()
+    }
+
+    /// Whether the client may have sent, or may be sending, what nobody will read: bytes that a closed connection would
+    /// answer with a reset, which overtakes the answer that is on its way.
+    pub(super) fn leaves_unread(&self) -> bool {
+        let awaits_head = matches!(self.waiting.get(), Waiting::Head { .. });
+        awaits_head || self.unread.borrow().as_ref().is_some_and(Unread::is_any)
+    }
+
+    /// Notes that our side has ended and what still comes is thrown away; called again for what came.
+    pub(super) fn note_closing(&self) {
+        let latest = self.clock.uptime();
+        let since = match self.waiting.get() {
+            Waiting::Close { since, .. } => since,
+            _ => latest,
+        };
+        self.waiting.set(Waiting::Close { since, latest });
+    }
+
+    /// Whether a client that sends no more, with a request under way, can be asked whether it is there: an interim answer
+    /// needs HTTP/1.1, and nothing of the answer may be out.
+    fn may_ask(&self) -> bool {
+        self.knows_interim.get() && self.under_way.get() == 1 && self.answered.get() == 0
+    }
+
+    /// Notes that the client has said that it sends no more, with a request under way.
+    pub(super) fn note_silent(&self) {
+        self.silent.set(Some(0));
+    }
+
+    /// What the sweep wants to know of a client that sends no more.
+    pub(super) fn take_doubt(&self) -> Option<Doubt> {
+        self.doubt.take()
+    }
+
+    fn sweep_silent(&self) {
+        let Some(sweeps) = self.silent.get() else { return };
+        self.silent.set(Some(sweeps.saturating_add(1)));
+        let asks = sweeps % ASK_EVERY == 0 && self.may_ask();
+        self.doubt.set(Some(if asks { Doubt::Ask } else { Doubt::Look }));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Counts a request whose answer has come from `before` as far as `after`.
+    pub(super) fn count(&self, before: Answer, after: Answer) {
         let moved = |counter: &Cell<usize>, counts: fn(Answer) -> bool| {
             counter.set(counter.get() + usize::from(counts(after)) - usize::from(counts(before)));
         };
         moved(&self.sending, |answer| matches!(answer, Answer::InMemory | Answer::Streaming));
+        moved(&self.answered, |answer| answer != Answer::Awaited);
         moved(&self.streaming, |answer| answer == Answer::Streaming);
     }
 
-    fn end(&self, answer: Answer) {
+    /// Notes that anything was done for a request.
+    pub(super) fn note_moved(&self) {
+        self.moved.set(true);
+    }
+
+    /// Notes that a request has ended, whose answer had come so far.
+    pub(super) fn end(&self, answer: Answer) {
         self.moved.set(true);
         self.under_way.set(self.under_way.get() - 1);
         self.count(answer, Answer::Awaited);
-        if self.under_way.get() == 0 {
+        if self.under_way.get() == 0 && !matches!(self.waiting.get(), Waiting::Close { .. }) {
             self.waiting.set(Waiting::Request { since: self.clock.uptime() });
         }
         if answer != Answer::Awaited {
@@ -172,6 +250,11 @@ impl Progress {
             aborts if aborts >= 2 * ABORTS => self.raise(Stage::Cut),
             _ => {}
         }
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
     }
 
     /// Whether a request is under way.
@@ -205,7 +288,7 @@ impl Progress {
         self.until(|progress| {
             let awaits_head = match progress.waiting.get() {
                 Waiting::FirstByte { .. } | Waiting::Head { .. } => !progress.multiplexed.get(),
-                Waiting::Request { .. } | Waiting::Answer => false,
+                Waiting::Request { .. } | Waiting::Answer | Waiting::Close { .. } => false,
             };
             progress.stage() >= Stage::Ending && !awaits_head
         })
@@ -229,7 +312,9 @@ impl Progress {
     pub(super) fn silence(&self) -> Option<Silence> {
         let (kind, since) = match self.waiting.get() {
             Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Head, since),
-            Waiting::Request { since } => (SilenceKind::Request, since),
+            Waiting::Request { since } | Waiting::Close { latest: since, .. } => {
+                (SilenceKind::Request, since)
+            }
             Waiting::Answer => (SilenceKind::Reader, self.still_since.get()),
         };
         let is_silent = kind != SilenceKind::Reader
@@ -261,10 +346,17 @@ impl Progress {
                 self.raise(Stage::Cut);
             }
             Waiting::Request { since } if over(since, limits.idle) => self.raise(Stage::Ending),
+            Waiting::Close { since, latest } if over(since, CLOSING) || over(latest, CLOSING_PAUSE) => {
+                self.raise(Stage::Cut);
+            }
             Waiting::Answer if self.is_sending_all() && over(self.still_since.get(), self.stall(limits)) => {
                 self.raise(Stage::Cut);
             }
-            Waiting::FirstByte { .. } | Waiting::Head { .. } | Waiting::Request { .. } | Waiting::Answer => {}
+            Waiting::Answer => self.sweep_silent(),
+            Waiting::FirstByte { .. }
+            | Waiting::Head { .. }
+            | Waiting::Request { .. }
+            | Waiting::Close { .. } => {}
         }
     }
 
@@ -274,64 +366,6 @@ impl Progress {
 
     fn stall(&self, limits: Limits) -> Duration {
         if self.streaming.get() > 0 { limits.stream } else { STALL }
-    }
-}
-
-/// How far the answer to a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Awaited,
-    InMemory,
-    /// Its next piece is awaited from whoever streams it.
-    Streamed,
-    /// A piece was handed over, and none has been asked for since.
-    Streaming,
-}
-
-/// Keeps one request counted as under way.
-#[derive(Debug)]
-pub(super) struct UnderWay {
-    progress: Rc<Progress>,
-    answer: Cell<Answer>,
-}
-
-impl UnderWay {
-    /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
-    pub(super) fn note_answered(&self, body: &Body) {
-        self.set(match body {
-            Body::Whole(_) => Answer::InMemory,
-            Body::Stream(_) => Answer::Streamed,
-        });
-    }
-
-    /// Notes that a piece of the answer was handed over: hyper asks for more once the client has taken of it.
-    pub(super) fn note_piece(&self) {
-        self.progress.moved.set(true);
-        if self.answer.get() == Answer::Streamed {
-            self.set(Answer::Streaming);
-        }
-    }
-
-    /// Notes that a piece was asked for and is not there yet. How long it may take is not for this connection to say.
-    pub(super) fn note_want(&self) {
-        if self.answer.get() == Answer::Streaming {
-            self.set(Answer::Streamed);
-        }
-    }
-
-    fn set(&self, answer: Answer) {
-        self.progress.count(self.answer.replace(answer), answer);
-    }
-
-    /// Whether the answer to this request is to be the connection's last.
-    pub(super) fn is_last(&self) -> bool {
-        self.progress.stage() >= Stage::Leaving
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.progress.end(self.answer.get());
     }
 }
 

@@ -18,9 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
 use super::connection::{self, Context, Handler};
+use super::limits::Limits;
 use super::listener::{Accepted, Lane, Order};
 use super::live::Times;
-use super::progress::{Limits, Progress, Stage};
+use super::progress::{Progress, Stage};
 use super::room::{self, Bounds, Candidate};
 use crate::clock::Clock;
 use crate::proxy::Proxy;

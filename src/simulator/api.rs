@@ -25,6 +25,7 @@ use super::world::World;
 use super::{SimulatorConfig, reference, transfers};
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::received::Received;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl Api {
         connection: u64,
     ) -> Result<Response<Body>, Disconnected> {
         let (head, body) = request.into_parts();
+        let body = Received::request(body, head.version, &head.headers);
         let verb = Verb::of(&head.method);
         let operation = Operation::of(verb, head.uri.path());
         let client = Client::of(&head.method, &head.headers);
@@ -85,7 +87,7 @@ impl Api {
         Ok(hits.cut(self.edge.finish(client, answer)))
     }
 
-    async fn act(&self, call: Call<'_>, head: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn act(&self, call: Call<'_>, head: Parts, body: Received) -> Result<Response<Body>, Refusal> {
         let caller = call.caller?;
         call.budget.map_err(Refusal::RateLimit)?;
         caller.require(call.operation.scope(), self.missing_scope)?;

@@ -3,12 +3,12 @@
 use http::Uri;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use super::answer::{Framework, Refusal};
 use super::book::{Interest, Label, Page};
+use crate::received::Received;
 
 /// The framework's limit of a request body.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -52,7 +52,7 @@ fn limit(uri: &Uri, default: usize) -> Result<usize, Refusal> {
 }
 
 /// The members of a JSON body; `None` where there is neither a body nor a type. The type decides before the length.
-pub(super) async fn json_body(head: &Parts, body: Incoming) -> Result<Option<Map<String, Value>>, Refusal> {
+pub(super) async fn json_body(head: &Parts, body: Received) -> Result<Option<Map<String, Value>>, Refusal> {
     let media_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let is_json = media_type.map(|text| {
         text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
@@ -60,7 +60,10 @@ pub(super) async fn json_body(head: &Parts, body: Incoming) -> Result<Option<Map
     let body = Limited::new(body, BODY_LIMIT)
         .collect()
         .await
-        .map_err(|_| Refusal::Framework(Framework::BodyTooLarge))?
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Refusal::Framework(Framework::BodyTooLarge),
+            false => Refusal::Invalid("body ended early".to_owned()),
+        })?
         .to_bytes();
     match is_json {
         None if body.is_empty() => return Ok(None),

@@ -1,14 +1,18 @@
 //! The listener: accepts, tells HTTP/2 from HTTP/1.1, and serves each connection in a task of its own.
 //!
-//! It keeps no time-outs: what is in front is to show its own, and a test's clock would set them off.
+//! It keeps no time-outs but for who has its answer and goes on sending: what is in front is to show its own, and a test's clock would set them off.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use super::api::Api;
 use super::tls::H2;
+use crate::clock::{Clock, Sleep};
+use crate::linger::Left;
 
 /// The tasks of a running simulator.
 #[derive(Clone, Debug)]
@@ -86,11 +92,69 @@ where
         let api = Arc::clone(api);
         async move { api.handle(request, number).await }
     });
-    let stream = TokioIo::new(stream);
     let served = if h2 {
+        let stream = TokioIo::new(stream);
         hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
     } else {
-        hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
+        let stream = TokioIo::new(InTwoSteps { io: stream, clock: api.clock.clone(), ending: None });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.half_close(true).serve_connection(stream, service).await
     };
     served.map_err(io::Error::other)
+}
+
+/// How long a client may go on sending after its answer.
+const ENDING: Duration = Duration::from_secs(30);
+
+/// A connection that is closed in two steps: a refusal is answered before its upload has been read, and a reset would
+/// overtake it.
+struct InTwoSteps<S> {
+    io: S,
+    clock: Clock,
+    /// Once our side has ended.
+    ending: Option<(Left, Sleep)>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for InTwoSteps<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for InTwoSteps<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, clock, ending } = &mut *self;
+        if ending.is_none() {
+            ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
+        }
+        let (left, over) = ending.get_or_insert_with(|| (Left::default(), clock.sleep(ENDING)));
+        if left.poll_discard(io, cx).is_pending() {
+            ready!(Pin::new(over).poll(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
 }

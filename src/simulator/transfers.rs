@@ -11,11 +11,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::answer::{Refusal, json};
 use super::query::parameter;
 use crate::body::{Body, BodyError};
+use crate::received::Received;
 
 /// The byte at `offset` of every download, so that a client can tell a lost or moved one.
 #[must_use]
@@ -35,7 +35,7 @@ pub(super) fn download(uri: &Uri) -> Result<Response<Body>, Refusal> {
 }
 
 /// Swallows a body and answers its length and BLAKE3 hash. `received` grows as the bytes come.
-pub(super) async fn upload(mut body: Incoming, received: &AtomicU64) -> Result<Response<Body>, Refusal> {
+pub(super) async fn upload(mut body: Received, received: &AtomicU64) -> Result<Response<Body>, Refusal> {
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0_u64;
     while let Some(frame) = body.frame().await {

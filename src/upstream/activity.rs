@@ -1,8 +1,10 @@
 //! [`Activity`]: when bytes last moved in a pass-through call, and when it has to be given up.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 
@@ -20,7 +22,18 @@ pub struct Activity {
 struct Shared {
     last_byte: AtomicU64,
     request_sent: AtomicU64,
-    request_broken: AtomicBool,
+    /// Tells of it: from then on the head may be due earlier than the sleeper thinks.
+    sent: Notify,
+    request_broken: OnceLock<Broken>,
+}
+
+/// Why a request cannot be sent whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Its client left, or sent what is no body.
+    Cut,
+    /// Its client sends too slowly.
+    TooSlow,
 }
 
 impl Activity {
@@ -31,7 +44,8 @@ impl Activity {
         let shared = Shared {
             last_byte: AtomicU64::new(now),
             request_sent: AtomicU64::new(STILL_SENDING),
-            request_broken: AtomicBool::new(false),
+            sent: Notify::new(),
+            request_broken: OnceLock::new(),
         };
         Self { shared: Arc::new(shared), clock }
     }
@@ -44,17 +58,18 @@ impl Activity {
     /// The request has been sent whole.
     pub fn note_request_sent(&self) {
         self.shared.request_sent.fetch_min(self.now(), Ordering::Relaxed);
+        self.shared.sent.notify_one();
     }
 
-    /// The request cannot be sent whole: its client left, or sent what is no body.
-    pub fn note_request_broken(&self) {
-        self.shared.request_broken.store(true, Ordering::Relaxed);
+    /// The request cannot be sent whole.
+    pub fn note_request_broken(&self, how: Broken) {
+        let _ = self.shared.request_broken.set(how);
     }
 
-    /// Whether it was so: what became of the call then is not the upstream's fault.
+    /// Whether and why it was so: what became of the call then is not the upstream's fault.
     #[must_use]
-    pub fn is_request_broken(&self) -> bool {
-        self.shared.request_broken.load(Ordering::Relaxed)
+    pub fn request_broken(&self) -> Option<Broken> {
+        self.shared.request_broken.get().copied()
     }
 
     /// Ends when the call's head is overdue: `first_byte` after the end of the request body, or `idle` after the last
@@ -68,7 +83,12 @@ impl Activity {
             if self.now() >= deadline {
                 return;
             }
-            self.clock.sleep_until_uptime(Duration::from_millis(deadline)).await;
+            tokio::select! {
+                biased;
+                () = self.clock.sleep_until_uptime(Duration::from_millis(deadline)) => {}
+                // What was noted since the deadline was made is kept for who begins to wait.
+                () = self.shared.sent.notified() => {}
+            }
         }
     }
 

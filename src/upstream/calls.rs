@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Response, StatusCode};
 
 use super::client::Upstream;
@@ -241,7 +242,10 @@ fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
     if gate::has_ambiguous_framing(answer.headers()) {
-        let cause = "a Transfer-Encoding that is not one chunked alone";
+        let cause = match answer.headers().contains_key(TRANSFER_ENCODING) {
+            true => "a Transfer-Encoding that is not one chunked alone",
+            false => "more than one Content-Length",
+        };
         return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
     Ok(())

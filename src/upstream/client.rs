@@ -14,10 +14,10 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Handle;
 
+use super::connect_time::ConnectTime;
 use super::connections::{Connections, UpstreamClient};
 use super::connector::{Connector, Protocols, Target};
 use super::names::Names;
-use super::pace::Pace;
 use super::pool::Pool;
 use super::way::Way;
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ pub struct Upstream {
     pub(super) tracing: Option<Tracing>,
     pub(super) names: Names,
     pool: Pool,
-    pace: Arc<Pace>,
+    pace: Arc<ConnectTime>,
     pub(super) breaker: Breaker,
     /// Numbers for connections, and for those that never were.
     pub(super) numbers: Arc<AtomicU64>,

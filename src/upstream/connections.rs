@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::connect_time::ConnectTime;
 use super::connector::{Connector, Protocols};
 use super::http1::Http1;
 use super::http2::{Attempt, Course, Http2, Shared};
 use super::outgoing::Owner;
-use super::pace::Pace;
 use super::pool::{Checkout, Idle, Pool};
 use super::stream::{Link, Stream};
 use crate::clock::{Clock, Moment};
@@ -42,7 +42,7 @@ pub(super) struct Connections {
     /// The runtime that moves their bytes.
     home: Handle,
     pool: Pool,
-    pace: Arc<Pace>,
+    pace: Arc<ConnectTime>,
     numbers: Arc<AtomicU64>,
     clock: Clock,
 }
@@ -93,7 +93,7 @@ impl Connections {
         protocols: Protocols,
         home: Handle,
         pool: Pool,
-        pace: Arc<Pace>,
+        pace: Arc<ConnectTime>,
         numbers: Arc<AtomicU64>,
     ) -> Self {
         let lane = numbers.fetch_add(1, Ordering::Relaxed);

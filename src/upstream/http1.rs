@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::interim::Interim;
 use super::outgoing::{Outgoing, Sending};
 use super::pool::{Checkout, Idle};
 use super::stream::{Link, Metered, Stream};
@@ -106,9 +107,17 @@ impl Http1 {
         *request.uri_mut() = Uri::from(path);
         fields.insert(HOST, host.clone());
         *request.headers_mut() = fields;
-        let error = match self.sender.try_send_request(request).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error.into_error(),
+        let interim = Interim::of(&mut request);
+        let error = tokio::select! {
+            biased;
+            answer = self.sender.try_send_request(request) => match answer {
+                Ok(answer) => {
+                    interim.check()?;
+                    return Ok(answer);
+                }
+                Err(error) => error.into_error(),
+            },
+            () = interim.too_many() => return Err(Interim::refusal().into()),
         };
         let moved = self.link.moved();
         let (unwritten, unanswered) = (moved.written == before.written, moved.read == before.read);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::activity::Activity;
+use super::activity::{Activity, Broken};
+use super::pace::{Paced, TooSlow};
 use super::permits::Permit;
 use crate::body::BodyError;
 use crate::clock::Elapsed;
@@ -17,15 +18,17 @@ use crate::received::{Excess, Received};
 /// A request body on its way upstream.
 #[derive(Debug)]
 pub struct Upload {
-    body: Received,
+    /// Bytes of the body that were read before.
+    before: Bytes,
+    body: Paced,
     activity: Activity,
 }
 
 impl Upload {
-    /// Passes `body` on.
+    /// Passes `body` on behind what was read of it before.
     #[must_use]
-    pub const fn new(body: Received, activity: Activity) -> Self {
-        Self { body, activity }
+    pub const fn new(before: Bytes, body: Paced, activity: Activity) -> Self {
+        Self { before, body, activity }
     }
 }
 
@@ -38,6 +41,10 @@ impl http_body::Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if !this.before.is_empty() {
+            this.activity.note_byte();
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.before)))));
+        }
         loop {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) if frame.is_data() => {
@@ -49,7 +56,8 @@ impl http_body::Body for Upload {
                 }
                 Some(Ok(_trailers)) => {}
                 Some(Err(error)) => {
-                    this.activity.note_request_broken();
+                    let how = if error.is::<TooSlow>() { Broken::TooSlow } else { Broken::Cut };
+                    this.activity.note_request_broken(how);
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {
@@ -61,12 +69,23 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.before.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        behind(self.before.len(), &self.body.size_hint())
     }
+}
+
+/// The hint of a body in front of which so many bytes go.
+fn behind(before: usize, rest: &SizeHint) -> SizeHint {
+    let before = before as u64;
+    let mut hint = SizeHint::new();
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper.saturating_add(before));
+    }
+    hint.set_lower(rest.lower().saturating_add(before));
+    hint
 }
 
 /// An answer's body on its way downstream. It holds the call's permit, and ends with an error when it was asked for more
@@ -135,13 +154,6 @@ impl http_body::Body for Download {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let before = self.before.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.body.size_hint();
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(before));
-        }
-        hint.set_lower(rest.lower().saturating_add(before));
-        hint
+        behind(self.before.as_ref().map_or(0, Bytes::len), &self.body.size_hint())
     }
 }

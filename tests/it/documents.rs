@@ -25,8 +25,8 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 9] =
-    ["body", "bounded", "clock", "closed_enum", "error", "held", "outcome", "peer", "received"];
+const LEAVES: [&str; 10] =
+    ["body", "bounded", "clock", "closed_enum", "error", "held", "linger", "outcome", "peer", "received"];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

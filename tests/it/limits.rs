@@ -320,7 +320,8 @@ async fn a_client_that_leaves_gives_its_place_up() {
     let mut reading = world.proxy.raw().await;
     reading.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\n\r\n")).await;
     queue_has(&world, 2).await;
-    drop((leaving, reading));
+    leaving.reset();
+    reading.reset();
     queue_has(&world, 0).await;
     let before = world.upstream.count();
     world.proxy.advance_window();

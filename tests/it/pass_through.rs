@@ -3,7 +3,9 @@
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::labels::{CAMPAIGNS, error, token};
-use crate::support::{Answer, Framing, World};
+use crate::support::{Answer, Framing, Streams, World};
+
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// A request to `/api/v2/x` by a caller with a token, with these lines and this body, as bytes.
 fn request(method: &str, lines: &str, body: &str) -> String {
@@ -24,13 +26,84 @@ async fn methods_targets_and_bodies_arrive_as_they_were_sent() {
     let world = introduced().await;
     let caller = world.caller("a", 1);
     let target = "/api/v2/leads/list?x=%2F..&y=a+b&z=%ff&empty&q=//";
-    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-        let body = if method == "GET" { String::new() } else { format!("{{\"by\": \"{method}\"}}") };
+    for method in METHODS {
+        let body = format!("{{\"by\": \"{method}\"}}");
         let reply = caller.request(method, target).json(&body).send().await;
         reply.assert_status(200).assert_cache_status("fwd=bypass");
         let seen = world.upstream.last();
         assert!(seen.is(method, target), "{seen:?}");
         assert_eq!((seen.text(), seen.field("content-type")), (body, Some("application/json")));
+    }
+}
+
+/// The HTTP library of the way up has defaults of its own for some methods; none of them may show.
+#[tokio::test]
+async fn a_body_is_framed_as_it_was_announced_for_every_method() {
+    let world = introduced().await;
+    let chunks = "4\r\nabcd\r\n0\r\n\r\n";
+    for method in METHODS {
+        for (lines, body, framing, read) in [
+            ("", "", Framing::None, ""),
+            ("Content-Length: 0\n", "", Framing::Length(0), ""),
+            ("Content-Length: 4\n", "abcd", Framing::Length(4), "abcd"),
+            ("Transfer-Encoding: chunked\n", chunks, Framing::Chunked, "abcd"),
+            ("Transfer-Encoding: chunked\n", "0\r\n\r\n", Framing::Chunked, ""),
+        ] {
+            let mut raw = world.proxy.raw().await;
+            raw.send(request(method, lines, body)).await;
+            assert_eq!(raw.read_head_only().await.status(), 200, "{method} {lines}");
+            let seen = world.upstream.last();
+            assert!(seen.is(method, "/api/v2/x"), "{seen:?}");
+            assert_eq!((seen.framing, seen.text().as_str()), (framing, read), "{method} {lines}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_http2_is_framed_as_it_was_announced_for_every_method() {
+    let world = introduced().await;
+    let authorization = format!("Bearer {}", token("a", 1));
+    let mut streams = Streams::open(world.proxy.address()).await;
+    for method in METHODS {
+        for (length, framing) in
+            [(None, Framing::Chunked), (Some("4"), Framing::Length(4)), (Some("0"), Framing::Length(0))]
+        {
+            let mut fields = vec![("authorization", authorization.as_str())];
+            fields.extend(length.map(|length| ("content-length", length)));
+            let mut stream = streams.begin(method, "/api/v2/x", &fields).await;
+            let body = if length == Some("0") { "" } else { "abcd" };
+            stream.end(body);
+            stream.answer().await.expect("an answer").assert_status(200);
+            let seen = world.upstream.last();
+            assert_eq!((seen.framing, seen.text().as_str()), (framing, body), "{method} {length:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_label_write_without_a_byte_says_so_as_it_was_said() {
+    let world = introduced().await;
+    let caller = world.caller("a", 1);
+    let target = crate::support::labels::label_path(1);
+    for (length, framing) in [(Some("0"), Framing::Length(0)), (None, Framing::None)] {
+        let mut outgoing = caller.request("DELETE", &target);
+        if let Some(length) = length {
+            outgoing = outgoing.field("content-length", length);
+        }
+        let _ = outgoing.send().await;
+        assert_eq!(world.upstream.last().framing, framing, "{length:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_chunk_of_any_method_is_told_to_be_the_clients_fault() {
+    let world = introduced().await;
+    let whole = world.upstream.count();
+    for method in METHODS {
+        let mut raw = world.proxy.raw().await;
+        raw.send(request(method, "Transfer-Encoding: chunked\n", "4\r\nabcd\r\nxyz\r\n")).await;
+        assert_eq!(raw.read_head_only().await.status(), 400, "{method}");
+        assert_eq!(world.upstream.count(), whole, "{method}");
     }
 }
 
@@ -81,7 +154,8 @@ async fn hop_by_hop_fields_end_here_on_the_way_up() {
     let mut raw = world.proxy.raw().await;
     let lines = "Connection: keep-alive, X-Hop\nX-Hop: 1\nKeep-Alive: timeout=5\nProxy-Connection: close\n\
                  Upgrade: h2c\nTE: trailers\nX-Forwarded-For: 1.2.3.4\nX-Forwarded-Proto: http\nForwarded: for=x\n\
-                 X-Original-URL: /x\nX-Kept: 1\n";
+                 X-Original-URL: /x\nX-Host: a\nClient-Ip: 1.2.3.4\nX-Client-IP: 1.2.3.4\n\
+                 True-Client-IP: 1.2.3.4\nX-Cluster-Client-IP: 1.2.3.4\nX-Kept: 1\n";
     raw.send(request("GET", lines, "")).await;
     assert_eq!(raw.read().await.status(), 200);
     let seen = world.upstream.last();
@@ -95,6 +169,11 @@ async fn hop_by_hop_fields_end_here_on_the_way_up() {
         "x-forwarded-proto",
         "forwarded",
         "x-original-url",
+        "x-host",
+        "client-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "x-cluster-client-ip",
     ] {
         assert_eq!(seen.field(name), None, "{name}");
     }
@@ -274,6 +353,30 @@ async fn expect_is_answered_here_and_not_passed_on() {
     assert_eq!((world.upstream.last().text().as_str(), world.upstream.last().field("expect")), ("abc", None));
 }
 
+/// Q15.
+#[tokio::test]
+async fn more_interim_answers_than_any_answer_needs_are_an_error() {
+    let world = introduced().await;
+    for (count, fails) in [(8, false), (9, true), (1000, true)] {
+        let interim = |answer: Answer| {
+            (0..count).fold(answer, |answer, _| answer.interim("HTTP/1.1 103 Early Hints\r\nLink: <x>"))
+        };
+        let label = crate::support::labels::label_path(count);
+        for target in ["/api/v2/x", &label] {
+            world.upstream.reply_to("GET", target, interim(Answer::json(404, "{}")));
+            let reply = world.caller("a", 1).get(target).send().await;
+            if fails {
+                reply.assert_error(ErrorKind::BadUpstreamAnswer);
+            } else {
+                reply.assert_status(404);
+            }
+        }
+    }
+    let endless = "HTTP/1.1 102 Processing\r\n\r\n".repeat(9);
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::raw(endless));
+    world.caller("a", 1).get(CAMPAIGNS).send().await.assert_error(ErrorKind::BadUpstreamAnswer);
+}
+
 #[tokio::test]
 async fn interim_answers_are_dropped_and_a_switch_of_protocols_is_an_error() {
     let world = introduced().await;
@@ -305,7 +408,7 @@ async fn a_call_whose_client_left_before_the_answer_is_counted() {
     let mut raw = world.proxy.raw().await;
     raw.send(request("GET", "", "")).await;
     gate.held(1).await;
-    drop(raw);
+    raw.reset();
     let labels = [("purpose", "pass_through"), ("status", "error")];
     world.proxy.metric_reaches("instantly_proxy_upstream_requests_total", &labels, 1.0).await;
 }
@@ -319,4 +422,48 @@ async fn pipelined_requests_are_answered_in_order() {
     for expected in ["1", "2"] {
         assert_eq!(raw.read().await.reply().json()["body"], expected);
     }
+}
+
+/// RFC 9110 §6.6.1, §7.6.3, §10.2.4.
+#[tokio::test]
+async fn via_grows_and_date_and_server_are_those_of_the_origin() {
+    let world = introduced().await;
+    let date = "Sat, 01 Jan 2000 00:00:00 GMT";
+    let answer = Answer::json(200, "{}").field("via", "1.1 edge").field("server", "x").field("date", date);
+    world.upstream.reply_to("GET", CAMPAIGNS, answer);
+    let reply = world.caller("a", 1).get(CAMPAIGNS).field("via", "1.0 before").send().await;
+    assert_eq!(reply.values("via"), ["1.1 edge", "1.1 instantly-proxy"]);
+    assert_eq!((reply.field("server"), reply.field("date")), (Some("x"), Some(date)));
+    let seen = world.upstream.last();
+    let via = seen.head.values("via");
+    assert!(
+        via.len() == 2 && via[0] == "1.0 before" && via[1].starts_with("1.1 instantly-proxy-"),
+        "{via:?}"
+    );
+
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::json(200, "{}"));
+    let reply = world.caller("a", 1).over_http2().get(CAMPAIGNS).send().await;
+    assert!(world.upstream.last().field("via").is_some_and(|via| via.starts_with("2 instantly-proxy-")));
+    assert_eq!((reply.field("server"), reply.values("date").len()), (None, 1));
+}
+
+#[tokio::test]
+async fn what_the_edge_says_of_its_own_address_ends_here() {
+    let world = introduced().await;
+    world.upstream.reply_to(
+        "GET",
+        CAMPAIGNS,
+        Answer::json(200, "{}").field("alt-svc", "h3=\":443\"; ma=86400"),
+    );
+    let reply = world.caller("a", 1).get(CAMPAIGNS).send().await;
+    assert_eq!(reply.assert_status(200).field("alt-svc"), None);
+}
+
+#[tokio::test]
+async fn a_status_without_a_phrase_has_none() {
+    let world = introduced().await;
+    world.upstream.reply_to("GET", "/api/v2/x", Answer::json(599, "{}"));
+    let mut raw = world.proxy.raw().await;
+    raw.send(request("GET", "", "")).await;
+    assert_eq!(raw.read().await.head.first_line, "HTTP/1.1 599 ");
 }

@@ -25,6 +25,7 @@ const ROWS: &[Row] = &[
     (Key::ListenMaxConnections, false, |config| config.listen.max_connections = 7),
     (Key::ListenMaxHeldBytes, false, |config| config.listen.max_held_bytes = MaxHeldBytes::Bytes(1 << 23)),
     (Key::ListenHeaderTimeout, true, |config| config.listen.header_timeout = seconds(7)),
+    (Key::ListenMinUploadRate, true, |config| config.listen.min_upload_rate = 7),
     (Key::ListenIdleTimeout, true, |config| config.listen.idle_timeout = seconds(7)),
     (Key::ListenDrainDelay, true, |config| config.listen.drain_delay = seconds(7)),
     (Key::ListenDrainTimeout, true, |config| config.listen.drain_timeout = seconds(7)),
@@ -442,4 +443,17 @@ async fn the_times_of_a_drain_change() {
     world.proxy.shutdown(Shutdown::Graceful);
     assert!(patiently("the cut", asked).await.expect("no panic").is_err());
     held.release();
+}
+
+#[tokio::test]
+async fn the_least_rate_of_uploads_changes_for_who_comes_next() {
+    let world = World::start_with(|config| config.listen.min_upload_rate = 1);
+    let token = crate::support::labels::token("a", 1);
+    world.proven("a", 1).await;
+    world.proxy.reload(|config| config.listen.min_upload_rate = 1 << 30);
+    let mut raw = world.proxy.raw().await;
+    let head = format!("POST {CAMPAIGNS} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n");
+    raw.send(format!("{head}content-length: 100\r\n\r\nx")).await;
+    let reply = world.proxy.advancing("the end of the upload", raw.read()).await;
+    reply.reply().assert_error(ErrorKind::UploadTooSlow);
 }

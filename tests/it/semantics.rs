@@ -296,3 +296,19 @@ async fn fields_that_may_choose_whose_data_comes_back_bypass_the_cache() {
         read_with(&caller, "cookie", cookie).await.assert_hit();
     }
 }
+
+/// RFC 9111 §4.2.3.
+#[tokio::test]
+async fn the_age_that_an_answer_came_with_counts() {
+    let world = World::start();
+    let caller = world.proven("a", 1).await;
+    let label = label("a", 2, "a-2");
+    let answer = Answer::json(200, label).field("age", "30");
+    world.upstream.reply_to("GET", &label_path(2), answer);
+    caller.get(&label_path(2)).send().await.assert_miss();
+    caller.get(&label_path(2)).send().await.assert_hit().assert_age(30);
+    world.proxy.advance_seconds(7);
+    let reply = caller.get(&label_path(2)).send().await;
+    reply.assert_hit().assert_age(37);
+    assert!((300 - 37 - 30..=300 - 37).contains(&reply.ttl()), "{reply:?}");
+}

@@ -86,6 +86,10 @@ const BOUNDS: &[Bound] = &[
         (&["'auto'", "'8MiB'", "'1TiB'"], &["'7MiB'", "'2TiB'", "'Auto'", "'third'", "''", "8388608"]),
     ),
     bound(Key::ListenHeaderTimeout, TIMEOUT),
+    bound(
+        Key::ListenMinUploadRate,
+        (&["'1B'", "'1KiB'", "'1GiB'"], &["'0B'", "'1025MiB'", "'1'", "1024", "'1KB'", "''"]),
+    ),
     bound(Key::ListenIdleTimeout, TIMEOUT),
     bound(Key::ListenDrainDelay, DRAIN),
     bound(Key::ListenDrainTimeout, DRAIN),

@@ -1,6 +1,7 @@
 use http_body_util::BodyExt;
 
 use super::*;
+use crate::body::Body;
 use crate::clock::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -206,4 +207,51 @@ fn who_gives_way_is_told_first_if_it_was_served_before() {
         idle.stage()
     });
     assert_eq!(stages, [Stage::Ending, Stage::Cut]);
+}
+
+#[test]
+fn who_goes_on_sending_after_its_answer_is_cut_after_a_while_and_who_pauses_sooner() {
+    for (pause, total) in [(CLOSING_PAUSE - SECOND, CLOSING), (CLOSING_PAUSE, CLOSING_PAUSE)] {
+        let (progress, hand) = connected();
+        let begun = progress.clock.uptime();
+        progress.note_closing();
+        while progress.stage() < Stage::Cut {
+            hand.advance(SECOND);
+            progress.sweep(LIMITS);
+            if (progress.clock.uptime() - begun).as_secs().is_multiple_of(pause.as_secs()) {
+                progress.note_closing();
+            }
+            assert!(progress.clock.uptime() - begun <= CLOSING);
+        }
+        assert_eq!(progress.clock.uptime() - begun, total);
+    }
+}
+
+#[test]
+fn a_client_that_sends_no_more_is_asked_now_and_then_and_never_inside_its_answer() {
+    let (progress, hand) = connected();
+    let sweep = || {
+        hand.advance(SECOND);
+        progress.sweep(LIMITS);
+        progress.take_doubt()
+    };
+    let request = progress.begin();
+    progress.note_request(Version::HTTP_11, None);
+    assert_eq!(sweep(), None);
+    progress.note_silent();
+    assert_eq!(sweep(), Some(Doubt::Ask));
+    for _ in 1..ASK_EVERY {
+        assert_eq!(sweep(), Some(Doubt::Look));
+    }
+    assert_eq!(sweep(), Some(Doubt::Ask));
+    progress.note_silent();
+    request.note_answered(&Body::empty());
+    progress.note_written();
+    assert_eq!(sweep(), Some(Doubt::Look));
+    drop(request);
+
+    let _request = progress.begin();
+    progress.note_request(Version::HTTP_10, None);
+    progress.note_silent();
+    assert_eq!(sweep(), Some(Doubt::Look));
 }

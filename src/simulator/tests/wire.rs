@@ -159,3 +159,23 @@ async fn a_disconnect_of_all_leaves_the_listener_open() {
     simulator.faults().disarm(id);
     Call::get("lead-labels", simulator.full_key()).send(&simulator).await.assert_status(200);
 }
+
+#[tokio::test]
+async fn a_refusal_arrives_though_its_upload_was_not_read() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (simulator, _) = started().await;
+    let body = vec![b'x'; 24 * 1024 * 1024];
+    for _ in 0..4 {
+        let mut stream =
+            tokio::net::TcpStream::connect(simulator.url().trim_start_matches("http://")).await.unwrap();
+        let head = "POST /api/v2/sim/upload HTTP/1.1\r\nhost: a\r\nauthorization: Bearer none\r\n";
+        let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // As most clients do it looks for an answer once all of its body is out.
+        stream.write_all(&body).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{:?}", String::from_utf8_lossy(&answer));
+    }
+}

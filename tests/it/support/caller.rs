@@ -36,6 +36,11 @@ impl Caller {
         Self { address, authorization: None, workspace: None, transport: Transport::One(Arc::default()) }
     }
 
+    /// The port that it calls.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The same with a bearer token, on connections of its own.
     pub fn with_token(&self, token: &str) -> Self {
         Self { authorization: Some(format!("Bearer {token}")), ..Self::anonymous(self.address) }

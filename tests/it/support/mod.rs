@@ -6,6 +6,7 @@
 //!   ids and the vendor-shaped JSON.
 //! - [`TestProxy`] is the server that `main` runs, on free ports, with a clock that the test moves.
 //! - [`Caller`] is a well-behaved client; its [`Reply`] has the asserts. [`RawConnection`] sends any bytes.
+//!   [`Streams`] is one HTTP/2 connection, frame by frame.
 //! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
 //!
@@ -37,6 +38,7 @@ mod proxy;
 mod raw;
 mod recorded;
 mod reply;
+mod streams;
 mod upstream;
 mod vendor;
 mod wire;
@@ -51,6 +53,7 @@ pub use proxy::{TestProxy, sum_of_series};
 pub use raw::{RawConnection, RawReply};
 pub use recorded::Recorded;
 pub use reply::Reply;
+pub use streams::Streams;
 pub use upstream::TestUpstream;
 pub use vendor::{Grants, Vendor};
 pub use wire::Framing;

@@ -73,9 +73,23 @@ impl RawConnection {
         let _ = patiently("bytes to be taken", self.write.write_all(bytes.as_ref())).await;
     }
 
+    /// Sends bytes that the other side must take, all of them: many clients look for no answer once one is refused.
+    #[track_caller]
+    pub fn send_whole(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = ()> {
+        patiently("bytes to be taken", async move {
+            self.write.write_all(bytes.as_ref()).await.expect("a connection that takes them");
+        })
+    }
+
     /// Says that nothing more will be sent, and goes on reading.
     pub async fn half_close(&mut self) {
         let _ = self.write.shutdown().await;
+    }
+
+    /// Leaves at once and tells the other side so, with a reset: what a system does for a process that ends with bytes unread.
+    pub fn reset(self) {
+        let stream = self.wire.into_inner().reunite(self.write).expect("halves of one stream");
+        stream.set_zero_linger().expect("a socket can be told not to linger");
     }
 
     /// The next whole answer, interim ones included. Panics if the connection ends first.
@@ -108,6 +122,11 @@ impl RawConnection {
             (reply.body, reply.trailers) = self.wire.body(reply.framing).await.ok()?;
         }
         Some(reply)
+    }
+
+    /// Whether a byte of an answer is there by now.
+    pub async fn has_answer(&mut self) -> bool {
+        self.wire.has_more().await
     }
 
     /// Every byte until the other side ends the connection.

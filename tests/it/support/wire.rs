@@ -88,6 +88,11 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         Self { read, ahead: Vec::new() }
     }
 
+    /// What it reads from.
+    pub fn into_inner(self) -> R {
+        self.read
+    }
+
     /// The next head, or `None` if the connection ended before its first byte.
     pub async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
@@ -115,6 +120,15 @@ impl<R: AsyncRead + Unpin> Wire<R> {
     pub async fn rest(&mut self) -> io::Result<Vec<u8>> {
         while matches!(self.more().await, Ok(read) if read > 0) {}
         Ok(std::mem::take(&mut self.ahead))
+    }
+
+    /// Whether a byte is there, or the end, without waiting for it.
+    pub async fn has_more(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.more() => true,
+            () = std::future::ready(()) => !self.ahead.is_empty(),
+        }
     }
 
     async fn chunks(&mut self) -> io::Result<(Vec<u8>, Vec<String>)> {

@@ -1,0 +1,81 @@
+//! [`UnderWay`]: one request on its way, for as long as which its connection is busy, and what may be in doubt of its client.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::progress::{Progress, Stage};
+use crate::body::Body;
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing of it is there.
+    Awaited,
+    /// All of it is, and waits to be taken.
+    InMemory,
+    /// Its next piece is awaited from whoever streams it.
+    Streamed,
+    /// A piece was handed over, and none has been asked for since.
+    Streaming,
+}
+
+/// Keeps one request counted as under way.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    progress: Rc<Progress>,
+    answer: Cell<Answer>,
+}
+
+impl UnderWay {
+    /// A request that just began on the connection of these notes.
+    pub(super) const fn new(progress: Rc<Progress>) -> Self {
+        Self { progress, answer: Cell::new(Answer::Awaited) }
+    }
+
+    /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
+    pub(super) fn note_answered(&self, body: &Body) {
+        self.set(match body {
+            Body::Whole(_) => Answer::InMemory,
+            Body::Stream(_) => Answer::Streamed,
+        });
+    }
+
+    /// Notes that a piece of the answer was handed over: hyper asks for more once the client has taken of it.
+    pub(super) fn note_piece(&self) {
+        self.progress.note_moved();
+        if self.answer.get() == Answer::Streamed {
+            self.set(Answer::Streaming);
+        }
+    }
+
+    /// Notes that a piece was asked for and is not there yet. How long it may take is not for this connection to say.
+    pub(super) fn note_want(&self) {
+        if self.answer.get() == Answer::Streaming {
+            self.set(Answer::Streamed);
+        }
+    }
+
+    fn set(&self, answer: Answer) {
+        self.progress.count(self.answer.replace(answer), answer);
+    }
+
+    /// Whether the answer to this request is to be the connection's last.
+    pub(super) fn is_last(&self) -> bool {
+        self.progress.stage() >= Stage::Leaving
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.progress.end(self.answer.get());
+    }
+}
+
+/// What is to be found out about a client that sends no more, while its answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Whether an earlier question came back.
+    Look,
+    /// The same, and ask it.
+    Ask,
+}

@@ -1,0 +1,77 @@
+//! An answer that is given before its upload has been read arrives, however much the client goes on sending.
+
+use instantly_proxy::error::ErrorKind;
+
+use crate::support::labels::{CAMPAIGNS, label_path, token};
+use crate::support::{RawReply, World};
+
+/// More than the sockets' buffers take.
+const LENGTH: usize = 24 * 1024 * 1024;
+
+/// Sends a head and then all of a large body, as most clients do, before it looks for an answer.
+async fn upload(world: &World, method: &str, target: &str, token: &str, fields: &str) -> RawReply {
+    let mut raw = world.proxy.raw().await;
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{fields}");
+    raw.send(format!("{head}Content-Length: {LENGTH}\r\n\r\n")).await;
+    raw.send_whole(vec![b'x'; LENGTH]).await;
+    let reply = raw.read().await;
+    raw.assert_closed().await;
+    reply
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_though_the_upload_was_not_read() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let (token, label) = (token("a", 1), label_path(1));
+    for _ in 0..4 {
+        let reply = upload(&world, "PATCH", &label, &token, "").await;
+        reply.reply().assert_error(ErrorKind::BodyTooLarge);
+        let reply = upload(&world, "POST", "/api/v2/x", &token, "X-HTTP-Method: PUT\r\n").await;
+        reply.reply().assert_error(ErrorKind::MethodOverride);
+        let reply = upload(&world, "OPTIONS", "/api/v2/x", &token, "").await;
+        reply.reply().assert_error(ErrorKind::MethodNotAllowed);
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_401_arrives_though_the_upload_was_not_read() {
+    let world = World::start();
+    let refused = world.proxy.caller("not-a-key").post("/api/v2/x", "{}").send().await;
+    refused.assert_refused_upstream(401);
+    for _ in 0..4 {
+        let reply = upload(&world, "POST", "/api/v2/x", "not-a-key", "").await;
+        assert_eq!(reply.status(), 401);
+    }
+    assert_eq!(world.upstream.count_of(|request| request.target == "/api/v2/x"), 1);
+}
+
+#[tokio::test]
+async fn a_429_arrives_though_the_upload_was_not_read() {
+    let world = World::start_shielded_with(|config| {
+        config.shield.requests_per_second = 1.try_into().expect("not zero");
+    });
+    let caller = world.proven("a", 1).await;
+    world.proxy.advance_seconds(2);
+    caller.get(CAMPAIGNS).send().await.assert_status(200);
+    for _ in 0..4 {
+        let reply = upload(&world, "POST", "/api/v2/x", &token("a", 1), "Prefer: wait=0\r\n").await;
+        reply.reply().assert_error(ErrorKind::OverBudget);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_goes_on_sending_is_thrown_away_for_a_while_only() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let mut raw = world.proxy.raw().await;
+    let (token, label) = (token("a", 1), label_path(1));
+    let head = format!("PATCH {label} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n");
+    raw.send(format!("{head}Content-Length: {LENGTH}\r\n\r\n")).await;
+    raw.read().await.reply().assert_error(ErrorKind::BodyTooLarge);
+    raw.assert_closed().await;
+    // Only our side has ended; the connection is still counted.
+    world.proxy.metric_reaches("instantly_proxy_connections", &[], 1.0).await;
+    let closed = async { while world.proxy.metric("instantly_proxy_connections", &[]).await > 0.0 {} };
+    world.proxy.advancing("the connection to be closed", closed).await;
+}
