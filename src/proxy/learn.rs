@@ -76,7 +76,7 @@ impl Proxy {
         organization.lists().note_page(owner, whole, page.begun);
         if fill.purpose == Purpose::ListFill {
             // It may have begun as one credential's own.
-            let next = page.sent.plus(fill.rules.cache.lead_labels.ttl);
+            let next = fill.sent.plus(fill.rules.cache.lead_labels.ttl);
             organization.lists().note_list_fill(owner, page.begun, next);
         }
     }

@@ -48,7 +48,8 @@ pub fn storage_rule(fields: &HeaderMap, ttl: Duration) -> StorageRule {
     }
     // §5.2.2.10: in a shared cache s-maxage takes the place of max-age, the longer one too.
     let lifetime = directives.s_maxage.or(directives.max_age);
-    StorageRule::Lifetime(lifetime.map_or(ttl, |lifetime| lifetime.saturating_sub(age(fields)).min(ttl)))
+    let lifetime = if has_doubtful_age(fields) { lifetime.map(|_| Duration::ZERO) } else { lifetime };
+    StorageRule::Lifetime(lifetime.map_or(ttl, |lifetime| lifetime.min(ttl)))
 }
 
 #[derive(Debug, Default)]
@@ -87,10 +88,11 @@ impl Directives {
     }
 }
 
-/// The age with which the answer came (§5.1): of several the highest; what is no number is any age.
-fn age(fields: &HeaderMap) -> Duration {
-    let ages = fields.get_all(AGE).iter().map(|line| seconds(line.as_bytes().trim_ascii()));
-    ages.map(|age| age.unwrap_or(Duration::MAX)).max().unwrap_or_default()
+/// Whether an answer came with an age that is no number, or with several (§5.1): it may have any. One that is told counts
+/// among the time that has passed since it was sent, as [`super::age`] says it.
+fn has_doubtful_age(fields: &HeaderMap) -> bool {
+    let mut ages = fields.get_all(AGE).iter().map(|line| seconds(line.as_bytes().trim_ascii()));
+    ages.next().is_some_and(|age| age.is_none()) || ages.next().is_some()
 }
 
 #[cfg(test)]
@@ -176,15 +178,15 @@ mod tests {
 
     /// RFC 9111 §4.2.3 and §5.1.
     #[test]
-    fn age_is_taken_from_what_the_upstream_allows_but_not_from_the_ttl() {
+    fn what_came_with_an_age_in_doubt_has_no_lifetime_and_any_other_counts_from_its_sending() {
         for (control, ages, expected) in [
-            ("max-age=60", &["20"] as &[&str], lasts(40)),
-            ("max-age=60", &["60"], lasts(0)),
-            ("max-age=60", &["61"], lasts(0)),
+            ("max-age=60", &["20"] as &[&str], lasts(60)),
+            ("max-age=60", &["60"], lasts(60)),
+            ("max-age=60", &["61"], lasts(60)),
             ("s-maxage=400, max-age=60", &["50"], lasts(300)),
-            ("s-maxage=400", &["150"], lasts(250)),
-            ("max-age=60", &["10", "30"], lasts(30)),
-            ("max-age=60", &["99999999999999999999999"], lasts(0)),
+            ("s-maxage=400", &["150"], lasts(300)),
+            ("max-age=60", &["10", "30"], lasts(0)),
+            ("max-age=60", &["99999999999999999999999"], lasts(60)),
             ("max-age=60", &["-1"], lasts(0)),
             ("max-age=60", &["x"], lasts(0)),
             ("max-age=60", &["10, 20"], lasts(0)),
