@@ -76,8 +76,8 @@ closed_enum! {
         BadUpstreamAnswer = "bad_upstream_answer",
         /// The upstream certainly did not process the request: it was closing the connection, or refused it.
         NotTaken = "not_taken",
-        /// The head of the upstream's answer is over the limit.
-        AnswerHeadTooLarge = "answer_head_too_large",
+        /// The head of the upstream's answer is over the limit or malformed: over HTTP/2 the two are not told apart.
+        BadAnswerHead = "bad_answer_head",
         /// The upstream asked to switch protocols.
         UnaskedUpgrade = "unasked_upgrade",
         /// The upstream's answer belongs to another request or organization.
@@ -226,9 +226,9 @@ impl ErrorKind {
                 "The API closed its connections before it took the request, which had no effect: try again.",
                 "connection_terminated",
             ),
-            Self::AnswerHeadTooLarge => Face(
+            Self::BadAnswerHead => Face(
                 502,
-                "The head of the API's answer has more than 64 KiB; a write may have taken effect.",
+                "The head of the API's answer has more than 64 KiB or is malformed; a write may have taken effect.",
                 "http_response_header_section_size",
             ),
             Self::UnaskedUpgrade => {

@@ -36,7 +36,7 @@ impl Failure {
         let may_go = unwritten || (stale && is_read && !error.is_parse());
         let kind = match () {
             () if unwritten => ErrorKind::NotTaken,
-            () if error.is_parse_too_large() => ErrorKind::AnswerHeadTooLarge,
+            () if error.is_parse_too_large() => ErrorKind::BadAnswerHead,
             () => ErrorKind::BadUpstreamAnswer,
         };
         Self { error: kind.error().because(error), again: again.filter(|_| may_go), unprocessed: unwritten }
@@ -57,10 +57,8 @@ impl Failure {
         let lost = reused && is_read && (error.is_timeout() || cause.is_none_or(h2::Error::is_io));
         let kind = match cause {
             _ if unprocessed => ErrorKind::NotTaken,
-            // h2 refuses a head that is too large, as a client does by a reset, and names a malformed one otherwise.
-            Some(cause) if cause.is_library() && cause.reason() == Some(Reason::REFUSED_STREAM) => {
-                ErrorKind::AnswerHeadTooLarge
-            }
+            // What h2 itself ends a stream for before there is an answer: a head that is too large or malformed.
+            Some(cause) if cause.is_library() => ErrorKind::BadAnswerHead,
             _ => ErrorKind::BadUpstreamAnswer,
         };
         Self { error: kind.error().because(error), again: again.filter(|_| unprocessed || lost), unprocessed }

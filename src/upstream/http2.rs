@@ -129,7 +129,9 @@ pub(super) struct Calm(AtomicU32);
 impl Calm {
     /// Looks whether a failure asks for it.
     fn note(&self, error: &hyper::Error) {
-        if of_h2(error).is_some_and(|cause| cause.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)) {
+        let is_asked =
+            |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        if of_h2(error).is_some_and(is_asked) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

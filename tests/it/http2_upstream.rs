@@ -1,0 +1,235 @@
+//! An upstream that speaks HTTP/2 frame by frame: half answers, refusals, and one connection for all label calls.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::{HeaderMap, Method, Response};
+use instantly_proxy::error::ErrorKind;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::labels::{label, label_path, token};
+use crate::support::{Answer, Caller, TestProxy, TestUpstream, together};
+
+/// What is done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Answers with the label.
+    Answer,
+    /// Announces the label, sends ten bytes of it, and resets with this reason.
+    Cut(Reason),
+    /// Sends the label whole, and no end; then resets with this reason.
+    NoEnd(Reason),
+    /// Refuses the stream before it looks at it.
+    Refuse,
+    /// Answers with a head of so many bytes.
+    LongHead(usize),
+}
+
+type Script = Arc<dyn Fn(&Method, usize) -> Deed + Send + Sync>;
+
+/// Such an upstream, and a proxy in front of it.
+struct Stage {
+    proxy: TestProxy,
+    connections: Arc<AtomicUsize>,
+    /// Method and fields of each request that was not refused.
+    processed: Arc<Mutex<Vec<(Method, HeaderMap)>>>,
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Does as `script` says with the request of this method and number, from 1.
+    async fn start(script: impl Fn(&Method, usize) -> Deed + Send + Sync + 'static) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let roots = folder.path().join("ca.pem");
+        fs::write(&roots, cert.pem()).expect("a file can be written there");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let mut tls =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![cert.der().clone()], key)
+                .expect("a certificate with its key");
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let processed = Arc::new(Mutex::new(Vec::new()));
+        let served =
+            Served { script: Arc::new(script), number: Arc::default(), processed: Arc::clone(&processed) };
+        let (acceptor, accepted) = (TlsAcceptor::from(Arc::new(tls)), Arc::clone(&connections));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, served) = (acceptor.clone(), served.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        served.serve(stream).await;
+                    }
+                });
+            }
+        });
+        Self { proxy: proxy(address, roots), connections, processed, _folder: folder }
+    }
+
+    fn caller(&self) -> Caller {
+        self.proxy.caller(&token("a", 1))
+    }
+
+    fn processed(&self, method: &Method) -> usize {
+        self.processed.lock().unwrap().iter().filter(|(processed, _)| processed == method).count()
+    }
+}
+
+fn proxy(address: SocketAddr, roots: std::path::PathBuf) -> TestProxy {
+    // Never asked: the address is changed before anything starts.
+    let nobody = TestUpstream::start(|_| Answer::status(500));
+    TestProxy::start_with(&nobody, |config| {
+        config.upstream.url = format!("https://localhost:{}", address.port()).parse().expect("an address");
+        config.upstream.ca_file = Some(roots);
+    })
+}
+
+#[derive(Clone)]
+struct Served {
+    script: Script,
+    number: Arc<AtomicUsize>,
+    processed: Arc<Mutex<Vec<(Method, HeaderMap)>>>,
+}
+
+impl Served {
+    async fn serve<S>(self, stream: S)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        while let Some(Ok((request, answer))) = connection.accept().await {
+            let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
+            let deed = (self.script)(request.method(), number);
+            if deed != Deed::Refuse {
+                let (head, _) = request.into_parts();
+                self.processed.lock().unwrap().push((head.method, head.headers));
+            }
+            perform(deed, answer);
+        }
+    }
+}
+
+fn perform(deed: Deed, mut answer: SendResponse<Bytes>) {
+    let body = Bytes::from(label("a", 1, "a-1"));
+    let head = || Response::builder().header("content-type", "application/json");
+    match deed {
+        Deed::Refuse => answer.send_reset(Reason::REFUSED_STREAM),
+        Deed::Answer => {
+            let mut stream = answer.send_response(head().body(()).unwrap(), false).unwrap();
+            stream.send_data(body, true).unwrap();
+        }
+        Deed::Cut(reason) => {
+            let announced = head().header("content-length", body.len()).body(()).unwrap();
+            let mut stream = answer.send_response(announced, false).unwrap();
+            stream.send_data(body.slice(..10), false).unwrap();
+            reset_once_sent(stream, reason);
+        }
+        Deed::NoEnd(reason) => {
+            let mut stream = answer.send_response(head().body(()).unwrap(), false).unwrap();
+            stream.send_data(body, false).unwrap();
+            reset_once_sent(stream, reason);
+        }
+        Deed::LongHead(length) => {
+            let long = head().header("x-long", "x".repeat(length)).body(()).unwrap();
+            let mut stream = answer.send_response(long, false).unwrap();
+            stream.send_data(body, true).unwrap();
+        }
+    }
+}
+
+/// h2 drops what waits in a stream that is reset: the reset follows when the bytes are out.
+fn reset_once_sent(mut stream: h2::SendStream<Bytes>, reason: Reason) {
+    tokio::spawn(async move {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        stream.send_reset(reason);
+    });
+}
+
+/// RFC 9113 §8.1: a reset is no end, whatever its reason.
+#[tokio::test]
+async fn half_an_answer_is_an_error_and_a_whole_one_without_its_end_is_not_stored() {
+    for deed in [
+        Deed::Cut(Reason::NO_ERROR),
+        Deed::Cut(Reason::CANCEL),
+        Deed::NoEnd(Reason::NO_ERROR),
+        Deed::NoEnd(Reason::INTERNAL_ERROR),
+    ] {
+        let stage = Stage::start(move |_, number| if number <= 2 { deed } else { Deed::Answer }).await;
+        let caller = stage.caller();
+        for _ in 0..2 {
+            let reply = caller.get(&label_path(1)).send().await;
+            reply.assert_error(ErrorKind::BadUpstreamAnswer);
+        }
+        caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+        caller.get(&label_path(1)).send().await.assert_hit();
+    }
+}
+
+/// RFC 9113 §8.7.
+#[tokio::test]
+async fn reads_and_writes_that_the_upstream_refused_are_sent_again_and_processed_once() {
+    let stage = Stage::start(|_, number| if number % 2 == 1 { Deed::Refuse } else { Deed::Answer }).await;
+    let caller = stage.caller();
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    let changed = caller.patch(&label_path(1), r#"{"label":"a-1"}"#).send().await;
+    changed.assert_status(200).assert_label("a-1");
+    assert_eq!((stage.processed(&Method::GET), stage.processed(&Method::PATCH)), (1, 1));
+    assert_eq!(stage.proxy.metric("instantly_proxy_retries_total", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_again_and_again_has_had_no_effect_and_says_so() {
+    let stage =
+        Stage::start(|method, _| if method == Method::PATCH { Deed::Refuse } else { Deed::Answer }).await;
+    let caller = stage.caller();
+    caller.get(&label_path(1)).send().await.assert_proof();
+    let refused = caller.patch(&label_path(1), r#"{"label":"x"}"#).send().await;
+    refused.assert_error(ErrorKind::NotTaken);
+    caller.get(&label_path(1)).send().await.assert_hit();
+}
+
+#[tokio::test]
+async fn a_head_over_its_bound_is_told_from_a_refusal_and_not_asked_for_again() {
+    let stage = Stage::start(
+        |_, number| if number == 1 { Deed::LongHead(70 * 1024) } else { Deed::LongHead(40 * 1024) },
+    )
+    .await;
+    let caller = stage.caller();
+    caller.get(&label_path(1)).send().await.assert_error(ErrorKind::BadAnswerHead);
+    assert_eq!(stage.processed(&Method::GET), 1);
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+}
+
+#[tokio::test]
+async fn calls_that_find_no_connection_wait_for_one_and_carry_no_host() {
+    let stage = Stage::start(|_, _| Deed::Answer).await;
+    let calls = together(40, |n| {
+        stage.proxy.caller(&token("a", u32::try_from(n).expect("small") + 1)).get(&label_path(1)).send()
+    });
+    for call in calls.await {
+        call.assert_status(200);
+    }
+    assert_eq!(stage.connections.load(Ordering::SeqCst), 1);
+    let processed = stage.processed.lock().unwrap();
+    assert!(processed.iter().all(|(_, fields)| !fields.contains_key("host")));
+}
