@@ -230,4 +230,43 @@ mod tests {
             assert_eq!(interleaved(given), tried);
         }
     }
+
+    /// A port whose connections nobody takes: the system drops what comes once its queue is full.
+    fn black_hole() -> (socket2::Socket, Vec<std::net::TcpStream>, u16) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut taken = Vec::new();
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            taken.push(stream);
+        }
+        (socket, taken, address.port())
+    }
+
+    /// RFC 8305 §5.
+    #[tokio::test]
+    async fn an_address_that_drops_what_it_is_sent_costs_a_quarter_of_a_second() {
+        let (_socket, _taken, port) = black_hole();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let (clock, hand) = Clock::manual();
+        let addresses = vec![SocketAddr::from(([127, 0, 0, 2], 0)), SocketAddr::from(([127, 0, 0, 1], 0))];
+        let lookup = move |_| -> super::super::names::Looking {
+            let addresses = addresses.clone();
+            Box::pin(async move { Ok(addresses) })
+        };
+        let names = Names::with(Arc::new(lookup), clock.clone());
+        let target = Target { host: "api.test".into(), port, name: None };
+        let settings = crate::config::Config::default().upstream;
+        let way = Way::read(&settings).unwrap();
+        let connector = Connector::new(&target, &way, Protocols::Http1Only, &names, clock);
+        let mut connecting = tokio::spawn(async move { connector.connect().await.is_ok() });
+        let accepting = tokio::spawn(async move { listener.accept().await.is_ok() });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!connecting.is_finished(), "the first address is being tried, and no other");
+        hand.advance(NEXT_ADDRESS);
+        assert!((&mut connecting).await.unwrap() && accepting.await.unwrap());
+    }
 }

@@ -19,8 +19,8 @@ const LASTS: Duration = Duration::from_secs(600);
 /// How long a new answer is waited for where an old one would do: a part of any `connect_timeout`.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-type Lookup = dyn Fn(String) -> Looking + Send + Sync;
+pub(super) type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub(super) type Lookup = dyn Fn(String) -> Looking + Send + Sync;
 
 /// Looks names up; clones share what they remember. There is one name, the upstream's.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl Names {
         Self::with(Arc::new(system), clock)
     }
 
-    fn with(lookup: Arc<Lookup>, clock: Clock) -> Self {
+    pub(super) fn with(lookup: Arc<Lookup>, clock: Clock) -> Self {
         Self { lookup, known: Arc::default(), clock }
     }
 

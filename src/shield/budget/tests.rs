@@ -3,6 +3,7 @@
 mod doors;
 mod fairness;
 mod leaving;
+mod readiness;
 mod rules;
 
 use std::num::NonZeroU32;
