@@ -5,8 +5,6 @@
 //! callers included. The same calls by one credential are the comparison: they are what a pool that all callers share would
 //! open.
 
-#![expect(clippy::disallowed_methods, reason = "a bench measures in the time of the machine")]
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

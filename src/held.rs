@@ -1,7 +1,7 @@
 //! [`Held`]: the one account of the bytes that calls hold, by what they take of memory and not by what they use of it.
 //!
 //! Bodies that are read whole count by the capacity of their memory, from the first byte until nobody has them any more:
-//! [`Gathered`] bytes carry their [`Charge`] along, into whatever queue of a slow reader. A body that is passed on holds what
+//! gathered bytes carry their [`Charge`] along, into whatever queue of a slow reader. A body that is passed on holds what
 //! hyper, h2 and this process may buffer of it, and counts with that bound for as long as its call is under way. What is
 //! stored counts in the cache's bytes instead, and comes back here while a reader still has it that the cache let go of.
 //!

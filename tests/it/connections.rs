@@ -16,6 +16,10 @@ fn answer_and(body: &str, behind: &str) -> Vec<u8> {
     format!("{head}Content-Length: {}\r\n\r\n{body}{behind}", body.len()).into_bytes()
 }
 
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("it was text")
+}
+
 fn excess(world: &World) -> impl Future<Output = f64> + use<> {
     world.proxy.metric("instantly_proxy_response_gate_rejections_total", &[("reason", "excess")])
 }
@@ -104,7 +108,7 @@ async fn at_the_bound_the_connection_that_was_idle_longest_closes_for_who_needs_
 /// G2: which of them is the answer is anybody's guess.
 #[tokio::test]
 async fn a_label_answer_with_bytes_behind_it_is_an_error_and_never_stored() {
-    let second = String::from_utf8(answer_and(&label("b", 1, "b-1"), "")).unwrap();
+    let second = text(answer_and(&label("b", 1, "b-1"), ""));
     for behind in ["x", "\r\n", second.as_str()] {
         for close in [false, true] {
             let world = World::start();
@@ -152,7 +156,7 @@ async fn what_passes_through_with_bytes_behind_it_is_delivered_and_its_connectio
 async fn an_upstream_that_answers_twice_binds_no_key_to_a_foreign_organization() {
     let world = World::start();
     let foreign = page(&[label("b", 1, "b-1")], None);
-    let twice = answer_and("{}", &String::from_utf8(answer_and(&foreign, "")).unwrap());
+    let twice = answer_and("{}", &text(answer_and(&foreign, "")));
     world.upstream.script(move |request| request.is("GET", CAMPAIGNS).then(|| Answer::raw(twice.clone())));
     world.proven("b", 1).await;
     for n in 1..=10 {

@@ -89,7 +89,7 @@ impl Stage {
     }
 
     fn processed(&self, method: &Method) -> usize {
-        self.processed.lock().unwrap().iter().filter(|(processed, _)| processed == method).count()
+        self.processed.lock().expect("no panic").iter().filter(|(processed, _)| processed == method).count()
     }
 }
 
@@ -120,7 +120,7 @@ impl Served {
             let deed = (self.script)(request.method(), number);
             if deed != Deed::Refuse {
                 let (head, _) = request.into_parts();
-                self.processed.lock().unwrap().push((head.method, head.headers));
+                self.processed.lock().expect("no panic").push((head.method, head.headers));
             }
             perform(deed, answer);
         }
@@ -133,24 +133,26 @@ fn perform(deed: Deed, mut answer: SendResponse<Bytes>) {
     match deed {
         Deed::Refuse => answer.send_reset(Reason::REFUSED_STREAM),
         Deed::Answer => {
-            let mut stream = answer.send_response(head().body(()).unwrap(), false).unwrap();
-            stream.send_data(body, true).unwrap();
+            let mut stream =
+                answer.send_response(head().body(()).expect("a head"), false).expect("the stream is open");
+            stream.send_data(body, true).expect("the stream is open");
         }
         Deed::Cut(reason) => {
-            let announced = head().header("content-length", body.len()).body(()).unwrap();
-            let mut stream = answer.send_response(announced, false).unwrap();
-            stream.send_data(body.slice(..10), false).unwrap();
+            let announced = head().header("content-length", body.len()).body(()).expect("a head");
+            let mut stream = answer.send_response(announced, false).expect("the stream is open");
+            stream.send_data(body.slice(..10), false).expect("the stream is open");
             reset_once_sent(stream, reason);
         }
         Deed::NoEnd(reason) => {
-            let mut stream = answer.send_response(head().body(()).unwrap(), false).unwrap();
-            stream.send_data(body, false).unwrap();
+            let mut stream =
+                answer.send_response(head().body(()).expect("a head"), false).expect("the stream is open");
+            stream.send_data(body, false).expect("the stream is open");
             reset_once_sent(stream, reason);
         }
         Deed::LongHead(length) => {
-            let long = head().header("x-long", "x".repeat(length)).body(()).unwrap();
-            let mut stream = answer.send_response(long, false).unwrap();
-            stream.send_data(body, true).unwrap();
+            let long = head().header("x-long", "x".repeat(length)).body(()).expect("a head");
+            let mut stream = answer.send_response(long, false).expect("the stream is open");
+            stream.send_data(body, true).expect("the stream is open");
         }
     }
 }
@@ -230,6 +232,6 @@ async fn calls_that_find_no_connection_wait_for_one_and_carry_no_host() {
         call.assert_status(200);
     }
     assert_eq!(stage.connections.load(Ordering::SeqCst), 1);
-    let processed = stage.processed.lock().unwrap();
+    let processed = stage.processed.lock().expect("no panic");
     assert!(processed.iter().all(|(_, fields)| !fields.contains_key("host")));
 }
