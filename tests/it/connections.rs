@@ -105,6 +105,24 @@ async fn at_the_bound_the_connection_that_was_idle_longest_closes_for_who_needs_
     assert_eq!(world.upstream.connections(), opened + 1, "the oldest had to go");
 }
 
+#[tokio::test]
+async fn a_connection_that_is_always_in_use_is_given_up_after_five_minutes() {
+    let world = World::start();
+    let caller = world.caller("a", 1);
+    for _ in 0..10 {
+        caller.get(CAMPAIGNS).send().await.assert_status(200);
+        world.proxy.advance_seconds(40);
+    }
+    let calls = world.upstream.requests();
+    let mut used: Vec<_> =
+        calls.iter().filter(|call| call.is("GET", CAMPAIGNS)).map(|call| call.connection).collect();
+    assert!(used.is_sorted(), "{used:?}");
+    let oldest = used.iter().filter(|connection| **connection == used[0]).count();
+    assert!((6..=8).contains(&oldest), "{used:?}");
+    used.dedup();
+    assert_eq!(used.len(), 2);
+}
+
 /// G2: which of them is the answer is anybody's guess.
 #[tokio::test]
 async fn a_label_answer_with_bytes_behind_it_is_an_error_and_never_stored() {

@@ -31,6 +31,8 @@ enum Deed {
     NoEnd(Reason),
     /// Refuses the stream before it looks at it.
     Refuse,
+    /// Answers, and takes no further streams on this connection (RFC 9113 §6.8).
+    Leave,
     /// Answers with a head of so many bytes.
     LongHead(usize),
 }
@@ -123,6 +125,9 @@ impl Served {
                 self.processed.lock().expect("no panic").push((head.method, head.headers));
             }
             perform(deed, answer);
+            if deed == Deed::Leave {
+                connection.graceful_shutdown();
+            }
         }
     }
 }
@@ -132,7 +137,7 @@ fn perform(deed: Deed, mut answer: SendResponse<Bytes>) {
     let head = || Response::builder().header("content-type", "application/json");
     match deed {
         Deed::Refuse => answer.send_reset(Reason::REFUSED_STREAM),
-        Deed::Answer => {
+        Deed::Answer | Deed::Leave => {
             let mut stream =
                 answer.send_response(head().body(()).expect("a head"), false).expect("the stream is open");
             stream.send_data(body, true).expect("the stream is open");
@@ -234,4 +239,24 @@ async fn calls_that_find_no_connection_wait_for_one_and_carry_no_host() {
     assert_eq!(stage.connections.load(Ordering::SeqCst), 1);
     let processed = stage.processed.lock().expect("no panic");
     assert!(processed.iter().all(|(_, fields)| !fields.contains_key("host")));
+}
+
+#[tokio::test]
+async fn an_upstream_that_leaves_after_every_answer_loses_no_call() {
+    let stage = Stage::start(|_, _| Deed::Leave).await;
+    let caller = stage.caller();
+    for _ in 0..5 {
+        caller.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_status(200);
+        caller.patch(&label_path(1), r#"{"label":"a-1"}"#).send().await.assert_status(200);
+        for read in together(8, |n| {
+            stage.proxy.caller(&token("a", u32::try_from(n).expect("small") + 10)).get(&label_path(1)).send()
+        })
+        .await
+        {
+            read.assert_status(200);
+        }
+        stage.proxy.advance_seconds(61);
+    }
+    assert_eq!(stage.processed(&Method::PATCH), 5);
+    assert_eq!(stage.proxy.metric("instantly_proxy_retries_total", &[]).await, 0.0);
 }
