@@ -5,6 +5,7 @@
 
 mod drops;
 mod failures;
+mod labels;
 #[cfg(target_os = "linux")]
 mod process;
 mod series;
@@ -19,7 +20,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::gate::GateReason;
-use crate::closed_enum::closed_enum;
 use crate::error::ErrorKind;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
 use crate::shield::RejectionReason;
@@ -31,6 +31,7 @@ use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
+pub use labels::{AdminPath, EvictionCause, InvalidationCause, ProofResult, ReloadResult, RetryResult};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
 
@@ -309,106 +310,6 @@ impl Totals {
         let spent: u64 =
             self.upstream.iter().filter(|(purpose, _)| upkeep(purpose)).map(|(_, count)| count).sum();
         avoided.cast_signed().saturating_sub(spent.cast_signed())
-    }
-}
-
-closed_enum! {
-    /// What an attempt to prove a credential came to: the `result` of `instantly_proxy_proofs_total`.
-    pub enum ProofResult {
-        /// A credential without a binding was proven.
-        Bound = "bound",
-        /// A bound credential was proven again.
-        Renewed = "renewed",
-        /// The credential was bound to another organization before: the binding was dropped.
-        Moved = "moved",
-        /// Answered 200, but by a body that names no organization.
-        Unnamed = "unnamed",
-        /// Answered 200 to a read sent before a refusal arrived, or a purge: proves nothing.
-        Late = "late",
-        /// Answered 401, 402 or 403: proofs ended.
-        Refused = "refused",
-        /// Another answer, or none.
-        Failed = "failed",
-    }
-}
-
-closed_enum! {
-    /// Why stored responses of an organization or of an id ceased to count.
-    pub enum InvalidationCause {
-        /// A label write whose fate is known.
-        Write = "write",
-        /// A label write whose fate is unknown.
-        UnknownWrite = "unknown_write",
-        /// The upstream says that the label is gone.
-        NotFound = "not_found",
-        /// An answer showed who may see a label: what its organization shared is gone.
-        AccessGrants = "access_grants",
-        /// List items turned out to look unlike single reads.
-        UnlikeItems = "unlike_items",
-        /// An operator said so.
-        Purge = "purge",
-    }
-}
-
-closed_enum! {
-    /// Why the store let a stored response go.
-    pub enum EvictionCause {
-        /// Space ran out.
-        Size = "size",
-        /// It could not be served any more.
-        Expired = "expired",
-    }
-}
-
-closed_enum! {
-    /// What became of a failed read that might be tried again.
-    pub enum RetryResult {
-        /// Tried again, and answered.
-        Answered = "answered",
-        /// Tried again, and failed again.
-        Failed = "failed",
-        /// Not tried again: a tenth of the calls had been retried, or there was no budget.
-        Refused = "refused",
-    }
-}
-
-closed_enum! {
-    /// What became of an attempt to read the configuration again.
-    pub enum ReloadResult {
-        /// It holds now.
-        Applied = "applied",
-        /// It has faults, and changed nothing.
-        Refused = "refused",
-    }
-}
-
-closed_enum! {
-    /// A path of the admin listener: the `path` label.
-    pub enum AdminPath {
-        /// `/livez`
-        Livez = "/livez",
-        /// `/readyz`
-        Readyz = "/readyz",
-        /// `/metrics`
-        Metrics = "/metrics",
-        /// `/api/status`
-        Status = "/api/status",
-        /// `/api/purge`
-        Purge = "/api/purge",
-        /// `/api/explain`
-        Explain = "/api/explain",
-        /// `/`: the dashboard.
-        Page = "/",
-        /// `/page.css`
-        PageStyle = "/page.css",
-        /// `/page.js`
-        PageScript = "/page.js",
-        /// `/uPlot.min.css`
-        ChartStyle = "/uPlot.min.css",
-        /// `/uPlot.iife.min.js`
-        ChartScript = "/uPlot.iife.min.js",
-        /// Any other.
-        Other = "other",
     }
 }
 

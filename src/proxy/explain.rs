@@ -12,9 +12,10 @@ use http::request::Parts;
 
 use super::Proxy;
 use super::dispatch::Call;
-use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Shield, Stored, millis};
+use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::flying::Wanted;
 use super::forward::Caller;
+use super::obstacle::Obstacle;
 use super::read::Reading;
 use super::rules::Rules;
 use crate::cache::decide::{Decision, Servable, decide};
@@ -28,18 +29,10 @@ use crate::organization::Organization;
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::resource::target_path;
 use crate::semantics::preference;
-use crate::shield::RejectionReason;
-use crate::shield::account::AccountKey;
-use crate::shield::budget::{self, Class as Urgency};
+use crate::shield::budget::Class as Urgency;
 
 /// Whose turn among strangers is asked for: nobody's address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// What stands in the way of a call.
-enum Obstacle {
-    Latched,
-    Error(ProxyError),
-}
 
 /// What would be served if the fetch failed.
 enum Fallback {
@@ -277,61 +270,6 @@ impl Proxy {
                 told.fail(if unreachable { Conclusion::Unreachable } else { Conclusion::Limited }, &error);
             }
         }
-    }
-
-    /// The first that would hold a call, in the order in which they are asked.
-    fn obstacle(&self, call: &Call<'_>, now: Moment) -> Option<Obstacle> {
-        if self.latched_for(call, now).is_some() {
-            return Some(Obstacle::Latched);
-        }
-        let rejected = |reason: RejectionReason, retry_after| {
-            Some(Obstacle::Error(reason.kind().error().retry_after(retry_after)))
-        };
-        if let Some(retry_after) = self.upstream.refuses() {
-            return rejected(RejectionReason::Breaker, retry_after);
-        }
-        if let Err(turned) = self.shield.strangers.foresee(call.caller(), call.peer, call.patience, now) {
-            return rejected(turned.reason.into(), turned.retry_after);
-        }
-        let foreseen = self.shield.budget.foresee(&self.spending(call, now), now);
-        foreseen.err().and_then(|no| rejected(no.reason.into(), no.retry_after))
-    }
-
-    fn in_the_way(&self, call: &Call<'_>, now: Moment) -> Shield {
-        let spending = self.spending(call, now);
-        let account = spending.accounts.first;
-        let (limits, usage) = (self.shield.budget.limits(), self.shield.budget.usage(account, now));
-        Shield {
-            account: match account {
-                AccountKey::Organization(_) => "organization",
-                AccountKey::Authorization(_) => "authorization",
-                AccountKey::Everybody => "everybody",
-            },
-            left_of_second: limits.per_second.saturating_sub(usage.second),
-            left_of_minute: limits.per_minute.saturating_sub(usage.minute),
-            queued: usage.queued,
-            wait_ms: self.shield.budget.foresee(&spending, now).ok().map(millis),
-            closed_for_ms: usage.closed_for.map(millis),
-            latched_for_ms: self.latched_for(call, now).map(millis),
-            breaker_open: self.upstream.is_unreachable(),
-            edge_blocked: self.shield.edge.is_blocked(),
-        }
-    }
-
-    fn spending(&self, call: &Call<'_>, now: Moment) -> budget::Call {
-        let stranger = self.shield.strangers.is_stranger(call.caller(), now);
-        budget::Call {
-            accounts: self.accounts(call, stranger),
-            caller: call.caller_key(),
-            class: call.class,
-            patience: call.patience,
-            ahead: Duration::ZERO,
-        }
-    }
-
-    fn latched_for(&self, call: &Call<'_>, now: Moment) -> Option<Duration> {
-        let latched = self.shield.latch.check(call.credential?.digest(), call.route, now)?;
-        Some(latched.remaining)
     }
 
     fn known(&self, caller: &Caller, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {

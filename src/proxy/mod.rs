@@ -20,6 +20,7 @@ mod introduce;
 mod judging;
 mod learn;
 mod lookup;
+mod obstacle;
 mod overview;
 mod posted;
 mod purge;
