@@ -201,9 +201,10 @@ impl Progress {
         self.silent.set(Some(0));
     }
 
-    /// What the sweep wants to know of a client that sends no more.
+    /// What the sweep wants to know of a client that sends no more. Its answer may have begun since.
     pub(super) fn take_doubt(&self) -> Option<Doubt> {
-        self.doubt.take()
+        let doubt = self.doubt.take()?;
+        Some(if self.may_ask() { doubt } else { Doubt::Look })
     }
 
     fn sweep_silent(&self) {
