@@ -40,6 +40,9 @@ const STALL: Duration = Duration::from_secs(30);
 /// After this long without taking anything of its answer, a reader gives way to others where there is no room left.
 const STILL: Duration = Duration::from_secs(5);
 
+/// Who takes longer than this for a head takes longer than a handshake and a request need.
+const COMING: Duration = Duration::from_secs(1);
+
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
 
@@ -309,19 +312,22 @@ impl Progress {
         })
     }
 
-    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done.
+    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done. Who has just
+    /// come, or just begun to ask, may be in the middle of it: it goes no sooner than those that stand idle.
     pub(super) fn silence(&self) -> Option<Silence> {
+        let now = self.clock.uptime();
         let (kind, since) = match self.waiting.get() {
-            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Head, since),
+            Waiting::FirstByte { since } | Waiting::Head { since } if now.saturating_sub(since) >= COMING => {
+                (SilenceKind::Head, since)
+            }
+            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Request, since),
             Waiting::Request { since } | Waiting::Close { latest: since, .. } => {
                 (SilenceKind::Request, since)
             }
             Waiting::Answer => (SilenceKind::Reader, self.still_since.get()),
         };
         let is_silent = kind != SilenceKind::Reader
-            || self.is_sending_all()
-                && !self.moved.get()
-                && self.clock.uptime().saturating_sub(since) >= STILL;
+            || self.is_sending_all() && !self.moved.get() && now.saturating_sub(since) >= STILL;
         is_silent.then_some(Silence { kind, since })
     }
 

@@ -175,6 +175,8 @@ fn a_connection_is_silent_until_something_is_done_for_it_and_once_its_reader_sta
     let (progress, hand) = connected();
     let silence = |kind, since| Some(Silence { kind, since });
     let connected = progress.clock.uptime();
+    assert_eq!(progress.silence(), silence(SilenceKind::Request, connected), "it has just come");
+    hand.advance(COMING);
     assert_eq!(progress.silence(), silence(SilenceKind::Head, connected));
     let request = progress.begin();
     hand.advance(10 * STALL);
