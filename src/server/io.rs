@@ -220,7 +220,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.in_line |= self.progress.note_read();
+            self.in_line |= self.progress.note_read(&buffer.filled()[before..]);
             if self.in_line {
                 self.look_for_fragment(&buffer.filled()[before..]);
             }

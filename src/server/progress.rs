@@ -133,10 +133,13 @@ impl Progress {
     /// Notes that bytes came in. Bytes that come while an answer is under way may be the next request's: those count
     /// as idle time until more come, which is no worse than a connection that sends nothing.
     /// Returns whether they begin a head, as far as that can be told.
-    pub(super) fn note_read(&self) -> bool {
+    pub(super) fn note_read(&self, bytes: &[u8]) -> bool {
         let begins = match self.waiting.get() {
             Waiting::FirstByte { .. } => true,
-            Waiting::Request { .. } => !self.multiplexed.get(),
+            // What comes behind an answer may be the rest of a body that nobody read: hyper reads over it.
+            Waiting::Request { .. } => {
+                !self.multiplexed.get() && (!self.has_unread() || may_begin_request(bytes))
+            }
             Waiting::Head { .. } | Waiting::Answer | Waiting::Close { .. } => false,
         };
         if begins {
@@ -180,7 +183,11 @@ impl Progress {
     /// answer with a reset, which overtakes the answer that is on its way.
     pub(super) fn leaves_unread(&self) -> bool {
         let awaits_head = matches!(self.waiting.get(), Waiting::Head { .. });
-        awaits_head || self.unread.borrow().as_ref().is_some_and(Unread::is_any)
+        awaits_head || self.has_unread()
+    }
+
+    fn has_unread(&self) -> bool {
+        self.unread.borrow().as_ref().is_some_and(Unread::is_any)
     }
 
     /// Notes that our side has ended and what still comes is thrown away; called again for what came.
@@ -374,6 +381,13 @@ impl Progress {
     fn stall(&self, limits: Limits) -> Duration {
         if self.streaming.get() > 0 { limits.stream } else { STALL }
     }
+}
+
+/// Whether a request may begin so: with a method and a space behind it, after empty lines (RFC 9112 §2.2).
+fn may_begin_request(bytes: &[u8]) -> bool {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let method = bytes[start..].iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    bytes.get(start + method).is_none_or(|byte| method > 0 && *byte == b' ')
 }
 
 #[cfg(test)]
