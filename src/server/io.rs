@@ -220,7 +220,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.in_line |= self.progress.note_read();
+            self.in_line |= self.progress.note_read(&buffer.filled()[before..]);
             if self.in_line {
                 self.look_for_fragment(&buffer.filled()[before..]);
             }
@@ -292,11 +292,14 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
 
     use tokio::io::DuplexStream;
 
+    use super::super::limits::Limits;
     use super::super::progress::Stage;
     use super::*;
+    use crate::body::Body;
     use crate::clock::Clock;
 
     impl Socket for DuplexStream {
@@ -336,6 +339,32 @@ mod tests {
         ];
         for (pieces, protocol) in rows {
             assert_eq!(told_from(pieces).await, (protocol, pieces.concat()));
+        }
+    }
+
+    /// The sweep asked before the answer was there, and the connection's task comes to it after.
+    #[tokio::test]
+    async fn a_client_is_not_asked_inside_its_answer_by_a_question_that_is_late() {
+        let (mut client, server) = tokio::io::duplex(4096);
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+        let (clock, hand) = Clock::manual();
+        let progress = Progress::new(clock, Stage::Serving);
+        let mut server = Watched::new(server, peer, Rc::clone(&progress));
+        for (answered, expected) in [(false, QUESTION), (true, &[][..])] {
+            let request = progress.begin();
+            progress.note_request(http::Version::HTTP_11, None);
+            progress.note_silent();
+            hand.advance(Duration::from_secs(1));
+            progress.sweep(Limits { header: Duration::MAX, idle: Duration::MAX, stream: Duration::MAX });
+            if answered {
+                request.note_answered(&Body::empty());
+            }
+            server.flush().await.unwrap();
+            server.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+            let mut came = vec![0; expected.len() + 17];
+            client.read_exact(&mut came).await.unwrap();
+            assert_eq!(came, [expected, b"HTTP/1.1 200 OK\r\n"].concat());
+            drop(request);
         }
     }
 

@@ -40,6 +40,9 @@ const STALL: Duration = Duration::from_secs(30);
 /// After this long without taking anything of its answer, a reader gives way to others where there is no room left.
 const STILL: Duration = Duration::from_secs(5);
 
+/// Who takes longer than this for a head takes longer than a handshake and a request need.
+const COMING: Duration = Duration::from_secs(1);
+
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
 
@@ -130,10 +133,13 @@ impl Progress {
     /// Notes that bytes came in. Bytes that come while an answer is under way may be the next request's: those count
     /// as idle time until more come, which is no worse than a connection that sends nothing.
     /// Returns whether they begin a head, as far as that can be told.
-    pub(super) fn note_read(&self) -> bool {
+    pub(super) fn note_read(&self, bytes: &[u8]) -> bool {
         let begins = match self.waiting.get() {
             Waiting::FirstByte { .. } => true,
-            Waiting::Request { .. } => !self.multiplexed.get(),
+            // What comes behind an answer may be the rest of a body that nobody read: hyper reads over it.
+            Waiting::Request { .. } => {
+                !self.multiplexed.get() && (!self.has_unread() || may_begin_request(bytes))
+            }
             Waiting::Head { .. } | Waiting::Answer | Waiting::Close { .. } => false,
         };
         if begins {
@@ -177,7 +183,11 @@ impl Progress {
     /// answer with a reset, which overtakes the answer that is on its way.
     pub(super) fn leaves_unread(&self) -> bool {
         let awaits_head = matches!(self.waiting.get(), Waiting::Head { .. });
-        awaits_head || self.unread.borrow().as_ref().is_some_and(Unread::is_any)
+        awaits_head || self.has_unread()
+    }
+
+    fn has_unread(&self) -> bool {
+        self.unread.borrow().as_ref().is_some_and(Unread::is_any)
     }
 
     /// Notes that our side has ended and what still comes is thrown away; called again for what came.
@@ -201,9 +211,10 @@ impl Progress {
         self.silent.set(Some(0));
     }
 
-    /// What the sweep wants to know of a client that sends no more.
+    /// What the sweep wants to know of a client that sends no more. Its answer may have begun since.
     pub(super) fn take_doubt(&self) -> Option<Doubt> {
-        self.doubt.take()
+        let doubt = self.doubt.take()?;
+        Some(if self.may_ask() { doubt } else { Doubt::Look })
     }
 
     fn sweep_silent(&self) {
@@ -308,19 +319,22 @@ impl Progress {
         })
     }
 
-    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done.
+    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done. Who has just
+    /// come, or just begun to ask, may be in the middle of it: it goes no sooner than those that stand idle.
     pub(super) fn silence(&self) -> Option<Silence> {
+        let now = self.clock.uptime();
         let (kind, since) = match self.waiting.get() {
-            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Head, since),
+            Waiting::FirstByte { since } | Waiting::Head { since } if now.saturating_sub(since) >= COMING => {
+                (SilenceKind::Head, since)
+            }
+            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Request, since),
             Waiting::Request { since } | Waiting::Close { latest: since, .. } => {
                 (SilenceKind::Request, since)
             }
             Waiting::Answer => (SilenceKind::Reader, self.still_since.get()),
         };
         let is_silent = kind != SilenceKind::Reader
-            || self.is_sending_all()
-                && !self.moved.get()
-                && self.clock.uptime().saturating_sub(since) >= STILL;
+            || self.is_sending_all() && !self.moved.get() && now.saturating_sub(since) >= STILL;
         is_silent.then_some(Silence { kind, since })
     }
 
@@ -367,6 +381,13 @@ impl Progress {
     fn stall(&self, limits: Limits) -> Duration {
         if self.streaming.get() > 0 { limits.stream } else { STALL }
     }
+}
+
+/// Whether a request may begin so: with a method and a space behind it, after empty lines (RFC 9112 §2.2).
+fn may_begin_request(bytes: &[u8]) -> bool {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let method = bytes[start..].iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    bytes.get(start + method).is_none_or(|byte| method > 0 && *byte == b' ')
 }
 
 #[cfg(test)]

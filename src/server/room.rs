@@ -1,7 +1,7 @@
 //! Who goes when there is no room for one more connection: silent ones, so that they lock out nobody.
 //!
-//! First those that have asked nothing yet, then those that stand idle between requests, then those whose reader takes
-//! nothing; among equals the ones of the address that has most of them, and of those the oldest. A connection for which
+//! First those that have asked nothing for a second or more, then those that stand idle between requests or have just come,
+//! then those whose reader takes nothing; among equals the ones of the address that has most of them, and of those the oldest. A connection for which
 //! something is done never goes. Pure: when there is no room is for the listener to say.
 
 use std::cmp::Reverse;
@@ -14,9 +14,9 @@ use super::limits::Limits;
 /// What a silent connection waits for; an earlier one goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum SilenceKind {
-    /// The first byte of a head, or its end.
+    /// The first byte of a head, or its end, for longer than a handshake takes.
     Head,
-    /// The next request.
+    /// The next request, or one that has just begun to come.
     Request,
     /// Its client, who takes nothing of an answer.
     Reader,

@@ -49,9 +49,6 @@ impl http_body::Body for Upload {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) if frame.is_data() => {
                     this.activity.note_byte();
-                    if this.body.is_end_stream() {
-                        this.activity.note_request_sent();
-                    }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Ok(_trailers)) => {}
@@ -69,7 +66,12 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.before.is_empty() && self.body.is_end_stream()
+        let has_ended = self.before.is_empty() && self.body.is_end_stream();
+        if has_ended {
+            // Who is told so asks for no more, be it before the first piece.
+            self.activity.note_request_sent();
+        }
+        has_ended
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -126,3 +126,19 @@ async fn an_answer_is_overdue_by_the_first_byte_time_out_though_the_idle_time_ou
     world.proxy.advance_seconds(5);
     raw.read().await.reply().assert_error(ErrorKind::UpstreamTimeout);
 }
+
+/// A body of which all was read before its call took a place has ended as well.
+#[tokio::test]
+async fn an_answer_to_a_body_that_was_read_before_is_overdue_by_the_first_byte_time_out() {
+    let world = World::start_with(|config| {
+        config.upstream.first_byte_timeout = Duration::from_secs(5);
+        config.upstream.idle_timeout = Duration::from_secs(60);
+    });
+    let held = world.upstream.hold(|request| request.target == "/api/v2/x");
+    let mut raw = world.proxy.raw().await;
+    raw.send(upload("POST", "/api/v2/x", &token("b", 1), 64 * 1024)).await;
+    raw.send("x".repeat(64 * 1024)).await;
+    held.held(1).await;
+    world.proxy.advance_seconds(5);
+    raw.read().await.reply().assert_error(ErrorKind::UpstreamTimeout);
+}

@@ -37,9 +37,9 @@ fn a_silent_connection_is_cut_at_the_header_time_out_from_connect() {
 fn a_slow_head_is_cut_at_the_header_time_out_from_its_first_byte() {
     let (progress, hand) = connected();
     hand.advance(9 * SECOND);
-    progress.note_read();
+    progress.note_read(b"x");
     hand.advance(5 * SECOND);
-    progress.note_read();
+    progress.note_read(b"x");
     assert_stage_changes(&progress, &hand, 5 * SECOND, Stage::Cut);
 }
 
@@ -48,7 +48,7 @@ fn the_second_head_has_a_header_time_out_of_its_own() {
     let (progress, hand) = connected();
     drop(progress.begin());
     hand.advance(100 * SECOND);
-    progress.note_read();
+    progress.note_read(b"x");
     assert_stage_changes(&progress, &hand, LIMITS.header, Stage::Cut);
 }
 
@@ -66,17 +66,17 @@ fn pings_do_not_keep_an_idle_http2_connection() {
     progress.note_multiplexed();
     drop(progress.begin());
     hand.advance(100 * SECOND);
-    progress.note_read();
+    progress.note_read(b"x");
     assert_stage_changes(&progress, &hand, 20 * SECOND, Stage::Ending);
 }
 
 #[test]
 fn an_http2_connection_without_a_request_is_cut_at_the_header_time_out() {
     let (progress, hand) = connected();
-    progress.note_read();
+    progress.note_read(b"x");
     progress.note_multiplexed();
     hand.advance(5 * SECOND);
-    progress.note_read();
+    progress.note_read(b"x");
     assert_stage_changes(&progress, &hand, 5 * SECOND, Stage::Cut);
 }
 
@@ -175,6 +175,8 @@ fn a_connection_is_silent_until_something_is_done_for_it_and_once_its_reader_sta
     let (progress, hand) = connected();
     let silence = |kind, since| Some(Silence { kind, since });
     let connected = progress.clock.uptime();
+    assert_eq!(progress.silence(), silence(SilenceKind::Request, connected), "it has just come");
+    hand.advance(COMING);
     assert_eq!(progress.silence(), silence(SilenceKind::Head, connected));
     let request = progress.begin();
     hand.advance(10 * STALL);
@@ -254,4 +256,20 @@ fn a_client_that_sends_no_more_is_asked_now_and_then_and_never_inside_its_answer
     progress.note_request(Version::HTTP_10, None);
     progress.note_silent();
     assert_eq!(sweep(), Some(Doubt::Look));
+}
+
+#[test]
+fn a_request_begins_with_a_method() {
+    for (bytes, expected) in [
+        ("GET / HTTP/1.1\r\n", true),
+        ("\r\n\r\nPOST /", true),
+        ("GE", true),
+        ("\r\n", true),
+        ("{\"a\":1}", false),
+        ("a=1", false),
+        ("A=1 ", false),
+        (" x", false),
+    ] {
+        assert_eq!(may_begin_request(bytes.as_bytes()), expected, "{bytes:?}");
+    }
 }

@@ -104,13 +104,34 @@ fn who_never_asked_gives_way_before_who_stands_idle() {
     let mut idle = server.connect();
     idle.get("/").assert_answer(200);
     let mut silent = server.connect();
-    let mut others: Vec<_> = (0..2).map(|_| server.connect()).collect();
-    others.iter_mut().for_each(|client| client.get("/").assert_answer(200));
+    let mut others: Vec<_> = (0..2)
+        .map(|_| {
+            let mut other = server.connect();
+            other.get("/").assert_answer(200);
+            server.hand.advance(Duration::from_secs(1));
+            other
+        })
+        .collect();
     assert!(silent.is_closed());
     server.hand.advance(Duration::from_secs(1));
     idle.get("/").assert_answer(200);
     server.connect().get("/").assert_answer(200);
     assert!(others[0].is_closed(), "it stood idle for longest");
+}
+
+/// It may be in the middle of its handshake.
+#[test]
+fn who_stands_idle_gives_way_before_who_has_just_come() {
+    let server = TestServer::start_with(|config| {
+        config.listen.max_connections = 3;
+        config.listen.workers = NonZeroUsize::new(1);
+    });
+    let mut idle: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(|client| client.get("/").assert_answer(200));
+    server.hand.advance(Duration::from_secs(1));
+    let mut comers: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    comers.iter_mut().for_each(|client| client.get("/").assert_answer(200));
+    assert!(idle.iter_mut().all(Client::is_closed), "all of them stood idle for longer");
 }
 
 #[test]

@@ -125,3 +125,33 @@ fn connections_are_counted_while_they_are_open() {
         thread::yield_now();
     }
 }
+
+/// hyper reads over it to keep the connection: nothing in it is a head. It does so where `100 Continue` was asked for and not
+/// waited for any longer.
+#[test]
+fn the_rest_of_a_body_that_nobody_read_begins_no_request_and_hides_none() {
+    let server = TestServer::start_with(|config| config.listen.workers = NonZeroUsize::new(1));
+    let answered_early = |pieces: &[&str], expect: &str| {
+        let mut client = server.connect();
+        let head =
+            format!("POST /held HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n{expect}\r\n{}", pieces[0]);
+        client.send(head.as_bytes());
+        assert_eq!(server.arrival(), "/held");
+        pieces[1..].iter().for_each(|piece| _ = client.send(piece.as_bytes()));
+        // A round trip through the only worker: it knows that the rest has come.
+        server.connect().get("/").assert_answer(200);
+        assert_eq!(server.arrival(), "/");
+        server.gate.add_permits(1);
+        client.assert_answer(200);
+        client
+    };
+    for (pieces, expect) in [(&["", "{\"a#\":1}"] as &[_], "expect: 100-continue\r\n"), (&["{\"a#\":1}"], "")]
+    {
+        answered_early(pieces, expect).get("/next").assert_answer(200);
+        assert_eq!(server.arrival(), "/next", "{pieces:?}: without a fragment");
+        let passed = server.advance_until_closed(&mut answered_early(pieces, expect));
+        assert!(passed >= Duration::from_secs(60), "it stands idle: {passed:?}");
+    }
+    answered_early(&["{\"a#\":1}"], "").get("/next#").assert_answer(200);
+    assert_eq!(server.arrival(), "/next#");
+}

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::guard::Fragment;
 use crate::received::Received;
 
 /// Larger than what the sockets' buffers take, so that most of it waits for its reader.
@@ -39,7 +40,8 @@ impl Handler for Scripted {
         let Self { gate, arrivals } = self.clone();
         async move {
             let path = request.uri().path().to_owned();
-            arrivals.send(path.clone()).ok();
+            let fragment = if request.extensions().get::<Fragment>().is_some() { "#" } else { "" };
+            arrivals.send(format!("{path}{fragment}")).ok();
             match path.as_str() {
                 "/big" => Response::new(Body::whole(Bytes::from(vec![b'b'; BIG]))),
                 "/held" => {
