@@ -131,9 +131,9 @@ impl WholeAnswer {
         self.status
     }
 
-    /// What a latch keeps of a 401; an encoded body cannot be sent to everybody.
+    /// What a latch keeps of a 401: an encoded body cannot be sent to everybody, and the answer to a HEAD has none.
     pub(super) fn unauthorized(&self) -> Unauthorized {
-        if self.fields.contains_key(CONTENT_ENCODING) {
+        if self.fields.contains_key(CONTENT_ENCODING) || self.body.is_empty() {
             return Unauthorized::default();
         }
         Unauthorized::new(self.fields.get(CONTENT_TYPE), &self.body)
@@ -146,8 +146,9 @@ impl WholeAnswer {
             Response::new(if is_head { Body::empty() } else { Body::whole(self.body.clone()) });
         *response.status_mut() = self.status;
         *response.headers_mut() = self.fields.clone();
+        // What answered a HEAD came without the body whose length it announces (RFC 9110 §8.6): that length stays.
         let has_body = !matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if has_body {
+        if has_body && !(is_head && self.body.is_empty()) {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
         response
@@ -193,5 +194,12 @@ mod tests {
         let kept = WholeAnswer::new(answer.into_parts().0, Bytes::from_static(b"{}"));
         assert!(buffer.is_unique(), "something of it is held");
         assert_eq!(kept.response(&Method::GET).headers()[CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn an_answer_to_head_announces_the_length_that_the_upstream_announced() {
+        let answer = Response::builder().status(401).header(CONTENT_LENGTH, "57").body(()).unwrap();
+        let kept = WholeAnswer::new(answer.into_parts().0, Bytes::new());
+        assert_eq!(kept.response(&Method::HEAD).headers()[CONTENT_LENGTH], "57");
     }
 }
