@@ -219,8 +219,10 @@ impl Proxy {
             let Some(again) = again.filter(|_| left > 0) else { return Err(error) };
             tracing::debug!(error = %error.kind(), cause = error.causes(), "sent again on another connection");
             // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
-            if unprocessed {
-                self.call_off(going);
+            // Whatever else the call held, the gate's probe and a stranger's place above all, it would wait for itself.
+            match unprocessed {
+                true => self.call_off(going),
+                false => drop(going),
             }
             drop(permit);
             let resending = Box::pin(self.admit(call, lane, || {}));

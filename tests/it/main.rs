@@ -35,6 +35,7 @@ mod purge;
 mod read_bodies;
 mod reload;
 mod reload_keys;
+mod resent;
 mod rotation;
 mod savings;
 mod secrets;
