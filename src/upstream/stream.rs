@@ -83,7 +83,7 @@ pub(super) struct Moved {
     pub(super) written: u64,
 }
 
-/// Counts what is read and written.
+/// Counts what is read and written; where it is unknown how much was, at least something.
 #[derive(Debug)]
 pub(super) struct Metered {
     stream: Stream,
@@ -96,9 +96,13 @@ impl Metered {
     }
 
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.link.written.fetch_add(*bytes as u64, Ordering::Release);
-        }
+        let bytes = match (written, &self.stream) {
+            (Poll::Ready(Ok(bytes)), _) => *bytes as u64,
+            // A write that fails may have sent records before, and says nothing of them.
+            (Poll::Ready(Err(_)), Stream::Tls(_)) => 1,
+            (Poll::Ready(Err(_)), Stream::Plain(_)) | (Poll::Pending, _) => return,
+        };
+        self.link.written.fetch_add(bytes, Ordering::Release);
     }
 }
 
@@ -163,5 +167,51 @@ impl AsyncWrite for Metered {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    /// A TLS connection whose other end is closed, and nobody has noticed.
+    async fn closed_by_the_peer() -> Stream {
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()).into();
+        let chain = vec![issued.cert.der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(server)).accept(stream).await.unwrap()
+        };
+        let connecting = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap()
+        };
+        let (accepted, connected) = tokio::join!(accepting, connecting);
+        drop(accepted);
+        Stream::Tls(Box::new(connected))
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_behind_records_that_were_sent_is_not_one_without_a_byte() {
+        let link = Link::new(1);
+        let before = link.moved().written;
+        let mut stream = Metered::new(closed_by_the_peer().await, Arc::clone(&link));
+        // Its first records leave; with them the system learns that nobody listens.
+        stream.write(&vec![b'a'; 4 << 20]).await.unwrap_err();
+        assert!(link.moved().written > before);
     }
 }
