@@ -38,6 +38,9 @@ pub(super) struct Link {
     read: AtomicU64,
     written: AtomicU64,
     retired: AtomicBool,
+    /// Whether nothing may be written any more, and whether something is being written.
+    cut: AtomicBool,
+    writing: AtomicBool,
     /// Whether the request under way has been handed to the connection whole.
     request_ended: AtomicBool,
 }
@@ -49,6 +52,8 @@ impl Link {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
             request_ended: AtomicBool::new(true),
         })
     }
@@ -60,6 +65,13 @@ impl Link {
 
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// Sees to it that nothing is written any more, and says whether nothing has been since `written` bytes were: what is
+    /// still in a buffer would go out after its call was told so.
+    pub(super) fn cut_unless_written(&self, written: u64) -> bool {
+        self.cut.store(true, Ordering::SeqCst);
+        !self.writing.load(Ordering::SeqCst) && self.moved().written == written
     }
 
     /// Bytes that came and went so far, as plain text of HTTP.
@@ -95,6 +107,24 @@ impl Metered {
         Self { stream, link }
     }
 
+    fn counted(
+        &mut self,
+        write: impl FnOnce(&mut Stream) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        // In this order: either this sees the cut, or who cuts sees this.
+        self.link.writing.store(true, Ordering::SeqCst);
+        let written = match self.link.cut.load(Ordering::SeqCst) {
+            true => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            false => {
+                let written = write(&mut self.stream);
+                self.note_written(&written);
+                written
+            }
+        };
+        self.link.writing.store(false, Ordering::SeqCst);
+        written
+    }
+
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
         let bytes = match (written, &self.stream) {
             (Poll::Ready(Ok(bytes)), _) => *bytes as u64,
@@ -127,12 +157,10 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut self.stream {
+        self.counted(|stream| match stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
-        self.note_written(&written);
-        written
+        })
     }
 
     fn poll_write_vectored(
@@ -140,12 +168,10 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match &mut self.stream {
+        self.counted(|stream| match stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        };
-        self.note_written(&written);
-        written
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -213,5 +239,17 @@ mod tests {
         // Its first records leave; with them the system learns that nobody listens.
         stream.write(&vec![b'a'; 4 << 20]).await.unwrap_err();
         assert!(link.moved().written > before);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_behind_the_word_that_nothing_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let link = Link::new(1);
+        let mut stream = Metered::new(Stream::Plain(stream), Arc::clone(&link));
+        stream.write_all(b"abc").await.unwrap();
+        assert!(link.cut_unless_written(3) && !link.cut_unless_written(0));
+        assert_eq!(stream.write(b"d").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(link.cut_unless_written(3));
     }
 }
