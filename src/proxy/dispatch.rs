@@ -151,14 +151,19 @@ impl Proxy {
             patience,
             ahead: self.upstream.connects_ahead(),
         };
-        let open = self.open_connection(call, lane)?;
+        let open = self.open_connection(call, lane);
         // In a box that is made when it is needed: few calls connect, and every one would keep the room for it.
         let connect = async { Box::pin(self.connect(call, lane, patience)).await };
         let admitted = self.shield.budget.admit(asked, open, connect, connects).await;
-        let (admission, (ready, permit)) = admitted.map_err(|turned| match turned {
+        let (admission, (mut ready, permit)) = admitted.map_err(|turned| match turned {
             Turned::Rejected(no) => rejected(no.reason.into(), no.retry_after),
             Turned::Unconnected(stopped) => stopped,
         })?;
+        // It may have opened since.
+        if let Err(retry_after) = self.upstream.pass(&mut ready) {
+            self.shield.budget.give_back(admission);
+            return Err(rejected(RejectionReason::Breaker, retry_after));
+        }
         let (credential, route, sent) =
             (call.credential.map(Credential::digest), call.route, self.clock.now());
         let going = Going { accounts, credential, route, sent, pass, admission };
@@ -166,16 +171,12 @@ impl Proxy {
     }
 
     /// A connection that a call could use now.
-    fn open_connection(&self, call: &Call<'_>, lane: Lane<'_>) -> Result<Option<Connection>, Stopped> {
+    fn open_connection(&self, call: &Call<'_>, lane: Lane<'_>) -> Option<Connection> {
         let permit = match lane.permits {
             None => None,
-            Some((permits, account)) => match permits.try_take(account) {
-                None => return Ok(None),
-                permit => permit,
-            },
+            Some((permits, account)) => Some(permits.try_take(account)?),
         };
-        let ready = self.upstream.ready_now(lane.client, call.owner()).map_err(Stopped::Failed)?;
-        Ok(ready.map(|ready| (ready, permit)))
+        self.upstream.ready_now(lane.client, call.owner()).map(|ready| (ready, permit))
     }
 
     /// A connection, when the call's turn is near: permit first, which bounds how many are open.
@@ -219,8 +220,10 @@ impl Proxy {
             let Some(again) = again.filter(|_| left > 0) else { return Err(error) };
             tracing::debug!(error = %error.kind(), cause = error.causes(), "sent again on another connection");
             // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
-            if unprocessed {
-                self.call_off(going);
+            // Whatever else the call held, the gate's probe and a stranger's place above all, it would wait for itself.
+            match unprocessed {
+                true => self.call_off(going),
+                false => drop(going),
             }
             drop(permit);
             let resending = Box::pin(self.admit(call, lane, || {}));

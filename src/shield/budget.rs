@@ -444,8 +444,14 @@ impl Place {
                 Progress::Refused(rejection) => return Err(Turned::Rejected(rejection)),
                 Progress::Waiting(until, readiness) => (until, readiness),
             };
-            if readiness == Readiness::Far {
-                held = None;
+            match readiness {
+                Readiness::Far => held = None,
+                // It has what others connect for, and a second one would take a second permit.
+                Readiness::Near if held.is_some() => {
+                    self.budget.lock().connected(self.id, now);
+                    continue;
+                }
+                Readiness::Near | Readiness::Connected => {}
             }
             tokio::select! {
                 biased;

@@ -57,9 +57,11 @@ pub(super) enum Readiness {
 pub(super) struct Waiter {
     pub(super) accounts: Accounts,
     pub(super) caller: CallerId,
-    line: Line,
+    pub(super) line: Line,
     pub(super) deadline: Duration,
     pub(super) readiness: Readiness,
+    /// When its turn was expected as it was told to connect.
+    pub(super) due: Duration,
     /// How long before its turn it is near.
     pub(super) ahead: Duration,
     /// Whether it could have gone at once with a connection: it waits for that alone.
@@ -158,8 +160,9 @@ impl Table {
             Readiness::Near | Readiness::Connected => readiness,
         };
         let bell = Arc::default();
-        let (ahead, verdict) = (call.ahead, None);
-        self.enqueue(Waiter { accounts, caller, line, deadline, readiness, ahead, free, bell, verdict }, now)
+        let (due, ahead, verdict) = (expected_at, call.ahead, None);
+        let waiter = Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, bell, verdict };
+        self.enqueue(waiter, now)
     }
 
     /// Admits background work, or turns it away.

@@ -2,6 +2,7 @@
 //! answer. Between the two a call takes its turn, so that the limit is kept where it counts: where a call is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Response, StatusCode};
@@ -25,6 +26,8 @@ use crate::telemetry::Span;
 #[derive(Debug)]
 pub struct Ready {
     carrier: Carrier,
+    /// Whether the breaker has let it pass.
+    passed: bool,
     /// Held until the answer is here, where the call is to find out whether the upstream is back.
     probe: Option<Probe>,
 }
@@ -53,14 +56,24 @@ pub fn distrust_connection(extensions: &Extensions) {
 }
 
 impl Upstream {
-    /// A connection that is open, for a call that could go at once; `None` if one has to be opened.
+    /// A connection that is open, for a call that could go at once; `None` if one has to be opened. The call has to
+    /// [pass](Self::pass) when it goes: one that still waits must not be what everybody else waits for.
+    #[must_use]
+    pub fn ready_now(&self, client: &UpstreamClient, owner: Owner) -> Option<Ready> {
+        Some(Ready { carrier: client.0.take(owner)?, passed: false, probe: None })
+    }
+
+    /// Asks the breaker for a call that goes now.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unreachable`] while the breaker is open.
-    pub fn ready_now(&self, client: &UpstreamClient, owner: Owner) -> Result<Option<Ready>, ProxyError> {
-        let Some(carrier) = client.0.take(owner) else { return Ok(None) };
-        Ok(Some(Ready { carrier, probe: self.pass_breaker()? }))
+    /// When to come again, while the upstream cannot be reached.
+    pub fn pass(&self, ready: &mut Ready) -> Result<(), Duration> {
+        if !ready.passed {
+            ready.probe = self.probe()?;
+            ready.passed = true;
+        }
+        Ok(())
     }
 
     /// A connection for a call of this owner: one that is open, or a new one.
@@ -76,7 +89,7 @@ impl Upstream {
     ) -> Result<Ready, ProxyError> {
         let (probe, begun) = (self.pass_breaker()?, self.clock.now());
         match client.0.connect(owner).await {
-            Ok(carrier) => Ok(Ready { carrier, probe }),
+            Ok(carrier) => Ok(Ready { carrier, passed: true, probe }),
             Err(error) => {
                 self.note_failure_of(purpose, &error, None);
                 self.metrics.upstream(purpose, status_of(error.kind()), self.clock.now().since(begun));
@@ -86,13 +99,17 @@ impl Upstream {
     }
 
     fn pass_breaker(&self) -> Result<Option<Probe>, ProxyError> {
+        self.probe().map_err(|retry_after| {
+            self.metrics.shield_rejection(RejectionReason::Breaker);
+            ErrorKind::Unreachable.error().retry_after(retry_after)
+        })
+    }
+
+    fn probe(&self) -> Result<Option<Probe>, Duration> {
         match self.breaker.admit(self.clock.now()) {
             Verdict::Go => Ok(None),
             Verdict::Probe(probe) => Ok(Some(probe)),
-            Verdict::Refuse { retry_after } => {
-                self.metrics.shield_rejection(RejectionReason::Breaker);
-                Err(ErrorKind::Unreachable.error().retry_after(retry_after))
-            }
+            Verdict::Refuse { retry_after } => Err(retry_after),
         }
     }
 
@@ -108,7 +125,7 @@ impl Upstream {
         purpose: Purpose,
         give_up: impl Future<Output = ()>,
     ) -> Result<Response<Received>, Unanswered> {
-        let Ready { carrier, probe: _probe } = ready;
+        let Ready { carrier, probe: _probe, .. } = ready;
         let mut span = self.trace_call(&mut outgoing, purpose);
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };

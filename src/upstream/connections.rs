@@ -61,11 +61,12 @@ pub(super) enum Carrier {
 pub(super) struct Held {
     connection: Option<Http1>,
     checkout: Option<Checkout>,
+    /// Since when it has carried nothing: not since it was looked at for a call that did not go.
     since: Moment,
 }
 
 impl Held {
-    fn new((connection, checkout): (Http1, Checkout), since: Moment) -> Self {
+    fn new((Idle { connection, since }, checkout): (Idle, Checkout)) -> Self {
         Self { connection: Some(connection), checkout: Some(checkout), since }
     }
 
@@ -113,7 +114,7 @@ impl Connections {
                 Course::Http1 => {}
             }
         }
-        self.pool.take(self.lane, owner, now).map(|taken| Carrier::Own(Held::new(taken, now)))
+        self.pool.take(self.lane, owner, now).map(|taken| Carrier::Own(Held::new(taken)))
     }
 
     /// A connection for a call of this owner: one that is open, or a new one.
@@ -206,7 +207,7 @@ impl Connections {
     async fn own(self: &Arc<Self>, owner: Owner) -> Result<Carrier, ProxyError> {
         let now = self.clock.now();
         if let Some(taken) = self.pool.take(self.lane, owner, now) {
-            return Ok(Carrier::Own(Held::new(taken, now)));
+            return Ok(Carrier::Own(Held::new(taken)));
         }
         let stream = self.open().await?;
         match &self.shared {
@@ -218,7 +219,8 @@ impl Connections {
     async fn begin(&self, stream: Stream, owner: Owner) -> Result<Carrier, ProxyError> {
         let checkout = self.pool.room(self.lane, owner);
         let connection = Http1::begin(stream, self.link(), self.expiry(), self.clock.clone()).await?;
-        Ok(Carrier::Own(Held::new((connection, checkout), self.clock.now())))
+        let idle = Idle { connection, since: self.clock.now() };
+        Ok(Carrier::Own(Held::new((idle, checkout))))
     }
 
     async fn share(&self, shared: &Shared, stream: Stream) -> Result<Http2, ProxyError> {

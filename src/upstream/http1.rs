@@ -49,6 +49,8 @@ enum End {
 pub(super) struct Http1 {
     sender: http1::SendRequest<Sending>,
     ended: oneshot::Receiver<End>,
+    /// With it goes the task that moves the bytes: the rest of a request whose answer came early would keep that up.
+    _held: oneshot::Sender<()>,
     pub(super) link: Arc<Link>,
     /// When it is too old for another call: an upstream that moved is followed.
     pub(super) expires: Moment,
@@ -79,8 +81,9 @@ impl Http1 {
         let (sender, connection) =
             builder.handshake(io).await.map_err(|cause| ErrorKind::ConnectFailed.error().because(cause))?;
         let (ending, ended) = oneshot::channel();
-        tokio::spawn(drive(connection, ending, clock));
-        Ok(Self { sender, ended, link, expires, reused: false })
+        let (held, released) = oneshot::channel();
+        tokio::spawn(drive(connection, ending, released, clock));
+        Ok(Self { sender, ended, _held: held, link, expires, reused: false })
     }
 
     /// Whether a call may be put on it.
@@ -140,13 +143,18 @@ impl Http1 {
     }
 }
 
-/// Moves the bytes of a connection, and says what was left of them.
+/// Moves the bytes of a connection until it ends or is let go, and says what was left of them.
 async fn drive(
     mut connection: http1::Connection<TokioIo<Metered>, Sending>,
     ending: oneshot::Sender<End>,
+    released: oneshot::Receiver<()>,
     clock: Clock,
 ) {
-    let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let ended = tokio::select! {
+        biased;
+        ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,
+        _ = released => Ok(()),
+    };
     if let Err(error) = &ended {
         tracing::debug!(error = error as &dyn std::error::Error, "upstream connection failed");
     }

@@ -110,8 +110,12 @@ impl Http2 {
             }
             Err(error) => error,
         };
-        let unwritten = error.take_message().is_some() || self.link.moved().written == before.written;
+        let kept = error.take_message().is_some();
         let error = error.into_error();
+        // The connection is, and not this stream alone: then nothing of what others wait for is cut off.
+        let ends_all = |cause: &h2::Error| cause.is_io() || (cause.is_go_away() && !cause.is_remote());
+        let is_over = of_h2(&error).is_none_or(ends_all);
+        let unwritten = kept || (is_over && self.link.cut_unless_written(before.written));
         self.calm.note(&error);
         let failure = Failure::on_http2(error, unwritten, served, again);
         if failure.unprocessed {

@@ -68,13 +68,13 @@ impl Pool {
     }
 
     /// The owner's connection that was used last, if one is ready for a call.
-    pub(super) fn take(&self, lane: u64, owner: Owner, now: Moment) -> Option<(Http1, Checkout)> {
+    pub(super) fn take(&self, lane: u64, owner: Owner, now: Moment) -> Option<(Idle, Checkout)> {
         let place = Place { lane, owner: owner? };
         loop {
             let idle = self.lock().pop(place)?;
             // What is closed for age or by the peer is dropped here, outside of the lock.
             if idle.connection.is_ready(now) && now.since(idle.since) < IDLE {
-                return Some((idle.connection, self.checkout(Some(place))));
+                return Some((idle, self.checkout(Some(place))));
             }
         }
     }

@@ -269,3 +269,30 @@ async fn a_dead_upstream_is_no_refusal_of_a_key() {
     assert!(world.upstream.count_of(is_label_read) >= 2);
     assert_eq!(world.vendor.calls(&token("a", 1)), world.upstream.count());
 }
+
+#[tokio::test]
+async fn a_call_that_may_not_go_takes_the_probe_from_nobody() {
+    let world = world();
+    let (limited, caller) = (world.proven("a", 1).await, world.proven("b", 1).await);
+    let slow_down = Answer::json(429, error(429, "slow down")).field("retry-after", "60");
+    world.upstream.reply_to("GET", &label_path(2), slow_down);
+    limited.get(&label_path(2)).send().await.assert_refused_upstream(429);
+    world.upstream.clear_scripts();
+    world.upstream.script(|request| is_label_read(request).then(Answer::hang));
+    let hanging = [3, 4, 5].map(|n| caller.get(&label_path(n)).spawn());
+    patiently("the breaker to open", async {
+        while !is_open(&world).await {
+            world.proxy.advance_seconds(1);
+        }
+    })
+    .await;
+    for call in hanging {
+        call.await.expect("no panic").assert_own_failure(&[503, 504]);
+    }
+    world.upstream.clear_scripts();
+    world.proxy.advance_seconds(1);
+    // It has a connection that it could use, but not the leave to.
+    let turned_away = limited.get(&label_path(6)).field("prefer", "wait=0").send().await;
+    turned_away.assert_error(ErrorKind::GateClosed);
+    caller.get(&label_path(2)).send().await.assert_label("b-2");
+}

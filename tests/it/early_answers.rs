@@ -1,9 +1,11 @@
 //! An answer that is given before its upload has been read arrives, however much the client goes on sending.
 
 use instantly_proxy::error::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::labels::{CAMPAIGNS, label_path, token};
-use crate::support::{RawReply, World};
+use crate::support::{Answer, RawReply, Streams, TestProxy, TestUpstream, World, patiently};
 
 /// More than the sockets' buffers take.
 const LENGTH: usize = 24 * 1024 * 1024;
@@ -74,4 +76,30 @@ async fn what_a_client_goes_on_sending_is_thrown_away_for_a_while_only() {
     world.proxy.metric_reaches("instantly_proxy_connections", &[], 1.0).await;
     let closed = async { while world.proxy.metric("instantly_proxy_connections", &[]).await > 0.0 {} };
     world.proxy.advancing("the connection to be closed", closed).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_upstream_answered_early_keeps_no_connection_to_it() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = upstream.local_addr().expect("an address");
+    let nobody = TestUpstream::start(|_| Answer::status(500));
+    let proxy = TestProxy::start_with(&nobody, |config| {
+        config.upstream.url = format!("http://{address}").parse().expect("an address");
+    });
+    let mut streams = Streams::open(proxy.address()).await;
+    let authorization = format!("Bearer {}", token("a", 1));
+    let fields = [("authorization", authorization.as_str()), ("content-length", "100000")];
+    let mut upload = streams.begin("POST", "/api/v2/x", &fields).await;
+    upload.send(vec![b'x'; 70_000]);
+    let (mut connection, _) = patiently("a connection", upstream.accept()).await.expect("a connection");
+    let mut read = vec![0; 100_000];
+    patiently("the head", connection.read(&mut read)).await.expect("its first bytes");
+    connection.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await.expect("it is read");
+    assert_eq!(upload.answer().await.expect("an answer").status, 403);
+    // The client neither goes on nor leaves.
+    patiently("the end of the connection", async {
+        while connection.read(&mut read).await.is_ok_and(|bytes| bytes > 0) {}
+    })
+    .await;
+    drop((upload, streams));
 }

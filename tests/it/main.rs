@@ -37,6 +37,7 @@ mod purge;
 mod read_bodies;
 mod reload;
 mod reload_keys;
+mod resent;
 mod rotation;
 mod savings;
 mod secrets;

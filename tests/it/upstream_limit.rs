@@ -254,3 +254,18 @@ async fn who_shared_a_limited_read_is_told_the_truth_too() {
         assert_eq!(gate.count(), 1);
     }
 }
+
+#[tokio::test]
+async fn calls_that_are_turned_away_make_no_idle_connection_younger() {
+    let (world, caller, _) = world().await;
+    let limited = limit(&world, &["60"]);
+    caller.get(&label_path(2)).send().await.assert_refused_upstream(429);
+    let used = world.upstream.last().connection;
+    world.proxy.advance_seconds(40);
+    at_once(&caller).await.assert_error(ErrorKind::GateClosed);
+    caller.get(&label_path(2)).field("prefer", "wait=0").send().await.assert_error(ErrorKind::GateClosed);
+    world.proxy.advance_seconds(20);
+    limited.store(false, Ordering::SeqCst);
+    caller.get(&label_path(2)).send().await.assert_label("a-2");
+    assert_ne!(world.upstream.last().connection, used, "it was idle for a minute");
+}

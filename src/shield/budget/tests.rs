@@ -1,5 +1,6 @@
 //! The budget in virtual minutes, on a clock that the test moves.
 
+mod connecting;
 mod doors;
 mod fairness;
 mod leaving;

@@ -1,0 +1,34 @@
+//! Calls that the upstream certainly did not process, or reads whose connection it was closing, go once more on another
+//! connection: nothing that the first try held may stand in the way of the second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::labels::{error, label_path};
+use crate::support::{Answer, World};
+
+/// Closes connections that carried a call before without a byte of an answer, where a read of this label comes.
+fn close_reused(world: &World, n: u32) -> Arc<AtomicUsize> {
+    let (closed, path) = (Arc::new(AtomicUsize::new(0)), label_path(n));
+    let (counted, reused) = (Arc::clone(&closed), world.upstream.last().connection);
+    world.upstream.script(move |request| {
+        (request.target == path && request.connection == reused).then(|| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Answer::close()
+        })
+    });
+    closed
+}
+
+#[tokio::test]
+async fn a_probe_of_the_gate_whose_connection_was_being_closed_is_the_probe_once_more() {
+    let world = World::start_shielded_with(|config| config.cache.list_fill = false);
+    let caller = world.proven("a", 1).await;
+    let limited = Answer::json(429, error(429, "slow down")).field("retry-after", "5");
+    world.upstream.reply_to("GET", &label_path(2), limited);
+    caller.get(&label_path(2)).send().await.assert_refused_upstream(429);
+    world.proxy.advance_seconds(5);
+    let closed = close_reused(&world, 3);
+    caller.get(&label_path(3)).send().await.assert_label("a-3");
+    assert_eq!(closed.load(Ordering::SeqCst), 1, "the connection was used again");
+}
