@@ -45,7 +45,7 @@ pub(super) struct Http2 {
     expires: Moment,
     /// Whether a call was answered on it before.
     served: Arc<AtomicBool>,
-    calm: Arc<Calm>,
+    calm: Arc<Asked>,
 }
 
 impl Http2 {
@@ -72,13 +72,14 @@ impl Http2 {
         let io = TokioIo::new(Metered::new(stream, Arc::clone(&link)));
         let (sender, connection) =
             builder.handshake(io).await.map_err(|cause| ErrorKind::ConnectFailed.error().because(cause))?;
-        let driven = Arc::clone(calm);
+        let calm = Arc::new(Asked { calm: Arc::clone(calm), noted: AtomicBool::new(false) });
+        let driven = Arc::clone(&calm);
         tokio::spawn(async move {
             let Err(error) = connection.await else { return };
             driven.note(&error);
             tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection failed");
         });
-        Ok(Self { sender, link, expires, served: Arc::default(), calm: Arc::clone(calm) })
+        Ok(Self { sender, link, expires, served: Arc::default(), calm })
     }
 
     /// Whether a call may be put on it.
@@ -131,17 +132,26 @@ impl Http2 {
 pub(super) struct Calm(AtomicU32);
 
 impl Calm {
-    /// Looks whether a failure asks for it.
+    fn ping_every(&self) -> Duration {
+        PING_EVERY * 2_u32.pow(self.0.load(Ordering::Relaxed).min(CALMEST))
+    }
+}
+
+/// Whether it did on one connection: every call that fails with the connection brings the same news.
+#[derive(Debug)]
+struct Asked {
+    calm: Arc<Calm>,
+    noted: AtomicBool,
+}
+
+impl Asked {
+    /// Looks whether a failure asks for calm.
     fn note(&self, error: &hyper::Error) {
         let is_asked =
             |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
-        if of_h2(error).is_some_and(is_asked) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        if of_h2(error).is_some_and(is_asked) && !self.noted.swap(true, Ordering::Relaxed) {
+            self.calm.0.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn ping_every(&self) -> Duration {
-        PING_EVERY * 2_u32.pow(self.0.load(Ordering::Relaxed).min(CALMEST))
     }
 }
 
