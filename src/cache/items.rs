@@ -70,7 +70,7 @@ fn check<'a>(
     let id = Uuid::try_parse(text).ok()?;
     let is_canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
     let is_ours = scan.organization() == Ok(organization);
-    (is_canonical && is_ours).then(|| ListItem { id, body: item.as_bytes(), shape: scan.shape })
+    (is_canonical && is_ours).then_some(ListItem { id, body: item.as_bytes(), shape: scan.shape })
 }
 
 #[cfg(test)]
