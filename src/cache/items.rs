@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -17,11 +16,11 @@ use crate::resource::Descriptor;
 
 /// An item of a list that may be stored as a single read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListItem {
+pub struct ListItem<'a> {
     /// Its id.
     pub id: Uuid,
-    /// Its bytes.
-    pub body: Bytes,
+    /// Its bytes, as a part of the page's.
+    pub body: &'a [u8],
     /// Its member names as a hash, to compare with what single reads show.
     pub shape: u64,
 }
@@ -41,18 +40,18 @@ pub fn is_whole(resource: &'static Descriptor, target: &Target, items: usize) ->
 
 /// The items of a page that passed the gate, each checked on its own, and how many the page has.
 #[must_use]
-pub fn split(
+pub fn split<'a>(
     resource: &'static Descriptor,
     organization: OrganizationId,
-    page: &[u8],
-) -> (Vec<ListItem>, usize) {
-    let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(page).unwrap_or_default();
-    let raw: Vec<&RawValue> = members
+    page: &'a [u8],
+) -> (Vec<ListItem<'a>>, usize) {
+    let members: HashMap<Cow<'_, str>, &'a RawValue> = serde_json::from_slice(page).unwrap_or_default();
+    let raw: Vec<&'a RawValue> = members
         .get(resource.items_member)
         .and_then(|items| serde_json::from_str(items.get()).ok())
         .unwrap_or_default();
-    let checked = |item: &&RawValue| check(resource, organization, item.get());
-    (raw.iter().filter_map(checked).collect(), raw.len())
+    let count = raw.len();
+    (raw.into_iter().filter_map(|item| check(resource, organization, item.get())).collect(), count)
 }
 
 /// The member names of a single read's body as a hash.
@@ -61,17 +60,17 @@ pub fn shape_of(resource: &'static Descriptor, item: &[u8]) -> Option<u64> {
     Scan::of(resource, item).ok().map(|scan| scan.shape)
 }
 
-fn check(resource: &'static Descriptor, organization: OrganizationId, item: &str) -> Option<ListItem> {
+fn check<'a>(
+    resource: &'static Descriptor,
+    organization: OrganizationId,
+    item: &'a str,
+) -> Option<ListItem<'a>> {
     let scan = Scan::of(resource, item.as_bytes()).ok()?;
     let text = scan.id.as_deref()?;
     let id = Uuid::try_parse(text).ok()?;
     let is_canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
     let is_ours = scan.organization() == Ok(organization);
-    (is_canonical && is_ours).then(|| ListItem {
-        id,
-        body: Bytes::copy_from_slice(item.as_bytes()),
-        shape: scan.shape,
-    })
+    (is_canonical && is_ours).then_some(ListItem { id, body: item.as_bytes(), shape: scan.shape })
 }
 
 #[cfg(test)]

@@ -58,13 +58,29 @@ const COUNTED: usize = 4 * 1024;
 /// that it takes, and a slice of what was received would keep the connection's whole read buffer alive.
 #[must_use]
 pub fn pack(etag: &HeaderValue, body: &[u8], held: &Held) -> Packed {
-    let piece = Bytes::from([etag.as_bytes(), body].concat());
+    let bytes = [etag.as_bytes(), body].concat();
+    let keeping = (bytes.len() >= COUNTED).then(|| Arc::new(Keeping::new(held, bytes.len())));
+    let piece = match &keeping {
+        Some(keeping) => Bytes::from_owner(Piece { bytes, _keeping: Arc::clone(keeping) }),
+        None => Bytes::from(bytes),
+    };
     let body = piece.slice(etag.len()..);
     // What is a field value is one in another place, too.
     let etag =
         HeaderValue::from_maybe_shared(piece.slice(..etag.len())).unwrap_or_else(|_| owned::value(etag));
-    let keeping = (piece.len() >= COUNTED).then(|| Arc::new(Keeping::new(held, piece.len())));
     Packed { etag, body, keeping }
+}
+
+/// Bytes that count until the last slice of them is dropped: a slow reader has a slice, and not the response.
+struct Piece {
+    bytes: Vec<u8>,
+    _keeping: Arc<Keeping>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl StoredResponse {

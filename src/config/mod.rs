@@ -82,7 +82,7 @@ pub struct Listen {
 /// `listen.max_held_bytes`: how much memory calls under way may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxHeldBytes {
-    /// A third of the memory limit of the process's control group; 256 MiB without one.
+    /// A quarter of the memory limit of the process's control group; 256 MiB without one.
     Auto,
     /// So much.
     Bytes(u64),
@@ -98,11 +98,11 @@ impl MaxHeldBytes {
         }
     }
 
-    /// What [`Self::Auto`] is under a memory limit: a third of it, for the rest is for what is stored, for connections and
-    /// tables. A limit below what a process takes at rest leaves the least with which label reads work.
+    /// What [`Self::Auto`] is under a memory limit: a quarter of it, for the rest is for what is stored, for connections and
+    /// tables, and for what the allocator keeps of large pieces that come and go. A limit below what a process takes at rest leaves the least with which label reads work.
     #[must_use]
     pub fn under(limit: Option<u64>) -> u64 {
-        limit.map_or(256 * MIB, |limit| (limit / 3).clamp(8 * MIB, 1024 * MIB))
+        limit.map_or(256 * MIB, |limit| (limit / 4).clamp(8 * MIB, 1024 * MIB))
     }
 }
 

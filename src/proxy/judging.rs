@@ -146,8 +146,8 @@ impl Question {
         Ok(Sound { identity, packed: pack(&etag, body, &self.held), lesson })
     }
 
-    fn item(&self, item: items::ListItem) -> Item {
-        let packed = pack(&validator::strong_etag_of(&item.body), &item.body, &self.held);
+    fn item(&self, item: items::ListItem<'_>) -> Item {
+        let packed = pack(&validator::strong_etag_of(item.body), item.body, &self.held);
         Item { id: item.id, shape: item.shape, packed }
     }
 }

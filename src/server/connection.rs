@@ -135,8 +135,11 @@ where
         let (mut head, body) = request.into_parts();
         let mut body = Received::request(body, head.version, &head.headers);
         let under_way = progress.begin();
+        let mut is_long = false;
         if protocol == Protocol::Http1 {
-            progress.note_request(head.version, (!body.is_end_stream()).then(|| body.unread()));
+            let unread = (!body.is_end_stream()).then(|| body.unread());
+            is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
+            progress.note_request(head.version, unread);
         }
         if progress.take_fragment() {
             head.extensions.insert(Fragment);
@@ -147,7 +150,9 @@ where
         async move {
             let mut response = handler.answer(request, peer).await;
             under_way.note_answered(response.body());
-            if under_way.is_last() && protocol == Protocol::Http1 {
+            // A client that is not told sends its next request on a connection that ends under it.
+            let ends = under_way.is_last() || (is_long && under_way.leaves_unread());
+            if ends && protocol == Protocol::Http1 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| Counted::new(body, under_way)))
@@ -184,6 +189,9 @@ const MAX_HEAD_BYTES: usize = 32 * KIB;
 
 /// Bytes that a connection may hold unread, and again unsent.
 const MAX_BUFFER_BYTES: usize = 64 * KIB;
+
+/// What is left unread of a body up to this, hyper mostly has already, and goes on; of a longer one it ends the connection.
+const SHORT_BODY_BYTES: u64 = 8 * KIB as u64;
 
 /// No limit on the number of fields is set: hyper's own is the contract's 100, and setting any costs an allocation for
 /// each request.

@@ -59,6 +59,11 @@ impl UnderWay {
         self.progress.count(self.answer.replace(answer), answer);
     }
 
+    /// Whether something of its body is still to be read.
+    pub(super) fn leaves_unread(&self) -> bool {
+        self.progress.leaves_unread()
+    }
+
     /// Whether the answer to this request is to be the connection's last.
     pub(super) fn is_last(&self) -> bool {
         self.progress.stage() >= Stage::Leaving

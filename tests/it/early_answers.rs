@@ -49,6 +49,25 @@ async fn a_remembered_401_arrives_though_the_upload_was_not_read() {
 }
 
 #[tokio::test]
+async fn an_early_answer_to_a_long_upload_says_that_its_connection_ends() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let (token, label) = (token("a", 1), label_path(1));
+    let reply = upload(&world, "PATCH", &label, &token, "").await.reply();
+    assert_eq!((reply.status, reply.field("connection")), (413, Some("close")));
+    // A short body is taken with its head, and the connection goes on.
+    let mut raw = world.proxy.raw().await;
+    for _ in 0..2 {
+        raw.send(format!(
+            "OPTIONS /api/v2/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+        let reply = raw.read().await.reply();
+        assert_eq!((reply.status, reply.field("connection")), (405, None));
+    }
+}
+
+#[tokio::test]
 async fn a_429_arrives_though_the_upload_was_not_read() {
     let world = World::start_shielded_with(|config| {
         config.shield.requests_per_second = 1.try_into().expect("not zero");

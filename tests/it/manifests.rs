@@ -108,12 +108,12 @@ fn the_sizes_that_are_recommended_fit_too() {
 }
 
 #[test]
-fn auto_is_a_third_of_the_limit_and_never_too_little_for_a_list() {
+fn auto_is_a_quarter_of_the_limit_and_never_too_little_for_a_list() {
     for (limit, expected) in [
         (None, 256 * MIB),
-        (Some(96 * MIB), 32 * MIB),
+        (Some(128 * MIB), 32 * MIB),
         (Some(1), 8 * MIB),
-        (Some(24 * MIB), 8 * MIB),
+        (Some(32 * MIB), 8 * MIB),
         (Some(64 * 1024 * MIB), 1024 * MIB),
     ] {
         assert_eq!(MaxHeldBytes::under(limit), expected, "{limit:?}");
