@@ -178,7 +178,12 @@ impl Upstream {
                 let Some((mut connection, checkout)) = held.take() else {
                     return Err(ErrorKind::Internal.error().into());
                 };
-                let answer = connection.send(outgoing, &self.host).await?;
+                let answer = connection.send(outgoing, &self.host).await;
+                let answer = answer.inspect_err(|failure| {
+                    if failure.again.is_some() {
+                        checkout.distrust_others();
+                    }
+                })?;
                 let answer = Received::answer(answer, &method);
                 check_head(&answer)?;
                 let link = Arc::clone(&connection.link);

@@ -155,6 +155,12 @@ impl Table {
         Some(idle)
     }
 
+    fn drain_place(&mut self, place: Place) -> Vec<Idle> {
+        let numbers = self.places.remove(&place).unwrap_or_default();
+        let gone = numbers.into_iter().filter_map(|number| self.connections.remove(&number));
+        gone.map(|(_, idle)| idle).collect()
+    }
+
     fn drain(&mut self, is_gone: impl Fn(&Idle) -> bool) -> Vec<Idle> {
         let gone = self.connections.iter().filter(|(_, (_, idle))| is_gone(idle));
         let numbers: Vec<u64> = gone.map(|(number, _)| *number).collect();
@@ -168,6 +174,14 @@ impl Checkout {
         let Some(place) = self.place else { return };
         // Counted as in use until the checkout is dropped, and as idle from here on: one too many for a moment.
         self.pool.lock().push(place, idle);
+    }
+
+    /// Closes the owner's idle connections: one was closed under a call, and what closes one, a restart or an age, most
+    /// often closes all. A call that goes again would meet them one by one, and fail where a new connection would do.
+    pub(super) fn distrust_others(&self) {
+        let Some(place) = self.place else { return };
+        let gone = self.pool.lock().drain_place(place);
+        drop(gone);
     }
 }
 
