@@ -202,10 +202,11 @@ async fn a_caller_with_few_calls_has_its_turn_among_those_of_one_with_many() {
     steps.settle(&[&flood]).await;
     trickle.offer(&few, 2);
     steps.settle(&[&flood, &trickle]).await;
-    for _ in 0..STEPS_A_SECOND {
+    // The window is a little longer than a second, and a call that connects may miss a step of time that it takes none of.
+    for _ in 0..STEPS_A_SECOND + 2 {
         steps.step(&[&flood, &trickle]).await;
     }
-    assert_eq!(trickle.done(), 2, "a second later both have gone");
+    assert_eq!(trickle.done(), 2, "two steps behind a second both have gone");
     assert!(flood.done() <= 9, "{}", flood.done());
     steps.fullest_second(&[&flood, &trickle], world.upstream.count()).await;
     for reply in flood.replies().await {
