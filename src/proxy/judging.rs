@@ -27,6 +27,9 @@ const JUDGED_HERE: usize = 64 * 1024;
 /// Bodies that are judged at once, of as many cores as twice that: the others are for who does not ask for MiBs.
 const MOST_AT_ONCE: usize = 4;
 
+/// How much less than others the threads that judge are to run: about a tenth, which delays them only while all cores are in use.
+const NICENESS: i32 = 10;
+
 /// Places on other threads.
 #[derive(Clone, Debug)]
 pub(super) struct Judging {
@@ -60,6 +63,7 @@ impl Judging {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|ended| internal(ended.into()))?;
         let body = body.clone();
         let judging = self.runtime.spawn_blocking(move || {
+            give_way();
             let _place = place;
             judge(&body)
         });
@@ -200,6 +204,14 @@ impl WriteQuestion {
         let identity = gate::examine_body(self.resource, &Target::Item(id), self.expected, body).ok()?;
         let etag = self.etag.clone().unwrap_or_else(|| validator::strong_etag_of(body));
         Some((identity, pack(&etag, body, &self.held)))
+    }
+}
+
+/// Lets the threads that serve connections go before this one where they share a core. On Linux the priority is the
+/// thread's alone; where it is refused, all share alike.
+fn give_way() {
+    if let Err(reason) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::trace!(%reason, "the threads that judge bodies keep their priority");
     }
 }
 

@@ -39,6 +39,9 @@ const LOOK_BYTES: usize = 1024;
 /// through a list of pieces.
 const JOINED_BYTES: usize = 4 * 1024;
 
+/// A connection writes so much before others on its thread have their turn, a tenth of a millisecond's work or less.
+const AT_ONCE: usize = 256 * 1024;
+
 thread_local! {
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -85,6 +88,8 @@ pub(super) struct Watched<I> {
     question: &'static [u8],
     /// How much is still thrown away, once our side has ended.
     left: Option<Left>,
+    /// Bytes that were written since others on this thread last had their turn.
+    at_once: usize,
 }
 
 impl<I: Socket + Unpin> Watched<I> {
@@ -93,6 +98,7 @@ impl<I: Socket + Unpin> Watched<I> {
         Self {
             io,
             looked_at: BytesMut::new(),
+            at_once: 0,
             peer,
             progress,
             ended: false,
@@ -192,10 +198,26 @@ impl<I: Socket + Unpin> Watched<I> {
 }
 
 impl<I> Watched<I> {
-    fn note(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.progress.note_written();
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+        match *written {
+            Poll::Ready(Ok(length @ 1..)) => {
+                self.at_once += length;
+                self.progress.note_written();
+            }
+            Poll::Ready(_) => {}
+            Poll::Pending => self.at_once = 0,
         }
+    }
+
+    /// Lets others on this thread go on after [`AT_ONCE`] bytes: the system takes MiBs of one answer in a row, and every
+    /// hit on the thread would wait for that.
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.at_once < AT_ONCE {
+            return Poll::Ready(());
+        }
+        self.at_once = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -234,6 +256,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
 impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_question(cx))?;
+        ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.note(&written);
         written
@@ -245,6 +268,7 @@ impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_question(cx))?;
+        ready!(self.poll_turn(cx));
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
         let written = match slices {
             [all] => Pin::new(&mut self.io).poll_write(cx, all),
