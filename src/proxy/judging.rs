@@ -208,11 +208,9 @@ impl WriteQuestion {
 }
 
 /// Lets the threads that serve connections go before this one where they share a core. On Linux the priority is the
-/// thread's alone; where it is refused, all share alike.
+/// thread's alone. Where it is refused all share alike, of which there is nothing to say for each body.
 fn give_way() {
-    if let Err(reason) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::trace!(%reason, "the threads that judge bodies keep their priority");
-    }
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 #[cfg(test)]
