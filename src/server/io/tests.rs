@@ -1,0 +1,85 @@
+use tokio::io::AsyncWriteExt;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::DuplexStream;
+
+use super::super::limits::Limits;
+use super::super::progress::Stage;
+use super::*;
+use crate::body::Body;
+use crate::clock::Clock;
+
+impl Socket for DuplexStream {
+    fn fault(&self) -> Option<io::Error> {
+        None
+    }
+}
+
+async fn told_from(pieces: &[&[u8]]) -> (Option<Protocol>, Vec<u8>) {
+    let (mut client, server) = tokio::io::duplex(4096);
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+    let mut server = Watched::new(server, peer, Progress::new(Clock::manual().0, Stage::Serving));
+    let send = async {
+        for piece in pieces {
+            client.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        drop(client);
+    };
+    let (protocol, ()) = tokio::join!(server.protocol(), send);
+    let mut rest = Vec::new();
+    server.read_to_end(&mut rest).await.unwrap();
+    (protocol.unwrap(), rest)
+}
+
+#[tokio::test]
+async fn the_protocol_is_told_from_the_first_bytes_and_none_is_lost() {
+    let split: Vec<_> = PREFACE.chunks(1).collect();
+    let get: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+    let rows: [(&[&[u8]], Option<Protocol>); 6] = [
+        (&[PREFACE], Some(Protocol::Http2)),
+        (&split, Some(Protocol::Http2)),
+        (&[PREFACE, b"more"], Some(Protocol::Http2)),
+        (&[get], Some(Protocol::Http1)),
+        (&[b"P", b"OST / HTTP/1.1\r\n\r\n"], Some(Protocol::Http1)),
+        (&[b"PRI * HTTP/2.0\r\n\r\nX"], Some(Protocol::Http1)),
+    ];
+    for (pieces, protocol) in rows {
+        assert_eq!(told_from(pieces).await, (protocol, pieces.concat()));
+    }
+}
+
+/// The sweep asked before the answer was there, and the connection's task comes to it after.
+#[tokio::test]
+async fn a_client_is_not_asked_inside_its_answer_by_a_question_that_is_late() {
+    let (mut client, server) = tokio::io::duplex(4096);
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+    let (clock, hand) = Clock::manual();
+    let progress = Progress::new(clock, Stage::Serving);
+    let mut server = Watched::new(server, peer, Rc::clone(&progress));
+    for (answered, expected) in [(false, QUESTION), (true, &[][..])] {
+        let request = progress.begin();
+        progress.note_request(http::Version::HTTP_11, None);
+        progress.note_silent();
+        hand.advance(Duration::from_secs(1));
+        progress.sweep(Limits { header: Duration::MAX, idle: Duration::MAX, stream: Duration::MAX });
+        if answered {
+            request.note_answered(&Body::empty());
+        }
+        server.flush().await.unwrap();
+        server.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        let mut came = vec![0; expected.len() + 17];
+        client.read_exact(&mut came).await.unwrap();
+        assert_eq!(came, [expected, b"HTTP/1.1 200 OK\r\n"].concat());
+        drop(request);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_the_preface_speaks_nothing() {
+    for pieces in [&[][..], &[&PREFACE[..1]], &[&PREFACE[..23]]] {
+        assert_eq!(told_from(pieces).await.0, None);
+    }
+}
