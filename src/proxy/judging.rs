@@ -27,7 +27,8 @@ const JUDGED_HERE: usize = 64 * 1024;
 /// Bodies that are judged at once, of as many cores as twice that: the others are for who does not ask for MiBs.
 const MOST_AT_ONCE: usize = 4;
 
-/// How much less than others the threads that judge are to run: about a tenth, which delays them only while all cores are in use.
+/// How much less than others the threads that judge are to run (nice(2)): about a tenth, which delays them only while all cores are in use.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
 /// Places on other threads.
@@ -207,9 +208,11 @@ impl WriteQuestion {
     }
 }
 
-/// Lets the threads that serve connections go before this one where they share a core. On Linux the priority is the
-/// thread's alone. Where it is refused all share alike, of which there is nothing to say for each body.
+/// Lets the threads that serve connections go before this one where they share a core. Where it is refused all share alike,
+/// of which there is nothing to say for each body.
 fn give_way() {
+    // Elsewhere a priority is the whole process's.
+    #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
@@ -255,6 +258,16 @@ mod tests {
         let body = Bytes::from(vec![b'x'; JUDGED_HERE]);
         assert_eq!(judging.of(&body, |_: &[u8]| thread::current().id()).await.unwrap(), here);
         assert_ne!(judging.of(&large(), |_: &[u8]| thread::current().id()).await.unwrap(), here);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn whoever_judges_a_large_body_gives_way_to_the_threads_that_serve() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let judging = Judging::new(Handle::current());
+        let before = priority();
+        assert_eq!(judging.of(&large(), move |_: &[u8]| priority()).await.unwrap(), NICENESS.max(before));
+        assert_eq!(priority(), before, "this thread's is its own");
     }
 
     #[tokio::test]

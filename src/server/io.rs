@@ -39,7 +39,8 @@ const LOOK_BYTES: usize = 1024;
 /// through a list of pieces.
 const JOINED_BYTES: usize = 4 * 1024;
 
-/// A connection writes so much before others on its thread have their turn, a tenth of a millisecond's work or less.
+/// A connection writes so much before others on its thread have their turn: little enough that they hardly wait, and enough
+/// that going round costs little beside the copying.
 const AT_ONCE: usize = 256 * 1024;
 
 thread_local! {

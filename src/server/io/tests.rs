@@ -1,5 +1,6 @@
 use tokio::io::AsyncWriteExt;
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -82,4 +83,29 @@ async fn a_client_that_leaves_within_the_preface_speaks_nothing() {
     for pieces in [&[][..], &[&PREFACE[..1]], &[&PREFACE[..23]]] {
         assert_eq!(told_from(pieces).await.0, None);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_system_takes_at_once_lets_others_on_the_thread_go_between() {
+    const PIECE: usize = 64 * 1024;
+    const PIECES: usize = 4 * AT_ONCE / PIECE;
+    let (_client, server) = tokio::io::duplex(PIECES * PIECE);
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+    let mut server = Watched::new(server, peer, Progress::new(Clock::manual().0, Stage::Serving));
+    let writing = async {
+        for _ in 0..PIECES {
+            server.write_all(&[0; PIECE]).await.unwrap();
+        }
+    };
+    let turns = Cell::new(0);
+    let others = std::future::poll_fn(|_| {
+        turns.set(turns.get() + 1);
+        Poll::<()>::Pending
+    });
+    tokio::select! {
+        biased;
+        () = writing => {}
+        () = others => {}
+    }
+    assert_eq!(turns.get(), 3, "between four parts");
 }
