@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{debug, warn};
 
@@ -131,7 +132,7 @@ impl Acceptor {
             let (stream, peer) = tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                accepted = accept(&self.clock, &mut shortage, || listener.accept(), || self.ask_for_room()) => accepted,
+                accepted = self.accept(&listener, &mut shortage) => accepted,
             };
             let stream = match stream.into_std() {
                 Ok(stream) => stream,
@@ -148,6 +149,11 @@ impl Acceptor {
             }
         }
         self.empty_backlog(listener);
+    }
+
+    async fn accept(&self, listener: &TcpListener, told: &mut Told) -> (TcpStream, SocketAddr) {
+        let next = || listener.accept();
+        accept(&self.clock, told, next, || is_waited_for(listener), || self.ask_for_room()).await
     }
 
     async fn permit(&self, crowd: &mut Told) -> OwnedSemaphorePermit {
@@ -235,11 +241,19 @@ impl Told {
     }
 }
 
-/// Accepts one connection; while that fails, `relieve` is called each time.
+/// Whether a connection waits to be accepted. Where no descriptor is left, the system says so before it looks for one: it
+/// is no sign that anybody wants room.
+fn is_waited_for(listener: &TcpListener) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+/// Accepts one connection; while that fails and somebody waits, `relieve` is called each time.
 async fn accept<T>(
     clock: &Clock,
     told: &mut Told,
     accept: impl AsyncFn() -> io::Result<T>,
+    is_waited_for: impl Fn() -> bool,
     relieve: impl Fn(),
 ) -> T {
     let mut shortage = Shortage::default();
@@ -251,10 +265,12 @@ async fn accept<T>(
         if is_of_one_connection(&error) {
             continue;
         }
-        if told.is_to_be_told(clock.now()) {
-            warn!(%error, "connections cannot be accepted at present; trying again");
+        if is_waited_for() {
+            if told.is_to_be_told(clock.now()) {
+                warn!(%error, "connections cannot be accepted at present; trying again");
+            }
+            relieve();
         }
-        relieve();
         clock.sleep(shortage.wait()).await;
     }
 }
@@ -286,7 +302,8 @@ mod tests {
                 _ => Ok("connection"),
             }
         };
-        let accepting = accept(&clock, &mut told, next, || relieved.set(relieved.get() + 1));
+        let accepting =
+            accept(&clock, &mut told, next, || tries.get() > 1, || relieved.set(relieved.get() + 1));
         let mut accepting = pin!(accepting);
         for expected in [1, 2] {
             tokio::select! {
@@ -297,7 +314,17 @@ mod tests {
             hand.advance(LONGEST_WAIT);
         }
         assert_eq!(accepting.await, "connection");
-        assert_eq!(relieved.get(), 2);
+        assert_eq!(relieved.get(), 1, "nobody waited at the first try: nobody is closed for nobody");
+    }
+
+    #[tokio::test]
+    async fn a_port_is_waited_for_while_a_connection_is_not_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(!is_waited_for(&listener));
+        let _waiting = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(is_waited_for(&listener));
+        let _accepted = listener.accept().await.unwrap();
+        assert!(!is_waited_for(&listener));
     }
 
     #[test]
