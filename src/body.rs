@@ -32,6 +32,14 @@ impl Body {
         Self::Whole((!bytes.is_empty()).then_some(bytes))
     }
 
+    /// The body as it is sent next: any number of times from memory, a stream once.
+    pub fn next(body: &mut Option<Self>) -> Option<Self> {
+        match body {
+            Some(Self::Whole(bytes)) => Some(Self::Whole(bytes.clone())),
+            Some(Self::Stream(_)) | None => body.take(),
+        }
+    }
+
     /// A body that is passed on frame by frame.
     pub fn stream<B>(body: B) -> Self
     where

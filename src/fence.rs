@@ -6,7 +6,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -66,7 +66,7 @@ impl Fate {
 /// What writes shut out.
 #[derive(Debug)]
 pub struct Fence {
-    sequence: Sequence,
+    sequence: Arc<Sequence>,
     organizations: Organizations,
     /// Last raise of any kind: the bound for flights whose organization is not known.
     latest: AtomicU64,
@@ -93,7 +93,7 @@ struct RaisedIds {
 impl Default for Fence {
     fn default() -> Self {
         Self {
-            sequence: Sequence::default(),
+            sequence: Arc::default(),
             organizations: Organizations::default(),
             latest: AtomicU64::default(),
             lists: Mutex::default(),
@@ -107,7 +107,7 @@ impl Default for Fence {
 impl Fence {
     /// The order of fills, writes and refusals.
     #[must_use]
-    pub const fn sequence(&self) -> &Sequence {
+    pub const fn sequence(&self) -> &Arc<Sequence> {
         &self.sequence
     }
 
@@ -230,8 +230,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::classify::ListQuery;
     use crate::clock::Clock;

@@ -19,6 +19,7 @@ mod linger;
 pub mod logging;
 pub mod metrics;
 pub mod organization;
+pub mod origin;
 pub mod outcome;
 pub mod peer;
 pub mod proxy;

@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use super::identity::Caller;
 use crate::organization::OrganizationId;
 use crate::semantics::owned;
 
@@ -70,27 +71,21 @@ impl Default for Digester {
 }
 
 impl Digester {
-    /// The digest of the one `Authorization` value, if there is just one.
+    /// Who sends a request with these fields.
     #[must_use]
-    pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
-        single(fields, AUTHORIZATION).map(|value| self.authorization_of(value))
-    }
-
-    fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
-        AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes())
-    }
-
-    /// The credential that a request presents: one `Authorization`, and `x-as-workspace` absent or one UUID.
-    #[must_use]
-    pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
-        let authorization = single(fields, AUTHORIZATION)?;
+    pub fn caller(&self, fields: &HeaderMap) -> Caller {
+        let Some(value) = single(fields, AUTHORIZATION) else { return Caller::Anonymous };
+        let authorization_digest =
+            AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes());
         let mut workspaces = fields.get_all(AS_WORKSPACE).iter();
         let workspace = match (workspaces.next(), workspaces.next()) {
             (None, _) => None,
-            (Some(value), None) => Some((value.clone(), hyphenated(value)?)),
-            (Some(_), Some(_)) => return None,
+            (Some(value), None) => match hyphenated(value) {
+                Some(id) => Some((value.clone(), id)),
+                None => return Caller::Authorization(authorization_digest),
+            },
+            (Some(_), Some(_)) => return Caller::Authorization(authorization_digest),
         };
-        let authorization_digest = self.authorization_of(authorization);
         let digest = match &workspace {
             None => CredentialDigest(authorization_digest.0),
             // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
@@ -100,9 +95,24 @@ impl Digester {
                 CredentialDigest(*hasher.finalize().as_bytes())
             }
         };
-        let mut authorization = authorization.clone();
+        let mut authorization = value.clone();
         authorization.set_sensitive(true);
-        Some(Credential { digest, authorization_digest, authorization, workspace })
+        Caller::Credential(Credential { digest, authorization_digest, authorization, workspace })
+    }
+
+    /// The digest of the one `Authorization` value, if there is just one.
+    #[cfg(test)]
+    pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
+        self.caller(fields).as_ref().authorization()
+    }
+
+    /// The credential that a request with these fields presents, if it does.
+    #[must_use]
+    pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
+        match self.caller(fields) {
+            Caller::Credential(credential) => Some(credential),
+            Caller::Authorization(_) | Caller::Anonymous => None,
+        }
     }
 
     /// The route of a request, for telling refusals of scope from refusals of the key.

@@ -3,4 +3,5 @@
 pub mod attempts;
 pub mod bindings;
 pub mod credential;
+pub mod identity;
 mod shard;

@@ -29,12 +29,12 @@ impl Proxy {
         organization: &Arc<Organization>,
         now: Moment,
     ) {
-        if !self.bindings.may_ask_behind(&reading.credential, true, now) {
+        if !self.bindings.may_ask_behind(reading.credential, true, now) {
             return;
         }
         let Some(attempt) = self.attempts.begin(reading.credential.digest()) else { return };
         // Last: where fills are stopped, asking takes the one trial.
-        if !self.shield.edge.may_fill(now) {
+        if !self.origin.shield().edge.may_fill(now) {
             return;
         }
         let target = self.background_target(reading, organization, None, now);
@@ -58,9 +58,9 @@ impl Proxy {
         now: Moment,
     ) {
         if self.draining.load(Ordering::SeqCst)
-            || !self.bindings.may_ask_behind(&reading.credential, false, now)
-            || !self.shield.budget.spare(self.account_of(organization), now)
-            || self.shield.edge.is_blocked()
+            || !self.bindings.may_ask_behind(reading.credential, false, now)
+            || !self.origin.shield().budget.spare(self.origin.account_of(organization), now)
+            || self.origin.shield().edge.is_blocked()
         {
             return;
         }
@@ -130,8 +130,8 @@ impl Proxy {
             && !reading.wishes.no_store
             && organization.lists().stand_for_items()
             && !self.fence.is_settling(organization, &items::whole_list(reading.read.resource), now)
-            && !self.shield.edge.is_blocked()
-            && !self.upstream.is_unreachable()
+            && !self.origin.shield().edge.is_blocked()
+            && !self.origin.upstream().is_unreachable()
     }
 
     /// What a background read reads: the whole list where that is one page and takes its items, which it does not while a

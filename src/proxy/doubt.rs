@@ -30,7 +30,7 @@ impl Proxy {
         let stored = self.look_up(reading, organization);
         let decision =
             decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
-        let unreachable = outage.confirmed || self.cannot_be_asked(organization, now);
+        let unreachable = outage.confirmed || self.origin.cannot_be_asked(organization, now);
         let (stored, servable, reason) = match (decision, stored) {
             (Decision::Serve { stored: servable, .. }, Some(stored)) => (stored, servable, None),
             (Decision::Revalidate(servable) | Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
@@ -67,9 +67,9 @@ impl Proxy {
             }
         };
         let now = self.clock.now();
-        match self.bindings.standing(&reading.credential, &reading.rules.proof, now) {
+        match self.bindings.standing(reading.credential, &reading.rules.proof, now) {
             Standing::Lapsed { outage: Some(outage), .. }
-                if outage.confirmed || self.cannot_be_asked(organization, now) =>
+                if outage.confirmed || self.origin.cannot_be_asked(organization, now) =>
             {
                 Ok(Step::Again)
             }
@@ -87,11 +87,6 @@ impl Proxy {
         } else {
             std::future::pending::<()>().await;
         }
-    }
-
-    /// Whether the breaker or the organization's gate is closed now. A short budget of our own is no outage.
-    pub(super) fn cannot_be_asked(&self, organization: &Organization, now: Moment) -> bool {
-        self.upstream.is_unreachable() || self.shield.budget.is_closed(self.account_of(organization), now)
     }
 
     /// The flight that a read without a proof asks for: its own credential's.
@@ -137,12 +132,11 @@ impl Proxy {
             }
             return Ok(Step::Again);
         }
-        if !self.shield.edge.may_fill(self.clock.now()) {
+        if !self.origin.shield().edge.may_fill(self.clock.now()) {
             return Ok(Step::PassThrough);
         }
         let proven_meanwhile = || {
-            let standing =
-                self.bindings.standing(&reading.credential, &reading.rules.proof, self.clock.now());
+            let standing = self.bindings.standing(reading.credential, &reading.rules.proof, self.clock.now());
             matches!(standing, Standing::Proven { .. }).then_some(())
         };
         match self.board(reading, &wanted, proven_meanwhile) {

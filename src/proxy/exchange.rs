@@ -18,11 +18,13 @@ use super::Proxy;
 use super::answer::Answer;
 use super::rules::Rules;
 use crate::body::{Body, BodyError};
+use crate::caller::identity::Caller;
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::outcome::{Outcome, Route, StatusClass};
 use crate::peer::Peer;
+use crate::resource::Descriptor;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
@@ -64,6 +66,10 @@ impl RequestId {
 pub(super) struct Asked {
     pub(super) id: RequestId,
     pub(super) peer: IpAddr,
+    /// Who sends it: told here, once.
+    pub(super) caller: Caller,
+    /// The resource at or below whose path it is.
+    pub(super) resource: Option<&'static Descriptor>,
     /// When it came.
     pub(super) arrived_at: Moment,
     /// How long it may wait for its turn to be sent.
@@ -106,6 +112,8 @@ impl Exchange {
             asked: Asked {
                 id: RequestId::of(&head.headers, begun),
                 peer: peer.ip(),
+                caller: proxy.digester.caller(&head.headers),
+                resource: None,
                 arrived_at: begun,
                 patience: rules.patience(preference),
                 rules,
@@ -142,8 +150,9 @@ impl Exchange {
         self.line.as_ref()?.span.as_ref().map(Span::context)
     }
 
-    /// Notes what kind of request it is.
-    pub(super) fn classified(&mut self, class: &Class) {
+    /// Notes what kind of request it is, and of which resource.
+    pub(super) fn classified(&mut self, class: &Class, resource: Option<&'static Descriptor>) {
+        self.asked.resource = resource;
         let Some(line) = &mut self.line else { return };
         (line.route, line.outcome) = match class {
             Class::Read(read) => match read.target {

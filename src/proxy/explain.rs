@@ -11,25 +11,24 @@ use http::Method;
 use http::request::Parts;
 
 use super::Proxy;
-use super::dispatch::Call;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::flying::Wanted;
-use super::forward::Caller;
-use super::obstacle::Obstacle;
-use super::read::Reading;
+use super::read::{Arrival, Reading};
 use super::rules::Rules;
 use crate::cache::decide::{Decision, Servable, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::bindings::Standing;
 use crate::classify::{Class, Read, Target, classify};
 use crate::clock::Moment;
-use crate::error::{ErrorKind, ProxyError};
+use crate::error::ErrorKind;
 use crate::guard;
 use crate::organization::Organization;
+use crate::origin::{Call, Lane, Obstacle, Retries};
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::resource::target_path;
 use crate::semantics::preference;
 use crate::shield::budget::Class as Urgency;
+use crate::upstream::purpose::Purpose;
 
 /// Whose turn among strangers is asked for: nobody's address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -46,7 +45,7 @@ impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
     pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
-        let place = match guard::check(head, self.upstream.pseudonym()) {
+        let place = match guard::check(head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
                 let mut told = Explanation::new(Conclusion::Refuse);
@@ -55,12 +54,28 @@ impl Proxy {
             }
         };
         let now = self.clock.now();
-        let caller = self.caller(head);
+        let caller = self.digester.caller(&head.headers);
         let rules = self.rulebook.current();
-        let call = caller.call(NOWHERE, rules.patience(preference::wait(&head.headers)));
+        let call = Call {
+            caller: caller.as_ref(),
+            organization: caller
+                .as_ref()
+                .credential()
+                .and_then(|credential| self.organization_of(credential)),
+            peer: NOWHERE,
+            route: self.digester.route(&head.method, head.uri.path()),
+            resource: place.resource(),
+            class: Urgency::Interactive,
+            asked_at: now,
+            max_wait: rules.patience(preference::wait(&head.headers)),
+            purpose: Purpose::PassThrough,
+            lane: Lane::Labels,
+            retries: Retries::Never,
+            trace: None,
+        };
         let mut told = Explanation::new(Conclusion::PassThrough);
-        told.credential = Some(self.known(&caller, &call, &rules, now));
-        told.organization = caller.organization.map(|organization| organization.to_string());
+        told.credential = Some(self.known(&call, &rules, now));
+        told.organization = call.organization.map(|organization| organization.to_string());
         let class = match classify(head, place) {
             // What the body says is told by the body alone: most say something.
             Class::Read(read) if has_body => Class::Uncached {
@@ -76,10 +91,8 @@ impl Proxy {
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
-                told.shield = Some(self.in_the_way(&call, now));
-                if let Err(error) = self.explain_read(&mut told, head, read, (&call, rules), now) {
-                    told.fail(Conclusion::Refuse, &error);
-                }
+                told.shield = Some(self.origin.foresee(&call, now).into());
+                self.explain_read(&mut told, head, read, &call, rules);
             }
             Class::Write { .. } => {
                 told.class = Some("write");
@@ -105,11 +118,14 @@ impl Proxy {
         told: &mut Explanation,
         head: &Parts,
         read: Read,
-        (call, rules): (&Call<'_>, Arc<Rules>),
-        now: Moment,
-    ) -> Result<(), ProxyError> {
-        let reading = self.reading(head, read, (NOWHERE, now), call.patience, rules)?;
-        let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
+        call: &Call<'_>,
+        rules: Arc<Rules>,
+    ) {
+        let Some(credential) = call.caller.credential() else { return };
+        let now = call.asked_at;
+        let arrival = Arrival { peer: NOWHERE, at: now, max_wait: call.max_wait, rules };
+        let reading = self.reading(head, read, credential, arrival);
+        let standing = self.bindings.standing(reading.credential, &reading.rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = self.key(&reading, organization, &reading.read.target);
             told.key = Some(Key {
@@ -142,7 +158,7 @@ impl Proxy {
                 self.explain_proven(told, &asked, organization, (decision, stored));
             }
             Standing::Lapsed { organization, outage: Some(outage) }
-                if outage.confirmed || self.cannot_be_asked(organization, now) =>
+                if outage.confirmed || self.origin.cannot_be_asked(organization, now) =>
             {
                 match decision {
                     Decision::Serve { stored, .. } => {
@@ -156,7 +172,6 @@ impl Proxy {
             }
             _ => self.explain_unproven(told, &asked, standing.organization()),
         }
-        Ok(())
     }
 
     fn explain_proven(
@@ -177,7 +192,8 @@ impl Proxy {
                 return told.fail(Conclusion::OnlyIfCached, &ErrorKind::OnlyIfCached.error());
             }
             (Decision::Refetch(fresh), Some(_)) => {
-                if !self.shield.refetches.would_take(self.account_of(organization), asked.now) {
+                if !self.origin.shield().refetches.would_take(self.origin.account_of(organization), asked.now)
+                {
                     let limited = CacheStatus::RefetchLimited { ttl: fresh.ttl };
                     return told.conclude(Conclusion::RefillLimited, Some(limited));
                 }
@@ -238,7 +254,7 @@ impl Proxy {
         wanted: &Wanted<'_>,
         leading: Conclusion,
     ) {
-        if !self.shield.edge.would_fill(asked.now) {
+        if !self.origin.shield().edge.would_fill(asked.now) {
             let blocked = CacheStatus::Uncached(BypassReason::EdgeBlock);
             return self.explain_call(told, (Conclusion::PassThrough, blocked), asked.call, asked.now);
         }
@@ -261,10 +277,10 @@ impl Proxy {
         call: &Call<'_>,
         now: Moment,
     ) {
-        told.shield = Some(self.in_the_way(call, now));
-        match self.obstacle(call, now) {
+        told.shield = Some(self.origin.foresee(call, now).into());
+        match self.origin.obstacle(call, now) {
             None => told.conclude(decision, Some(status)),
-            Some(Obstacle::Latched) => told.conclude(Conclusion::Latched, Some(status)),
+            Some(Obstacle::Remembered) => told.conclude(Conclusion::Latched, Some(status)),
             Some(Obstacle::Error(error)) => {
                 let unreachable = error.kind() == ErrorKind::Unreachable;
                 told.fail(if unreachable { Conclusion::Unreachable } else { Conclusion::Limited }, &error);
@@ -272,15 +288,15 @@ impl Proxy {
         }
     }
 
-    fn known(&self, caller: &Caller, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {
-        let credential = caller.credential.as_ref();
+    fn known(&self, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {
+        let credential = call.caller.credential();
         let standing = |credential| self.bindings.standing(credential, &rules.proof, now);
         let proof = match credential.map(standing) {
             None | Some(Standing::Unknown) => Proof::Unbound,
             Some(Standing::Proven { renew: true, .. }) => Proof::Renewing,
             Some(Standing::Proven { renew: false, .. }) => Proof::Fresh,
             Some(Standing::Lapsed { organization, outage: Some(outage) })
-                if outage.confirmed || self.cannot_be_asked(&organization, now) =>
+                if outage.confirmed || self.origin.cannot_be_asked(&organization, now) =>
             {
                 Proof::Outage
             }
@@ -291,7 +307,7 @@ impl Proxy {
             well_formed: credential.is_some(),
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
-            stranger: self.shield.strangers.is_stranger(call.caller(), now),
+            stranger: self.origin.shield().strangers.is_stranger(call.caller.into(), now),
         }
     }
 }

@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 use crate::closed_enum::closed_enum;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::sharing::Shared;
+use crate::origin::Foreseen;
 use crate::outcome::CacheStatus;
+use crate::shield::account::AccountKey;
 
 closed_enum! {
     /// What would happen: the `decision` of an explanation.
@@ -189,6 +191,26 @@ pub(super) struct Shield {
     pub(super) latched_for_ms: Option<u64>,
     pub(super) breaker_open: bool,
     pub(super) edge_blocked: bool,
+}
+
+impl From<Foreseen> for Shield {
+    fn from(foreseen: Foreseen) -> Self {
+        Self {
+            account: match foreseen.account {
+                AccountKey::Organization(_) => "organization",
+                AccountKey::Authorization(_) => "authorization",
+                AccountKey::Everybody => "everybody",
+            },
+            left_of_second: foreseen.left_of_second,
+            left_of_minute: foreseen.left_of_minute,
+            queued: foreseen.queued,
+            wait_ms: foreseen.wait.map(millis),
+            closed_for_ms: foreseen.closed_for.map(millis),
+            latched_for_ms: foreseen.remembered_for.map(millis),
+            breaker_open: foreseen.breaker_open,
+            edge_blocked: foreseen.edge_blocked,
+        }
+    }
 }
 
 impl Explanation {

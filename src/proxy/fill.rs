@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 
 use super::Proxy;
-use super::dispatch::{Departure, Gone, Held, Lane};
 use super::rules::Rules;
-use super::whole::{StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::flight::Ticket;
 use crate::cache::stored::StoredResponse;
@@ -22,11 +20,11 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
 use crate::metrics::ProofResult;
 use crate::organization::Organization;
-use crate::received::Received;
+use crate::origin::whole::{StreamedAnswer, WholeAnswer};
+use crate::origin::{NotAdmitted, Turn};
 use crate::resource;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
-use crate::shield::retry::may_retry;
 use crate::telemetry::Context;
 use crate::upstream::calls::distrust_connection;
 use crate::upstream::outgoing::Outgoing;
@@ -124,26 +122,17 @@ impl Proxy {
         let proxy = Arc::clone(self);
         self.runtime.spawn(async move {
             let span = proxy.trace_flight(&mut fill, &ticket);
-            let queued = proxy.clock.now();
-            let client = proxy.label_client();
-            let lane = Lane { client: &client, permits: None };
-            let departed = match proxy.queue(&fill, lane, &ticket).await {
-                Ok(departure) => Ok(Ok(departure)),
-                Err(Held::Failed(error)) => Ok(Err(error)),
-                Err(held) => Err(held),
-            };
-            let landing = match departed {
-                Ok(first) => {
+            let landing = match proxy.queue(&fill, &ticket).await {
+                Ok(turn) => {
                     fill.sent = proxy.clock.now();
-                    proxy.trace_wait(fill.trace.as_ref(), queued);
                     if let Some(attempt) = &fill.attempt {
                         attempt.note_sent(fill.sent);
                     }
                     ticket.depart();
-                    proxy.fill(&fill, lane, first).await
+                    proxy.fill(&fill, turn).await
                 }
-                Err(Held::Latched(answer)) => Landing::Latched(answer),
-                Err(Held::Rejected(error) | Held::Failed(error)) => {
+                Err(NotAdmitted::Remembered(answer)) => Landing::Latched(answer),
+                Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => {
                     if !fill.awaited {
                         proxy.bindings.note_held(
                             &fill.credential,
@@ -170,10 +159,10 @@ impl Proxy {
         });
     }
 
-    async fn fill(&self, fill: &Fill, lane: Lane<'_>, first: Result<Departure, ProxyError>) -> Landing {
+    async fn fill(&self, fill: &Fill, turn: Turn) -> Landing {
         self.bindings.note_attempt(&fill.credential, fill.sent);
         let deadline = fill.sent.plus(fill.rules.timeouts.fill_timeout);
-        let landing = self.ask(fill, lane, first, deadline).await.unwrap_or_else(|error| {
+        let landing = self.ask(fill, turn, deadline).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fill.purpose, "fill failed");
             Landing::Failed(error.kind(), error.wait())
         });
@@ -191,38 +180,26 @@ impl Proxy {
     }
 
     /// Sends a fill, once more if the first try failed on the way, and takes its answer.
-    async fn ask(
-        &self,
-        fill: &Fill,
-        lane: Lane<'_>,
-        first: Result<Departure, ProxyError>,
-        deadline: Moment,
-    ) -> Result<Landing, ProxyError> {
-        self.shield.retries.on_offered(fill.sent);
-        let first = match first {
-            Ok(departure) => self.try_once(fill, lane, departure, deadline).await,
-            Err(error) => Err(error),
+    async fn ask(&self, fill: &Fill, turn: Turn, deadline: Moment) -> Result<Landing, ProxyError> {
+        let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
+            .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
+        let request = || {
+            let mut fields = self.origin.upstream().fill_fields();
+            fill.credential.present(&mut fields);
+            let (method, path, trace) = (Method::GET, path.clone(), fill.trace.clone());
+            Some(Outgoing { method, path, fields, body: Body::empty(), trace })
         };
-        let (gone, answer) = match first {
-            Ok((gone, answer)) if !may_retry(&Method::GET, Ok(answer.status())) => (gone, answer),
-            Err(error) if !may_retry(&Method::GET, Err(error.kind())) => return Err(error),
-            first => match self.second_try(&self.call_of(fill, Duration::ZERO), lane).await {
-                None => first?,
-                Some(departure) => {
-                    let second = self.try_once(fill, lane, departure, deadline).await;
-                    self.note_retry(second.as_ref().map(|(_, answer)| answer.status()).ok());
-                    second?
-                }
-            },
-        };
-        let extensions = answer.extensions().clone();
+        let call = self.call_of(fill, fill.rules.patience(None));
+        let give_up = || self.clock.sleep_until(deadline);
+        let answered = self.origin.send(&call, turn, request, give_up).await?;
+        let extensions = answered.response.extensions().clone();
         let receiving = async {
-            match answer.status() {
+            match answered.response.status() {
                 StatusCode::OK => {
-                    self.shield.edge.on_other();
-                    self.receive(fill, answer).await
+                    self.origin.shield().edge.on_other();
+                    self.receive(fill, answered.response).await
                 }
-                status => self.receive_other(fill, status, &gone, answer).await,
+                _ => self.receive_other(fill, answered).await,
             }
         };
         self.clock.deadline(deadline, receiving).await.unwrap_or_else(|elapsed| {
@@ -230,24 +207,5 @@ impl Proxy {
             distrust_connection(&extensions);
             Err(ErrorKind::UpstreamTimeout.error().because(elapsed))
         })
-    }
-
-    async fn try_once(
-        &self,
-        fill: &Fill,
-        lane: Lane<'_>,
-        departure: Departure,
-        deadline: Moment,
-    ) -> Result<(Gone, Response<Received>), ProxyError> {
-        let mut fields = self.upstream.fill_fields();
-        fill.credential.present(&mut fields);
-        let path = PathAndQuery::try_from(resource::target_path(fill.read.resource, &fill.read.target))
-            .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
-        let (method, body, trace) = (Method::GET, Body::empty(), fill.trace.clone());
-        let outgoing = Outgoing { method, path, fields, body, trace };
-        let give_up = self.clock.sleep_until(deadline);
-        let call = self.call_of(fill, fill.rules.patience(None));
-        let (gone, answer, _) = self.send(&call, lane, departure, outgoing, give_up).await?;
-        Ok((gone, answer))
     }
 }

@@ -9,7 +9,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::fill::{Fill, Landing, OwnAnswer};
 use super::read::{Reading, Step};
-use super::whole::WholeAnswer;
 use crate::cache::flight::{Boarding, Crashed, Flight, FlightKey, Ticket};
 use crate::cache::render::render;
 use crate::classify::{Read, Target};
@@ -17,6 +16,7 @@ use crate::clock::Elapsed;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
 use crate::organization::Organization;
+use crate::origin::whole::WholeAnswer;
 use crate::outcome::{BypassReason, CacheStatus, Outcome};
 use crate::shield::budget::Class;
 use crate::upstream::purpose::Purpose;
@@ -151,7 +151,7 @@ impl Proxy {
         reading.rounds = reading.rounds.saturating_add(1);
         let own = flight.leader == reading.credential.digest();
         // A read that came after a refusal may have joined what its credential was granted before.
-        let late = || self.bindings.is_refused_since(&reading.credential, flight.begun);
+        let late = || self.bindings.is_refused_since(reading.credential, flight.begun);
         if own && !leading && landing.is_grant() && late() {
             return Ok(Step::Again);
         }
@@ -162,7 +162,7 @@ impl Proxy {
                     || (owner.is_none()
                         && self.is_shared(&response, &reading.rules)
                         && self.bindings.is_proven_for(
-                            &reading.credential,
+                            reading.credential,
                             response.organization,
                             &reading.rules.proof,
                             self.clock.now(),
@@ -216,7 +216,8 @@ impl Proxy {
         }
         // What the upstream asked for, in whatever form, has closed the gate for as long as will be heeded.
         let now = self.clock.now();
-        let closed_for = |organization| self.shield.budget.closed_for(self.account_of(organization), now);
+        let closed_for =
+            |organization| self.origin.shield().budget.closed_for(self.origin.account_of(organization), now);
         let wait = wanted.organization.map_or(RETRY_AFTER, |organization| closed_for(organization));
         ErrorKind::UpstreamLimited.error().retry_after(wait.max(RETRY_AFTER))
     }

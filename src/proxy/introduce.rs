@@ -12,13 +12,13 @@ use lru::LruCache;
 use super::Proxy;
 use super::exchange::Asked;
 use super::fill::Fill;
-use super::forward::Caller;
 use crate::bounded::{bounded, sweep};
 use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::items;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Read;
 use crate::clock::Moment;
+use crate::organization::OrganizationId;
 use crate::resource::LEAD_LABEL;
 use crate::shield::budget::Class;
 use crate::upstream::purpose::Purpose;
@@ -57,14 +57,14 @@ impl Introduced {
 
 impl Proxy {
     /// Asks in the background for the organization of a caller whose call was just answered 2xx, if it is not known.
-    pub(super) fn introduce(self: &Arc<Self>, caller: &Caller, asked: &Asked) {
-        let (Some(credential), None) = (&caller.credential, caller.organization) else { return };
+    pub(super) fn introduce(self: &Arc<Self>, organization: Option<OrganizationId>, asked: &Asked) {
+        let (Some(credential), None) = (asked.caller.as_ref().credential(), organization) else { return };
         if self.bindings.organization(credential).is_some() {
             // It introduced itself while its call was under way.
             return;
         }
         let now = self.clock.now();
-        if self.shield.edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
+        if self.origin.shield().edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
             return;
         }
         let Some(attempt) = self.attempts.begin(credential.digest()) else { return };

@@ -9,7 +9,6 @@ use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
 use crate::organization::Organization;
-use crate::shield::account::AccountKey;
 
 impl Proxy {
     /// What is stored for this read and may be served to this organization: nothing from before a write.
@@ -76,10 +75,5 @@ impl Proxy {
             target: target.clone(),
             storing,
         }
-    }
-
-    /// The account that an organization's calls are on.
-    pub(super) fn account_of(&self, organization: &Organization) -> AccountKey {
-        self.shield.account(AccountKey::Organization(organization.id()))
     }
 }

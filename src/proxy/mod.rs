@@ -8,7 +8,6 @@
 
 mod answer;
 mod background;
-mod dispatch;
 mod doubt;
 mod exchange;
 mod explain;
@@ -20,7 +19,6 @@ mod introduce;
 mod judging;
 mod learn;
 mod lookup;
-mod obstacle;
 mod overview;
 mod posted;
 mod purge;
@@ -32,13 +30,12 @@ mod settle;
 mod sharing;
 mod trace;
 mod turn;
-mod whole;
 mod write;
 
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -64,6 +61,7 @@ use crate::fence::Fence;
 use crate::guard;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
+use crate::origin::{self, Origin};
 use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
@@ -80,15 +78,13 @@ pub struct Proxy {
     clock: Clock,
     metrics: Arc<Metrics>,
     digester: Digester,
-    bindings: Bindings,
+    bindings: Arc<Bindings>,
     attempts: Attempts,
     fence: Fence,
     store: Store,
     flights: Flights<fill::Landing>,
-    upstream: Upstream,
-    label_client: Mutex<UpstreamClient>,
-    permits: Permits,
-    shield: Shield,
+    /// The only way out.
+    origin: Origin,
     /// Callers that were introduced by a list read of late.
     introduced: introduce::Introduced,
     rulebook: Rulebook,
@@ -141,12 +137,13 @@ impl Worker {
         if let Some(context) = exchange.trace() {
             head.extensions.insert(context);
         }
-        let place = match guard::check(&head, proxy.upstream.pseudonym()) {
+        let place = match guard::check(&head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused.error())),
         };
+        let resource = place.resource();
         let class = classify(&head, place);
-        exchange.classified(&class);
+        exchange.classified(&class, resource);
         let asked = exchange.asked();
         let answer = match class {
             Class::Read(read) if !body::is_empty(&body) => {
@@ -162,7 +159,7 @@ impl Worker {
             },
             Class::Write { resource, item } => {
                 let subject = write::Subject { resource, item };
-                Box::pin(proxy.write(head, body, subject, (asked, exchange.peer()))).await
+                Box::pin(proxy.write(head, body, subject, asked, exchange.peer())).await
             }
             Class::Uncached { reason, .. } => {
                 let status = CacheStatus::Uncached(reason);
@@ -212,25 +209,34 @@ impl Proxy {
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
+        let (bindings, fence) = (Arc::new(Bindings::new(config.proof.max_credentials)), Fence::default());
+        let origin = Origin::new(origin::Parts {
+            upstream,
+            permits: Permits::new(config.upstream.max_connections, clock.clone()),
+            shield: Shield::new(&config.shield, clock.clone()),
+            bindings: Arc::clone(&bindings),
+            sequence: Arc::clone(fence.sequence()),
+            tracing: tracing.clone(),
+            runtime: runtime.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let proxy = Arc::new(Self {
             digester: Digester::default(),
-            bindings: Bindings::new(config.proof.max_credentials),
+            origin,
+            bindings,
             attempts: Attempts::default(),
-            fence: Fence::default(),
+            fence,
             store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
             held,
             judging: judging::Judging::new(runtime.clone()),
             flights: Flights::default(),
-            label_client: Mutex::new(upstream.label_client(runtime.clone())),
-            permits: Permits::new(config.upstream.max_connections, clock.clone()),
-            shield: Shield::new(&config.shield, clock.clone()),
             introduced: introduce::Introduced::default(),
             rulebook: Rulebook::new(Rules::new(config)),
             writes: TaskTracker::new(),
             runtime,
             draining: AtomicBool::new(false),
             tracing,
-            upstream,
             clock,
             metrics,
         });
@@ -272,20 +278,20 @@ impl Proxy {
     pub fn gauges(&self) -> Gauges {
         let (cache_entries, cache_bytes) = self.store.size();
         let now = self.clock.now();
-        let used = self.shield.budget.used_ratio(now);
+        let used = self.origin.shield().budget.used_ratio(now);
         Gauges {
             cache_entries,
             cache_bytes,
             held_bytes: self.held.bytes() as u64,
             held_bytes_limit: self.held.size() as u64,
             bindings: self.bindings.len() as u64,
-            gates_closed: self.shield.budget.closed(now) as u64,
-            queued: self.shield.budget.queued() as u64,
-            latched: self.shield.latch.count(now) as u64,
+            gates_closed: self.origin.shield().budget.closed(now) as u64,
+            queued: self.origin.shield().budget.queued() as u64,
+            latched: self.origin.shield().latch.count(now) as u64,
             used_of_second: used.second,
             used_of_minute: used.minute,
-            breaker_open: self.upstream.is_unreachable(),
-            edge_blocked: self.shield.edge.is_blocked(),
+            breaker_open: self.origin.upstream().is_unreachable(),
+            edge_blocked: self.origin.shield().edge.is_blocked(),
         }
     }
 }
@@ -296,9 +302,8 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.store.tidy();
-        proxy.upstream.tidy();
         let now = clock.now();
-        proxy.shield.tidy(now);
+        proxy.origin.tidy(now);
         proxy.flights.tidy(now);
         proxy.introduced.tidy(now);
         proxy.fence.organizations().forget_idle(proxy.fence.sequence(), now);

@@ -30,10 +30,10 @@ impl Proxy {
     /// What the shield shows now.
     #[must_use]
     pub fn overview(&self) -> Overview {
-        let accounts = self.shield.budget.snapshot(TOP, self.clock.now());
+        let accounts = self.origin.shield().budget.snapshot(TOP, self.clock.now());
         let organizations = self.fence.organizations();
         let total = organizations.avoided();
-        let single_workspace = self.shield.is_single_workspace();
+        let single_workspace = self.origin.shield().is_single_workspace();
         let avoided: Vec<_> = accounts
             .busiest
             .iter()
@@ -43,13 +43,13 @@ impl Proxy {
                 AccountKey::Authorization(_) => None,
             })
             .collect();
-        let (strangers_in_flight, strangers_waiting) = self.shield.strangers.load();
+        let (strangers_in_flight, strangers_waiting) = self.origin.shield().strangers.load();
         Overview {
             others_avoided: total.saturating_sub(avoided.iter().flatten().sum()),
             avoided,
             accounts,
             single_workspace,
-            unbound: self.shield.unbound(),
+            unbound: self.origin.shield().unbound(),
             strangers_in_flight,
             strangers_waiting,
         }

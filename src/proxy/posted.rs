@@ -15,12 +15,12 @@ use http_body_util::BodyExt;
 
 use super::answer::Answer;
 use super::exchange::Asked;
-use super::forward::Caller;
 use super::{Proxy, Worker};
 use crate::body::{Body, BodyError};
 use crate::classify::Read;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::{Full, Gathering, Held};
+use crate::origin::Call;
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::received::Received;
 use crate::shield::latch::Unauthorized;
@@ -107,13 +107,12 @@ impl Posted {
         !self.framed
     }
 
-    /// Puts into a call's fields how its body is framed, as the client announced it: its length, chunks where it gave
-    /// none, nothing where there is no body.
-    pub(super) fn announce(&self, from: &HeaderMap, to: &mut HeaderMap) {
-        if let Some(length) = from.get(CONTENT_LENGTH) {
-            to.insert(CONTENT_LENGTH, length.clone());
-        } else if self.framed {
-            to.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    /// How it is framed on its way, as its client announced it with these fields.
+    pub(super) fn framing<'a>(&self, fields: &'a HeaderMap) -> Framing<'a> {
+        match fields.get(CONTENT_LENGTH) {
+            Some(length) => Framing::Length(length),
+            None if self.framed => Framing::Chunked,
+            None => Framing::Nothing,
         }
     }
 
@@ -126,6 +125,32 @@ impl Posted {
                 activity.note_request_sent();
                 Body::whole(before)
             }
+        }
+    }
+}
+
+/// How a body is framed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Framing<'a> {
+    /// By its length.
+    Length(&'a HeaderValue),
+    /// In chunks: its length is not known.
+    Chunked,
+    /// There is no body.
+    Nothing,
+}
+
+impl Framing<'_> {
+    /// Says so in a call's fields.
+    pub(super) fn announce(self, fields: &mut HeaderMap) {
+        match self {
+            Self::Length(length) => {
+                fields.insert(CONTENT_LENGTH, length.clone());
+            }
+            Self::Chunked => {
+                fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            Self::Nothing => {}
         }
     }
 }
@@ -170,15 +195,15 @@ impl Proxy {
     /// come. The refusal that is remembered, if there is one: it needs no body.
     pub(super) async fn read_before_a_place(
         &self,
-        caller: &Caller,
+        call: &Call<'_>,
         body: &mut Posted,
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
         if body.rest.is_none() {
             return Ok(None);
         }
         let now = self.clock.now();
-        let enough = if self.shield.strangers.is_stranger(caller.at_the_door(), now) {
-            if let Some(latched) = self.latched(caller.credential.as_ref(), caller.route(), now) {
+        let enough = if self.origin.shield().strangers.is_stranger(call.caller.into(), now) {
+            if let Some(latched) = self.origin.remembered(call, now) {
                 return Ok(Some(latched.answer));
             }
             STRANGERS_PART

@@ -37,7 +37,7 @@ const SHARED_ROUNDS: u8 = 2;
 pub(super) struct Reading<'a> {
     pub(super) head: &'a Parts,
     pub(super) read: Read,
-    pub(super) credential: Credential,
+    pub(super) credential: &'a Credential,
     pub(super) peer: IpAddr,
     pub(super) wishes: RequestDirectives,
     /// Fills begun after this are younger than the request.
@@ -52,6 +52,15 @@ pub(super) struct Reading<'a> {
     pub(super) patience_is_spent: bool,
     has_waited_for_list: bool,
     pub(super) rounds: u8,
+}
+
+/// What a read brings along besides itself.
+pub(super) struct Arrival {
+    pub(super) peer: IpAddr,
+    pub(super) at: Moment,
+    /// How long it may wait for its turn to be sent.
+    pub(super) max_wait: Duration,
+    pub(super) rules: Arc<Rules>,
 }
 
 /// What a step came to.
@@ -80,10 +89,12 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
         let rules = Arc::clone(&asked.rules);
-        let mut reading = self.reading(head, read, (asked.peer, asked.arrived_at), asked.patience, rules)?;
+        let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
+        let arrival = Arrival { peer: asked.peer, at: asked.arrived_at, max_wait: asked.patience, rules };
+        let mut reading = self.reading(head, read, credential, arrival);
         let mut now = asked.arrived_at;
         loop {
-            let standing = self.bindings.standing(&reading.credential, &reading.rules.proof, now);
+            let standing = self.bindings.standing(reading.credential, &reading.rules.proof, now);
             let step = match &standing {
                 Standing::Proven { organization, renew } => {
                     self.read_proven(&mut reading, organization, *renew, now).await?
@@ -116,26 +127,25 @@ impl Proxy {
         &self,
         head: &'a Parts,
         read: Read,
-        (peer, arrived_at): (IpAddr, Moment),
-        patience: Duration,
-        rules: Arc<Rules>,
-    ) -> Result<Reading<'a>, ProxyError> {
-        let credential = self.digester.credential(&head.headers).ok_or(ErrorKind::Internal.error())?;
-        Ok(Reading {
+        credential: &'a Credential,
+        arrival: Arrival,
+    ) -> Reading<'a> {
+        let Arrival { peer, at, max_wait, rules } = arrival;
+        Reading {
             head,
             credential,
             peer,
             read,
             wishes: RequestDirectives::parse(&head.headers),
             arrived: self.fence.sequence().current(),
-            arrived_at,
-            patience,
+            arrived_at: at,
+            patience: max_wait,
             rules,
             has_waited: false,
             has_waited_for_list: false,
             patience_is_spent: false,
             rounds: 0,
-        })
+        }
     }
 
     async fn read_proven(
@@ -169,8 +179,8 @@ impl Proxy {
                 return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
             }
             (Decision::Refetch(servable), Some(stored)) => {
-                let account = self.account_of(organization);
-                if !self.shield.refetches.take(account, now) {
+                let account = self.origin.account_of(organization);
+                if !self.origin.shield().refetches.take(account, now) {
                     return Ok(Step::Done(Answer::refetch_limited(reading.head, &stored, servable)));
                 }
                 (true, true)
@@ -201,7 +211,7 @@ impl Proxy {
         if !has_fallback && self.wait_for_list_fill(reading, organization, now).await {
             return Ok(Step::Again);
         }
-        if !self.shield.edge.may_fill(now) {
+        if !self.origin.shield().edge.may_fill(now) {
             return Ok(Step::PassThrough);
         }
         match self.fly_proven(reading, organization, refetch, has_fallback, now).await {
@@ -217,13 +227,13 @@ impl Proxy {
         organization: &Organization,
         now: Moment,
     ) -> Option<StaleReason> {
-        if self.upstream.is_unreachable() {
+        if self.origin.upstream().is_unreachable() {
             return Some(StaleReason::Error);
         }
-        if self.shield.budget.is_short(self.account_of(organization), now) {
+        if self.origin.shield().budget.is_short(self.origin.account_of(organization), now) {
             return Some(StaleReason::Limit);
         }
-        let failed = self.bindings.outage(&reading.credential, now).is_some_and(|outage| outage.confirmed);
+        let failed = self.bindings.outage(reading.credential, now).is_some_and(|outage| outage.confirmed);
         failed.then_some(StaleReason::Error)
     }
 
@@ -232,10 +242,10 @@ impl Proxy {
     fn fall_back(&self, reading: &Reading<'_>, error: ProxyError) -> Result<Step, ProxyError> {
         let Some(reason) = StaleReason::of_failure(error.kind()) else { return Err(error) };
         let now = self.clock.now();
-        let organization = match self.bindings.standing(&reading.credential, &reading.rules.proof, now) {
+        let organization = match self.bindings.standing(reading.credential, &reading.rules.proof, now) {
             Standing::Proven { organization, .. } => organization,
             Standing::Lapsed { organization, outage: Some(outage) }
-                if outage.confirmed || self.cannot_be_asked(&organization, now) =>
+                if outage.confirmed || self.origin.cannot_be_asked(&organization, now) =>
             {
                 organization
             }

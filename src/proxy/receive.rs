@@ -3,27 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Response;
 use http::response::Parts;
-use http::{Method, Response, StatusCode};
 
 use super::Proxy;
-use super::dispatch::Gone;
 use super::fill::{Fill, Landing, OwnAnswer};
 use super::judging::{Question, Sound, Unsound};
 use super::learn::useful_for;
-use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::cache::gate::{self, Expected, GateReason};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, StoredResponse};
-use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::{InvalidationCause, ProofResult};
 use crate::organization::Organization;
+use crate::origin::Answered;
+use crate::origin::status::Meaning;
+use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::received::Received;
 use crate::semantics::{age, media_type, validator};
-use crate::shield::account::AccountKey;
 use crate::shield::edge::Blocked;
 use crate::upstream::calls::distrust_connection;
 
@@ -99,7 +98,7 @@ impl Proxy {
                 ProofResult::Late => {
                     return Landing::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))));
                 }
-                ProofResult::Bound => self.move_account(&fill.credential, &organization),
+                ProofResult::Bound => self.origin.move_account(&fill.credential, &organization),
                 _ => {}
             }
         }
@@ -183,30 +182,13 @@ impl Proxy {
     }
 
     /// Any other status: what it ends has ended when this returns.
-    pub(super) async fn receive_other(
-        &self,
-        fill: &Fill,
-        status: StatusCode,
-        gone: &Gone,
-        answer: Response<Received>,
-    ) -> Result<Landing, ProxyError> {
-        let arrived = self.fence.sequence().advance();
-        let (head, body) = answer.into_parts();
-        let is_json = media_type::is_json(&head.headers);
-        let refusal = match status {
-            StatusCode::UNAUTHORIZED => {
-                let route = self.digester.route(&Method::GET, fill.read.resource.collection);
-                Some(Refusal::Unauthorized { route, label_path: true })
-            }
-            StatusCode::PAYMENT_REQUIRED => Some(Refusal::Credential),
-            StatusCode::FORBIDDEN if is_json => Some(Refusal::Credential),
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            self.bindings.refuse(&fill.credential, refusal, arrived, self.clock.now());
+    pub(super) async fn receive_other(&self, fill: &Fill, answered: Answered) -> Result<Landing, ProxyError> {
+        let Answered { response, meaning, sent, .. } = answered;
+        let (head, body) = response.into_parts();
+        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused) {
             self.metrics.proof(ProofResult::Refused);
         }
-        if status == StatusCode::NOT_FOUND
+        if meaning == Meaning::NotFound
             && let Some(organization) = &fill.organization
         {
             self.evict(self.shared_key(fill, organization), &fill.credential);
@@ -219,30 +201,22 @@ impl Proxy {
                 return Ok(Landing::Own(OwnAnswer::Streamed(Arc::new(streamed))));
             }
         };
-        if status == StatusCode::FORBIDDEN && !is_json {
-            if self.shield.edge.on_block(self.clock.now()) == Blocked::Began {
+        if meaning == Meaning::EdgeBlock {
+            if self.origin.shield().edge.on_block(self.clock.now()) == Blocked::Began {
                 tracing::warn!(
                     "the edge in front of the API turns the proxy's own reads away: passing reads through"
                 );
             }
             return Ok(Landing::Blocked(answer));
         }
-        self.shield.edge.on_other();
-        if status == StatusCode::UNAUTHORIZED {
-            self.note_unauthorized(gone, answer.unauthorized());
+        self.origin.shield().edge.on_other();
+        if meaning == Meaning::KeyRefused {
+            self.origin.remember(&sent, answer.unauthorized());
         }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if meaning.is_upstreams_own() {
             return Ok(Landing::Upstream(answer));
         }
         Ok(Landing::Own(OwnAnswer::Whole(answer)))
-    }
-
-    /// What a caller spent before its organization was known counts for the organization.
-    fn move_account(&self, credential: &Credential, organization: &Organization) {
-        if credential.workspace().is_none() {
-            let from = AccountKey::Authorization(credential.authorization_digest());
-            self.shield.budget.merge(self.shield.account(from), self.account_of(organization));
-        }
     }
 
     /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.

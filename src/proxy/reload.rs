@@ -1,11 +1,8 @@
 //! A reload: what may change of a running proxy, changed at once or not at all.
 
-use std::sync::PoisonError;
-
 use super::rules::Rules;
 use super::{PassThrough, Proxy, SetupError};
 use crate::config::{self, Config};
-use crate::upstream::connections::UpstreamClient;
 use crate::upstream::way::Way;
 
 /// What a reload needs of the proxy, read and found sound.
@@ -35,39 +32,26 @@ impl Proxy {
     /// From now on what was prepared holds: for requests that begin, and for calls and connections that are yet to be made.
     pub fn take(&self, prepared: Prepared) {
         let Prepared { rules, way, shield, proof } = prepared;
-        self.shield.set_rules(&shield);
+        self.origin.shield().set_rules(&shield);
         self.bindings.resize(proof.max_credentials);
-        if self.upstream.take_way(way) {
-            self.renew_label_client();
-        }
+        self.origin.take_way(way);
         // Last: it tells the workers that their copies, and their ways to the upstream, are old.
         self.rulebook.replace(rules);
     }
 
     /// Looks whether the roots to trust have changed.
     pub fn follow_roots(&self) {
-        if self.upstream.follow_roots() {
-            self.renew_label_client();
+        if self.origin.follow_roots() {
             self.rulebook.renew();
         }
     }
 
     /// A worker's way to the upstream; the old one, with its open connections, where nothing has changed.
     pub(super) fn pass_through(&self, old: Option<&PassThrough>) -> PassThrough {
-        let way = self.upstream.way();
+        let way = self.origin.upstream().way();
         match old.filter(|old| old.way.is_like(&way)) {
             Some(old) => PassThrough { way, client: old.client.clone() },
-            None => PassThrough { way, client: self.upstream.pass_through_client() },
+            None => PassThrough { way, client: self.origin.upstream().pass_through_client() },
         }
-    }
-
-    /// The client of label calls.
-    pub(super) fn label_client(&self) -> UpstreamClient {
-        self.label_client.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn renew_label_client(&self) {
-        let client = self.upstream.label_client(self.runtime.clone());
-        *self.label_client.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 }

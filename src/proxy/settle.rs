@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::Proxy;
 use super::judging::{Told, WriteQuestion};
-use super::whole;
-use super::write::{Sent, Subject, Writer};
+use super::write::{Begun, Write};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, StoredResponse};
@@ -21,6 +20,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationId;
+use crate::origin::whole;
 use crate::semantics::{media_type, validator};
 
 /// The raise that a write made of its writer's organization, and the one before it.
@@ -34,14 +34,7 @@ pub(super) struct OwnRaise {
 
 impl Proxy {
     /// What the answer to a write says; nothing if its fate is not known by it.
-    pub(super) async fn told(
-        &self,
-        head: &Parts,
-        read: Option<&whole::Read>,
-        sent: &Sent<'_>,
-        writer: &Writer,
-        subject: Subject,
-    ) -> Option<Told> {
+    pub(super) async fn told(&self, head: &Parts, read: Option<&whole::Read>, write: &Write) -> Option<Told> {
         let Some(whole::Read::Whole(body)) = read else { return None };
         let may_tell = head.status.is_success()
             && media_type::is_json(&head.headers)
@@ -50,12 +43,12 @@ impl Proxy {
             return None;
         }
         let question = WriteQuestion {
-            resource: subject.resource,
-            item: subject.item,
-            written: sent.written,
+            resource: write.subject.resource,
+            item: write.subject.item,
+            written: write.written(),
             expected: Expected {
-                organization: writer.organization.as_ref().map(|organization| organization.id()),
-                workspace: writer.credential.as_ref().and_then(Credential::workspace),
+                organization: write.organization.as_ref().map(|organization| organization.id()),
+                workspace: write.credential().and_then(Credential::workspace),
             },
             etag: validator::upstream_strong_etag(&head.headers),
             held: self.held.clone(),
@@ -72,53 +65,46 @@ impl Proxy {
         &self,
         head: &Parts,
         told: Option<Told>,
-        sent: &Sent<'_>,
-        writer: &Writer,
-        subject: Subject,
+        begun: Begun,
+        write: &Write,
     ) -> Result<(), ProxyError> {
         let Some(told) = told else {
-            self.raise(writer, subject, None, Fate::Unknown);
+            self.raise(write, None, Fate::Unknown);
             return Ok(());
         };
         if let Some(grants) = told.grants {
-            self.note_grants(grants, writer.organization.as_ref(), &writer.rules);
+            self.note_grants(grants, write.organization.as_ref(), &write.rules);
         }
         if let Some(reason) = told.mix_up {
-            self.raise(writer, subject, told.named, Fate::Unknown);
+            self.raise(write, told.named, Fate::Unknown);
             self.metrics.gate_rejection(reason);
-            self.discard(writer.credential.as_ref(), head, reason);
+            self.discard(write.credential(), head, reason);
             return Err(ErrorKind::MixedUpAnswer.error());
         }
-        let settling = self.met_another_write(told.id, sent, writer);
-        let own = self.raise(writer, subject, told.named, Fate::Known);
+        let settling = self.met_another_write(told.id, begun, write);
+        let own = self.raise(write, told.named, Fate::Known);
         if let Some(own) = own {
-            self.write_through(head, told, sent, writer, (subject, OwnRaise { settling, ..own }));
+            self.write_through(head, told, begun, write, OwnRaise { settling, ..own });
         }
         Ok(())
     }
 
     /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change
     /// for certain, and may lack that one's. Asked before its own raise.
-    fn met_another_write(&self, id: Option<Uuid>, sent: &Sent<'_>, writer: &Writer) -> bool {
-        writer.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
-            self.fence.is_settling(organization, &Target::Item(id), sent.at)
+    fn met_another_write(&self, id: Option<Uuid>, begun: Begun, write: &Write) -> bool {
+        write.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
+            self.fence.is_settling(organization, &Target::Item(id), begun.at)
         })
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
     /// names, or everywhere if neither is known. Returns the raise of the writer's own organization.
-    pub(super) fn raise(
-        &self,
-        writer: &Writer,
-        subject: Subject,
-        named: Option<OrganizationId>,
-        fate: Fate,
-    ) -> Option<OwnRaise> {
+    pub(super) fn raise(&self, write: &Write, named: Option<OrganizationId>, fate: Fate) -> Option<OwnRaise> {
         let now = self.clock.now();
         let named = named
-            .filter(|id| writer.organization.as_ref().is_none_or(|own| own.id() != *id))
+            .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
             .map(|id| self.fence.organizations().get(id, now));
-        let own = writer.organization.as_ref().map(|organization| {
+        let own = write.organization.as_ref().map(|organization| {
             let (tick, before) = self.fence.raise(organization, fate, now);
             OwnRaise { tick, before, settling: false }
         });
@@ -126,7 +112,7 @@ impl Proxy {
             self.fence.raise(organization, fate, now);
         }
         if own.is_none() && named.is_none() {
-            self.fence.raise_everywhere(subject.item, Some((fate, now)));
+            self.fence.raise_everywhere(write.subject.item, Some((fate, now)));
         }
         self.metrics.invalidation(match fate {
             Fate::Known => InvalidationCause::Write,
@@ -136,41 +122,34 @@ impl Proxy {
     }
 
     /// Stores the label that a proven writer's answer carries, if nothing but its own raise happened since it was sent.
-    fn write_through(
-        &self,
-        head: &Parts,
-        told: Told,
-        sent: &Sent<'_>,
-        writer: &Writer,
-        (subject, own): (Subject, OwnRaise),
-    ) {
-        let (Some(organization), Some(credential)) = (&writer.organization, &writer.credential) else {
+    fn write_through(&self, head: &Parts, told: Told, begun: Begun, write: &Write, own: OwnRaise) {
+        let (Some(organization), Some(credential)) = (&write.organization, write.credential()) else {
             return;
         };
         let now = self.clock.now();
-        let carries_label = matches!(*sent.method, Method::POST | Method::PUT | Method::PATCH);
-        let wanted = writer.rules.cache.write_through
+        let carries_label = matches!(write.method, Method::POST | Method::PUT | Method::PATCH);
+        let wanted = write.rules.cache.write_through
             && carries_label
-            && own.before <= sent.begun
+            && own.before <= begun.tick
             && !self.is_draining()
-            && self.bindings.is_proven_for(credential, organization.id(), &writer.rules.proof, now);
+            && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
         if gate::examine_head(head).is_err() {
             return;
         }
         let target = Target::Item(id);
-        let (forbidden, limit) = Self::directives_of(head, writer.rules.of(&target));
-        if forbidden || !self.fence.nothing_raised_everywhere_since(id, sent.begun) {
+        let (forbidden, limit) = Self::directives_of(head, write.rules.of(&target));
+        if forbidden || !self.fence.nothing_raised_everywhere_since(id, begun.tick) {
             return;
         }
-        let alone = identity.grants || !writer.rules.may_share(organization, own.tick);
+        let alone = identity.grants || !write.rules.may_share(organization, own.tick);
         let Packed { etag, body, keeping } = packed;
         let response = StoredResponse {
             organization: organization.id(),
             content_type: media_type::to_keep(&head.headers),
             etag,
             body,
-            sent: sent.at,
+            sent: begun.at,
             begun: own.tick,
             jitter: fastrand::u8(..),
             settling: own.settling,
@@ -178,10 +157,14 @@ impl Proxy {
             keeping,
         };
         let owner = alone.then(|| credential.digest());
-        let key =
-            CacheKey { resource: subject.resource.name, organization: organization.id(), owner, target };
-        let rules = writer.rules.of(&key.target);
+        let key = CacheKey {
+            resource: write.subject.resource.name,
+            organization: organization.id(),
+            owner,
+            target,
+        };
+        let rules = write.rules.of(&key.target);
         let useful_for = rules.ttl + rules.stale_if_error;
-        self.keep(key, Arc::new(response), useful_for, (organization, &writer.rules));
+        self.keep(key, Arc::new(response), useful_for, (organization, &write.rules));
     }
 }

@@ -126,8 +126,8 @@ impl Proxy {
         if organization.sharing().is_witnessed()
             || self.is_draining()
             || self.fence.is_settling(&organization, &target, now)
-            || self.shield.edge.is_blocked()
-            || self.upstream.is_unreachable()
+            || self.origin.shield().edge.is_blocked()
+            || self.origin.upstream().is_unreachable()
         {
             return;
         }

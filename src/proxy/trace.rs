@@ -1,16 +1,11 @@
 //! Where requests meet their spans. Each of these does nothing where there is no trace.
 
-use std::time::Duration;
-
 use super::Proxy;
 use super::fill::{Fill, Landing};
 use super::read::Reading;
 use crate::cache::flight::{Flight, Ticket};
 use crate::clock::Moment;
 use crate::telemetry::{Context, Span};
-
-/// A shorter wait is the time that asking takes.
-const WORTH_A_SPAN: Duration = Duration::from_millis(1);
 
 impl Proxy {
     /// The span of a flight, inside the request that leads it; the fill and whoever follows are told of it.
@@ -19,13 +14,6 @@ impl Proxy {
         ticket.note_trace(span.context());
         fill.trace = Some(span.context());
         Some(span)
-    }
-
-    /// The span of a wait for a turn, if there was one.
-    pub(super) fn trace_wait(&self, parent: Option<&Context>, begun: Moment) {
-        if parent.is_some() && self.clock.now().since(begun) >= WORTH_A_SPAN {
-            self.trace_step("wait", parent, begun);
-        }
     }
 
     /// The span of a read that waited for another one's flight, linked to it.

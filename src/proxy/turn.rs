@@ -7,24 +7,22 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Proxy;
-use super::dispatch::{Call, Departure, Held, Lane};
 use super::fill::{Fill, Landing};
 use crate::cache::flight::Ticket;
+use crate::caller::identity::Caller;
 use crate::clock::Moment;
 use crate::error::ErrorKind;
+use crate::origin::{Call, Lane, NotAdmitted, Retries, Turn};
 
 impl Proxy {
     /// Waits for the fill's turn: as long as the most patient of those who wait for it, and not without any.
-    pub(super) async fn queue(
-        &self,
-        fill: &Fill,
-        lane: Lane<'_>,
-        ticket: &Ticket<Landing>,
-    ) -> Result<Departure, Held> {
+    pub(super) async fn queue(&self, fill: &Fill, ticket: &Ticket<Landing>) -> Result<Turn, NotAdmitted> {
+        let asked_at = self.clock.now();
         loop {
             let patience = ticket.patience();
             let now = self.clock.now();
-            let call = self.call_of(fill, Self::patience_of(fill, patience, now));
+            let max_wait = Self::patience_of(fill, patience, now);
+            let call = Call { asked_at, ..self.call_of(fill, max_wait) };
             let connecting = AtomicBool::new(false);
             let connects = || {
                 // Nobody's patience is for that.
@@ -34,7 +32,7 @@ impl Proxy {
                 }
                 ticket.depart();
             };
-            let mut admitting = pin!(self.admit(&call, lane, connects));
+            let mut admitting = pin!(self.origin.admit(&call, connects));
             if let Poll::Ready(admitted) = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await {
                 return admitted;
             }
@@ -55,12 +53,12 @@ impl Proxy {
                     if connecting.load(Ordering::Relaxed) {
                         return admitting.await;
                     }
-                    return Err(Held::Rejected(ErrorKind::OverBudget.error()));
+                    return Err(NotAdmitted::Rejected(ErrorKind::OverBudget.error()));
                 }
             };
             match admitted {
                 // Somebody came meanwhile who is ready to wait longer.
-                Err(Held::Rejected(_)) if ticket.patience() > patience.max(now.uptime()) => {}
+                Err(NotAdmitted::Rejected(_)) if ticket.patience() > patience.max(now.uptime()) => {}
                 admitted => return admitted,
             }
         }
@@ -72,14 +70,18 @@ impl Proxy {
 
     pub(super) fn call_of<'a>(&self, fill: &'a Fill, patience: Duration) -> Call<'a> {
         Call {
-            credential: Some(&fill.credential),
-            authorization: Some(fill.credential.authorization_digest()),
+            caller: Caller::Credential(&fill.credential),
             organization: fill.organization.as_ref().map(|organization| organization.id()),
             peer: fill.peer,
             route: fill.route,
+            resource: Some(fill.read.resource),
             class: fill.class,
-            patience,
+            asked_at: self.clock.now(),
+            max_wait: patience,
             purpose: fill.purpose,
+            lane: Lane::Labels,
+            retries: Retries::Once,
+            trace: fill.trace.as_ref(),
         }
     }
 }

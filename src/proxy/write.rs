@@ -10,37 +10,37 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body::Body as _;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Proxy;
 use super::answer::Answer;
-use super::dispatch::{Call, Departure, Gone, Held, Lane};
 use super::exchange::Asked;
 use super::posted::unreadable;
 use super::rules::Rules;
-use super::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::body::Body;
 use crate::cache::key::CacheKey;
-use crate::caller::bindings::Refusal;
-use crate::caller::credential::{AuthorizationDigest, Credential, RouteDigest};
+use crate::caller::credential::{Credential, RouteDigest};
+use crate::caller::identity::Caller;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
+use crate::origin::status::Meaning;
+use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
+use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries, Turn};
 use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
-use crate::semantics::{fields, media_type, owned};
+use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
 use crate::upstream::calls::was_never_sent;
-use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Paced;
 use crate::upstream::purpose::Purpose;
@@ -59,14 +59,29 @@ pub(super) struct Subject {
     pub(super) item: Option<Uuid>,
 }
 
-/// Who writes, as far as it is known before the answer.
+/// A label write, whole, in memory of its own: it goes on when its client leaves.
 #[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) credential: Option<Credential>,
-    authorization: Option<AuthorizationDigest>,
+pub(super) struct Write {
+    pub(super) caller: Caller,
     pub(super) organization: Option<Arc<Organization>>,
-    route: RouteDigest,
+    pub(super) subject: Subject,
     pub(super) rules: Arc<Rules>,
+    pub(super) method: Method,
+    path: PathAndQuery,
+    fields: HeaderMap,
+    body: Bytes,
+    route: RouteDigest,
+    peer: IpAddr,
+    max_wait: Duration,
+    trace: Option<Context>,
+}
+
+/// When a write was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// Its place in the order of fills and raises.
+    pub(super) tick: Tick,
+    pub(super) at: Moment,
 }
 
 impl Proxy {
@@ -76,55 +91,22 @@ impl Proxy {
         head: Parts,
         body: Received,
         subject: Subject,
-        (asked, peer): (&Asked, &Peer),
+        asked: &Asked,
+        peer: &Peer,
     ) -> Result<Answer, ProxyError> {
-        let is_framed = !body.is_end_stream();
-        let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
-        let body = self.read_request(&head.headers, body).await?;
-        // It may outlive its client: it takes along nothing of that one's connection.
-        let credential = self.digester.credential(&head.headers).as_ref().map(Credential::detached);
-        let writer = Arc::new(Writer {
-            authorization: self.digester.authorization(&head.headers),
-            organization: credential.as_ref().and_then(|credential| self.bindings.organization(credential)),
-            route: self.digester.route(&head.method, head.uri.path()),
-            credential,
-            rules: Arc::clone(&asked.rules),
-        });
-        let mut fields = fields::forwardable_request(&head.headers, head.version, self.upstream.pseudonym());
-        fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        asked.id.present(&mut fields);
-        if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {
-            // Any other is written by hyper, which says nothing of an empty body.
-            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        let path = head.uri.path_and_query().map_or(PathAndQuery::from_static("/"), owned::target);
-        let trace: Option<Context> = head.extensions.get().cloned();
-        let (method, body) = (head.method.clone(), Body::whole(body));
-        let fields = owned::fields(fields);
-        let outgoing = Outgoing { method, path, fields, body, trace: trace.clone() };
-        let client = self.label_client();
-        let lane = Lane { client: &client, permits: None };
-
+        let write = Arc::new(self.read_write(head, body, subject, asked).await?);
         // Here and not in the task: a write whose client leaves before its turn is not sent.
-        let queued = self.clock.now();
-        let departure = match self.admit(&writer.call(asked.peer, asked.patience), lane, || {}).await {
-            Ok(departure) => {
-                self.trace_wait(trace.as_ref(), queued);
-                departure
-            }
-            Err(Held::Rejected(error) | Held::Failed(error)) => return Err(error),
-            Err(Held::Latched(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+        let turn = match self.origin.admit(&write.call(self.clock.now()), || {}).await {
+            Ok(turn) => turn,
+            Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => return Err(error),
+            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::latched(&answer, &write.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
-        let mut watch = Abandoned { proxy: self, writer: &writer, subject, answered: false };
+        let mut watch = Abandoned { proxy: self, write: &write, answered: false };
         let (answer, mut answered) = oneshot::channel();
-        let (proxy, task_writer) = (Arc::clone(self), Arc::clone(&writer));
-        let (client, address, patience) = (client.clone(), asked.peer, asked.patience);
-        let method = head.method;
+        let (proxy, sent) = (Arc::clone(self), Arc::clone(&write));
         let writing = async move {
-            let writing = Writing { outgoing, departure, client: &client, peer: address, patience };
-            let sending = proxy.send_write(writing, &method, &task_writer, subject);
-            let _ = answer.send(sending.await);
+            let _ = answer.send(proxy.send_write(&sent, turn).await);
         };
         self.writes.spawn_on(writing, &self.runtime);
         let mut has_raised = false;
@@ -139,12 +121,48 @@ impl Proxy {
         .await;
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
-            let _ = self.raise(&writer, subject, None, Fate::Unknown);
+            let _ = self.raise(&write, None, Fate::Unknown);
             Err(ErrorKind::Internal.error().because(panicked))
         })
     }
 
-    /// The whole body of a write, before anything of it is sent.
+    /// The whole of a write, before anything of it is sent.
+    async fn read_write(
+        &self,
+        head: Parts,
+        body: Received,
+        subject: Subject,
+        asked: &Asked,
+    ) -> Result<Write, ProxyError> {
+        let is_framed = !body.is_end_stream();
+        let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
+        let body = self.read_request(&head.headers, body).await?;
+        // It may outlive its client: it takes along nothing of that one's connection.
+        let caller = asked.caller.detached();
+        let pseudonym = self.origin.upstream().pseudonym();
+        let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
+        fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        asked.id.present(&mut fields);
+        if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {
+            // Any other is written by hyper, which says nothing of an empty body.
+            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Ok(Write {
+            organization: caller.as_ref().credential().and_then(|known| self.bindings.organization(known)),
+            caller,
+            subject,
+            rules: Arc::clone(&asked.rules),
+            path: head.uri.path_and_query().map_or(PathAndQuery::from_static("/"), owned::target),
+            fields: owned::fields(fields),
+            body,
+            route: self.digester.route(&head.method, head.uri.path()),
+            peer: asked.peer,
+            max_wait: asked.patience,
+            trace: head.extensions.get().cloned(),
+            method: head.method,
+        })
+    }
+
     async fn read_request(&self, fields: &HeaderMap, body: Paced) -> Result<Bytes, ProxyError> {
         let announced = fields.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_REQUEST as u64) {
@@ -159,64 +177,53 @@ impl Proxy {
         }
     }
 
-    async fn send_write(
-        &self,
-        writing: Writing<'_>,
-        method: &Method,
-        writer: &Writer,
-        subject: Subject,
-    ) -> Result<Answer, ProxyError> {
-        let (begun, at) = (self.fence.sequence().advance(), self.clock.now());
-        let Writing { outgoing, departure, client, peer, patience } = writing;
-        let written = written_by(method, outgoing.path.path());
-        let give_up = self.clock.sleep(writer.rules.timeouts.first_byte_timeout);
-        let (call, lane) = (writer.call(peer, patience), Lane { client, permits: None });
-        let (gone, answer) = match self.send(&call, lane, departure, outgoing, give_up).await {
-            Ok((gone, answer, _)) => (gone, answer),
+    async fn send_write(&self, write: &Write, turn: Turn) -> Result<Answer, ProxyError> {
+        let begun = Begun { tick: self.fence.sequence().advance(), at: self.clock.now() };
+        let give_up = || self.clock.sleep(write.rules.timeouts.first_byte_timeout);
+        let call = write.call(begun.at);
+        let answered = match self.origin.send(&call, turn, || Some(write.request()), give_up).await {
+            Ok(answered) => answered,
             Err(error) => {
                 if !was_never_sent(error.kind()) {
-                    self.raise(writer, subject, None, Fate::Unknown);
+                    self.raise(write, None, Fate::Unknown);
                 }
                 return Err(error);
             }
         };
-        let sent = Sent { begun, at, gone, method, written };
-        let response = self.conclude(answer, &sent, writer, subject).await?;
+        let response = self.conclude(answered, begun, write).await?;
         Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
     }
 
     /// Reads the answer, does to the cache and to the proofs what it calls for, and only then releases it.
     async fn conclude(
         &self,
-        answer: Response<Received>,
-        sent: &Sent<'_>,
-        writer: &Writer,
-        subject: Subject,
+        answered: Answered,
+        begun: Begun,
+        write: &Write,
     ) -> Result<Response<Body>, ProxyError> {
-        let (head, body) = answer.into_parts();
-        let status = head.status;
-        let harmless = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
-        if harmless {
-            self.refused(status, media_type::is_json(&head.headers), writer, subject);
+        let Answered { response, meaning, sent, .. } = answered;
+        let (head, body) = response.into_parts();
+        if meaning == Meaning::NotFound {
+            self.is_gone(write);
         }
-        let idle = writer.rules.timeouts.idle_timeout;
+        let idle = write.rules.timeouts.idle_timeout;
         let deadline = self.clock.now().plus(idle);
         let read = match self.clock.deadline(deadline, whole::read(body, MAX_ANSWER, &self.held)).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(cause)) => Err(whole::unread(cause)),
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
-        if !harmless {
-            let told = self.told(&head, read.as_ref().ok(), sent, writer, subject).await;
-            self.settle(&head, told, sent, writer, subject)?;
+        if !meaning.has_changed_nothing() {
+            let told = self.told(&head, read.as_ref().ok(), write).await;
+            self.settle(&head, told, begun, write)?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
                 let answer = WholeAnswer::new(head, body);
-                if status == StatusCode::UNAUTHORIZED {
-                    self.note_unauthorized(&sent.gone, answer.unauthorized());
+                if meaning == Meaning::KeyRefused {
+                    self.origin.remember(&sent, answer.unauthorized());
                 }
-                answer.response(sent.method)
+                answer.response(&write.method)
             }
             whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle)
                 .take()
@@ -224,78 +231,57 @@ impl Proxy {
         })
     }
 
-    /// A 4xx: nothing was written. It may tell something of the key or of the label.
-    fn refused(&self, status: StatusCode, is_json: bool, writer: &Writer, subject: Subject) {
-        let arrived = self.fence.sequence().advance();
-        let refusal = match status {
-            StatusCode::UNAUTHORIZED => Refusal::Unauthorized { route: writer.route, label_path: true },
-            StatusCode::PAYMENT_REQUIRED => Refusal::Credential,
-            StatusCode::FORBIDDEN if is_json => Refusal::Credential,
-            StatusCode::NOT_FOUND => return self.is_gone(writer, subject),
-            _ => return,
-        };
-        match (&writer.credential, writer.authorization) {
-            (Some(credential), _) => {
-                self.bindings.refuse(credential, refusal, arrived, self.clock.now());
-            }
-            (None, Some(authorization)) if status == StatusCode::UNAUTHORIZED => {
-                self.bindings.refuse_authorization(authorization, arrived);
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn is_gone(&self, writer: &Writer, subject: Subject) {
+    fn is_gone(&self, write: &Write) {
         let (Some(organization), Some(credential), Some(id)) =
-            (&writer.organization, &writer.credential, subject.item)
+            (&write.organization, write.credential(), write.subject.item)
         else {
             return;
         };
-        let (resource, target) = (subject.resource.name, Target::Item(id));
+        let (resource, target) = (write.subject.resource.name, Target::Item(id));
         self.evict(CacheKey { resource, organization: organization.id(), owner: None, target }, credential);
     }
 }
 
-/// A write that goes.
-struct Writing<'a> {
-    outgoing: Outgoing,
-    departure: Departure,
-    client: &'a UpstreamClient,
-    peer: IpAddr,
-    patience: Duration,
-}
-
-/// A write that was sent.
-pub(super) struct Sent<'a> {
-    /// Its place in the order of fills and raises.
-    pub(super) begun: Tick,
-    pub(super) at: Moment,
-    pub(super) gone: Gone,
-    pub(super) method: &'a Method,
-    /// The label that its answer must be, if it is one at all.
-    pub(super) written: Option<Uuid>,
-}
-
-/// The label that a write changes or takes away as a whole. What stands below a label, or is posted to one, may be
-/// answered with another.
-fn written_by(method: &Method, path: &str) -> Option<Uuid> {
-    match resource::locate(path) {
-        Place::Item(_, id) if matches!(*method, Method::PUT | Method::PATCH | Method::DELETE) => Some(id),
-        _ => None,
+impl Write {
+    pub(super) fn credential(&self) -> Option<&Credential> {
+        self.caller.as_ref().credential()
     }
-}
 
-impl Writer {
-    fn call(&self, peer: IpAddr, patience: Duration) -> Call<'_> {
+    /// The label that it changes or takes away as a whole: its answer must be that label, if it is one at all. What stands
+    /// below a label, or is posted to one, may be answered with another.
+    pub(super) fn written(&self) -> Option<Uuid> {
+        match resource::locate(self.path.path()) {
+            Place::Item(_, id) if matches!(self.method, Method::PUT | Method::PATCH | Method::DELETE) => {
+                Some(id)
+            }
+            _ => None,
+        }
+    }
+
+    fn call(&self, asked_at: Moment) -> Call<'_> {
         Call {
-            credential: self.credential.as_ref(),
-            authorization: self.authorization,
+            caller: self.caller.as_ref(),
             organization: self.organization.as_ref().map(|organization| organization.id()),
-            peer,
+            peer: self.peer,
             route: self.route,
+            resource: Some(self.subject.resource),
             class: Class::Interactive,
-            patience,
+            asked_at,
+            max_wait: self.max_wait,
             purpose: Purpose::Write,
+            lane: Lane::Labels,
+            retries: Retries::Never,
+            trace: self.trace.as_ref(),
+        }
+    }
+
+    fn request(&self) -> Outgoing {
+        Outgoing {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            fields: self.fields.clone(),
+            body: Body::whole(self.body.clone()),
+            trace: self.trace.clone(),
         }
     }
 }
@@ -305,22 +291,21 @@ impl Writer {
 /// without `Authorization` cannot come to anything.
 struct Abandoned<'a> {
     proxy: &'a Proxy,
-    writer: &'a Writer,
-    subject: Subject,
+    write: &'a Write,
     answered: bool,
 }
 
 impl Abandoned<'_> {
     fn raise(&self) {
-        if self.writer.authorization.is_none() {
+        if self.write.caller.as_ref().authorization().is_none() {
             return;
         }
         let fence = &self.proxy.fence;
-        match &self.writer.organization {
+        match &self.write.organization {
             Some(organization) => {
                 fence.raise_purged(organization);
             }
-            None => fence.raise_everywhere(self.subject.item, None),
+            None => fence.raise_everywhere(self.write.subject.item, None),
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
     }

@@ -10,6 +10,7 @@ use http::{Extensions, Response, StatusCode};
 use super::client::Upstream;
 use super::connections::{Carrier, UpstreamClient};
 use super::failure::Failure;
+pub use super::failure::RequestFate;
 use super::http1::Lease;
 use super::outgoing::{Outgoing, Owner};
 use super::purpose::{Purpose, UpstreamStatus};
@@ -37,10 +38,8 @@ pub struct Ready {
 pub struct Unanswered {
     /// What the client is told.
     pub error: ProxyError,
-    /// The request, where it may be sent once more on another connection.
-    pub again: Option<Outgoing>,
-    /// Whether the upstream certainly did not process it.
-    pub unprocessed: bool,
+    /// What became of the request.
+    pub fate: RequestFate,
 }
 
 /// Travels with an answer: tells its connection that no call is put on it any more.
@@ -154,7 +153,7 @@ impl Upstream {
             (Some(span), Err(failure)) => span.failed(failure.error.kind().as_str()),
             (None, _) => {}
         }
-        outcome.map_err(|Failure { error, again, unprocessed }| Unanswered { error, again, unprocessed })
+        outcome.map_err(|Failure { error, fate }| Unanswered { error, fate })
     }
 
     /// Sends on this connection. What is left of an answer that is refused here would be read, and the connection used
@@ -180,7 +179,7 @@ impl Upstream {
                 };
                 let answer = connection.send(outgoing, &self.host).await;
                 let answer = answer.inspect_err(|failure| {
-                    if failure.again.is_some() {
+                    if failure.fate != RequestFate::Unknown {
                         checkout.distrust_others();
                     }
                 })?;

@@ -10,64 +10,78 @@
 use std::error::Error;
 
 use h2::Reason;
+use http::Method;
 
-use super::outgoing::Outgoing;
 use crate::error::{ErrorKind, ProxyError};
 
 /// A call without an answer.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: ProxyError,
-    /// The request once more, where it may go again at once.
-    pub(super) again: Option<Outgoing>,
-    /// Whether it certainly was not processed.
-    pub(super) unprocessed: bool,
+    /// What became of the request.
+    pub(super) fate: RequestFate,
+}
+
+/// What became of a request without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFate {
+    /// The upstream certainly did not process it: it may go again, whatever it is.
+    Unprocessed,
+    /// The upstream may have processed it, which does nothing: it may go again.
+    Harmless,
+    /// The upstream may have processed it.
+    Unknown,
+}
+
+/// How far a request came, as its connection tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not one byte of it was written.
+    Unwritten,
+    /// It was, on a connection that had served before, and not one byte of an answer came.
+    Unanswered,
+    /// It was written, and nothing more is known.
+    Written,
 }
 
 impl Failure {
-    /// Of a call on HTTP/1.1. `stale` says that the connection had served before and gave no byte of an answer.
-    pub(super) fn on_http1(
-        error: hyper::Error,
-        unwritten: bool,
-        stale: bool,
-        again: Option<Outgoing>,
-    ) -> Self {
-        let is_read = again.as_ref().is_some_and(|again| again.method.is_safe());
-        let may_go = unwritten || (stale && is_read && !error.is_parse());
-        let kind = match () {
-            () if unwritten => ErrorKind::NotTaken,
-            () if error.is_parse_too_large() => ErrorKind::BadAnswerHead,
-            () => ErrorKind::BadUpstreamAnswer,
+    /// Of a call on HTTP/1.1.
+    pub(super) fn on_http1(error: hyper::Error, progress: Progress, method: &Method) -> Self {
+        let (kind, fate) = match progress {
+            Progress::Unwritten => (ErrorKind::NotTaken, RequestFate::Unprocessed),
+            _ if error.is_parse_too_large() => (ErrorKind::BadAnswerHead, RequestFate::Unknown),
+            Progress::Unanswered if method.is_safe() && !error.is_parse() => {
+                (ErrorKind::BadUpstreamAnswer, RequestFate::Harmless)
+            }
+            Progress::Unanswered | Progress::Written => (ErrorKind::BadUpstreamAnswer, RequestFate::Unknown),
         };
-        Self { error: kind.error().because(error), again: again.filter(|_| may_go), unprocessed: unwritten }
+        Self { error: kind.error().because(error), fate }
     }
 
-    /// Of a call on HTTP/2. `unwritten` says that hyper gave the request back.
-    pub(super) fn on_http2(
-        error: hyper::Error,
-        unwritten: bool,
-        reused: bool,
-        again: Option<Outgoing>,
-    ) -> Self {
+    /// Of a call on HTTP/2.
+    pub(super) fn on_http2(error: hyper::Error, progress: Progress, method: &Method) -> Self {
         let cause = of_h2(&error);
-        let refused = cause.is_some_and(is_refusal);
-        let unprocessed = unwritten || refused;
-        let is_read = again.as_ref().is_some_and(|again| again.method.is_safe());
         // Closed, or found dead by PING, before the head of an answer.
-        let lost = reused && is_read && (error.is_timeout() || cause.is_none_or(h2::Error::is_io));
+        let is_lost = || error.is_timeout() || cause.is_none_or(h2::Error::is_io);
+        let fate = match progress {
+            Progress::Unwritten => RequestFate::Unprocessed,
+            _ if cause.is_some_and(is_refusal) => RequestFate::Unprocessed,
+            Progress::Unanswered if method.is_safe() && is_lost() => RequestFate::Harmless,
+            Progress::Unanswered | Progress::Written => RequestFate::Unknown,
+        };
         let kind = match cause {
-            _ if unprocessed => ErrorKind::NotTaken,
+            _ if fate == RequestFate::Unprocessed => ErrorKind::NotTaken,
             // What h2 itself ends a stream for before there is an answer: a head that is too large or malformed.
             Some(cause) if cause.is_library() => ErrorKind::BadAnswerHead,
             _ => ErrorKind::BadUpstreamAnswer,
         };
-        Self { error: kind.error().because(error), again: again.filter(|_| unprocessed || lost), unprocessed }
+        Self { error: kind.error().because(error), fate }
     }
 }
 
 impl From<ProxyError> for Failure {
     fn from(error: ProxyError) -> Self {
-        Self { error, again: None, unprocessed: false }
+        Self { error, fate: RequestFate::Unknown }
     }
 }
 

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
-use super::failure::Failure;
+use super::failure::{Failure, Progress};
 use super::interim::Interim;
 use super::outgoing::{Outgoing, Sending};
 use super::pool::{Checkout, Idle};
@@ -102,11 +102,10 @@ impl Http1 {
         outgoing: Outgoing,
         host: &HeaderValue,
     ) -> Result<Response<Incoming>, Failure> {
-        let again = outgoing.again();
-        let before = self.link.moved();
-        let Outgoing { method, path, mut fields, body, .. } = outgoing;
+        let (method, before) = (outgoing.method.clone(), self.link.moved());
+        let Outgoing { path, mut fields, body, .. } = outgoing;
         let mut request = Request::new(Sending::new(body, Arc::clone(&self.link)));
-        *request.method_mut() = method;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = Uri::from(path);
         fields.insert(HOST, host.clone());
         *request.headers_mut() = fields;
@@ -123,8 +122,14 @@ impl Http1 {
             () = interim.too_many() => return Err(Interim::refusal().into()),
         };
         let moved = self.link.moved();
-        let (unwritten, unanswered) = (moved.written == before.written, moved.read == before.read);
-        Err(Failure::on_http1(error, unwritten, self.reused && unanswered, again))
+        let progress = if moved.written == before.written {
+            Progress::Unwritten
+        } else if self.reused && moved.read == before.read {
+            Progress::Unanswered
+        } else {
+            Progress::Written
+        };
+        Err(Failure::on_http1(error, progress, &method))
     }
 
     /// Whether nothing but the end is left of the call under way, and nothing came behind it.

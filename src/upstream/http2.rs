@@ -15,7 +15,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::watch;
 
-use super::failure::{Failure, of_h2};
+use super::failure::{Failure, Progress, RequestFate, of_h2};
 use super::http1::MAX_HEAD_BYTES;
 use super::outgoing::Outgoing;
 use super::stream::{Link, Metered, Stream};
@@ -94,13 +94,12 @@ impl Http2 {
         scheme: &Scheme,
         authority: &Authority,
     ) -> Result<Response<Incoming>, Failure> {
-        let again = outgoing.again();
         let Outgoing { method, path, fields, body, .. } = outgoing;
         // `:authority` alone says where to: a Host beside it is refused by servers that take the two for two (RFC 9113 §8.3.1).
         let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path);
         let uri = uri.build().map_err(|cause| ErrorKind::BadTarget.error().because(cause))?;
         let mut request = Request::new(body);
-        *request.method_mut() = method;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = fields;
         let (before, served) = (self.link.moved(), self.served.load(Ordering::Acquire));
@@ -118,8 +117,13 @@ impl Http2 {
         let is_over = of_h2(&error).is_none_or(ends_all);
         let unwritten = kept || (is_over && self.link.cut_unless_written(before.written));
         self.calm.note(&error);
-        let failure = Failure::on_http2(error, unwritten, served, again);
-        if failure.unprocessed {
+        let progress = match served {
+            _ if unwritten => Progress::Unwritten,
+            true => Progress::Unanswered,
+            false => Progress::Written,
+        };
+        let failure = Failure::on_http2(error, progress, &method);
+        if failure.fate == RequestFate::Unprocessed {
             // It goes away, or is too busy: the next call would only meet the same.
             self.link.retire();
         }

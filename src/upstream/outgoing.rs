@@ -33,23 +33,6 @@ pub struct Outgoing {
     pub trace: Option<telemetry::Context>,
 }
 
-impl Outgoing {
-    /// The same request once more, unless its body is a stream, which can be sent once.
-    pub(super) fn again(&self) -> Option<Self> {
-        let body = match &self.body {
-            Body::Whole(bytes) => Body::Whole(bytes.clone()),
-            Body::Stream(_) => return None,
-        };
-        Some(Self {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            fields: self.fields.clone(),
-            body,
-            trace: self.trace.clone(),
-        })
-    }
-}
-
 /// A body that tells its connection when all of it was handed over.
 #[derive(Debug)]
 pub(super) struct Sending {

@@ -27,7 +27,7 @@ use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
 
 /// A body after at most `limit` bytes of it were read.
-pub(super) enum Read<B = Received> {
+pub enum Read<B = Received> {
     /// All of it.
     Whole(Bytes),
     /// More than the limit.
@@ -35,7 +35,7 @@ pub(super) enum Read<B = Received> {
 }
 
 /// What was read of a body, and the rest as it comes.
-pub(super) struct Beginning<B = Received> {
+pub struct Beginning<B = Received> {
     read: Bytes,
     rest: B,
     /// What the rest holds, which is on its way.
@@ -47,7 +47,7 @@ pub(super) struct Beginning<B = Received> {
 /// # Errors
 ///
 /// If the body ends early or is malformed; [`Full`] if there is no memory for it.
-pub(super) async fn read<B>(mut body: B, limit: usize, held: &Held) -> Result<Read<B>, BodyError>
+pub async fn read<B>(mut body: B, limit: usize, held: &Held) -> Result<Read<B>, BodyError>
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -65,7 +65,7 @@ where
 }
 
 /// Why the body of an upstream answer could not be read.
-pub(super) fn unread(cause: BodyError) -> ProxyError {
+pub fn unread(cause: BodyError) -> ProxyError {
     match cause.downcast_ref::<Full>() {
         Some(full) => full.for_answer(),
         None => ErrorKind::BadUpstreamAnswer.error().because(cause),
@@ -73,14 +73,14 @@ pub(super) fn unread(cause: BodyError) -> ProxyError {
 }
 
 /// A body that is passed on, with what it holds.
-pub(super) struct Holding<B> {
+pub struct Holding<B> {
     body: B,
     _charge: Charge,
 }
 
 impl<B> Holding<B> {
     /// Holds `charge` until `body` is dropped.
-    pub(super) const fn new(body: B, charge: Charge) -> Self {
+    pub const fn new(body: B, charge: Charge) -> Self {
         Self { body, _charge: charge }
     }
 }
@@ -107,7 +107,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Holding<B> {
 
 /// An upstream answer that is passed on as it is, its body in memory.
 #[derive(Clone)]
-pub(super) struct WholeAnswer {
+pub struct WholeAnswer {
     status: StatusCode,
     fields: HeaderMap,
     body: Bytes,
@@ -121,18 +121,18 @@ impl fmt::Debug for WholeAnswer {
 
 impl WholeAnswer {
     /// The answer with `head`, hop-by-hop fields removed.
-    pub(super) fn new(head: Parts, body: Bytes) -> Self {
+    pub fn new(head: Parts, body: Bytes) -> Self {
         let fields = owned::fields(fields::forwardable_response(head.headers));
         Self { status: head.status, fields, body }
     }
 
     /// Its status.
-    pub(super) const fn status(&self) -> StatusCode {
+    pub const fn status(&self) -> StatusCode {
         self.status
     }
 
     /// What a latch keeps of a 401: an encoded body cannot be sent to everybody, and the answer to a HEAD has none.
-    pub(super) fn unauthorized(&self) -> Unauthorized {
+    pub fn unauthorized(&self) -> Unauthorized {
         if self.fields.contains_key(CONTENT_ENCODING) || self.body.is_empty() {
             return Unauthorized::default();
         }
@@ -140,7 +140,7 @@ impl WholeAnswer {
     }
 
     /// As an answer to a request with `method`.
-    pub(super) fn response(&self, method: &Method) -> Response<Body> {
+    pub fn response(&self, method: &Method) -> Response<Body> {
         let is_head = method == Method::HEAD;
         let mut response =
             Response::new(if is_head { Body::empty() } else { Body::whole(self.body.clone()) });
@@ -156,7 +156,7 @@ impl WholeAnswer {
 }
 
 /// An upstream answer too large to keep: whoever asks first gets it as a stream.
-pub(super) struct StreamedAnswer(Mutex<Option<Response<Body>>>);
+pub struct StreamedAnswer(Mutex<Option<Response<Body>>>);
 
 impl fmt::Debug for StreamedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,7 +166,7 @@ impl fmt::Debug for StreamedAnswer {
 
 impl StreamedAnswer {
     /// The answer with `head` and a body that begins so.
-    pub(super) fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration) -> Self {
+    pub fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration) -> Self {
         let activity = Activity::begin(clock.clone());
         let download = Download::new(body.rest, activity, idle, None).after(body.read);
         let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
@@ -176,7 +176,7 @@ impl StreamedAnswer {
     }
 
     /// The answer, once.
-    pub(super) fn take(&self) -> Option<Response<Body>> {
+    pub fn take(&self) -> Option<Response<Body>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,0 +1,201 @@
+//! A call that has its turn: sent, sent again where that is safe, and noted before anybody sees its answer.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+
+use http::{Method, Response, StatusCode};
+
+use super::Origin;
+use super::admit::{Admitted, Places, Turn};
+use super::call::{Call, Retries};
+use super::status::{Meaning, Path};
+use crate::caller::credential::{CredentialDigest, RouteDigest};
+use crate::caller::identity::Caller;
+use crate::clock::Moment;
+use crate::error::{ErrorKind, ProxyError};
+use crate::metrics::RetryResult;
+use crate::received::Received;
+use crate::shield::retry::may_retry;
+use crate::shield::retry_after;
+use crate::upstream::calls::{RequestFate, Unanswered};
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::permits::Permit;
+
+/// How often a call is sent again that the upstream certainly did not process. More than once, since a connection that goes
+/// away takes all with it that was put on it, and its successor may be as short-lived.
+const RESENDS: usize = 4;
+
+/// An answer whose head is here, and noted.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer; its body is still to come.
+    pub response: Response<Received>,
+    /// What its head says.
+    pub meaning: Meaning,
+    /// The call that it answers.
+    pub sent: Sent,
+    /// Held for its connection, where those are counted.
+    pub permit: Option<Permit>,
+}
+
+/// A call that was sent: a 401 still waits for its body, to be [remembered](Origin::remember) with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub(super) credential: Option<CredentialDigest>,
+    pub(super) route: RouteDigest,
+    pub(super) at: Moment,
+}
+
+impl Origin {
+    /// Sends a call that has its turn. A read that failed on the way is tried once more, within a tenth of what was offered.
+    /// What the head of the answer says of the limit, of the caller and of the key is noted when this returns.
+    ///
+    /// `request` makes the request, as often as it is sent; nothing where it cannot be made a second time. `give_up` makes
+    /// what each try waits for at most.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong on the way; [`ErrorKind::UpstreamTimeout`] where it was given up.
+    pub async fn send<R, G>(
+        &self,
+        call: &Call<'_>,
+        turn: Turn,
+        mut request: R,
+        give_up: impl Fn() -> G,
+    ) -> Result<Answered, ProxyError>
+    where
+        R: FnMut() -> Option<Outgoing>,
+        G: Future<Output = ()>,
+    {
+        if call.retries != Retries::Never {
+            self.shield.retries.on_offered(self.clock.now());
+        }
+        let first = match turn.0 {
+            Ok(admitted) => self.send_once(call, admitted, &mut request, pin!(give_up())).await,
+            Err(error) => Err(error),
+        };
+        let ended = match &first {
+            Ok(answered) => Ok(answered.response.status()),
+            Err(error) => Err(error.kind()),
+        };
+        let answered = if call.retries == Retries::Once && may_retry(&Method::GET, ended) {
+            match self.second_turn(call).await {
+                None => first?,
+                Some(admitted) => {
+                    let second = self.send_once(call, admitted, &mut request, pin!(give_up())).await;
+                    self.note_second(second.as_ref().map(|answered| answered.response.status()).ok());
+                    second?
+                }
+            }
+        } else {
+            first?
+        };
+        self.note_refusal(call, answered.meaning);
+        Ok(answered)
+    }
+
+    /// Sends a call, and once more on another connection, if need be more than once, while it is certain that the upstream
+    /// did not process it; a read also if its connection had been closed under it.
+    async fn send_once<G: Future<Output = ()>>(
+        &self,
+        call: &Call<'_>,
+        admitted: Admitted,
+        request: &mut impl FnMut() -> Option<Outgoing>,
+        mut give_up: Pin<&mut G>,
+    ) -> Result<Answered, ProxyError> {
+        let Admitted { mut places, mut ready, mut permit } = admitted;
+        let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
+        for left in (0..=RESENDS).rev() {
+            let sending = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut());
+            let Unanswered { error, fate } = match sending.await {
+                Ok(response) => return Ok(self.note_head(call, places, response, permit)),
+                Err(unanswered) => unanswered,
+            };
+            if fate == RequestFate::Unknown || left == 0 {
+                return Err(error);
+            }
+            let Some(again) = request() else { return Err(error) };
+            tracing::debug!(error = %error.kind(), cause = error.causes(), "sent again on another connection");
+            // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
+            // Whatever else the call held, the hold's probe and an unverified caller's place above all, it would wait for
+            // itself.
+            match fate {
+                RequestFate::Unprocessed => self.shield.budget.give_back(places.admission),
+                RequestFate::Harmless | RequestFate::Unknown => drop(places),
+            }
+            drop(permit);
+            let resending = Box::pin(self.admitted(call, || {}));
+            let admitted = tokio::select! {
+                biased;
+                admitted = resending => admitted,
+                () = give_up.as_mut() => return Err(ErrorKind::UpstreamTimeout.error()),
+            };
+            let Ok(admitted) = admitted else { return Err(error) };
+            Admitted { places, ready, permit } = admitted;
+            outgoing = again;
+        }
+        Err(ErrorKind::Internal.error())
+    }
+
+    /// Notes the head of an answer: its caller is verified by it, and the upstream limits its organization or does not.
+    fn note_head(
+        &self,
+        call: &Call<'_>,
+        places: Places,
+        response: Response<Received>,
+        permit: Option<Permit>,
+    ) -> Answered {
+        let Places { accounts, at, pass, admission } = places;
+        let status = response.status();
+        let meaning = Meaning::of(status, response.headers(), call.path());
+        let sent = Sent { credential: call.digest(), route: call.route, at };
+        pass.answered(status);
+        if meaning == Meaning::Limited {
+            let now = self.clock.now();
+            let wait = retry_after::of(response.headers(), now.unix());
+            self.shield.limited(accounts, at, wait, now);
+        } else {
+            self.shield.not_limited(accounts, at);
+            if let Some(probe) = admission.probe {
+                probe.passed();
+            }
+        }
+        if meaning != Meaning::KeyRefused
+            && let Some(credential) = sent.credential
+        {
+            self.shield.latch.on_other_answer(credential, call.route);
+        }
+        Answered { response, meaning, sent, permit }
+    }
+
+    /// Ends what a refusal ends: it has ended when this returns.
+    fn note_refusal(&self, call: &Call<'_>, meaning: Meaning) {
+        let Some(refusal) = meaning.refusal(call.route, call.path()) else { return };
+        let arrived = self.sequence.advance();
+        match call.caller {
+            Caller::Credential(credential) => {
+                self.bindings.refuse(credential, refusal, arrived, self.clock.now());
+            }
+            Caller::Authorization(authorization) if meaning == Meaning::KeyRefused => {
+                self.bindings.refuse_authorization(authorization, arrived);
+            }
+            Caller::Authorization(_) | Caller::Anonymous => {}
+        }
+    }
+
+    /// Counts what became of a second try: the status of its answer, if there was one.
+    fn note_second(&self, status: Option<StatusCode>) {
+        let answered = status.is_some_and(|status| !status.is_server_error());
+        self.metrics.retry(if answered { RetryResult::Answered } else { RetryResult::Failed });
+    }
+}
+
+impl Call<'_> {
+    /// Where it goes.
+    const fn path(&self) -> Path {
+        match self.resource {
+            Some(_) => Path::Label,
+            None => Path::Other,
+        }
+    }
+}
