@@ -1,11 +1,94 @@
-//! The cache: keys, stored responses, what may be stored, what may be served, and the flights that fetch.
+//! The cache: keys, stored responses, what may be stored, what may be served.
+//!
+//! [`Cache`] is what is stored and the fence that everything stored is judged by; both are asked together, always.
 
 pub mod decide;
-pub mod flight;
 pub mod gate;
 pub mod items;
 pub mod key;
+mod lookup;
 pub mod render;
 mod scan;
+mod sharing;
 pub mod store;
 pub mod stored;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use self::key::CacheKey;
+pub use self::lookup::Reader;
+pub use self::sharing::Grants;
+use self::store::Store;
+use crate::caller::credential::Credential;
+use crate::classify::Target;
+use crate::clock::Clock;
+use crate::fence::Fence;
+use crate::metrics::{InvalidationCause, Metrics};
+use crate::organization::OrganizationId;
+
+/// Stored responses, and what may be served of them; one per process.
+#[derive(Debug)]
+pub struct Cache {
+    store: Store,
+    fence: Arc<Fence>,
+    is_closed: AtomicBool,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Cache {
+    /// An empty cache of at most `max_bytes`, whose order of writes is `fence`'s.
+    #[must_use]
+    pub fn new(max_bytes: u64, fence: Arc<Fence>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let store = Store::new(max_bytes, Arc::clone(&metrics));
+        Self { store, fence, is_closed: AtomicBool::new(false), clock, metrics }
+    }
+
+    /// What writes shut out.
+    #[must_use]
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// From now on nothing is stored, not even what is under way.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing is stored any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// How many responses are stored, and their bytes.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        self.store.size()
+    }
+
+    /// Lets go of what has expired or is idle.
+    pub fn tidy(&self) {
+        self.store.tidy();
+        self.fence.organizations().forget_idle(self.fence.sequence(), self.clock.now());
+    }
+
+    /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
+    pub fn evict(&self, mut key: CacheKey, credential: &Credential) {
+        self.store.remove(&key);
+        key.owner = Some(credential.digest());
+        self.store.remove(&key);
+        self.metrics.invalidation(InvalidationCause::NotFound);
+    }
+
+    /// Takes away what is stored under the keys of this organization, or of any.
+    pub fn remove_of(&self, organization: Option<OrganizationId>) -> (u64, u64) {
+        self.store.remove_all(|key| organization.is_none_or(|id| key.organization == id))
+    }
+
+    /// Takes away what is stored of these targets, whosever they are.
+    pub fn remove_targets(&self, chosen: impl Fn(&Target) -> bool) -> (u64, u64) {
+        self.store.remove_all(|key| chosen(&key.target))
+    }
+}

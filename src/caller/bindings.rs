@@ -49,6 +49,17 @@ impl Standing {
             Self::Proven { organization, .. } | Self::Lapsed { organization, .. } => Some(organization),
         }
     }
+
+    /// The organization whose stored responses may be served to it, be it in an outage alone.
+    #[must_use]
+    pub const fn served(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Proven { organization, .. } | Self::Lapsed { organization, outage: Some(_) } => {
+                Some(organization)
+            }
+            Self::Lapsed { outage: None, .. } | Self::Unknown => None,
+        }
+    }
 }
 
 /// What is known of the upstream's reachability for a credential whose proof is old.

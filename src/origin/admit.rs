@@ -139,8 +139,12 @@ impl Origin {
         if let Some(retry_after) = self.upstream.refuses() {
             return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let pass = self.shield.strangers.admit(call.caller.into(), call.peer, call.max_wait);
-        let pass = pass.await.map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
+        let pass = self
+            .shield
+            .strangers
+            .admit(call.caller.into(), call.peer, call.max_wait)
+            .await
+            .map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
         let accounts = self.accounts(call, pass.is_strangers());
         let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
@@ -195,8 +199,7 @@ impl Origin {
     }
 
     async fn connected(&self, call: &Call<'_>, client: &UpstreamClient) -> Result<Ready, Stopped> {
-        let ready = self.upstream.ready(client, call.owner(), call.purpose).await;
-        ready.map_err(Stopped::Unconnected)
+        self.upstream.ready(client, call.owner(), call.purpose).await.map_err(Stopped::Unconnected)
     }
 
     /// The 401 that is remembered for a call.

@@ -68,7 +68,8 @@ pub enum Retries {
 
 impl<'a> Call<'a> {
     /// Its credential, if it has one.
-    pub(super) const fn credential(&self) -> Option<&'a Credential> {
+    #[must_use]
+    pub const fn credential(&self) -> Option<&'a Credential> {
         self.caller.credential()
     }
 

@@ -79,19 +79,27 @@ impl Origin {
             Err(error) => Err(error.kind()),
         };
         let answered = if call.retries == Retries::Once && may_retry(&Method::GET, ended) {
-            match self.second_turn(call).await {
-                None => first?,
-                Some(admitted) => {
-                    let second = self.send_once(call, admitted, &mut request, pin!(give_up())).await;
-                    self.note_second(second.as_ref().map(|answered| answered.response.status()).ok());
-                    second?
-                }
-            }
+            // In a box that is made when it is needed: few calls are tried again, and every one would keep the room for it.
+            Box::pin(self.send_again(call, first, &mut request, give_up)).await?
         } else {
             first?
         };
         self.note_refusal(call, answered.meaning);
         Ok(answered)
+    }
+
+    /// A second try, if there is one to be had; what the first came to otherwise.
+    async fn send_again<G: Future<Output = ()>>(
+        &self,
+        call: &Call<'_>,
+        first: Result<Answered, ProxyError>,
+        request: &mut impl FnMut() -> Option<Outgoing>,
+        give_up: impl Fn() -> G,
+    ) -> Result<Answered, ProxyError> {
+        let Some(admitted) = self.second_turn(call).await else { return first };
+        let second = self.send_once(call, admitted, request, pin!(give_up())).await;
+        self.note_second(second.as_ref().map(|answered| answered.response.status()).ok());
+        second
     }
 
     /// Sends a call, and once more on another connection, if need be more than once, while it is certain that the upstream
@@ -106,8 +114,9 @@ impl Origin {
         let Admitted { mut places, mut ready, mut permit } = admitted;
         let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
         for left in (0..=RESENDS).rev() {
-            let sending = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut());
-            let Unanswered { error, fate } = match sending.await {
+            // Awaited where it is made: a future that is bound to a name first takes its room twice.
+            let sent = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut()).await;
+            let Unanswered { error, fate } = match sent {
                 Ok(response) => return Ok(self.note_head(call, places, response, permit)),
                 Err(unanswered) => unanswered,
             };

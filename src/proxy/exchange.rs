@@ -16,7 +16,6 @@ use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
 use super::answer::Answer;
-use super::rules::Rules;
 use crate::body::{Body, BodyError};
 use crate::caller::identity::Caller;
 use crate::classify::{Class, Target};
@@ -25,6 +24,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::outcome::{Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::resource::Descriptor;
+use crate::rules::Rules;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
@@ -115,7 +115,7 @@ impl Exchange {
                 caller: proxy.digester.caller(&head.headers),
                 resource: None,
                 arrived_at: begun,
-                patience: rules.patience(preference),
+                patience: rules.max_wait(preference),
                 rules,
                 preference,
             },

@@ -1,45 +1,39 @@
 //! What would happen to a request, told without its happening.
 //!
-//! It asks what the request's own way asks, in the same order: guard, class, credential, standing, key, look-up, decision,
-//! flight, shield. It changes nothing: no use is counted, no place taken, no trial made, nothing sent.
+//! It prints the [`plan`](super::plan) that the request would be answered by, and what would become of its call. It changes
+//! nothing: no use is counted, no place taken, no trial made, nothing sent.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
 
 use super::Proxy;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
-use super::flying::Wanted;
-use super::read::{Arrival, Reading};
-use super::rules::Rules;
-use crate::cache::decide::{Decision, Servable, decide};
-use crate::cache::stored::StoredResponse;
+use super::plan::{Plan, plan};
+use super::read::{Around, Reading, Request};
+use crate::cache::decide::Decision;
 use crate::caller::bindings::Standing;
-use crate::classify::{Class, Read, Target, classify};
+use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
+use crate::fetch::{Fallback, Ground, Part, Storing};
 use crate::guard;
 use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::resource::target_path;
+use crate::rules::Rules;
 use crate::semantics::preference;
-use crate::shield::budget::Class as Urgency;
+use crate::shield::budget::Class;
 use crate::upstream::purpose::Purpose;
 
 /// Whose turn among strangers is asked for: nobody's address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// What would be served if the fetch failed.
-enum Fallback {
-    /// A stale response, within its window.
-    Stale(Servable),
-    /// A fresh one, although the client asked for a younger one.
-    Fresh(Servable),
-}
+/// What `Cache-Status` says while the edge turns our own reads away.
+const EDGE_BLOCK: CacheStatus = CacheStatus::Uncached(BypassReason::EdgeBlock);
 
 impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
@@ -65,9 +59,9 @@ impl Proxy {
             peer: NOWHERE,
             route: self.digester.route(&head.method, head.uri.path()),
             resource: place.resource(),
-            class: Urgency::Interactive,
+            class: Class::Interactive,
             asked_at: now,
-            max_wait: rules.patience(preference::wait(&head.headers)),
+            max_wait: rules.max_wait(preference::wait(&head.headers)),
             purpose: Purpose::PassThrough,
             lane: Lane::Labels,
             retries: Retries::Never,
@@ -78,7 +72,7 @@ impl Proxy {
         told.organization = call.organization.map(|organization| organization.to_string());
         let class = match classify(head, place) {
             // What the body says is told by the body alone: most say something.
-            Class::Read(read) if has_body => Class::Uncached {
+            classify::Class::Read(read) if has_body => classify::Class::Uncached {
                 resource: read.resource,
                 item: matches!(read.target, Target::Item(_)),
                 reason: BypassReason::Body,
@@ -86,28 +80,27 @@ impl Proxy {
             class => class,
         };
         match class {
-            Class::Read(read) => {
+            classify::Class::Read(read) => {
                 told.class =
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
                 told.shield = Some(self.origin.foresee(&call, now).into());
-                self.explain_read(&mut told, head, read, &call, rules);
+                self.explain_read(&mut told, head, &read, &call, &rules);
             }
-            Class::Write { .. } => {
+            classify::Class::Write { .. } => {
                 told.class = Some("write");
-                self.explain_call(&mut told, (Conclusion::Write, CacheStatus::Method), &call, now);
+                self.explain_call(&mut told, Conclusion::Write, CacheStatus::Method, &call);
             }
-            Class::Uncached { reason, .. } => {
+            classify::Class::Uncached { reason, .. } => {
                 told.class = Some("uncached_read");
                 told.bypass = Some(reason.as_str());
                 let uncached = CacheStatus::Uncached(reason);
-                self.explain_call(&mut told, (Conclusion::PassThrough, uncached), &call, now);
+                self.explain_call(&mut told, Conclusion::PassThrough, uncached, &call);
             }
-            Class::PassThrough => {
+            classify::Class::PassThrough => {
                 told.class = Some("pass_through");
-                let passed = (Conclusion::PassThrough, CacheStatus::PassThrough);
-                self.explain_call(&mut told, passed, &call, now);
+                self.explain_call(&mut told, Conclusion::PassThrough, CacheStatus::PassThrough, &call);
             }
         }
         told
@@ -117,169 +110,84 @@ impl Proxy {
         &self,
         told: &mut Explanation,
         head: &Parts,
-        read: Read,
+        read: &Read,
         call: &Call<'_>,
-        rules: Arc<Rules>,
+        rules: &Arc<Rules>,
     ) {
         let Some(credential) = call.caller.credential() else { return };
         let now = call.asked_at;
-        let arrival = Arrival { peer: NOWHERE, at: now, max_wait: call.max_wait, rules };
-        let reading = self.reading(head, read, credential, arrival);
-        let standing = self.bindings.standing(reading.credential, &reading.rules.proof, now);
+        let max_wait = call.max_wait;
+        let reading =
+            self.reading(Request { head, read, credential, rules, peer: NOWHERE, at: now, max_wait });
+        let standing = self.bindings.standing(credential, &rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
-            let key = self.key(&reading, organization, &reading.read.target);
+            let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
                 resource: key.resource,
                 organization: organization.id().to_string(),
                 own: key.owner.is_some(),
-                shared: reading.rules.shared_in(organization),
-                target: target_path(reading.read.resource, &key.target),
+                shared: rules.shared_in(organization),
+                target: target_path(read.resource, &key.target),
             });
-            self.look_up_by(&reading, organization, |key| self.store.peek(key))
+            self.cache.peek(reading.asker.reader, organization)
         });
-        let rules = reading.rules.of(&reading.read.target);
-        told.stored = stored.as_deref().map(|stored| {
-            let (age, lifetime) = (stored.age(now), stored.freshness_lifetime(rules.ttl));
-            let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-            let left = |window: Duration| (lifetime + window).saturating_sub(age).min(window).as_secs();
-            Stored {
-                age_seconds: age.as_secs(),
-                fresh_for_seconds: seconds(lifetime.saturating_sub(age))
-                    - seconds(age.saturating_sub(lifetime)),
-                stale_while_revalidate_left_seconds: left(rules.stale_while_revalidate),
-                stale_if_error_left_seconds: left(rules.stale_if_error),
-                settling: stored.settling,
+        told.stored = stored.as_deref().map(|stored| Stored::of(stored, reading.lifetimes(), now));
+        let view = reading.view(&standing, stored.as_deref(), now);
+        let around = Around { proxy: self, reading: &reading, standing: &standing, now };
+        match plan(&view, &around) {
+            Plan::Serve(stored, _) => {
+                told.conclude(Conclusion::Hit, Some(CacheStatus::Hit { ttl: stored.ttl }));
             }
-        });
-        let decision = decide(&reading.wishes, stored.as_deref(), rules, now);
-        let asked = Asking { reading: &reading, call, now };
-        match &standing {
-            Standing::Proven { organization, .. } => {
-                self.explain_proven(told, &asked, organization, (decision, stored));
+            Plan::Stale(stale, reason, _) => conclude_stale(told, stale.ttl, reason),
+            Plan::RefetchLimited(fresh) => conclude_limited(told, fresh.ttl),
+            Plan::WaitForList => told.conclude(Conclusion::FetchList, None),
+            Plan::WaitForProof => told.conclude(Conclusion::WaitForProof, None),
+            Plan::OnlyIfCached => told.fail(Conclusion::OnlyIfCached, &ErrorKind::OnlyIfCached.error()),
+            Plan::Pass => self.explain_call(told, Conclusion::PassThrough, EDGE_BLOCK, call),
+            Plan::Fetch(ground, _) => {
+                self.explain_fetch(told, &reading, ground, standing.organization(), call);
+                explain_fallback(told, view.decision, ground);
             }
-            Standing::Lapsed { organization, outage: Some(outage) }
-                if outage.confirmed || self.origin.cannot_be_asked(organization, now) =>
-            {
-                match decision {
-                    Decision::Serve { stored, .. } => {
-                        told.conclude(Conclusion::Hit, Some(CacheStatus::Hit { ttl: stored.ttl }));
-                    }
-                    Decision::Revalidate(stale) | Decision::Fetch { fallback: Some(stale) } => {
-                        conclude_stale(told, stale.ttl, StaleReason::Error);
-                    }
-                    _ => self.explain_unproven(told, &asked, Some(organization)),
-                }
-            }
-            _ => self.explain_unproven(told, &asked, standing.organization()),
         }
-    }
-
-    fn explain_proven(
-        &self,
-        told: &mut Explanation,
-        asked: &Asking<'_>,
-        organization: &Arc<Organization>,
-        (decision, stored): (Decision, Option<Arc<StoredResponse>>),
-    ) {
-        let (refetch, fallback) = match (decision, stored) {
-            (Decision::Serve { stored, .. }, _) => {
-                return told.conclude(Conclusion::Hit, Some(CacheStatus::Hit { ttl: stored.ttl }));
-            }
-            (Decision::Revalidate(stale), _) => {
-                return conclude_stale(told, stale.ttl, StaleReason::Revalidating);
-            }
-            (Decision::Refuse, _) => {
-                return told.fail(Conclusion::OnlyIfCached, &ErrorKind::OnlyIfCached.error());
-            }
-            (Decision::Refetch(fresh), Some(_)) => {
-                if !self.origin.shield().refetches.would_take(self.origin.account_of(organization), asked.now)
-                {
-                    let limited = CacheStatus::RefetchLimited { ttl: fresh.ttl };
-                    return told.conclude(Conclusion::RefillLimited, Some(limited));
-                }
-                (true, Some(Fallback::Fresh(fresh)))
-            }
-            (Decision::Fetch { fallback: Some(stale) }, Some(_)) => {
-                if let Some(reason) = self.why_not_ask(asked.reading, organization, asked.now) {
-                    return conclude_stale(told, stale.ttl, reason);
-                }
-                (false, Some(Fallback::Stale(stale)))
-            }
-            (_, _) => (false, None),
-        };
-        if fallback.is_none()
-            && let Target::Item(item) = asked.reading.read.target
-            && self.would_wait_for_list(asked.reading, organization, item, asked.now)
-        {
-            return told.conclude(Conclusion::FetchList, None);
-        }
-        let wanted = self.wanted_proven(asked.reading, organization, refetch, asked.now);
-        let leading = if refetch { Conclusion::Refetch } else { Conclusion::Fetch };
-        self.explain_flight(told, asked, &wanted, leading);
-        // What would fail is answered from the store where that may be.
-        let reason = told.failure().and_then(StaleReason::of_failure);
-        match (reason, fallback) {
-            (Some(reason), Some(Fallback::Stale(stale))) => conclude_stale(told, stale.ttl, reason),
-            (Some(_), Some(Fallback::Fresh(fresh))) => {
-                let limited = CacheStatus::RefetchLimited { ttl: fresh.ttl };
-                told.conclude(Conclusion::RefillLimited, Some(limited));
-            }
-            _ => {}
-        }
-    }
-
-    fn explain_unproven(
-        &self,
-        told: &mut Explanation,
-        asked: &Asking<'_>,
-        organization: Option<&Arc<Organization>>,
-    ) {
-        if asked.reading.wishes.only_if_cached {
-            return told.fail(Conclusion::OnlyIfCached, &ErrorKind::OnlyIfCached.error());
-        }
-        let wanted = Self::wanted_unproven(asked.reading, organization);
-        let digest = asked.reading.credential.digest();
-        if !self.flights.is_under_way(&wanted.key) && self.attempts.under_way(digest).is_some() {
-            return told.conclude(Conclusion::WaitForProof, None);
-        }
-        let wanted = Wanted { class: Urgency::Proof, ..wanted };
-        self.explain_flight(told, asked, &wanted, Conclusion::Prove);
     }
 
     /// What a read gets that nothing stored will do for.
-    fn explain_flight(
+    fn explain_fetch(
         &self,
         told: &mut Explanation,
-        asked: &Asking<'_>,
-        wanted: &Wanted<'_>,
-        leading: Conclusion,
+        reading: &Reading<'_>,
+        ground: Ground,
+        organization: Option<&Arc<Organization>>,
+        call: &Call<'_>,
     ) {
-        if !self.origin.shield().edge.would_fill(asked.now) {
-            let blocked = CacheStatus::Uncached(BypassReason::EdgeBlock);
-            return self.explain_call(told, (Conclusion::PassThrough, blocked), asked.call, asked.now);
-        }
-        let flight = self.flights.under_way(&wanted.key);
-        told.flight_under_way = flight.is_some_and(|flight| self.may_join(asked.reading, wanted, &flight));
+        let wanted = self.fetcher.wanted(&reading.asker, organization, ground, call.asked_at);
+        told.flight_under_way = self.fetcher.would_join(&reading.asker, &wanted);
         if told.flight_under_way {
-            let status = wanted.cache_status(asked.reading, false, true);
+            let status = reading.cache_status(ground, Part::Joined, true);
             return told.conclude(Conclusion::Join, Some(status));
         }
-        let status = wanted.cache_status(asked.reading, true, wanted.storing && !self.is_draining());
-        let call = Call { class: wanted.class, ..*asked.call };
-        self.explain_call(told, (leading, status), &call, asked.now);
+        let stores = wanted.storing() == Storing::Allowed && !self.cache.is_closed();
+        let (conclusion, class) = match ground {
+            // Every hit of its credential waits for it.
+            Ground::ToProve => (Conclusion::Prove, Class::Proof),
+            Ground::Younger => (Conclusion::Refetch, Class::Interactive),
+            Ground::Missing(_) => (Conclusion::Fetch, Class::Interactive),
+        };
+        let status = reading.cache_status(ground, Part::Led, stores);
+        self.explain_call(told, conclusion, status, &Call { class, ..*call });
     }
 
     /// A call that has to go upstream, unless something is in its way.
     fn explain_call(
         &self,
         told: &mut Explanation,
-        (decision, status): (Conclusion, CacheStatus),
+        conclusion: Conclusion,
+        status: CacheStatus,
         call: &Call<'_>,
-        now: Moment,
     ) {
-        told.shield = Some(self.origin.foresee(call, now).into());
-        match self.origin.obstacle(call, now) {
-            None => told.conclude(decision, Some(status)),
+        told.shield = Some(self.origin.foresee(call, call.asked_at).into());
+        match self.origin.obstacle(call, call.asked_at) {
+            None => told.conclude(conclusion, Some(status)),
             Some(Obstacle::Remembered) => told.conclude(Conclusion::Latched, Some(status)),
             Some(Obstacle::Error(error)) => {
                 let unreachable = error.kind() == ErrorKind::Unreachable;
@@ -312,13 +220,22 @@ impl Proxy {
     }
 }
 
-/// A label read that is asked about.
-struct Asking<'a> {
-    reading: &'a Reading<'a>,
-    call: &'a Call<'a>,
-    now: Moment,
+/// What would fail is answered from the store where that may be.
+fn explain_fallback(told: &mut Explanation, decision: Decision, ground: Ground) {
+    let Some(reason) = told.failure().and_then(StaleReason::of_failure) else { return };
+    match (ground, decision) {
+        (Ground::Missing(Fallback::Stored), Decision::Fetch { fallback: Some(stale) }) => {
+            conclude_stale(told, stale.ttl, reason);
+        }
+        (Ground::Younger, Decision::Refetch(fresh)) => conclude_limited(told, fresh.ttl),
+        _ => {}
+    }
 }
 
 fn conclude_stale(told: &mut Explanation, ttl: i64, reason: StaleReason) {
     told.conclude(Conclusion::Stale, Some(CacheStatus::Stale { ttl, reason }));
+}
+
+fn conclude_limited(told: &mut Explanation, ttl: i64) {
+    told.conclude(Conclusion::RefillLimited, Some(CacheStatus::RefetchLimited { ttl }));
 }

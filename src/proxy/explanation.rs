@@ -3,9 +3,14 @@
 //! Made of closed words, ages and ids that the proxy itself chose. Nothing of a credential is in it, not even its digest,
 //! and of the request no more than the target that it was read as.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 
+use crate::cache::stored::StoredResponse;
+use crate::clock::Moment;
 use crate::closed_enum::closed_enum;
+use crate::config::CachedResource;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::sharing::Shared;
 use crate::origin::Foreseen;
@@ -193,6 +198,22 @@ pub(super) struct Shield {
     pub(super) edge_blocked: bool,
 }
 
+impl Stored {
+    /// What a stored response is under these lifetimes.
+    pub(super) fn of(stored: &StoredResponse, rules: &CachedResource, now: Moment) -> Self {
+        let (age, lifetime) = (stored.age(now), stored.freshness_lifetime(rules.ttl));
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let left = |window: Duration| (lifetime + window).saturating_sub(age).min(window).as_secs();
+        Self {
+            age_seconds: age.as_secs(),
+            fresh_for_seconds: seconds(lifetime.saturating_sub(age)) - seconds(age.saturating_sub(lifetime)),
+            stale_while_revalidate_left_seconds: left(rules.stale_while_revalidate),
+            stale_if_error_left_seconds: left(rules.stale_if_error),
+            settling: stored.settling,
+        }
+    }
+}
+
 impl From<Foreseen> for Shield {
     fn from(foreseen: Foreseen) -> Self {
         Self {
@@ -256,7 +277,7 @@ impl Explanation {
 }
 
 /// Whole milliseconds, rounded up: a wait that is left is never nothing.
-pub(super) fn millis(duration: std::time::Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 

@@ -44,7 +44,10 @@ impl Worker {
         let (proxy, origin) = (&self.proxy, &self.proxy.origin);
         let client = self.pass_through_client();
         let call = proxy.passed_on(&head, asked, &client);
-        if let Some(refusal) = proxy.read_before_a_place(&call, &mut body).await? {
+        // In boxes, here and below, what few calls need: every one would keep the room for it.
+        if !body.is_read()
+            && let Some(refusal) = Box::pin(proxy.read_before_a_place(&call, &mut body)).await?
+        {
             return Ok(Answer::latched(&refusal, &head.method));
         }
         let upload = body.length();
@@ -79,11 +82,14 @@ impl Worker {
                 Some(Broken::TooSlow) => ErrorKind::UploadTooSlow.error().because(error),
                 None => error,
             })?;
-        if response.status().is_success() {
-            proxy.introduce(call.organization, asked);
+        if let (Some(credential), None, true) =
+            (call.credential(), call.organization, response.status().is_success())
+        {
+            proxy.fetcher.introduce(credential, asked.peer, &asked.rules);
         }
         let response = if response.status() == StatusCode::UNAUTHORIZED {
-            let (unauthorized, relayed) = self.relay_unauthorized(response, &head.method, asked).await?;
+            let relaying = Box::pin(self.relay_unauthorized(response, &head.method, asked));
+            let (unauthorized, relayed) = relaying.await?;
             origin.remember(&sent, unauthorized);
             relayed
         } else {

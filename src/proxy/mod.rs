@@ -7,34 +7,21 @@
 //! every answer carries, counts and logs.
 
 mod answer;
-mod background;
-mod doubt;
 mod exchange;
 mod explain;
 mod explanation;
-mod fill;
-mod flying;
 mod forward;
-mod introduce;
-mod judging;
-mod learn;
-mod lookup;
 mod overview;
+mod plan;
 mod posted;
 mod purge;
 mod read;
-mod receive;
 mod reload;
-mod rules;
 mod settle;
-mod sharing;
-mod trace;
-mod turn;
 mod write;
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -47,17 +34,15 @@ pub use self::explanation::{Conclusion, Explanation, Proof};
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
-use self::rules::{Copied, Rulebook, Rules};
 use crate::body::{self, Body};
-use crate::cache::flight::Flights;
-use crate::cache::store::Store;
-use crate::caller::attempts::Attempts;
+use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
 use crate::classify::{Class, classify};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fence::Fence;
+use crate::fetch::{self, Fetcher};
 use crate::guard;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
@@ -65,6 +50,7 @@ use crate::origin::{self, Origin};
 use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
+use crate::rules::{Copied, Rulebook, Rules};
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
 use crate::upstream::client::Upstream;
@@ -77,27 +63,24 @@ use crate::upstream::way::{Way, public_client};
 pub struct Proxy {
     clock: Clock,
     metrics: Arc<Metrics>,
-    digester: Digester,
+    digester: Arc<Digester>,
+    /// What the API has proved and refused of each credential.
     bindings: Arc<Bindings>,
-    attempts: Attempts,
-    fence: Fence,
-    store: Store,
-    flights: Flights<fill::Landing>,
+    /// What is stored.
+    cache: Arc<Cache>,
+    /// One upstream read for many.
+    fetcher: Arc<Fetcher>,
     /// The only way out.
-    origin: Origin,
-    /// Callers that were introduced by a list read of late.
-    introduced: introduce::Introduced,
+    origin: Arc<Origin>,
     rulebook: Rulebook,
     /// Spans, where they are asked for.
     tracing: Option<Tracing>,
     /// What calls hold of memory.
     held: Held,
-    judging: judging::Judging,
     /// Label writes under way, which go on when their clients leave.
     writes: TaskTracker,
     /// Runs everything that outlives a caller, and the label connections.
     runtime: Handle,
-    draining: AtomicBool,
 }
 
 /// Why a proxy could not be set up.
@@ -149,7 +132,7 @@ impl Worker {
             Class::Read(read) if !body::is_empty(&body) => {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
             }
-            Class::Read(read) => match proxy.read(&head, read, asked).await {
+            Class::Read(read) => match proxy.read(&head, &read, asked).await {
                 Ok(Some(answer)) => Ok(answer),
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
@@ -209,8 +192,9 @@ impl Proxy {
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
-        let (bindings, fence) = (Arc::new(Bindings::new(config.proof.max_credentials)), Fence::default());
-        let origin = Origin::new(origin::Parts {
+        let (bindings, fence) =
+            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::<Fence>::default());
+        let origin = Arc::new(Origin::new(origin::Parts {
             upstream,
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
@@ -220,22 +204,31 @@ impl Proxy {
             runtime: runtime.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
-        });
+        }));
+        let max_bytes = config.cache.max_bytes;
+        let cache = Arc::new(Cache::new(max_bytes, fence, clock.clone(), Arc::clone(&metrics)));
+        let digester = Arc::<Digester>::default();
+        let fetcher = Arc::new(Fetcher::new(fetch::Parts {
+            origin: Arc::clone(&origin),
+            cache: Arc::clone(&cache),
+            bindings: Arc::clone(&bindings),
+            held: held.clone(),
+            digester: Arc::clone(&digester),
+            tracing: tracing.clone(),
+            runtime: runtime.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        }));
         let proxy = Arc::new(Self {
-            digester: Digester::default(),
+            digester,
             origin,
             bindings,
-            attempts: Attempts::default(),
-            fence,
-            store: Store::new(config.cache.max_bytes, Arc::clone(&metrics)),
+            cache,
+            fetcher,
             held,
-            judging: judging::Judging::new(runtime.clone()),
-            flights: Flights::default(),
-            introduced: introduce::Introduced::default(),
             rulebook: Rulebook::new(Rules::new(config)),
             writes: TaskTracker::new(),
             runtime,
-            draining: AtomicBool::new(false),
             tracing,
             clock,
             metrics,
@@ -260,7 +253,7 @@ impl Proxy {
     /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already
     /// answer writes that this process will not hear of.
     pub fn stop_storing(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.cache.close();
     }
 
     /// Waits for the label writes that are under way, whose clients may have left; none may begin any more.
@@ -269,14 +262,10 @@ impl Proxy {
         self.writes.wait().await;
     }
 
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
     /// Sizes at this moment.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let (cache_entries, cache_bytes) = self.store.size();
+        let (cache_entries, cache_bytes) = self.cache.size();
         let now = self.clock.now();
         let used = self.origin.shield().budget.used_ratio(now);
         Gauges {
@@ -301,11 +290,9 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
     loop {
         clock.sleep(Duration::from_secs(1)).await;
         let Some(proxy) = proxy.upgrade() else { return };
-        proxy.store.tidy();
         let now = clock.now();
+        proxy.cache.tidy();
         proxy.origin.tidy(now);
-        proxy.flights.tidy(now);
-        proxy.introduced.tidy(now);
-        proxy.fence.organizations().forget_idle(proxy.fence.sequence(), now);
+        proxy.fetcher.tidy(now);
     }
 }

@@ -31,7 +31,7 @@ impl Proxy {
     #[must_use]
     pub fn overview(&self) -> Overview {
         let accounts = self.origin.shield().budget.snapshot(TOP, self.clock.now());
-        let organizations = self.fence.organizations();
+        let organizations = self.cache.fence().organizations();
         let total = organizations.avoided();
         let single_workspace = self.origin.shield().is_single_workspace();
         let avoided: Vec<_> = accounts

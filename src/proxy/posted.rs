@@ -102,6 +102,11 @@ impl Posted {
             && matches!(&read[start..end], b"" | b"null" | b"{}")
     }
 
+    /// Whether all of it was read.
+    pub(super) const fn is_read(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// Whether there is no body, neither a byte nor a framing that would need one.
     pub(super) const fn is_absent(&self) -> bool {
         !self.framed
@@ -179,7 +184,7 @@ impl Worker {
                 return Err(unreadable(cause));
             }
             if body.says_nothing() {
-                match proxy.read(&head, read, asked).await? {
+                match proxy.read(&head, &read, asked).await? {
                     Some(answer) => return Ok(answer),
                     None => reason = BypassReason::EdgeBlock,
                 }
@@ -198,9 +203,6 @@ impl Proxy {
         call: &Call<'_>,
         body: &mut Posted,
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
-        if body.rest.is_none() {
-            return Ok(None);
-        }
         let now = self.clock.now();
         let enough = if self.origin.shield().strangers.is_stranger(call.caller.into(), now) {
             if let Some(latched) = self.origin.remembered(call, now) {

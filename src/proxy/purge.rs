@@ -36,21 +36,21 @@ impl Proxy {
         let organization = what.organization.map(OrganizationId);
         let (removed, proofs) = match (organization, what.label) {
             (_, Some(label)) => {
-                self.fence.raise_everywhere(Some(label), None);
+                self.cache.fence().raise_everywhere(Some(label), None);
                 let concerned = |target: &Target| match target {
                     Target::Item(id) => *id == label,
                     Target::List(_) => true,
                 };
-                (self.store.remove_all(|key| concerned(&key.target)), 0)
+                (self.cache.remove_targets(concerned), 0)
             }
             (Some(id), None) => {
-                let organization = self.fence.organizations().get(id, self.clock.now());
-                self.fence.raise_purged(&organization);
-                (self.store.remove_all(|key| key.organization == id), self.end_proofs(Some(id)))
+                let organization = self.cache.fence().organizations().get(id, self.clock.now());
+                self.cache.fence().raise_purged(&organization);
+                (self.cache.remove_of(Some(id)), self.end_proofs(Some(id)))
             }
             (None, None) => {
-                self.fence.raise_all();
-                (self.store.remove_all(|_| true), self.end_proofs(None))
+                self.cache.fence().raise_all();
+                (self.cache.remove_of(None), self.end_proofs(None))
             }
         };
         self.metrics.invalidation(InvalidationCause::Purge);
@@ -60,6 +60,6 @@ impl Proxy {
     }
 
     fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
-        self.bindings.end_proofs(organization, self.fence.sequence().advance())
+        self.bindings.end_proofs(organization, self.cache.fence().sequence().advance())
     }
 }

@@ -1,4 +1,4 @@
-//! Label reads: identify, look up, decide. What cannot be answered from the store flies (`flying`).
+//! Label reads: [`plan`](super::plan) says what to do, this does it, until the read is answered.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,75 +9,69 @@ use http::request::Parts;
 use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
-use super::flying::Wanted;
-use super::rules::Rules;
+use super::plan::{Behind, Circumstances, Plan, Urgency, View, Wait, Waits, plan};
+use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
-use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::caller::bindings::Standing;
 use crate::caller::credential::Credential;
-use crate::classify::{Read, Target};
+use crate::classify::Read;
 use crate::clock::Moment;
+use crate::config::CachedResource;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Tick;
+use crate::fetch::{Asker, Delivery, Fallback, Got, Ground, Part, Storing};
 use crate::organization::Organization;
-use crate::outcome::{Outcome, StaleReason};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, StaleReason};
+use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
-use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
-
-/// How long a read waits for another read's first proof, for a list fill, or for its own attempt while an old proof
-/// would do.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// Times that a read joins other credentials' flights: at first, and for the one take-over (R7).
-const SHARED_ROUNDS: u8 = 2;
 
 /// A label read under way.
 pub(super) struct Reading<'a> {
     pub(super) head: &'a Parts,
-    pub(super) read: Read,
-    pub(super) credential: &'a Credential,
-    pub(super) peer: IpAddr,
+    pub(super) asker: Asker<'a>,
     pub(super) wishes: RequestDirectives,
-    /// Fills begun after this are younger than the request.
-    arrived: Tick,
-    pub(super) arrived_at: Moment,
-    /// How long it may wait for its turn to be sent.
-    pub(super) patience: Duration,
-    pub(super) rules: Arc<Rules>,
-    /// It has waited for another read's attempt.
-    pub(super) has_waited: bool,
-    /// It has waited for its own attempt as long as a read that could be answered may.
-    pub(super) patience_is_spent: bool,
-    has_waited_for_list: bool,
-    pub(super) rounds: u8,
+    pub(super) waits: Waits,
 }
 
-/// What a read brings along besides itself.
-pub(super) struct Arrival {
+/// A label read, before it is known who may answer it.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) read: &'a Read,
+    pub(super) credential: &'a Credential,
+    pub(super) rules: &'a Arc<Rules>,
     pub(super) peer: IpAddr,
+    /// When it came.
     pub(super) at: Moment,
-    /// How long it may wait for its turn to be sent.
+    /// How long it may wait for a call to be sent.
     pub(super) max_wait: Duration,
-    pub(super) rules: Arc<Rules>,
 }
 
 /// What a step came to.
-pub(super) enum Step {
+enum Step {
     Done(Answer),
-    /// The edge turns fills away: the caller's own request may fare better.
-    PassThrough,
-    /// Something changed: ask for the credential's standing again.
+    /// The edge turns our own reads away: the caller's own request may fare better.
+    Pass,
+    /// Something changed: look again.
     Again,
 }
 
-impl Reading<'_> {
-    /// Where the client asks for a response as young as its request, only fills begun after it may be joined.
-    pub(super) fn oldest_to_join(&self) -> Tick {
-        let wants_youngest = self.wishes.no_cache || self.wishes.max_age == Some(Duration::ZERO);
-        if wants_youngest { self.arrived } else { Tick::default() }
-    }
+/// What makes a fetch needless.
+enum Found {
+    /// A response that another fetch has stored.
+    Response(Arc<StoredResponse>),
+    /// A proof, with which to look again.
+    Proof,
+}
+
+/// What a plan was made of, and what it needs to be carried out.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    standing: &'a Standing,
+    stored: Option<&'a Arc<StoredResponse>>,
+    now: Moment,
 }
 
 impl Proxy {
@@ -85,164 +79,194 @@ impl Proxy {
     pub(super) async fn read(
         self: &Arc<Self>,
         head: &Parts,
-        read: Read,
+        read: &Read,
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
-        let rules = Arc::clone(&asked.rules);
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
-        let arrival = Arrival { peer: asked.peer, at: asked.arrived_at, max_wait: asked.patience, rules };
-        let mut reading = self.reading(head, read, credential, arrival);
-        let mut now = asked.arrived_at;
+        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.patience);
+        let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait });
+        let mut now = at;
         loop {
-            let standing = self.bindings.standing(reading.credential, &reading.rules.proof, now);
-            let step = match &standing {
-                Standing::Proven { organization, renew } => {
-                    self.read_proven(&mut reading, organization, *renew, now).await?
-                }
-                Standing::Lapsed { organization, outage: Some(outage) } => {
-                    Box::pin(self.read_in_doubt(&mut reading, organization, *outage, now)).await?
-                }
-                Standing::Lapsed { organization, outage: None } => {
-                    Box::pin(self.read_unproven(&mut reading, Some(organization))).await?
-                }
-                Standing::Unknown => Box::pin(self.read_unproven(&mut reading, None)).await?,
-            };
-            match step {
+            let standing = self.bindings.standing(credential, &rules.proof, now);
+            let stored = standing.served().and_then(|organization| self.look_up(&reading, organization));
+            let view = reading.view(&standing, stored.as_deref(), now);
+            let around = Around { proxy: self, reading: &reading, standing: &standing, now };
+            let plan = plan(&view, &around);
+            let seen = Seen { standing: &standing, stored: stored.as_ref(), now };
+            match self.carry_out(plan, &mut reading, seen).await? {
                 Step::Done(answer) => {
-                    if let Some(organization) = standing.organization()
-                        && answer.outcome.avoided().is_some()
+                    if let (Some(organization), Some(_)) = (standing.organization(), answer.outcome.avoided())
                     {
                         organization.note_avoided();
                     }
                     return Ok(Some(answer));
                 }
-                Step::PassThrough => return Ok(None),
+                Step::Pass => return Ok(None),
                 Step::Again => now = self.clock.now(),
             }
         }
     }
 
     /// A label read as it arrives.
-    pub(super) fn reading<'a>(
-        &self,
-        head: &'a Parts,
-        read: Read,
-        credential: &'a Credential,
-        arrival: Arrival,
-    ) -> Reading<'a> {
-        let Arrival { peer, at, max_wait, rules } = arrival;
-        Reading {
-            head,
-            credential,
+    pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
+        let Request { head, read, credential, rules, peer, at, max_wait } = request;
+        let wishes = RequestDirectives::parse(&head.headers);
+        let arrived = self.cache.fence().sequence().current();
+        let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
+        let asker = Asker {
+            reader: Reader { credential, read, rules },
             peer,
-            read,
-            wishes: RequestDirectives::parse(&head.headers),
-            arrived: self.fence.sequence().current(),
+            arrived,
             arrived_at: at,
-            patience: max_wait,
-            rules,
-            has_waited: false,
-            has_waited_for_list: false,
-            patience_is_spent: false,
+            max_wait,
+            youngest: if wants_youngest { arrived } else { Tick::default() },
+            storing: Storing::of(read.storable && !wishes.no_store),
             rounds: 0,
+            trace: head.extensions.get(),
+        };
+        Reading { head, asker, wishes, waits: Waits::default() }
+    }
+
+    fn look_up(&self, reading: &Reading<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
+        let begun = self.tracing.as_ref().map(|_| self.clock.now());
+        let stored = self.cache.look_up(reading.asker.reader, organization);
+        if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
+            tracing.record("look-up", parent, begun);
+        }
+        stored
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        plan: Plan,
+        reading: &mut Reading<'_>,
+        seen: Seen<'_>,
+    ) -> Result<Step, ProxyError> {
+        match (plan, seen.stored) {
+            (Plan::Serve(servable, behind), Some(stored)) => {
+                self.go_on_behind(behind, reading, seen);
+                Ok(Step::Done(Answer::hit(reading.head, stored, servable)))
+            }
+            (Plan::Stale(servable, reason, behind), Some(stored)) => {
+                self.go_on_behind(behind, reading, seen);
+                Ok(Step::Done(Answer::stale(reading.head, stored, servable, reason)))
+            }
+            (Plan::RefetchLimited(servable), Some(stored)) => {
+                Ok(Step::Done(Answer::refetch_limited(reading.head, stored, servable)))
+            }
+            (Plan::WaitForProof, _) => {
+                reading.waits.add(Wait::Proof);
+                Box::pin(self.fetcher.wait_for_attempt(&reading.asker)).await;
+                Ok(Step::Again)
+            }
+            (Plan::Pass, _) => Ok(Step::Pass),
+            (Plan::Fetch(Ground::ToProve, Urgency::Brief), _) => {
+                Box::pin(self.ask_briefly(reading, seen)).await
+            }
+            (Plan::Fetch(ground, _), _) => Box::pin(self.fetch(ground, reading, seen)).await,
+            (Plan::WaitForList, _) => {
+                Box::pin(self.fetch(Ground::Missing(Fallback::Nothing), reading, seen)).await
+            }
+            (Plan::OnlyIfCached, _) => Err(ErrorKind::OnlyIfCached.error()),
+            // Nothing that is not stored is planned to be served.
+            (Plan::Serve(..) | Plan::Stale(..) | Plan::RefetchLimited(_), None) => {
+                Err(ErrorKind::Internal.error())
+            }
         }
     }
 
-    async fn read_proven(
-        self: &Arc<Self>,
-        reading: &mut Reading<'_>,
-        organization: &Arc<Organization>,
-        renew: bool,
-        now: Moment,
-    ) -> Result<Step, ProxyError> {
-        let stored = self.look_up(reading, organization);
-        let decision =
-            decide(&reading.wishes, stored.as_deref(), reading.rules.of(&reading.read.target), now);
-        // A proof reads the label, too, and goes ahead where a refresh is left for later.
-        let go_on_behind = |stored: &StoredResponse| {
-            if renew {
-                self.prove_behind(reading, organization, now);
-            } else {
-                self.refresh_behind(reading, organization, stored, now);
+    /// What goes on behind an answer from the store.
+    fn go_on_behind(self: &Arc<Self>, behind: Behind, reading: &Reading<'_>, seen: Seen<'_>) {
+        let (Some(organization), Some(stored)) = (seen.standing.organization(), seen.stored) else { return };
+        match behind {
+            Behind::Nothing => {}
+            Behind::Prove => self.fetcher.prove_behind(&reading.asker, organization, seen.now),
+            Behind::Refresh => {
+                self.fetcher.refresh_behind(&reading.asker, organization, stored, seen.now);
             }
-        };
-        let (refetch, has_fallback) = match (decision, stored) {
-            (Decision::Serve { stored: servable, ageing }, Some(stored)) => {
-                if renew || ageing {
-                    go_on_behind(&stored);
-                }
-                return Ok(Step::Done(Answer::hit(reading.head, &stored, servable)));
-            }
-            (Decision::Revalidate(servable), Some(stored)) => {
-                go_on_behind(&stored);
-                let reason = StaleReason::Revalidating;
-                return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
-            }
-            (Decision::Refetch(servable), Some(stored)) => {
-                let account = self.origin.account_of(organization);
-                if !self.origin.shield().refetches.take(account, now) {
-                    return Ok(Step::Done(Answer::refetch_limited(reading.head, &stored, servable)));
-                }
-                (true, true)
-            }
-            (Decision::Refuse, _) => return Err(ErrorKind::OnlyIfCached.error()),
-            (Decision::Fetch { fallback: Some(servable) }, Some(stored)) => {
-                if let Some(reason) = self.why_not_ask(reading, organization, now) {
-                    // In the background one of them finds out when the upstream may be asked again.
-                    go_on_behind(&stored);
-                    return Ok(Step::Done(Answer::stale(reading.head, &stored, servable, reason)));
-                }
-                (false, true)
-            }
-            (_, _) => (false, false),
-        };
-        Box::pin(self.fetch_proven(reading, organization, refetch, has_fallback)).await
+        }
     }
 
-    /// Nothing that may be served at once is stored: fetch, or fall back where that is hopeless or fails.
-    async fn fetch_proven(
+    /// Fetches on this ground, and falls back where that fails and something is stored.
+    async fn fetch(
         self: &Arc<Self>,
+        ground: Ground,
         reading: &mut Reading<'_>,
-        organization: &Arc<Organization>,
-        refetch: bool,
-        has_fallback: bool,
+        seen: Seen<'_>,
     ) -> Result<Step, ProxyError> {
+        let organization = seen.standing.organization();
         let now = self.clock.now();
-        if !has_fallback && self.wait_for_list_fill(reading, organization, now).await {
+        if let (Ground::Missing(Fallback::Nothing), Some(organization)) = (ground, organization)
+            && !reading.waits.has(Wait::List)
+            && self.fetcher.wait_for_list(&reading.asker, organization, now).await
+        {
+            reading.waits.add(Wait::List);
             return Ok(Step::Again);
         }
-        if !self.origin.shield().edge.may_fill(now) {
-            return Ok(Step::PassThrough);
+        // Asked in earnest, now that something follows from it: what a plan was told may be over.
+        let shield = self.origin.shield();
+        if let (Ground::Younger, Some(organization)) = (ground, organization)
+            && !shield.refetches.take(self.origin.account_of(organization), now)
+        {
+            return Ok(Step::Again);
         }
-        match self.fly_proven(reading, organization, refetch, has_fallback, now).await {
-            Err(error) if has_fallback => self.fall_back(reading, error),
-            flown => flown,
+        if !shield.edge.may_fill(now) {
+            return Ok(Step::Pass);
+        }
+        let wanted = self.fetcher.wanted(&reading.asker, organization, ground, now);
+        let mut asker = reading.asker;
+        let found = || self.found(ground, reading, organization);
+        let fetched = self.fetcher.fetch(&mut asker, &wanted, found).await;
+        reading.asker = asker;
+        match fetched {
+            Ok(Got::Found(Found::Proof)) => Ok(Step::Again),
+            Ok(Got::Found(Found::Response(stored))) => {
+                let cache_status = reading.cache_status(ground, Part::Joined, true);
+                let response = render(reading.head, &stored, None);
+                Ok(Step::Done(Answer {
+                    response,
+                    outcome: Outcome::Collapsed,
+                    cache_status: Some(cache_status),
+                }))
+            }
+            Ok(Got::Fetched(delivery, part)) => Ok(delivered(delivery, part, ground, reading)),
+            Err(error) if ground.fallback() == Fallback::Stored => self.fall_back(reading, error),
+            Err(error) => Err(error),
         }
     }
 
-    /// Why a fetch would fail, as far as it is known before.
-    pub(super) fn why_not_ask(
+    /// What makes a fetch needless by now.
+    fn found(
         &self,
+        ground: Ground,
         reading: &Reading<'_>,
-        organization: &Organization,
-        now: Moment,
-    ) -> Option<StaleReason> {
-        if self.origin.upstream().is_unreachable() {
-            return Some(StaleReason::Error);
+        organization: Option<&Arc<Organization>>,
+    ) -> Option<Found> {
+        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
+        match (ground, organization) {
+            (Ground::ToProve, _) | (_, None) => {
+                let standing = self.bindings.standing(credential, &rules.proof, now);
+                matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
+            }
+            (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
+                let stored = self.look_up(reading, organization)?;
+                let after =
+                    if ground == Ground::Younger { reading.asker.arrived } else { reading.asker.youngest };
+                let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
+                let decision = decide(&wishes, Some(&stored), reading.lifetimes(), now);
+                let serves = matches!(decision, Decision::Serve { .. }) && stored.begun > after;
+                serves.then_some(Found::Response(stored))
+            }
         }
-        if self.origin.shield().budget.is_short(self.origin.account_of(organization), now) {
-            return Some(StaleReason::Limit);
-        }
-        let failed = self.bindings.outage(reading.credential, now).is_some_and(|outage| outage.confirmed);
-        failed.then_some(StaleReason::Error)
     }
 
     /// What is stored in place of a fetch that failed. Everything is asked anew: during the wait the credential may have
-    /// been refused, the organization raised, and what was stored has aged.
+    /// been refused, the organization written to, and what was stored has aged.
     fn fall_back(&self, reading: &Reading<'_>, error: ProxyError) -> Result<Step, ProxyError> {
         let Some(reason) = StaleReason::of_failure(error.kind()) else { return Err(error) };
         let now = self.clock.now();
-        let organization = match self.bindings.standing(reading.credential, &reading.rules.proof, now) {
+        let Reader { credential, rules, .. } = reading.asker.reader;
+        let organization = match self.bindings.standing(credential, &rules.proof, now) {
             Standing::Proven { organization, .. } => organization,
             Standing::Lapsed { organization, outage: Some(outage) }
                 if outage.confirmed || self.origin.cannot_be_asked(&organization, now) =>
@@ -252,7 +276,7 @@ impl Proxy {
             Standing::Lapsed { .. } | Standing::Unknown => return Err(error),
         };
         let Some(stored) = self.look_up(reading, &organization) else { return Err(error) };
-        let decision = decide(&reading.wishes, Some(&stored), reading.rules.of(&reading.read.target), now);
+        let decision = decide(&reading.wishes, Some(&stored), reading.lifetimes(), now);
         Ok(Step::Done(match decision {
             Decision::Serve { stored: servable, .. } => Answer::hit(reading.head, &stored, servable),
             Decision::Refetch(servable) => Answer::refetch_limited(reading.head, &stored, servable),
@@ -263,93 +287,139 @@ impl Proxy {
         }))
     }
 
-    async fn fly_proven(
+    /// Asks for a proof, and not for long: an old one would do if the API could not be asked.
+    async fn ask_briefly(
         self: &Arc<Self>,
         reading: &mut Reading<'_>,
-        organization: &Arc<Organization>,
-        refetch: bool,
-        has_fallback: bool,
-        now: Moment,
+        seen: Seen<'_>,
     ) -> Result<Step, ProxyError> {
-        let wanted = self.wanted_proven(reading, organization, refetch, now);
-        let wanted = Wanted { has_fallback, ..wanted };
-        let landed = || self.landed_meanwhile(reading, organization, wanted.after);
-        match self.board(reading, &wanted, landed) {
-            Boarding::Landed(stored) => Ok(Step::Done(Answer {
-                response: render(reading.head, &stored, None),
-                outcome: Outcome::Collapsed,
-                cache_status: Some(wanted.cache_status(reading, false, true)),
-            })),
-            Boarding::Following(flight) => self.fly(reading, &wanted, &flight, false).await,
-            Boarding::Leading(flight, ticket) => {
-                let fill = self.fill_of(reading, &wanted, &flight);
-                self.fly_leading(reading, &wanted, &flight, (fill, ticket)).await
+        let Some(organization) = seen.standing.organization() else { return Ok(Step::Again) };
+        if reading.asker.reader.read.head {
+            // The answer to a HEAD proves nothing.
+            self.fetcher.prove_behind(&reading.asker, organization, seen.now);
+        }
+        let Reader { credential, rules, .. } = reading.asker.reader;
+        let asked = self.fetch(Ground::ToProve, reading, seen);
+        let asked = tokio::select! {
+            biased;
+            asked = asked => asked,
+            // Asked for after the first poll of the read, with which the attempt may have begun.
+            () = self.fetcher.attempt_is_late(credential.digest()) => {
+                // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
+                reading.waits.add(Wait::OwnProof);
+                return Ok(Step::Again);
             }
+        };
+        let now = self.clock.now();
+        match self.bindings.standing(credential, &rules.proof, now) {
+            Standing::Lapsed { outage: Some(outage), .. }
+                if outage.confirmed || self.origin.cannot_be_asked(organization, now) =>
+            {
+                Ok(Step::Again)
+            }
+            _ => asked,
         }
     }
+}
 
-    /// The flight that a proven read asks for.
-    pub(super) fn wanted_proven<'o>(
+/// What a read does with what it was given.
+fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'_>) -> Step {
+    let (response, stored) = match delivery {
+        Delivery::Response { response, stored } => (render(reading.head, &response, None), stored),
+        Delivery::Whole(answer) => (answer.response(&reading.head.method), false),
+        Delivery::Streamed(response) => (response, false),
+        Delivery::Remembered(answer) => return Step::Done(Answer::latched(&answer, &reading.head.method)),
+        Delivery::Blocked => return Step::Pass,
+        Delivery::Again => return Step::Again,
+    };
+    let outcome = match (reading.asker.reader.read.storable, part) {
+        (false, _) => Outcome::Bypass,
+        (true, Part::Led) => Outcome::Miss,
+        (true, Part::Joined) => Outcome::Collapsed,
+    };
+    Step::Done(Answer { response, outcome, cache_status: Some(reading.cache_status(ground, part, stored)) })
+}
+
+impl Reading<'_> {
+    /// What is known of it.
+    pub(super) fn view<'v>(
         &self,
-        reading: &Reading<'_>,
-        organization: &'o Arc<Organization>,
-        refetch: bool,
+        standing: &'v Standing,
+        stored: Option<&StoredResponse>,
         now: Moment,
-    ) -> Wanted<'o> {
-        let storing = reading.read.storable && !reading.wishes.no_store;
-        let key = self.key(reading, organization, &reading.read.target);
-        // An own flight may have proved the credential and be about to store: following it saves a second call.
-        let own_key = Self::own_key(reading, &reading.read.target, storing);
-        let shared = storing
-            && reading.rounds < SHARED_ROUNDS
-            && self.flights.is_collapsible(&key, now)
-            && !self.flights.is_under_way(&own_key);
-        Wanted {
-            key: if shared { FlightKey::Shared(key) } else { own_key },
-            organization: Some(organization),
-            target: reading.read.target.clone(),
-            after: if refetch { reading.arrived } else { reading.oldest_to_join() },
-            storing,
-            purpose: Purpose::Fill,
-            class: Class::Interactive,
-            proven: true,
-            refetch,
-            has_fallback: false,
+    ) -> View<'v> {
+        View {
+            standing,
+            decision: decide(&self.wishes, stored, self.lifetimes(), now),
+            only_if_cached: self.wishes.only_if_cached,
+            waits: self.waits,
         }
     }
 
-    /// What another flight has stored since this read missed it.
-    fn landed_meanwhile(
-        &self,
-        reading: &Reading<'_>,
-        organization: &Organization,
-        after: Tick,
-    ) -> Option<Arc<StoredResponse>> {
-        let stored = self.look_up(reading, organization)?;
-        let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-        let decision =
-            decide(&wishes, Some(&stored), reading.rules.of(&reading.read.target), self.clock.now());
-        (matches!(decision, Decision::Serve { .. }) && stored.begun > after).then_some(stored)
+    pub(super) fn lifetimes(&self) -> &CachedResource {
+        self.asker.reader.rules.of(&self.asker.reader.read.target)
     }
 
-    /// When a second distinct label is missed, one list read brings the rest: begins it, and waits a moment for one that
-    /// is under way. Whether it waited.
-    async fn wait_for_list_fill(
-        self: &Arc<Self>,
-        reading: &mut Reading<'_>,
-        organization: &Arc<Organization>,
-        now: Moment,
-    ) -> bool {
-        let Target::Item(item) = reading.read.target else { return false };
-        if reading.has_waited_for_list || !self.takes_list_fills(reading, organization, now) {
-            return false;
+    /// What `Cache-Status` says of what was fetched on this ground.
+    pub(super) fn cache_status(&self, ground: Ground, part: Part, stored: bool) -> CacheStatus {
+        match ground {
+            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
+            Ground::ToProve => CacheStatus::Proof,
+            Ground::Younger => CacheStatus::Request,
+            Ground::Missing(_) if part == Part::Led => CacheStatus::Miss { stored },
+            Ground::Missing(_) => CacheStatus::Collapsed,
         }
-        let Some(flight) = self.list_fill(reading, organization, item, now) else { return false };
-        reading.has_waited_for_list = true;
-        // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
-        if flight.departed(&self.clock, now.plus(PATIENCE.min(reading.patience))).await.is_ok() {
-            let _ = flight.landing(&self.clock, now.plus(PATIENCE)).await;
+    }
+}
+
+/// What is around a read now.
+pub(super) struct Around<'a> {
+    pub(super) proxy: &'a Proxy,
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) standing: &'a Standing,
+    pub(super) now: Moment,
+}
+
+impl Circumstances for Around<'_> {
+    fn may_refetch(&self) -> bool {
+        let origin = &self.proxy.origin;
+        self.standing.organization().is_some_and(|organization| {
+            origin.shield().refetches.would_take(origin.account_of(organization), self.now)
+        })
+    }
+
+    fn why_not_ask(&self) -> Option<StaleReason> {
+        let origin = &self.proxy.origin;
+        if origin.upstream().is_unreachable() {
+            return Some(StaleReason::Error);
         }
-        true
+        let is_short = |organization: &Arc<Organization>| {
+            origin.shield().budget.is_short(origin.account_of(organization), self.now)
+        };
+        if self.standing.organization().is_some_and(is_short) {
+            return Some(StaleReason::Limit);
+        }
+        let failed = self.proxy.bindings.outage(self.reading.asker.reader.credential, self.now);
+        failed.is_some_and(|outage| outage.confirmed).then_some(StaleReason::Error)
+    }
+
+    fn cannot_be_asked(&self) -> bool {
+        self.standing
+            .organization()
+            .is_some_and(|organization| self.proxy.origin.cannot_be_asked(organization, self.now))
+    }
+
+    fn has_list(&self) -> bool {
+        self.standing.organization().is_some_and(|organization| {
+            self.proxy.fetcher.would_wait_for_list(&self.reading.asker, organization, self.now)
+        })
+    }
+
+    fn has_attempt(&self) -> bool {
+        self.proxy.fetcher.would_wait_for_attempt(&self.reading.asker)
+    }
+
+    fn edge_is_open(&self) -> bool {
+        self.proxy.origin.shield().edge.would_fill(self.now)
     }
 }

@@ -1,8 +1,8 @@
 //! A reload: what may change of a running proxy, changed at once or not at all.
 
-use super::rules::Rules;
 use super::{PassThrough, Proxy, SetupError};
 use crate::config::{self, Config};
+use crate::rules::Rules;
 use crate::upstream::way::Way;
 
 /// What a reload needs of the proxy, read and found sound.

@@ -1,23 +1,19 @@
 //! What becomes of the cache when a label write's answer, or its loss, is known: everything older is shut out, and the
 //! label that the answer carries is stored.
 
-use std::sync::Arc;
-
 use http::Method;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
 use uuid::Uuid;
 
 use super::Proxy;
-use super::judging::{Told, WriteQuestion};
 use super::write::{Begun, Write};
-use crate::cache::gate::{self, Expected};
-use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse};
+use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Tick};
+use crate::fetch::{Told, WriteQuestion, Written};
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationId;
 use crate::origin::whole;
@@ -53,7 +49,7 @@ impl Proxy {
             etag: validator::upstream_strong_etag(&head.headers),
             held: self.held.clone(),
         };
-        self.judging.of(body, move |body| question.answer(body)).await.ok()?
+        self.fetcher.told(body, question).await
     }
 
     /// Raises what was, or may have been, written; and stores what the answer says it is now.
@@ -73,12 +69,12 @@ impl Proxy {
             return Ok(());
         };
         if let Some(grants) = told.grants {
-            self.note_grants(grants, write.organization.as_ref(), &write.rules);
+            self.cache.note_grants(grants, write.organization.as_ref(), &write.rules);
         }
         if let Some(reason) = told.mix_up {
             self.raise(write, told.named, Fate::Unknown);
             self.metrics.gate_rejection(reason);
-            self.discard(write.credential(), head, reason);
+            self.fetcher.discard(write.credential(), head, reason);
             return Err(ErrorKind::MixedUpAnswer.error());
         }
         let settling = self.met_another_write(told.id, begun, write);
@@ -93,7 +89,7 @@ impl Proxy {
     /// for certain, and may lack that one's. Asked before its own raise.
     fn met_another_write(&self, id: Option<Uuid>, begun: Begun, write: &Write) -> bool {
         write.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
-            self.fence.is_settling(organization, &Target::Item(id), begun.at)
+            self.cache.fence().is_settling(organization, &Target::Item(id), begun.at)
         })
     }
 
@@ -103,16 +99,16 @@ impl Proxy {
         let now = self.clock.now();
         let named = named
             .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
-            .map(|id| self.fence.organizations().get(id, now));
+            .map(|id| self.cache.fence().organizations().get(id, now));
         let own = write.organization.as_ref().map(|organization| {
-            let (tick, before) = self.fence.raise(organization, fate, now);
+            let (tick, before) = self.cache.fence().raise(organization, fate, now);
             OwnRaise { tick, before, settling: false }
         });
         if let Some(organization) = &named {
-            self.fence.raise(organization, fate, now);
+            self.cache.fence().raise(organization, fate, now);
         }
         if own.is_none() && named.is_none() {
-            self.fence.raise_everywhere(write.subject.item, Some((fate, now)));
+            self.cache.fence().raise_everywhere(write.subject.item, Some((fate, now)));
         }
         self.metrics.invalidation(match fate {
             Fate::Known => InvalidationCause::Write,
@@ -131,40 +127,24 @@ impl Proxy {
         let wanted = write.rules.cache.write_through
             && carries_label
             && own.before <= begun.tick
-            && !self.is_draining()
+            && !self.cache.is_closed()
             && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
-        if gate::examine_head(head).is_err() {
+        if !self.cache.fence().nothing_raised_everywhere_since(id, begun.tick) {
             return;
         }
-        let target = Target::Item(id);
-        let (forbidden, limit) = Self::directives_of(head, write.rules.of(&target));
-        if forbidden || !self.fence.nothing_raised_everywhere_since(id, begun.tick) {
-            return;
-        }
-        let alone = identity.grants || !write.rules.may_share(organization, own.tick);
-        let Packed { etag, body, keeping } = packed;
-        let response = StoredResponse {
-            organization: organization.id(),
-            content_type: media_type::to_keep(&head.headers),
-            etag,
-            body,
+        self.fetcher.accept_written(Written {
+            organization,
+            credential,
+            rules: &write.rules,
+            head,
+            resource: write.subject.resource,
+            target: Target::Item(id),
+            packed,
+            grants: identity.grants,
             sent: begun.at,
             begun: own.tick,
-            jitter: fastrand::u8(..),
             settling: own.settling,
-            limit,
-            keeping,
-        };
-        let owner = alone.then(|| credential.digest());
-        let key = CacheKey {
-            resource: write.subject.resource.name,
-            organization: organization.id(),
-            owner,
-            target,
-        };
-        let rules = write.rules.of(&key.target);
-        let useful_for = rules.ttl + rules.stale_if_error;
-        self.keep(key, Arc::new(response), useful_for, (organization, &write.rules));
+        });
     }
 }

@@ -19,7 +19,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::posted::unreadable;
-use super::rules::Rules;
 use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
@@ -37,6 +36,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
+use crate::rules::Rules;
 use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
@@ -178,7 +178,7 @@ impl Proxy {
     }
 
     async fn send_write(&self, write: &Write, turn: Turn) -> Result<Answer, ProxyError> {
-        let begun = Begun { tick: self.fence.sequence().advance(), at: self.clock.now() };
+        let begun = Begun { tick: self.cache.fence().sequence().advance(), at: self.clock.now() };
         let give_up = || self.clock.sleep(write.rules.timeouts.first_byte_timeout);
         let call = write.call(begun.at);
         let answered = match self.origin.send(&call, turn, || Some(write.request()), give_up).await {
@@ -238,7 +238,8 @@ impl Proxy {
             return;
         };
         let (resource, target) = (write.subject.resource.name, Target::Item(id));
-        self.evict(CacheKey { resource, organization: organization.id(), owner: None, target }, credential);
+        let key = CacheKey { resource, organization: organization.id(), owner: None, target };
+        self.cache.evict(key, credential);
     }
 }
 
@@ -300,7 +301,7 @@ impl Abandoned<'_> {
         if self.write.caller.as_ref().authorization().is_none() {
             return;
         }
-        let fence = &self.proxy.fence;
+        let fence = self.proxy.cache.fence();
         match &self.write.organization {
             Some(organization) => {
                 fence.raise_purged(organization);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use instantly_proxy::cache::flight::{Boarding, Crashed, FlightKey, Flights};
 use instantly_proxy::caller::credential::Digester;
 use instantly_proxy::classify::Target;
 use instantly_proxy::clock::Clock;
 use instantly_proxy::fence::Sequence;
+use instantly_proxy::fetch::Storing;
+use instantly_proxy::fetch::flight::{Crashed, FlightKey, Flights, Join};
 
 use crate::support::labels::{CAMPAIGNS, LABELS, label, label_id, label_path, token};
 use crate::support::{Answer, Caller, Recorded, TestUpstream, World, is_label_read, patiently, together};
@@ -136,26 +137,26 @@ async fn fills_that_panic_wake_everybody_and_leave_no_key() {
         credential,
         resource: "lead_label",
         target: Target::Item(label_id(1)),
-        storing: true,
+        storing: Storing::Allowed,
     };
-    let board = || flights.board(key.clone(), credential, |_| true, || None::<()>, || sequence.advance());
+    let join = || flights.join(key.clone(), credential, |_| true, || None::<()>, || sequence.advance());
     for _ in 0..100 {
-        let Boarding::Leading(_, ticket) = board() else { panic!("a key is stuck") };
+        let Join::Leading(_, publisher) = join() else { panic!("a key is stuck") };
         let followers: Vec<_> = (0..100)
-            .map(|_| match board() {
-                Boarding::Following(flight) => flight,
+            .map(|_| match join() {
+                Join::Joined(flight) => flight,
                 other => panic!("{other:?}"),
             })
             .collect();
         let fill = tokio::spawn(async move {
-            let _held = ticket;
+            let _held = publisher;
             // Not by panic!: it would fill the output with a hundred back-traces.
             std::panic::resume_unwind(Box::new("a fault of a fill"));
         });
         let deadline = clock.now().plus(Duration::from_secs(10));
         for flight in followers {
-            let landing = patiently("a crash to be told", flight.landing(&clock, deadline)).await;
-            assert_eq!(landing, Ok(Err(Crashed)));
+            let result = patiently("a crash to be told", flight.result(&clock, deadline)).await;
+            assert_eq!(result, Ok(Err(Crashed)));
         }
         assert!(fill.await.is_err());
         assert!(flights.is_empty());

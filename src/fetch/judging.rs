@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::cache::gate::{self, Expected, GateReason, Identity};
-use crate::cache::items;
 use crate::cache::stored::{Packed, pack};
+use crate::cache::{Grants, items};
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::Held;
@@ -100,18 +100,6 @@ pub(super) struct Unsound {
     pub(super) grants: Option<Grants>,
 }
 
-/// A body says who may see what is in it: that concerns the organization that it names, or else its caller's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grants {
-    pub(super) named: Option<OrganizationId>,
-}
-
-impl Grants {
-    fn in_body(resource: &'static Descriptor, body: &[u8]) -> Option<Self> {
-        gate::shows_grants(resource, body).then(|| Self { named: gate::organization_of(resource, body) })
-    }
-}
-
 /// What a body says beyond itself.
 #[derive(Debug)]
 pub(super) enum Lesson {
@@ -159,31 +147,34 @@ impl Question {
 
 /// What is asked of the body that answers a write.
 #[derive(Debug)]
-pub(super) struct WriteQuestion {
-    pub(super) resource: &'static Descriptor,
+pub struct WriteQuestion {
+    /// Whose path was written to.
+    pub resource: &'static Descriptor,
     /// The label that was written, if the request says which.
-    pub(super) item: Option<Uuid>,
+    pub item: Option<Uuid>,
     /// The label that the answer must be, if it is one at all.
-    pub(super) written: Option<Uuid>,
+    pub written: Option<Uuid>,
     /// Of the writer.
-    pub(super) expected: Expected,
+    pub expected: Expected,
     /// The upstream's validator, if it is a strong one.
-    pub(super) etag: Option<HeaderValue>,
-    pub(super) held: Held,
+    pub etag: Option<HeaderValue>,
+    /// Counts what is kept of it.
+    pub held: Held,
 }
 
 /// What an answer to a write says, whatever its shape.
 #[derive(Debug)]
-pub(super) struct Told {
+pub struct Told {
     /// The organization that it names.
-    pub(super) named: Option<OrganizationId>,
+    pub named: Option<OrganizationId>,
     /// Why it belongs to somebody else, if it does.
-    pub(super) mix_up: Option<GateReason>,
-    pub(super) grants: Option<Grants>,
+    pub mix_up: Option<GateReason>,
+    /// Whether it says who may see what is in it.
+    pub grants: Option<Grants>,
     /// The label that was written.
-    pub(super) id: Option<Uuid>,
+    pub id: Option<Uuid>,
     /// That label as it is now, if the answer is one of the writer's organization.
-    pub(super) label: Option<(Identity, Packed)>,
+    pub label: Option<(Identity, Packed)>,
 }
 
 impl WriteQuestion {

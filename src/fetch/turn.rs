@@ -1,4 +1,4 @@
-//! A fill's turn: it waits as long as the most patient of those who wait for it.
+//! A fetch's turn: it waits as long as the most patient of those who wait for it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -6,31 +6,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::Proxy;
-use super::fill::{Fill, Landing};
-use crate::cache::flight::Ticket;
+use http::Method;
+
+use super::Fetcher;
+use super::flight::Publisher;
+use super::task::{Fetch, Fetched, Waited};
 use crate::caller::identity::Caller;
 use crate::clock::Moment;
 use crate::error::ErrorKind;
 use crate::origin::{Call, Lane, NotAdmitted, Retries, Turn};
 
-impl Proxy {
-    /// Waits for the fill's turn: as long as the most patient of those who wait for it, and not without any.
-    pub(super) async fn queue(&self, fill: &Fill, ticket: &Ticket<Landing>) -> Result<Turn, NotAdmitted> {
+impl Fetcher {
+    /// Waits for the turn of a fetch: as long as the most patient of those who wait for it, and not without any.
+    pub(super) async fn turn(
+        &self,
+        fetch: &Fetch,
+        publisher: &Publisher<Fetched>,
+    ) -> Result<Turn, NotAdmitted> {
         let asked_at = self.clock.now();
         loop {
-            let patience = ticket.patience();
+            let until = publisher.max_wait();
             let now = self.clock.now();
-            let max_wait = Self::patience_of(fill, patience, now);
-            let call = Call { asked_at, ..self.call_of(fill, max_wait) };
+            let max_wait = match fetch.waited {
+                Waited::For => until.saturating_sub(now.uptime()),
+                Waited::Behind => fetch.rules.max_wait(None),
+            };
+            let call = self.call_of(fetch, asked_at, max_wait);
             let connecting = AtomicBool::new(false);
             let connects = || {
                 // Nobody's patience is for that.
                 connecting.store(true, Ordering::Relaxed);
-                if let Some(attempt) = &fill.attempt {
+                if let Some(attempt) = &fetch.attempt {
                     attempt.note_sent(self.clock.now());
                 }
-                ticket.depart();
+                publisher.note_sent();
             };
             let mut admitting = pin!(self.origin.admit(&call, connects));
             if let Poll::Ready(admitted) = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await {
@@ -39,17 +48,17 @@ impl Proxy {
             if connecting.load(Ordering::Relaxed) {
                 return admitting.await;
             }
-            ticket.queue();
-            if let Some(attempt) = &fill.attempt {
+            publisher.note_queued();
+            if let Some(attempt) = &fetch.attempt {
                 attempt.note_queued();
             }
-            if !fill.awaited {
+            if fetch.waited == Waited::Behind {
                 return admitting.await;
             }
             let admitted = tokio::select! {
                 biased;
                 admitted = admitting.as_mut() => admitted,
-                () = ticket.abandoned() => {
+                () = publisher.abandoned() => {
                     if connecting.load(Ordering::Relaxed) {
                         return admitting.await;
                     }
@@ -58,30 +67,27 @@ impl Proxy {
             };
             match admitted {
                 // Somebody came meanwhile who is ready to wait longer.
-                Err(NotAdmitted::Rejected(_)) if ticket.patience() > patience.max(now.uptime()) => {}
+                Err(NotAdmitted::Rejected(_)) if publisher.max_wait() > until.max(now.uptime()) => {}
                 admitted => return admitted,
             }
         }
     }
 
-    fn patience_of(fill: &Fill, until: Duration, now: Moment) -> Duration {
-        if fill.awaited { until.saturating_sub(now.uptime()) } else { fill.rules.patience(None) }
-    }
-
-    pub(super) fn call_of<'a>(&self, fill: &'a Fill, patience: Duration) -> Call<'a> {
+    /// The call of a fetch.
+    pub(super) fn call_of<'a>(&self, fetch: &'a Fetch, asked_at: Moment, max_wait: Duration) -> Call<'a> {
         Call {
-            caller: Caller::Credential(&fill.credential),
-            organization: fill.organization.as_ref().map(|organization| organization.id()),
-            peer: fill.peer,
-            route: fill.route,
-            resource: Some(fill.read.resource),
-            class: fill.class,
-            asked_at: self.clock.now(),
-            max_wait: patience,
-            purpose: fill.purpose,
+            caller: Caller::Credential(&fetch.credential),
+            organization: fetch.organization.as_ref().map(|organization| organization.id()),
+            peer: fetch.peer,
+            route: self.digester.route(&Method::GET, fetch.read.resource.collection),
+            resource: Some(fetch.read.resource),
+            class: fetch.class,
+            asked_at,
+            max_wait,
+            purpose: fetch.purpose,
             lane: Lane::Labels,
             retries: Retries::Once,
-            trace: fill.trace.as_ref(),
+            trace: fetch.trace.as_ref(),
         }
     }
 }

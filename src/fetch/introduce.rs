@@ -2,24 +2,24 @@
 //! counted with the others'. Once in a while it is asked for by a list read with its own token, which binds it if its
 //! scopes allow.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Method;
 use lru::LruCache;
 
-use super::Proxy;
-use super::exchange::Asked;
-use super::fill::Fill;
+use super::Fetcher;
+use super::asker::Storing;
+use super::flight::FlightKey;
+use super::task::{Fetch, Use, Waited};
 use crate::bounded::{bounded, sweep};
-use crate::cache::flight::{Boarding, FlightKey};
 use crate::cache::items;
-use crate::caller::credential::CredentialDigest;
+use crate::caller::credential::{Credential, CredentialDigest};
 use crate::classify::Read;
 use crate::clock::Moment;
-use crate::organization::OrganizationId;
 use crate::resource::LEAD_LABEL;
+use crate::rules::Rules;
 use crate::shield::budget::Class;
 use crate::upstream::purpose::Purpose;
 
@@ -55,52 +55,40 @@ impl Introduced {
     }
 }
 
-impl Proxy {
+impl Fetcher {
     /// Asks in the background for the organization of a caller whose call was just answered 2xx, if it is not known.
-    pub(super) fn introduce(self: &Arc<Self>, organization: Option<OrganizationId>, asked: &Asked) {
-        let (Some(credential), None) = (asked.caller.as_ref().credential(), organization) else { return };
+    pub fn introduce(self: &Arc<Self>, credential: &Credential, peer: IpAddr, rules: &Arc<Rules>) {
         if self.bindings.organization(credential).is_some() {
-            // It introduced itself while its call was under way.
             return;
         }
         let now = self.clock.now();
-        if self.origin.shield().edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
+        let edge = &self.origin.shield().edge;
+        if edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
             return;
         }
         let Some(attempt) = self.attempts.begin(credential.digest()) else { return };
-        let read = Read {
-            resource: &LEAD_LABEL,
-            target: items::whole_list(&LEAD_LABEL),
-            storable: true,
-            head: false,
-        };
+        let resource = &LEAD_LABEL;
+        let target = items::whole_list(resource);
         let key = FlightKey::Own {
             credential: credential.digest(),
-            resource: read.resource.name,
-            target: read.target.clone(),
-            storing: true,
+            resource: resource.name,
+            target: target.clone(),
+            storing: Storing::Allowed,
         };
-        let begin = || self.fence.sequence().advance();
-        let boarding = self.flights.board(key, credential.digest(), |_| true, || None::<()>, begin);
-        let Boarding::Leading(flight, ticket) = boarding else { return };
-        let fill = Fill {
+        let introduction = || Fetch {
             credential: credential.detached(),
-            peer: asked.peer,
-            route: self.digester.route(&Method::GET, read.resource.collection),
-            read,
-            class: Class::Background,
-            rules: Arc::clone(&asked.rules),
-            awaited: false,
+            read: Read { resource, target, storable: true, head: false },
             organization: None,
-            storing: true,
-            proving: true,
+            rules: Arc::clone(rules),
+            peer,
+            class: Class::Background,
             purpose: Purpose::Proof,
-            begun: flight.begun,
-            sent: now,
+            waited: Waited::Behind,
+            use_of: Use::ProofAndStore,
             attempt: Some(attempt),
             trace: None,
         };
-        self.launch(fill, ticket);
+        self.launch_alone(key, introduction, credential.digest());
     }
 }
 

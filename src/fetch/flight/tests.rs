@@ -33,21 +33,21 @@ fn cache_key() -> CacheKey {
 }
 
 impl World {
-    fn board(&self, joinable: bool) -> Boarding<u32, ()> {
+    fn join(&self, joinable: bool) -> Join<u32, ()> {
         let key = FlightKey::Shared(cache_key());
-        self.flights.board(key, self.caller, |_| joinable, || None, || self.sequence.advance())
+        self.flights.join(key, self.caller, |_| joinable, || None, || self.sequence.advance())
     }
 
-    fn lead(&self) -> (Arc<Flight<u32>>, Ticket<u32>) {
-        match self.board(true) {
-            Boarding::Leading(flight, ticket) => (flight, ticket),
+    fn lead(&self) -> (Arc<Flight<u32>>, Publisher<u32>) {
+        match self.join(true) {
+            Join::Leading(flight, publisher) => (flight, publisher),
             other => panic!("{other:?}"),
         }
     }
 
     fn follow(&self) -> Arc<Flight<u32>> {
-        match self.board(true) {
-            Boarding::Following(flight) => flight,
+        match self.join(true) {
+            Join::Joined(flight) => flight,
             other => panic!("{other:?}"),
         }
     }
@@ -60,11 +60,11 @@ impl World {
 #[tokio::test]
 async fn everybody_who_follows_gets_the_landing_and_the_key_is_free() {
     let world = world();
-    let (leader, ticket) = world.lead();
+    let (leader, publisher) = world.lead();
     let followers: Vec<_> = (0..100).map(|_| world.follow()).collect();
-    ticket.land(5);
+    publisher.publish(5);
     for flight in followers.iter().chain([&leader]) {
-        assert_eq!(flight.landing(&world.clock, world.soon()).await, Ok(Ok(5)));
+        assert_eq!(flight.result(&world.clock, world.soon()).await, Ok(Ok(5)));
     }
     assert!(world.flights.is_empty());
 }
@@ -72,33 +72,33 @@ async fn everybody_who_follows_gets_the_landing_and_the_key_is_free() {
 #[tokio::test]
 async fn a_flight_whose_fill_panics_wakes_everybody_and_leaves_no_stuck_key() {
     let world = world();
-    let (_, ticket) = world.lead();
+    let (_, publisher) = world.lead();
     let follower = world.follow();
-    drop(ticket);
-    assert_eq!(follower.landing(&world.clock, world.soon()).await, Ok(Err(Crashed)));
+    drop(publisher);
+    assert_eq!(follower.result(&world.clock, world.soon()).await, Ok(Err(Crashed)));
     assert!(world.flights.is_empty());
 }
 
 #[tokio::test]
 async fn each_follower_waits_until_its_own_deadline_only() {
     let world = world();
-    let (_, ticket) = world.lead();
+    let (_, publisher) = world.lead();
     let flight = world.follow();
-    let short = flight.landing(&world.clock, world.clock.now().plus(Duration::from_secs(1)));
+    let short = flight.result(&world.clock, world.clock.now().plus(Duration::from_secs(1)));
     let (short, ()) = tokio::join!(short, async { world.hand.advance(Duration::from_secs(1)) });
     assert_eq!(short, Err(Elapsed));
-    ticket.land(5);
-    assert_eq!(flight.landing(&world.clock, world.soon()).await, Ok(Ok(5)));
+    publisher.publish(5);
+    assert_eq!(flight.result(&world.clock, world.soon()).await, Ok(Ok(5)));
 }
 
 #[test]
 fn a_flight_that_may_not_be_joined_is_replaced_and_its_end_leaves_the_younger_one() {
     let world = world();
     let (_, older) = world.lead();
-    let Boarding::Leading(_, younger) = world.board(false) else { panic!("joined") };
-    older.land(1);
+    let Join::Leading(_, younger) = world.join(false) else { panic!("joined") };
+    older.publish(1);
     assert_eq!(world.flights.len(), 1);
-    younger.land(2);
+    younger.publish(2);
     assert!(world.flights.is_empty());
 }
 
@@ -106,8 +106,8 @@ fn a_flight_that_may_not_be_joined_is_replaced_and_its_end_leaves_the_younger_on
 fn a_flight_that_just_landed_is_found_instead_of_begun_again() {
     let world = world();
     let key = FlightKey::Shared(cache_key());
-    let boarding = world.flights.board(key, world.caller, |_| true, || Some(7), || world.sequence.advance());
-    assert!(matches!(boarding, Boarding::Landed(7)));
+    let boarding = world.flights.join(key, world.caller, |_| true, || Some(7), || world.sequence.advance());
+    assert!(matches!(boarding, Join::Found(7)));
     assert!(world.flights.is_empty());
 }
 

@@ -11,23 +11,30 @@ use std::time::Duration;
 
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
+use crate::fence::Tick;
+use crate::organization::Organization;
+use crate::organization::sharing::Shared;
 
 /// What holds for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
-    pub(super) cache: config::Cache,
-    pub(super) proof: config::Proof,
+pub struct Rules {
+    /// What is kept, and for how long.
+    pub cache: config::Cache,
+    /// How long a proof lasts.
+    pub proof: config::Proof,
     /// Its time-outs; where calls go is settled at start.
-    pub(super) timeouts: config::Upstream,
+    pub timeouts: config::Upstream,
     /// How long a client may take for a request's head.
-    pub(super) header_timeout: Duration,
+    pub header_timeout: Duration,
     /// Bytes a second that an upload must bring.
-    pub(super) min_upload_rate: u64,
+    pub min_upload_rate: u64,
     max_wait: Duration,
 }
 
 impl Rules {
-    pub(super) fn new(config: &Config) -> Self {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
         Self {
             cache: config.cache.clone(),
             proof: config.proof.clone(),
@@ -39,7 +46,7 @@ impl Rules {
     }
 
     /// Lifetimes of a kind of target.
-    pub(super) const fn of(&self, target: &Target) -> &CachedResource {
+    pub const fn of(&self, target: &Target) -> &CachedResource {
         match target {
             Target::Item(_) => &self.cache.lead_labels,
             Target::List(_) => &self.cache.lead_label_lists,
@@ -47,47 +54,68 @@ impl Rules {
     }
 
     /// Whether credentials of one organization share what is stored.
-    pub(super) fn shares(&self) -> bool {
+    pub fn shares(&self) -> bool {
         self.cache.share == Share::Organization
     }
 
+    /// Who may get what a credential of this organization reads now.
+    #[must_use]
+    pub fn shared_in(&self, organization: &Organization) -> Shared {
+        if self.shares() { organization.sharing().shared(self.cache.list_fill) } else { Shared::Configured }
+    }
+
+    /// Whether credentials of this organization share what they read now.
+    #[must_use]
+    pub fn shares_in(&self, organization: &Organization) -> bool {
+        self.shares() && organization.sharing().admits_some(self.cache.list_fill)
+    }
+
+    /// Whether what was read in a fetch of `begun` may go to every credential of this organization.
+    #[must_use]
+    pub fn may_share(&self, organization: &Organization, begun: Tick) -> bool {
+        self.shares() && organization.sharing().admits(begun, self.cache.list_fill)
+    }
+
     /// How long a call waits at most that asks for `wait`.
-    pub(super) fn patience(&self, wait: Option<Duration>) -> Duration {
+    #[must_use]
+    pub fn max_wait(&self, wait: Option<Duration>) -> Duration {
         wait.map_or(self.max_wait, |wait| wait.min(self.max_wait))
     }
 }
 
 /// The rules that hold now.
 #[derive(Debug)]
-pub(super) struct Rulebook {
+pub struct Rulebook {
     /// Raised by every change, behind it.
     edition: AtomicU64,
     current: Mutex<Arc<Rules>>,
 }
 
 impl Rulebook {
-    pub(super) fn new(rules: Rules) -> Self {
+    /// These hold at first.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
         Self { edition: AtomicU64::new(0), current: Mutex::new(Arc::new(rules)) }
     }
 
     /// What holds for who begins now, away from the way of a hit: it takes a lock.
-    pub(super) fn current(&self) -> Arc<Rules> {
+    pub fn current(&self) -> Arc<Rules> {
         Arc::clone(&self.lock())
     }
 
     /// From now on these.
-    pub(super) fn replace(&self, rules: Rules) {
+    pub fn replace(&self, rules: Rules) {
         *self.lock() = Arc::new(rules);
         self.edition.fetch_add(1, Ordering::Release);
     }
 
     /// The same rules again, for what is made anew with them.
-    pub(super) fn renew(&self) {
+    pub fn renew(&self) {
         self.edition.fetch_add(1, Ordering::Release);
     }
 
     /// A thread's copy of what holds now, with `more` that is made anew whenever they change.
-    pub(super) fn copy<T>(&self, more: T) -> Copied<T> {
+    pub fn copy<T>(&self, more: T) -> Copied<T> {
         // Read first: a change between the two is then seen at the next use.
         let edition = self.edition.load(Ordering::Acquire);
         Copied(RefCell::new(Copy { edition, rules: Arc::new(Rules::clone(&self.lock())), more }))
@@ -100,7 +128,7 @@ impl Rulebook {
 
 /// One thread's copy of the rules.
 #[derive(Debug)]
-pub(super) struct Copied<T>(RefCell<Copy<T>>);
+pub struct Copied<T>(RefCell<Copy<T>>);
 
 #[derive(Clone, Debug)]
 struct Copy<T> {
@@ -111,7 +139,7 @@ struct Copy<T> {
 
 impl<T: Clone> Copied<T> {
     /// The rules that hold now.
-    pub(super) fn rules(&self, book: &Rulebook, anew: impl FnOnce(&T) -> T) -> Arc<Rules> {
+    pub fn rules(&self, book: &Rulebook, anew: impl FnOnce(&T) -> T) -> Arc<Rules> {
         let edition = book.edition.load(Ordering::Acquire);
         let mut copy = self.0.borrow_mut();
         if copy.edition != edition {
@@ -121,7 +149,7 @@ impl<T: Clone> Copied<T> {
     }
 
     /// What came with the rules that were last asked for.
-    pub(super) fn more(&self) -> T {
+    pub fn more(&self) -> T {
         self.0.borrow().more.clone()
     }
 }
@@ -143,14 +171,14 @@ mod tests {
         let copied = book.copy(0);
         let anew = |times: &i32| times + 1;
         let first = copied.rules(&book, anew);
-        assert_eq!((first.patience(None), copied.more()), (Duration::from_secs(2), 0));
+        assert_eq!((first.max_wait(None), copied.more()), (Duration::from_secs(2), 0));
 
         config.shield.max_wait = Duration::from_secs(1);
         book.replace(Rules::new(&config));
         let second = copied.rules(&book, anew);
-        assert_eq!(first.patience(None), Duration::from_secs(2));
-        assert_eq!((second.patience(None), copied.more()), (Duration::from_secs(1), 1));
-        assert_eq!(second.patience(Some(Duration::from_secs(9))), Duration::from_secs(1));
+        assert_eq!(first.max_wait(None), Duration::from_secs(2));
+        assert_eq!((second.max_wait(None), copied.more()), (Duration::from_secs(1), 1));
+        assert_eq!(second.max_wait(Some(Duration::from_secs(9))), Duration::from_secs(1));
         assert!(Arc::ptr_eq(&second, &copied.rules(&book, anew)), "unchanged rules are not copied again");
         assert_eq!(book.current(), second);
     }

@@ -1,7 +1,7 @@
-//! Flights: many reads, one fill (collapsed forwarding, RFC 9111 §4).
+//! Flights: many reads, one fetch (collapsed forwarding, RFC 9111 §4).
 //!
-//! A fill runs in a task of its own, so that no caller's leaving cancels it. Who arrives while it is under way follows
-//! it. However the task ends, a panic included, its key is free again and everybody who follows is woken.
+//! A fetch runs in a task of its own, so that no caller's leaving cancels it. Who arrives while it is under way joins its
+//! flight. However the task ends, a panic included, its key is free again and everybody who waits is woken.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,8 +13,9 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::sync::{Notify, watch};
 
-use super::key::CacheKey;
+use super::asker::Storing;
 use crate::bounded::{bounded, sweep};
+use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
@@ -40,106 +41,106 @@ pub enum FlightKey {
         /// What is read.
         target: Target,
         /// Whether the answer may be stored: the client can forbid it.
-        storing: bool,
+        storing: Storing,
     },
 }
 
-/// A fill under way, as its leader and its followers see it. `L` is what it lands with.
+/// A fetch under way, as those see it who wait for its result, an `R`.
 #[derive(Debug)]
-pub struct Flight<L> {
-    /// Place of the fill in the order of writes.
+pub struct Flight<R> {
+    /// Place of the fetch in the order of writes.
     pub begun: Tick,
-    /// The credential whose token the fill carries.
+    /// The credential whose token the fetch carries.
     pub leader: CredentialDigest,
-    /// Where its fill stands in a trace, once that is known.
+    /// Where it stands in a trace, once that is known.
     pub trace: Arc<OnceLock<Context>>,
-    state: watch::Receiver<State<L>>,
+    state: watch::Receiver<State<R>>,
     waiting: Arc<Waiting>,
 }
 
 /// Where a flight is.
 #[derive(Clone, Debug)]
-enum State<L> {
-    /// Whether its fill may be sent at once is being found out.
-    Boarding,
-    /// Its fill waits for its turn to be sent.
+enum State<R> {
+    /// Whether it may be sent at once is being found out.
+    New,
+    /// It waits for its turn to be sent.
     Queued,
-    /// Its fill is on its way.
-    Departed,
+    /// It is on its way.
+    Sent,
     /// It has ended.
-    Landed(L),
+    Done(R),
 }
 
-/// Who waits for a flight: a queued fill stays as long as the most patient of them, and not without any.
+/// Who waits for a flight: a queued fetch stays as long as the most patient of them, and not without any.
 #[derive(Debug, Default)]
 struct Waiting {
-    seats: AtomicUsize,
-    /// Until when the most patient one waits for the departure: milliseconds of the clock's uptime.
-    patience: AtomicU64,
+    count: AtomicUsize,
+    /// Until when the most patient one waits for it to be sent: milliseconds of the clock's uptime.
+    max_wait: AtomicU64,
     left: Notify,
 }
 
-/// A caller's place in a flight, given up when this is dropped.
+/// Somebody who waits for a flight, until this is dropped.
 #[derive(Debug)]
-pub struct Seat(Arc<Waiting>);
+pub struct Waiter(Arc<Waiting>);
 
-impl Drop for Seat {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        if self.0.seats.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.left.notify_one();
         }
     }
 }
 
-/// The fill ended without an answer: it panicked.
+/// The fetch ended without a result: it panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crashed;
 
-impl<L: Clone> Flight<L> {
-    /// Takes a place of a caller who waits for the departure until `patience`.
+impl<R: Clone> Flight<R> {
+    /// Somebody waits, and until `max_wait` for the fetch to be sent.
     #[must_use]
-    pub fn board(&self, patience: Moment) -> Seat {
-        self.waiting.seats.fetch_add(1, Ordering::AcqRel);
-        self.waiting.patience.fetch_max(millis(patience), Ordering::AcqRel);
-        Seat(Arc::clone(&self.waiting))
+    pub fn wait_until(&self, max_wait: Moment) -> Waiter {
+        self.waiting.count.fetch_add(1, Ordering::AcqRel);
+        self.waiting.max_wait.fetch_max(millis(max_wait), Ordering::AcqRel);
+        Waiter(Arc::clone(&self.waiting))
     }
 
-    /// Whether the fill has been sent.
+    /// Whether the fetch has been sent.
     #[must_use]
-    pub fn has_departed(&self) -> bool {
-        !matches!(*self.state.borrow(), State::Boarding | State::Queued)
+    pub fn is_sent(&self) -> bool {
+        !matches!(*self.state.borrow(), State::New | State::Queued)
     }
 
-    /// Waits until the fill has been sent, or it is known that it will not be; where it has to wait for its turn, until
+    /// Waits until the fetch has been sent, or it is known that it will not be; where it has to wait for its turn, until
     /// `deadline` at most.
     ///
     /// # Errors
     ///
     /// [`Elapsed`] at the deadline.
-    pub async fn departed(&self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
-        if self.has_departed() {
+    pub async fn sent_by(&self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
+        if self.is_sent() {
             return Ok(());
         }
         let mut state = self.state.clone();
-        // A ticket that was dropped has crashed, which the landing tells.
-        let _ = state.wait_for(|state| !matches!(state, State::Boarding)).await;
-        let departed = async move {
+        // A publisher that was dropped has crashed, which the result tells.
+        let _ = state.wait_for(|state| !matches!(state, State::New)).await;
+        let sent = async move {
             let _ = state.wait_for(|state| !matches!(state, State::Queued)).await;
         };
-        clock.deadline(deadline, departed).await
+        clock.deadline(deadline, sent).await
     }
 
-    /// Waits for the landing, until `deadline` at most. The flight goes on whatever happens here.
+    /// Waits for the result, until `deadline` at most. The fetch goes on whatever happens here.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`] at the deadline; [`Crashed`] inside if the fill panicked.
-    pub async fn landing(&self, clock: &Clock, deadline: Moment) -> Result<Result<L, Crashed>, Elapsed> {
+    /// [`Elapsed`] at the deadline; [`Crashed`] inside if the fetch panicked.
+    pub async fn result(&self, clock: &Clock, deadline: Moment) -> Result<Result<R, Crashed>, Elapsed> {
         let mut state = self.state.clone();
         clock
             .deadline(deadline, async move {
-                match state.wait_for(|state| matches!(state, State::Landed(_))).await.as_deref() {
-                    Ok(State::Landed(landing)) => Ok(landing.clone()),
+                match state.wait_for(|state| matches!(state, State::Done(_))).await.as_deref() {
+                    Ok(State::Done(result)) => Ok(result.clone()),
                     _ => Err(Crashed),
                 }
             })
@@ -153,22 +154,22 @@ fn millis(moment: Moment) -> u64 {
 
 /// What became of a read that asked for a flight.
 #[derive(Debug)]
-pub enum Boarding<L, S> {
+pub enum Join<R, S> {
     /// Somebody else's flight is under way.
-    Following(Arc<Flight<L>>),
-    /// A flight was made: run the fill and land it.
-    Leading(Arc<Flight<L>>, Ticket<L>),
-    /// None is needed: one has just landed.
-    Landed(S),
+    Joined(Arc<Flight<R>>),
+    /// A flight was made: run its fetch and publish what comes of it.
+    Leading(Arc<Flight<R>>, Publisher<R>),
+    /// None is needed: what was wanted is there by now.
+    Found(S),
 }
 
 /// Every flight under way.
 #[derive(Debug)]
-pub struct Flights<L>(Arc<Tables<L>>);
+pub struct Flights<R>(Arc<Tables<R>>);
 
 #[derive(Debug)]
-struct Tables<L> {
-    under_way: Mutex<HashMap<FlightKey, Arc<Flight<L>>>>,
+struct Tables<R> {
+    under_way: Mutex<HashMap<FlightKey, Arc<Flight<R>>>>,
     not_collapsed: Mutex<LruCache<KeyHash, Moment>>,
     hasher: RandomState,
 }
@@ -177,7 +178,7 @@ struct Tables<L> {
 /// what it likes; of two keys with one hash the other is asked for once too often.
 type KeyHash = u64;
 
-impl<L> Default for Flights<L> {
+impl<R> Default for Flights<R> {
     fn default() -> Self {
         Self(Arc::new(Tables {
             under_way: Mutex::default(),
@@ -187,28 +188,28 @@ impl<L> Default for Flights<L> {
     }
 }
 
-impl<L> Flights<L> {
-    /// Follows the flight of `key` if `joinable` says so; otherwise begins one, unless `landed` finds that none is needed
-    /// any more. It is asked under the lock that a landing flight takes after it has stored: between a miss and a new
-    /// flight nothing can land unseen.
-    pub fn board<S>(
+impl<R> Flights<R> {
+    /// Joins the flight of `key` if `joinable` says so; otherwise begins one, unless `found` finds that none is needed any
+    /// more. It is asked under the lock that a flight takes to end, after it has stored: between a miss and a new flight
+    /// none can end unseen.
+    pub fn join<S>(
         &self,
         key: FlightKey,
         leader: CredentialDigest,
-        joinable: impl FnOnce(&Flight<L>) -> bool,
-        landed: impl FnOnce() -> Option<S>,
+        joinable: impl FnOnce(&Flight<R>) -> bool,
+        found: impl FnOnce() -> Option<S>,
         begin: impl FnOnce() -> Tick,
-    ) -> Boarding<L, S> {
+    ) -> Join<R, S> {
         let mut under_way = lock(&self.0.under_way);
         if let Some(flight) = under_way.get(&key)
             && joinable(flight)
         {
-            return Boarding::Following(Arc::clone(flight));
+            return Join::Joined(Arc::clone(flight));
         }
-        if let Some(found) = landed() {
-            return Boarding::Landed(found);
+        if let Some(found) = found() {
+            return Join::Found(found);
         }
-        let (progress, state) = watch::channel(State::Boarding);
+        let (progress, state) = watch::channel(State::New);
         let waiting = Arc::new(Waiting::default());
         let trace = Arc::default();
         let flight = Flight {
@@ -221,9 +222,9 @@ impl<L> Flights<L> {
         let flight = Arc::new(flight);
         under_way.insert(key.clone(), Arc::clone(&flight));
         drop(under_way);
-        let ticket =
-            Ticket { tables: Arc::clone(&self.0), key, begun: flight.begun, trace, progress, waiting };
-        Boarding::Leading(flight, ticket)
+        let publisher =
+            Publisher { tables: Arc::clone(&self.0), key, begun: flight.begun, trace, progress, waiting };
+        Join::Leading(flight, publisher)
     }
 
     /// Remembers that answers to this key cannot be shared.
@@ -251,11 +252,11 @@ impl<L> Flights<L> {
 
     /// The flight of this key that is under way.
     #[must_use]
-    pub fn under_way(&self, key: &FlightKey) -> Option<Arc<Flight<L>>> {
+    pub fn under_way(&self, key: &FlightKey) -> Option<Arc<Flight<R>>> {
         lock(&self.0.under_way).get(key).cloned()
     }
 
-    /// How many fills are under way.
+    /// How many are under way.
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.0.under_way).len()
@@ -268,52 +269,58 @@ impl<L> Flights<L> {
     }
 }
 
-/// The right to land a flight; dropping it frees the key.
+/// The right to end a flight; dropping it frees the key.
 #[derive(Debug)]
-pub struct Ticket<L> {
-    tables: Arc<Tables<L>>,
+pub struct Publisher<R> {
+    tables: Arc<Tables<R>>,
     key: FlightKey,
     begun: Tick,
     trace: Arc<OnceLock<Context>>,
-    progress: watch::Sender<State<L>>,
+    progress: watch::Sender<State<R>>,
     waiting: Arc<Waiting>,
 }
 
-impl<L> Ticket<L> {
+impl<R> Publisher<R> {
+    /// Place of the fetch in the order of writes.
+    #[must_use]
+    pub const fn begun(&self) -> Tick {
+        self.begun
+    }
+
     /// Says where the flight stands in a trace, to whom may follow it.
     pub fn note_trace(&self, trace: Context) {
         // A flight begins once.
         let _ = self.trace.set(trace);
     }
 
-    /// Ends the flight: the key is free, everybody who follows is woken. In this order: who is woken and asks again must
+    /// Ends the flight: the key is free, everybody who waits is woken. In this order: who is woken and asks again must
     /// not meet the flight that it has just left.
-    pub fn land(self, landing: L) {
+    pub fn publish(self, result: R) {
         self.free();
-        self.progress.send_replace(State::Landed(landing));
+        self.progress.send_replace(State::Done(result));
     }
 
-    /// The fill has to wait for its turn.
-    pub fn queue(&self) {
+    /// The fetch has to wait for its turn.
+    pub fn note_queued(&self) {
         self.progress.send_replace(State::Queued);
     }
 
-    /// The fill is sent now.
-    pub fn depart(&self) {
-        self.progress.send_replace(State::Departed);
+    /// The fetch is sent now.
+    pub fn note_sent(&self) {
+        self.progress.send_replace(State::Sent);
     }
 
     /// Until when the most patient of those who wait does, as uptime of the clock.
     #[must_use]
-    pub fn patience(&self) -> Duration {
-        Duration::from_millis(self.waiting.patience.load(Ordering::Acquire))
+    pub fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.waiting.max_wait.load(Ordering::Acquire))
     }
 
     /// Waits until nobody waits any more who did.
     pub async fn abandoned(&self) {
         loop {
             self.waiting.left.notified().await;
-            if self.waiting.seats.load(Ordering::Acquire) == 0 {
+            if self.waiting.count.load(Ordering::Acquire) == 0 {
                 return;
             }
         }
@@ -328,7 +335,7 @@ impl<L> Ticket<L> {
     }
 }
 
-impl<L> Drop for Ticket<L> {
+impl<R> Drop for Publisher<R> {
     fn drop(&mut self) {
         self.free();
     }

@@ -1,0 +1,81 @@
+//! What is stored for a read: whose it would be, and the look-up.
+
+use std::sync::Arc;
+
+use super::Cache;
+use super::key::CacheKey;
+use super::stored::StoredResponse;
+use crate::caller::credential::{Credential, CredentialDigest};
+use crate::classify::{Read, Target};
+use crate::organization::Organization;
+use crate::rules::Rules;
+
+/// A read, as the cache sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// Who reads.
+    pub credential: &'a Credential,
+    /// What.
+    pub read: &'a Read,
+    /// Those of the request.
+    pub rules: &'a Arc<Rules>,
+}
+
+impl Reader<'_> {
+    /// Whose a response is that this read brings, or finds: its credential's, or, where there is none, everybody's.
+    #[must_use]
+    pub fn owner(&self, organization: &Organization) -> Option<CredentialDigest> {
+        (!self.rules.shares_in(organization)).then(|| self.credential.digest())
+    }
+
+    /// The key of a target of this read's resource.
+    #[must_use]
+    pub fn key(&self, organization: &Organization, target: &Target) -> CacheKey {
+        CacheKey {
+            resource: self.read.resource.name,
+            organization: organization.id(),
+            owner: self.owner(organization),
+            target: target.clone(),
+        }
+    }
+}
+
+impl Cache {
+    /// What is stored for a read and may be served to this organization: nothing from before a write.
+    #[must_use]
+    pub fn look_up(&self, reader: Reader<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
+        self.look_up_by(reader, organization, |key| self.store.get(key))
+    }
+
+    /// The same, without counting as a use.
+    #[must_use]
+    pub fn peek(&self, reader: Reader<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
+        self.look_up_by(reader, organization, |key| self.store.peek(key))
+    }
+
+    fn look_up_by(
+        &self,
+        reader: Reader<'_>,
+        organization: &Organization,
+        get: impl Fn(&CacheKey) -> Option<Arc<StoredResponse>>,
+    ) -> Option<Arc<StoredResponse>> {
+        let Reader { credential, read, rules } = reader;
+        if !read.storable {
+            return None;
+        }
+        let admitted =
+            |stored: &Arc<StoredResponse>| self.fence.admits(organization, &read.target, stored.begun);
+        let mut key = reader.key(organization, &read.target);
+        let is_own = key.owner.is_some();
+        // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
+        let may_have = |stored: &Arc<StoredResponse>| {
+            admitted(stored) && (is_own || rules.may_share(organization, stored.begun))
+        };
+        let stored = get(&key).filter(may_have);
+        if stored.is_some() || key.owner.is_some() || !organization.has_private_responses() {
+            return stored;
+        }
+        key.owner = Some(credential.digest());
+        get(&key).filter(admitted)
+    }
+}

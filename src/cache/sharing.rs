@@ -1,0 +1,103 @@
+//! Who may get what one credential has read: what answers show of it, and what ends with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Cache;
+use super::gate::{self, Identity};
+use super::key::CacheKey;
+use super::stored::StoredResponse;
+use crate::classify::Target;
+use crate::fence::Tick;
+use crate::metrics::InvalidationCause;
+use crate::organization::sharing::{Change, Shown};
+use crate::organization::{Organization, OrganizationId};
+use crate::resource::Descriptor;
+use crate::rules::Rules;
+
+/// A body says who may see what is in it: that concerns the organization that it names, or else its caller's.
+#[derive(Clone, Copy, Debug)]
+pub struct Grants {
+    named: Option<OrganizationId>,
+}
+
+impl Grants {
+    /// Those that a body shows, whatever else is wrong with it.
+    #[must_use]
+    pub fn in_body(resource: &'static Descriptor, body: &[u8]) -> Option<Self> {
+        gate::shows_grants(resource, body).then(|| Self { named: gate::organization_of(resource, body) })
+    }
+}
+
+impl Cache {
+    /// Notes what a sound body, read of `target` in a fetch of `begun`, shows of who may see the labels of its organization,
+    /// before anything else is done with it.
+    pub fn note_identity(&self, identity: Identity, target: &Target, begun: Tick, rules: &Rules) {
+        let organization = self.fence.organizations().get(identity.organization, self.clock.now());
+        // A page that passed has an item, which would have shown it.
+        let is_witness = matches!(target, Target::List(_));
+        self.note_shown(&organization, Shown { grants: identity.grants, is_witness, begun }, rules);
+    }
+
+    fn note_shown(&self, organization: &Organization, shown: Shown, rules: &Rules) {
+        let ttl = rules.cache.lead_label_lists.ttl;
+        match organization.sharing().note(shown, self.fence.sequence(), ttl, self.clock.now()) {
+            Change::None => {}
+            Change::Ended => {
+                organization.lists().forget();
+                let id = organization.id();
+                self.store.remove_all(|key| key.organization == id && key.owner.is_none());
+                self.metrics.invalidation(InvalidationCause::AccessGrants);
+                tracing::warn!(
+                    organization = %id,
+                    "labels say who may see them: credentials of this organization share nothing"
+                );
+            }
+            Change::Resumed => {
+                organization.lists().forget();
+                tracing::info!(
+                    organization = %organization.id(),
+                    "labels no longer say who may see them: credentials of this organization share again"
+                );
+            }
+        }
+    }
+
+    /// Notes grants in any other body, a write's or an unsound one.
+    pub fn note_grants(&self, grants: Grants, caller: Option<&Arc<Organization>>, rules: &Rules) {
+        let named = grants.named.map(|id| self.fence.organizations().get(id, self.clock.now()));
+        if let Some(organization) = named.as_ref().or(caller) {
+            let shown = Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() };
+            self.note_shown(organization, shown, rules);
+        }
+    }
+
+    /// Whether a response that others wait for is still for everybody: sharing may have ended while they did.
+    #[must_use]
+    pub fn is_shared(&self, response: &StoredResponse, rules: &Rules) -> bool {
+        let organization = self.fence.organizations().peek(response.organization);
+        organization.is_some_and(|organization| rules.may_share(&organization, response.begun))
+    }
+
+    /// Stores a response; one for everybody only as long as credentials of its organization share what they read.
+    pub fn keep(
+        &self,
+        key: CacheKey,
+        response: Arc<StoredResponse>,
+        useful_for: Duration,
+        organization: &Organization,
+        rules: &Rules,
+    ) {
+        let (begun, everybodys) = (response.begun, key.owner.is_none().then(|| key.clone()));
+        if everybodys.is_none() && rules.shares() {
+            organization.note_private_response();
+        }
+        self.store.insert(key, response, useful_for);
+        // Sharing may have ended since it was asked about: what was to be taken away was looked for before this was there.
+        if let Some(key) = everybodys
+            && !rules.may_share(organization, begun)
+        {
+            self.store.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! What becomes of an answer: judged by the gate, then by what it proves, then by the fence. Here alone a stored response is
+//! made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http::response::Parts;
+
+use super::Fetcher;
+use super::items::Taught;
+use super::judging::{Question, Sound, Told, Unsound, WriteQuestion};
+use super::task::{Begun, Fetch, Fetched, OwnAnswer};
+use crate::cache::gate::{self, Expected, GateReason};
+use crate::cache::key::CacheKey;
+use crate::cache::stored::{Packed, StoredResponse};
+use crate::caller::credential::Credential;
+use crate::classify::Target;
+use crate::clock::Moment;
+use crate::config::{CachedResource, UpstreamDirectives};
+use crate::error::{ErrorKind, ProxyError};
+use crate::fence::Tick;
+use crate::metrics::ProofResult;
+use crate::organization::{Organization, OrganizationId};
+use crate::origin::Answered;
+use crate::origin::status::Meaning;
+use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
+use crate::received::Received;
+use crate::resource::Descriptor;
+use crate::rules::Rules;
+use crate::semantics::response_directives::{StorageRule, storage_rule};
+use crate::semantics::{age, media_type, validator};
+use crate::shield::edge::Blocked;
+use crate::upstream::calls::distrust_connection;
+
+/// Largest item that is read whole (G6).
+const MAX_ITEM: usize = 256 * 1024;
+/// Largest list that is read whole (G6).
+const MAX_LIST: usize = 4 * 1024 * 1024;
+/// Largest refusal that is read whole; a refusal's body is a sentence.
+const MAX_REFUSAL: usize = 256 * 1024;
+
+/// The label that a write's answer carries.
+#[derive(Debug)]
+pub struct Written<'a> {
+    /// Of the writer.
+    pub organization: &'a Arc<Organization>,
+    /// The writer's.
+    pub credential: &'a Credential,
+    /// Those of the write.
+    pub rules: &'a Rules,
+    /// Of the answer.
+    pub head: &'a Parts,
+    /// Whose it is.
+    pub resource: &'static Descriptor,
+    /// Which it is.
+    pub target: Target,
+    /// The label as it is now.
+    pub packed: Packed,
+    /// Whether the label says who may see it.
+    pub grants: bool,
+    /// When the write was sent.
+    pub sent: Moment,
+    /// The tick of the write's own invalidation: what it brings is as young as that.
+    pub begun: Tick,
+    /// Whether an earlier write had not settled when this one was sent.
+    pub settling: bool,
+}
+
+/// What the upstream's directives allow, where they are respected.
+pub(super) enum Allowed {
+    /// To be stored, and for how long at most.
+    Stored(Option<Duration>),
+    /// Not to be stored.
+    Nothing,
+}
+
+impl Allowed {
+    pub(super) fn by(head: &Parts, rules: &CachedResource) -> Self {
+        if rules.upstream_directives == UpstreamDirectives::Ignore {
+            return Self::Stored(None);
+        }
+        match storage_rule(&head.headers, rules.ttl) {
+            StorageRule::Forbid(reason) => {
+                tracing::debug!(reason = %reason, "the upstream forbids storing");
+                Self::Nothing
+            }
+            StorageRule::Lifetime(limit) => Self::Stored(Some(limit)),
+        }
+    }
+
+    /// For how long at most, where it may be stored at all.
+    pub(super) const fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::Stored(limit) => *limit,
+            Self::Nothing => None,
+        }
+    }
+
+    pub(super) const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+impl Fetcher {
+    /// A 200: judged by the gate, then by what it proves, then by the fence.
+    pub(super) async fn receive(
+        &self,
+        fetch: &Fetch,
+        begun: Begun,
+        answer: Response<Received>,
+    ) -> Result<Fetched, ProxyError> {
+        let (head, body) = answer.into_parts();
+        let limit = if matches!(fetch.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
+        let body = match whole::read(body, limit, &self.held).await.map_err(whole::unread) {
+            Ok(whole::Read::Whole(body)) => body,
+            Err(error) => {
+                if error.kind() != ErrorKind::NoMemoryForAnswer {
+                    self.metrics.gate_rejection(GateReason::Truncated);
+                }
+                return Err(error);
+            }
+            Ok(whole::Read::TooLarge(body)) => {
+                self.reject(fetch, GateReason::TooLarge);
+                return Ok(self.streamed(fetch, head, body));
+            }
+        };
+        let question = Question {
+            resource: fetch.read.resource,
+            target: fetch.read.target.clone(),
+            expected: Expected {
+                organization: fetch.organization.as_ref().map(|organization| organization.id()),
+                workspace: fetch.credential.workspace(),
+            },
+            etag: validator::upstream_strong_etag(&head.headers),
+            takes_items: fetch.use_of.stores() && fetch.rules.cache.list_fill,
+            held: self.held.clone(),
+        };
+        let judged = self.judging.of(&body, move |body| question.answer(body)).await?;
+        // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
+        match &judged {
+            Ok(sound) => {
+                self.cache.note_identity(sound.identity, &fetch.read.target, begun.tick, &fetch.rules);
+            }
+            Err(Unsound { grants: Some(grants), .. }) => {
+                self.cache.note_grants(*grants, fetch.organization.as_ref(), &fetch.rules);
+            }
+            Err(Unsound { grants: None, .. }) => {}
+        }
+        let sound = judged.map_err(|unsound| unsound.reason);
+        match gate::examine_head(&head).and(sound) {
+            Ok(sound) => Ok(self.accept(fetch, begun, head, body, sound)),
+            Err(reason) => Ok(self.turn_away(fetch, head, body, reason)),
+        }
+    }
+
+    /// A body that is what was asked for: proves its credential unless that was refused since, and is stored unless
+    /// something was written since.
+    fn accept(&self, fetch: &Fetch, begun: Begun, head: Parts, body: Bytes, sound: Sound) -> Fetched {
+        let Sound { identity, packed, lesson } = sound;
+        let fence = self.cache.fence();
+        let organization = fence.organizations().get(identity.organization, self.clock.now());
+        if fetch.use_of.proves() {
+            let proof = self.bindings.prove(&fetch.credential, &organization, begun.tick, begun.sent);
+            self.metrics.proof(proof);
+            match proof {
+                ProofResult::Moved => {
+                    return self.turn_away(fetch, head, body, GateReason::OtherOrganization);
+                }
+                ProofResult::Late => {
+                    return Fetched::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))));
+                }
+                ProofResult::Bound => self.origin.move_account(&fetch.credential, &organization),
+                _ => {}
+            }
+        }
+        let (target, rules) = (&fetch.read.target, &fetch.rules);
+        let allowed = Allowed::by(&head, rules.of(target));
+        let alone =
+            !rules.may_share(&organization, begun.tick) || !fetch.use_of.proves() || allowed.is_nothing();
+        let owner = alone.then(|| fetch.credential.digest());
+        let response = Arc::new(StoredResponse {
+            // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
+            sent: begun.sent.back(age::of(&head.headers)),
+            settling: fence.is_settling(&organization, target, begun.sent),
+            ..made(identity.organization, &head, packed, begun, allowed.limit())
+        });
+        let stored = fetch.use_of.stores()
+            && !allowed.is_nothing()
+            && !self.cache.is_closed()
+            && fence.admits(&organization, target, begun.tick);
+        if stored {
+            let key = CacheKey {
+                resource: fetch.read.resource.name,
+                organization: identity.organization,
+                owner,
+                target: target.clone(),
+            };
+            let useful_for = useful_for(rules.of(target));
+            self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
+            if rules.shares() {
+                let (organization, head, response) = (&organization, &head, &*response);
+                self.learn(Taught { fetch, begun, organization, owner, head, response }, lesson);
+            }
+        }
+        Fetched::Checked { response, stored, owner }
+    }
+
+    /// A 200 that may not be stored, and perhaps not be delivered either.
+    fn turn_away(&self, fetch: &Fetch, head: Parts, body: Bytes, reason: GateReason) -> Fetched {
+        self.reject(fetch, reason);
+        if reason.is_mix_up() {
+            self.discard(Some(&fetch.credential), &head, reason);
+            return Fetched::Own(OwnAnswer::MixedUp);
+        }
+        self.metrics.proof(ProofResult::Unnamed);
+        Fetched::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
+    }
+
+    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more.
+    pub fn discard(&self, credential: Option<&Credential>, head: &Parts, reason: GateReason) {
+        if let Some(credential) = credential {
+            self.bindings.drop_binding(credential);
+        }
+        distrust_connection(&head.extensions);
+        tracing::error!(reason = %reason, "an upstream answer belongs to another call and was discarded");
+    }
+
+    fn reject(&self, fetch: &Fetch, reason: GateReason) {
+        self.metrics.gate_rejection(reason);
+        // An empty list is released like a refusal: the next one may have items, or another credential may see more.
+        if let Some(organization) = &fetch.organization
+            && reason != GateReason::EmptyList
+        {
+            self.flights.note_not_collapsible(&fetch.key(organization), self.clock.now());
+        }
+    }
+
+    /// Any other status: what it ends has ended before.
+    pub(super) async fn receive_other(
+        &self,
+        fetch: &Fetch,
+        answered: Answered,
+    ) -> Result<Fetched, ProxyError> {
+        let Answered { response, meaning, sent, .. } = answered;
+        let (head, body) = response.into_parts();
+        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused) {
+            self.metrics.proof(ProofResult::Refused);
+        }
+        if meaning == Meaning::NotFound
+            && let Some(organization) = &fetch.organization
+        {
+            self.cache.evict(fetch.key(organization), &fetch.credential);
+        }
+        let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
+            whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
+            whole::Read::TooLarge(body) => return Ok(self.streamed(fetch, head, body)),
+        };
+        if meaning == Meaning::EdgeBlock {
+            if self.origin.shield().edge.on_block(self.clock.now()) == Blocked::Began {
+                tracing::warn!(
+                    "the edge in front of the API turns the proxy's own reads away: passing reads through"
+                );
+            }
+            return Ok(Fetched::Blocked);
+        }
+        self.origin.shield().edge.on_other();
+        if meaning == Meaning::KeyRefused {
+            self.origin.remember(&sent, answer.unauthorized());
+        }
+        if meaning.is_upstreams_own() {
+            return Ok(Fetched::Upstream(answer));
+        }
+        Ok(Fetched::Own(OwnAnswer::Whole(answer)))
+    }
+
+    fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {
+        let streamed = StreamedAnswer::new(head, body, &self.clock, fetch.rules.timeouts.idle_timeout);
+        Fetched::Own(OwnAnswer::Streamed(Arc::new(streamed)))
+    }
+
+    /// What the body that answers a write says; nothing if it is no JSON, or its fate is not known.
+    pub async fn told(&self, body: &Bytes, question: WriteQuestion) -> Option<Told> {
+        self.judging.of(body, move |body| question.answer(body)).await.ok()?
+    }
+
+    /// Stores the label that a proven writer's answer carries, as far as the upstream allows.
+    pub fn accept_written(&self, written: Written<'_>) {
+        let Written { organization, credential, rules, head, resource, target, packed, sent, begun, .. } =
+            written;
+        let allowed = Allowed::by(head, rules.of(&target));
+        if gate::examine_head(head).is_err() || allowed.is_nothing() {
+            return;
+        }
+        let alone = written.grants || !rules.may_share(organization, begun);
+        let begun = Begun { tick: begun, sent };
+        let response = StoredResponse {
+            settling: written.settling,
+            ..made(organization.id(), head, packed, begun, allowed.limit())
+        };
+        let owner = alone.then(|| credential.digest());
+        let lifetimes = rules.of(&target);
+        let useful_for = lifetimes.ttl + lifetimes.stale_if_error;
+        let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };
+        self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+    }
+}
+
+impl Fetch {
+    /// What its answer would be stored under.
+    fn key(&self, organization: &Organization) -> CacheKey {
+        CacheKey {
+            resource: self.read.resource.name,
+            organization: organization.id(),
+            owner: (!self.rules.shares_in(organization)).then(|| self.credential.digest()),
+            target: self.read.target.clone(),
+        }
+    }
+}
+
+/// A stored response of a body that passed the check.
+fn made(
+    organization: OrganizationId,
+    head: &Parts,
+    packed: Packed,
+    begun: Begun,
+    limit: Option<Duration>,
+) -> StoredResponse {
+    let Packed { etag, body, keeping } = packed;
+    StoredResponse {
+        organization,
+        content_type: media_type::to_keep(&head.headers),
+        etag,
+        body,
+        sent: begun.sent,
+        begun: begun.tick,
+        jitter: fastrand::u8(..),
+        settling: false,
+        limit,
+        keeping,
+    }
+}
+
+/// How long a stored response can be served at all.
+pub(super) fn useful_for(rules: &CachedResource) -> Duration {
+    rules.ttl + rules.stale_while_revalidate.max(rules.stale_if_error)
+}

@@ -1,0 +1,183 @@
+//! [`Asker`]: a read that something has to be fetched for. [`Wanted`]: what.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Fetcher;
+use super::flight::FlightKey;
+use crate::cache::Reader;
+use crate::caller::credential::CredentialDigest;
+use crate::classify::Target;
+use crate::clock::Moment;
+use crate::fence::Tick;
+use crate::organization::Organization;
+use crate::shield::budget::Class;
+use crate::telemetry::Context;
+use crate::upstream::purpose::Purpose;
+
+/// Times that a read joins other credentials' flights: at first, and for the one take-over (R7).
+const SHARED_ROUNDS: u8 = 2;
+
+/// A read that something has to be fetched for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Who reads what.
+    pub reader: Reader<'a>,
+    /// Where its request came from.
+    pub peer: IpAddr,
+    /// Fetches begun after this are younger than the request.
+    pub arrived: Tick,
+    /// When it came.
+    pub arrived_at: Moment,
+    /// How long it may wait for a call to be sent.
+    pub max_wait: Duration,
+    /// Only fetches begun after this may be joined: a client can ask for a response as young as its request.
+    pub youngest: Tick,
+    /// Whether its answer may be stored: a client can forbid it.
+    pub storing: Storing,
+    /// How often it joined a flight.
+    pub rounds: u8,
+    /// What of a trace it is a part of.
+    pub trace: Option<&'a Context>,
+}
+
+/// Whether what is fetched may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storing {
+    /// It may.
+    Allowed,
+    /// The client forbids it, or it is never stored.
+    Forbidden,
+}
+
+impl Storing {
+    /// Of a read that may be stored, or not.
+    #[must_use]
+    pub const fn of(storable: bool) -> Self {
+        if storable { Self::Allowed } else { Self::Forbidden }
+    }
+}
+
+/// Why something is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// The credential is not proven: its own token asks, for itself.
+    ToProve,
+    /// It is proven, and nothing that may be served at once is stored.
+    Missing(Fallback),
+    /// It is proven, and the client asks for a younger response than the one that is stored, which would do if that fails.
+    Younger,
+}
+
+/// What would do if a fetch fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Something that is stored.
+    Stored,
+    /// Nothing.
+    Nothing,
+}
+
+impl Ground {
+    /// What would do if it fails.
+    #[must_use]
+    pub const fn fallback(self) -> Fallback {
+        match self {
+            Self::ToProve => Fallback::Nothing,
+            Self::Missing(fallback) => fallback,
+            Self::Younger => Fallback::Stored,
+        }
+    }
+}
+
+/// What a fetch is wanted for.
+#[derive(Clone, Debug)]
+pub struct Wanted<'o> {
+    /// Who may share it.
+    pub(super) key: FlightKey,
+    /// Of the credential, if it is known.
+    pub(super) organization: Option<&'o Arc<Organization>>,
+    pub(super) target: Target,
+    /// Only fetches begun after this may be joined.
+    pub(super) after: Tick,
+    pub(super) storing: Storing,
+    pub(super) purpose: Purpose,
+    /// How urgent its call is.
+    pub(super) class: Class,
+    pub(super) ground: Ground,
+}
+
+impl Wanted<'_> {
+    /// Why it is wanted.
+    #[must_use]
+    pub const fn ground(&self) -> Ground {
+        self.ground
+    }
+
+    /// Whether what it brings may be stored.
+    #[must_use]
+    pub const fn storing(&self) -> Storing {
+        self.storing
+    }
+}
+
+impl Asker<'_> {
+    pub(super) fn digest(&self) -> CredentialDigest {
+        self.reader.credential.digest()
+    }
+
+    /// The key of a flight that this read's credential shares with nobody.
+    pub(super) fn own_key(&self, target: &Target, storing: Storing) -> FlightKey {
+        FlightKey::Own {
+            credential: self.digest(),
+            resource: self.reader.read.resource.name,
+            target: target.clone(),
+            storing,
+        }
+    }
+}
+
+impl Fetcher {
+    /// What a read asks for on this ground, whose credential is bound to `organization`.
+    #[must_use]
+    pub fn wanted<'o>(
+        &self,
+        asker: &Asker<'_>,
+        organization: Option<&'o Arc<Organization>>,
+        ground: Ground,
+        now: Moment,
+    ) -> Wanted<'o> {
+        let target = &asker.reader.read.target;
+        let own_key = asker.own_key(target, asker.storing);
+        Wanted {
+            key: match organization.filter(|_| ground != Ground::ToProve) {
+                Some(organization) => self.shared_key(asker, organization, own_key, now),
+                None => own_key,
+            },
+            organization,
+            target: target.clone(),
+            after: if ground == Ground::Younger { asker.arrived } else { asker.youngest },
+            storing: asker.storing,
+            purpose: Purpose::Fill,
+            class: Class::Interactive,
+            ground,
+        }
+    }
+
+    fn shared_key(
+        &self,
+        asker: &Asker<'_>,
+        organization: &Organization,
+        own_key: FlightKey,
+        now: Moment,
+    ) -> FlightKey {
+        let key = asker.reader.key(organization, &asker.reader.read.target);
+        let shared = asker.storing == Storing::Allowed
+            && asker.rounds < SHARED_ROUNDS
+            && self.flights.is_collapsible(&key, now)
+            // An own flight may have proved the credential and be about to store: following it saves a second call.
+            && !self.flights.is_under_way(&own_key);
+        if shared { FlightKey::Shared(key) } else { own_key }
+    }
+}

@@ -1,0 +1,134 @@
+//! Reads that nobody waits for: renewed proofs, refreshed responses.
+//!
+//! Where the organization's whole list is known to fit one page they are that one list read: it proves its credential and
+//! makes every label of the organization young again.
+
+use std::sync::Arc;
+
+use super::asker::{Asker, Fallback, Ground, Storing, Wanted};
+use super::flight::{FlightKey, Join};
+use super::task::Fetch;
+use super::{Fetcher, PATIENCE};
+use crate::cache::items;
+use crate::cache::stored::StoredResponse;
+use crate::caller::credential::CredentialDigest;
+use crate::classify::Target;
+use crate::clock::Moment;
+use crate::fence::Tick;
+use crate::organization::Organization;
+use crate::shield::budget::Class;
+use crate::upstream::purpose::Purpose;
+
+impl Fetcher {
+    /// Renews the proof, unless an attempt is under way. The answer is stored, too.
+    pub fn prove_behind(self: &Arc<Self>, asker: &Asker<'_>, organization: &Arc<Organization>, now: Moment) {
+        if !self.bindings.may_ask_behind(asker.reader.credential, true, now) {
+            return;
+        }
+        let Some(attempt) = self.attempts.begin(asker.digest()) else { return };
+        // Last: where fetches are stopped, asking takes the one trial.
+        if !self.origin.shield().edge.may_fill(now) {
+            return;
+        }
+        let target = self.target_behind(asker, organization, None, now);
+        let storing = Storing::of(asker.reader.read.storable);
+        let wanted = Wanted {
+            key: asker.own_key(&target, storing),
+            after: self.cache.fence().sequence().current(),
+            ..behind(asker, organization, target, Purpose::Proof, Class::Proof)
+        };
+        if let Join::Leading(_, publisher) = self.join(asker, &wanted, || None::<()>) {
+            let fetch = Fetch { attempt: Some(attempt), ..self.fetch_of(asker, &wanted) };
+            self.launch(fetch, publisher);
+        }
+    }
+
+    /// Fetches again what is about to become stale or has become so, if there is budget to spare and nobody does already.
+    pub fn refresh_behind(
+        self: &Arc<Self>,
+        asker: &Asker<'_>,
+        organization: &Arc<Organization>,
+        stored: &StoredResponse,
+        now: Moment,
+    ) {
+        let shield = self.origin.shield();
+        if self.cache.is_closed()
+            || !self.bindings.may_ask_behind(asker.reader.credential, false, now)
+            || !shield.budget.spare(self.origin.account_of(organization), now)
+            || shield.edge.is_blocked()
+        {
+            return;
+        }
+        let target = self.target_behind(asker, organization, Some(stored.begun), now);
+        let wanted = behind(asker, organization, target, Purpose::Refresh, Class::Background);
+        self.launch_behind(asker, &wanted);
+    }
+
+    /// Whether another read of this credential is asking for its proof, in a flight that this one would not share.
+    #[must_use]
+    pub fn would_wait_for_attempt(&self, asker: &Asker<'_>) -> bool {
+        let own_key = asker.own_key(&asker.reader.read.target, asker.storing);
+        !self.flights.is_under_way(&own_key) && self.attempts.under_way(asker.digest()).is_some()
+    }
+
+    /// Waits for the end of another read's attempt, if one is under way; for a moment.
+    pub async fn wait_for_attempt(&self, asker: &Asker<'_>) {
+        let Some(attempt) = self.attempts.under_way(asker.digest()) else { return };
+        let now = self.clock.now();
+        // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
+        let max_wait = asker.max_wait.saturating_sub(now.since(asker.arrived_at));
+        if attempt.clone().sent_by(&self.clock, now.plus(PATIENCE.min(max_wait))).await.is_ok() {
+            let _ = self.clock.deadline(now.plus(PATIENCE), attempt.ended()).await;
+        }
+    }
+
+    /// Waits until a credential's attempt has been on its way for longer than a read waits for it. As long as it waits for
+    /// our own budget it is not late: that is no outage.
+    pub async fn attempt_is_late(&self, credential: CredentialDigest) {
+        if let Some(attempt) = self.attempts.under_way(credential)
+            && let Some(sent) = attempt.sent().await
+        {
+            self.clock.sleep_until(sent.plus(PATIENCE)).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What a read behind everybody's back reads: the whole list where that is one page and takes its items, which it does
+    /// not while a write settles. `begun` is when what it is to renew was read.
+    fn target_behind(
+        &self,
+        asker: &Asker<'_>,
+        organization: &Organization,
+        begun: Option<Tick>,
+        now: Moment,
+    ) -> Target {
+        let (read, rules) = (asker.reader.read, asker.reader.rules);
+        let list = items::whole_list(read.resource);
+        let covers = matches!(read.target, Target::Item(_)) || read.target == list;
+        let shared = rules.cache.list_fill && rules.shares();
+        let fits = organization.lists().fit_one_page(asker.reader.owner(organization), begun);
+        let brings = fits && !self.cache.fence().is_settling(organization, &list, now);
+        if covers && shared && brings { list } else { read.target.clone() }
+    }
+}
+
+/// A fetch that nobody waits for.
+pub(super) fn behind<'o>(
+    asker: &Asker<'_>,
+    organization: &'o Arc<Organization>,
+    target: Target,
+    purpose: Purpose,
+    class: Class,
+) -> Wanted<'o> {
+    Wanted {
+        key: FlightKey::Shared(asker.reader.key(organization, &target)),
+        organization: Some(organization),
+        target,
+        after: Tick::default(),
+        storing: Storing::of(asker.reader.read.storable),
+        purpose,
+        class,
+        ground: Ground::Missing(Fallback::Nothing),
+    }
+}

@@ -1,0 +1,103 @@
+//! What an answer teaches beyond itself: what a list says of single labels.
+
+use std::sync::Arc;
+
+use http::response::Parts;
+
+use super::Fetcher;
+use super::accept::{Allowed, useful_for};
+use super::judging::{Item, Lesson};
+use super::task::{Begun, Fetch};
+use crate::cache::items;
+use crate::cache::key::CacheKey;
+use crate::cache::stored::{Packed, StoredResponse};
+use crate::caller::credential::CredentialDigest;
+use crate::classify::Target;
+use crate::metrics::InvalidationCause;
+use crate::organization::Organization;
+use crate::upstream::purpose::Purpose;
+
+/// A response that was just stored, and what else is known of it.
+#[derive(Clone, Copy)]
+pub(super) struct Taught<'a> {
+    pub(super) fetch: &'a Fetch,
+    pub(super) begun: Begun,
+    pub(super) organization: &'a Arc<Organization>,
+    /// Set where it is for one credential alone.
+    pub(super) owner: Option<CredentialDigest>,
+    pub(super) head: &'a Parts,
+    pub(super) response: &'a StoredResponse,
+}
+
+impl Fetcher {
+    /// Takes the items of a list as single reads, as long as they look like those.
+    pub(super) fn learn(&self, taught: Taught<'_>, lesson: Lesson) {
+        let Taught { organization, response, .. } = taught;
+        if response.settling {
+            return;
+        }
+        let unlike = match lesson {
+            Lesson::Nothing => false,
+            Lesson::Single(shape) => shape.is_some_and(|shape| organization.lists().note_item_shape(shape)),
+            Lesson::Page(page, count) => {
+                note_page(taught, count);
+                self.take_items(taught, page)
+            }
+        };
+        if unlike {
+            tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
+            self.metrics.invalidation(InvalidationCause::UnlikeItems);
+            self.cache.fence().raise_purged(organization);
+        }
+    }
+
+    fn take_items(&self, taught: Taught<'_>, list: Vec<Item>) -> bool {
+        let Taught { fetch, begun, organization, owner, head, response } = taught;
+        let (resource, rules) = (fetch.read.resource, &fetch.rules);
+        let unlike = list.iter().any(|item| organization.lists().note_list_shape(item.shape));
+        if unlike || !organization.lists().stand_for_items() {
+            return unlike;
+        }
+        // What the upstream said of the page counts for them as the operator wants it for single reads.
+        let allowed = Allowed::by(head, &rules.cache.lead_labels);
+        if allowed.is_nothing() {
+            return false;
+        }
+        let useful_for = useful_for(&rules.cache.lead_labels);
+        let fence = self.cache.fence();
+        for item in list {
+            let target = Target::Item(item.id);
+            if !fence.admits(organization, &target, response.begun) {
+                continue;
+            }
+            let Packed { etag, body, keeping } = item.packed;
+            let response = StoredResponse {
+                etag,
+                body,
+                jitter: fastrand::u8(..),
+                settling: fence.is_settling(organization, &target, begun.sent),
+                limit: allowed.limit(),
+                keeping,
+                ..response.clone()
+            };
+            let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };
+            self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+        }
+        false
+    }
+}
+
+fn note_page(taught: Taught<'_>, count: usize) {
+    let Taught { fetch, begun, organization, owner, response, .. } = taught;
+    let resource = fetch.read.resource;
+    if fetch.read.target != items::whole_list(resource) {
+        return;
+    }
+    let whole = items::is_whole(resource, &fetch.read.target, count);
+    organization.lists().note_page(owner, whole, response.begun);
+    if fetch.purpose == Purpose::ListFill {
+        // It may have begun as one credential's own.
+        let next = begun.sent.plus(fetch.rules.cache.lead_labels.ttl);
+        organization.lists().note_list_fill(owner, response.begun, next);
+    }
+}

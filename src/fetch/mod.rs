@@ -1,0 +1,117 @@
+//! One upstream read for many: [`Fetcher`].
+//!
+//! `asker` is who reads and what is wanted for it; `flight` joins those who want the same; `task` is a fetch on its way, in a
+//! task of its own, and `turn` its wait for its turn; `accept` says what may be stored of an answer, and is the one place
+//! where a stored response is made; `deliver` says who may have the result; `behind` is what nobody waits for. How a call
+//! goes is `origin`'s, what is served without a fetch `proxy`'s.
+
+mod accept;
+mod asker;
+mod behind;
+mod deliver;
+pub mod flight;
+mod introduce;
+mod items;
+mod judging;
+mod list;
+mod task;
+mod turn;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+pub use self::accept::Written;
+pub use self::asker::{Asker, Fallback, Ground, Storing, Wanted};
+pub use self::deliver::{Delivery, Got, Part};
+use self::flight::Flights;
+use self::introduce::Introduced;
+use self::judging::Judging;
+pub use self::judging::{Told, WriteQuestion};
+use self::task::Fetched;
+use crate::cache::Cache;
+use crate::caller::attempts::Attempts;
+use crate::caller::bindings::Bindings;
+use crate::caller::credential::Digester;
+use crate::clock::{Clock, Moment};
+use crate::held::Held;
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::telemetry::Tracing;
+
+/// How long a read waits for another read's first proof, for a list, or for its own attempt while an old proof would do.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What fetches for reads, and joins those that want the same; one per process.
+#[derive(Debug)]
+pub struct Fetcher {
+    origin: Arc<Origin>,
+    cache: Arc<Cache>,
+    /// What the API has proved and refused of each credential.
+    bindings: Arc<Bindings>,
+    attempts: Attempts,
+    flights: Flights<Fetched>,
+    /// Callers that were introduced by a list read of late.
+    introduced: Introduced,
+    judging: Judging,
+    /// What calls hold of memory.
+    held: Held,
+    digester: Arc<Digester>,
+    tracing: Option<Tracing>,
+    /// Runs the fetches.
+    runtime: Handle,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// What a [`Fetcher`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The only way out.
+    pub origin: Arc<Origin>,
+    /// Where results go.
+    pub cache: Arc<Cache>,
+    /// What the API has proved and refused.
+    pub bindings: Arc<Bindings>,
+    /// What calls hold of memory.
+    pub held: Held,
+    /// Makes digests.
+    pub digester: Arc<Digester>,
+    /// Spans, where they are asked for.
+    pub tracing: Option<Tracing>,
+    /// Runs the fetches.
+    pub runtime: Handle,
+    /// The time.
+    pub clock: Clock,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Fetcher {
+    /// Of these parts, with no fetch under way.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { origin, cache, bindings, held, digester, tracing, runtime, clock, metrics } = parts;
+        Self {
+            origin,
+            cache,
+            bindings,
+            attempts: Attempts::default(),
+            flights: Flights::default(),
+            introduced: Introduced::default(),
+            judging: Judging::new(runtime.clone()),
+            held,
+            digester,
+            tracing,
+            runtime,
+            clock,
+            metrics,
+        }
+    }
+
+    /// Lets go of what is over.
+    pub fn tidy(&self, now: Moment) {
+        self.flights.tidy(now);
+        self.introduced.tidy(now);
+    }
+}

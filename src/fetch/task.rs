@@ -1,0 +1,258 @@
+//! [`Fetch`]: one upstream read that may prove a credential and bring a stored response. It runs in a task of its own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
+
+use super::Fetcher;
+use super::flight::Publisher;
+use crate::body::Body;
+use crate::cache::stored::StoredResponse;
+use crate::caller::attempts::AttemptGuard;
+use crate::caller::credential::{Credential, CredentialDigest};
+use crate::classify::Read;
+use crate::clock::Moment;
+use crate::error::{ErrorKind, ProxyError};
+use crate::fence::Tick;
+use crate::metrics::ProofResult;
+use crate::organization::Organization;
+use crate::origin::whole::{StreamedAnswer, WholeAnswer};
+use crate::origin::{NotAdmitted, Turn};
+use crate::resource;
+use crate::rules::Rules;
+use crate::shield::budget::Class;
+use crate::shield::latch::Unauthorized;
+use crate::telemetry::{Context, Span};
+use crate::upstream::calls::distrust_connection;
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::purpose::Purpose;
+
+/// What a caller is told whose call was held and nothing is known of when it may go.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What a fetch is to do.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) credential: Credential,
+    pub(super) read: Read,
+    /// The organization that the credential is bound to.
+    pub(super) organization: Option<Arc<Organization>>,
+    /// Those of the read that began it.
+    pub(super) rules: Arc<Rules>,
+    pub(super) peer: IpAddr,
+    pub(super) class: Class,
+    pub(super) purpose: Purpose,
+    pub(super) waited: Waited,
+    pub(super) use_of: Use,
+    /// Held while it is under way, where it can prove the credential.
+    pub(super) attempt: Option<AttemptGuard>,
+    /// What of a trace it is a part of.
+    pub(super) trace: Option<Context>,
+}
+
+/// Whether somebody waits for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// Reads do: without any, it does not stay in the queue.
+    For,
+    /// It is behind everybody's back.
+    Behind,
+}
+
+/// What the answer to a fetch may be used for, beyond being delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Nothing: the client of a HEAD without proof sees no body.
+    Nothing,
+    /// It may prove the credential.
+    Proof,
+    /// It may prove the credential and be stored.
+    ProofAndStore,
+}
+
+impl Use {
+    pub(super) fn proves(self) -> bool {
+        self != Self::Nothing
+    }
+
+    pub(super) fn stores(self) -> bool {
+        self == Self::ProofAndStore
+    }
+}
+
+/// When a fetch was begun and sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// Its place in the order of writes, taken before it is sent.
+    pub(super) tick: Tick,
+    /// When it was sent; its own deadline and what it proves count from here.
+    pub(super) sent: Moment,
+}
+
+/// What came of a fetch, in the form in which those who wait for it can share it.
+#[derive(Clone, Debug)]
+pub(super) enum Fetched {
+    /// The body is what was asked for and names its organization: may go to every credential proven for it.
+    Checked {
+        response: Arc<StoredResponse>,
+        stored: bool,
+        /// Set where it may go to this credential alone.
+        owner: Option<CredentialDigest>,
+    },
+    /// For the credential that fetched it alone: a refusal, or a body that may not be shared.
+    Own(OwnAnswer),
+    /// The upstream failed or is limited: concerns everybody who asks it, but the body is the fetcher's own.
+    Upstream(Arc<WholeAnswer>),
+    /// The edge turned the fetch away with a 403 that is not JSON.
+    Blocked,
+    /// The vendor refused this credential a moment ago: not asked again.
+    Remembered(Arc<Unauthorized>),
+    /// Not sent: its turn did not come, and when to come again.
+    Held(ErrorKind, Duration),
+    /// No answer; and when to come again, where that is known.
+    Failed(ErrorKind, Option<Duration>),
+}
+
+/// An answer for one credential.
+#[derive(Clone, Debug)]
+pub(super) enum OwnAnswer {
+    Whole(Arc<WholeAnswer>),
+    Streamed(Arc<StreamedAnswer>),
+    /// The answer was somebody else's and was discarded.
+    MixedUp,
+}
+
+impl Fetched {
+    /// Whether it may be a 200: what a refusal that arrived meanwhile would have kept back.
+    pub(super) fn is_grant(&self) -> bool {
+        match self {
+            Self::Checked { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
+            Self::Own(OwnAnswer::Whole(answer)) => answer.status() == StatusCode::OK,
+            Self::Own(OwnAnswer::MixedUp)
+            | Self::Upstream(_)
+            | Self::Blocked
+            | Self::Remembered(_)
+            | Self::Held(..)
+            | Self::Failed(..) => false,
+        }
+    }
+
+    /// Whether the upstream has said what was asked of it, be it a refusal.
+    const fn is_answer(&self) -> bool {
+        matches!(self, Self::Checked { .. } | Self::Own(_))
+    }
+
+    /// Whether it says that the upstream cannot be asked. A 429 is an answer, and what it says ends with the hold that it
+    /// began; want of our own memory says nothing of the upstream.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Blocked => true,
+            Self::Upstream(answer) => answer.status() != StatusCode::TOO_MANY_REQUESTS,
+            Self::Failed(kind, _) => *kind != ErrorKind::NoMemoryForAnswer,
+            Self::Checked { .. } | Self::Own(_) | Self::Remembered(_) | Self::Held(..) => false,
+        }
+    }
+}
+
+impl Fetcher {
+    /// Runs a fetch behind everybody's back and publishes what comes of it.
+    pub(super) fn launch(self: &Arc<Self>, mut fetch: Fetch, publisher: Publisher<Fetched>) {
+        let fetcher = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let span = fetcher.trace_flight(&mut fetch, &publisher);
+            let result = match fetcher.turn(&fetch, &publisher).await {
+                Ok(turn) => {
+                    let begun = Begun { tick: publisher.begun(), sent: fetcher.clock.now() };
+                    if let Some(attempt) = &fetch.attempt {
+                        attempt.note_sent(begun.sent);
+                    }
+                    publisher.note_sent();
+                    fetcher.run(&fetch, begun, turn).await
+                }
+                Err(not) => fetcher.held(&fetch, not),
+            };
+            if fetch.purpose == Purpose::ListFill
+                && let (Some(organization), false) = (&fetch.organization, result.is_answer())
+            {
+                let (credential, now) = (fetch.credential.digest(), fetcher.clock.now());
+                organization.lists().note_failed_list_fill(credential, publisher.begun(), now);
+            }
+            fetcher.ask_for_witness(&fetch, &result);
+            // First: who is woken by the result must be free to begin the next attempt.
+            drop(fetch.attempt.take());
+            if let Some(span) = span {
+                span.end();
+            }
+            publisher.publish(result);
+        });
+    }
+
+    /// What comes of a fetch that was not sent.
+    fn held(&self, fetch: &Fetch, not: NotAdmitted) -> Fetched {
+        match not {
+            NotAdmitted::Remembered(answer) => Fetched::Remembered(answer),
+            NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error) => {
+                if fetch.waited == Waited::Behind {
+                    self.bindings.note_held(&fetch.credential, fetch.class == Class::Proof, self.clock.now());
+                }
+                Fetched::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
+            }
+        }
+    }
+
+    async fn run(&self, fetch: &Fetch, begun: Begun, turn: Turn) -> Fetched {
+        self.bindings.note_attempt(&fetch.credential, begun.sent);
+        let result = self.ask(fetch, begun, turn).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fetch.purpose, "fill failed");
+            Fetched::Failed(error.kind(), error.wait())
+        });
+        if matches!(result, Fetched::Failed(..) | Fetched::Upstream(_) | Fetched::Blocked) {
+            self.metrics.proof(ProofResult::Failed);
+        }
+        if result.is_outage() {
+            self.bindings.note_failure(&fetch.credential, self.clock.now());
+        }
+        result
+    }
+
+    /// Sends a fetch and takes its answer.
+    async fn ask(&self, fetch: &Fetch, begun: Begun, turn: Turn) -> Result<Fetched, ProxyError> {
+        let deadline = begun.sent.plus(fetch.rules.timeouts.fill_timeout);
+        let path = PathAndQuery::try_from(resource::target_path(fetch.read.resource, &fetch.read.target))
+            .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
+        let request = || {
+            let mut fields = self.origin.upstream().fill_fields();
+            fetch.credential.present(&mut fields);
+            let (method, path, trace) = (Method::GET, path.clone(), fetch.trace.clone());
+            Some(Outgoing { method, path, fields, body: Body::empty(), trace })
+        };
+        let call = self.call_of(fetch, begun.sent, fetch.rules.max_wait(None));
+        let answered = self.origin.send(&call, turn, request, || self.clock.sleep_until(deadline)).await?;
+        let extensions = answered.response.extensions().clone();
+        let receiving = async {
+            match answered.response.status() {
+                StatusCode::OK => {
+                    self.origin.shield().edge.on_other();
+                    self.receive(fetch, begun, answered.response).await
+                }
+                _ => self.receive_other(fetch, answered).await,
+            }
+        };
+        self.clock.deadline(deadline, receiving).await.unwrap_or_else(|elapsed| {
+            // The rest of the body may still come, and must not be taken for another answer.
+            distrust_connection(&extensions);
+            Err(ErrorKind::UpstreamTimeout.error().because(elapsed))
+        })
+    }
+
+    /// The span of a flight, inside the request that leads it; the fetch and whoever joins are told of it.
+    fn trace_flight(&self, fetch: &mut Fetch, publisher: &Publisher<Fetched>) -> Option<Span> {
+        let span = self.tracing.as_ref()?.child("flight", fetch.trace.as_ref()?);
+        publisher.note_trace(span.context());
+        fetch.trace = Some(span.context());
+        Some(span)
+    }
+}
