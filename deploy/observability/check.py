@@ -20,8 +20,10 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 # Series that Prometheus makes itself.
 OWN = {"up", "ALERTS"}
-# Label values that appear once they were needed: the closed sets of docs/OPERATING.md.
-OPERATING = (HERE.parent.parent / "docs" / "OPERATING.md").read_text()
+DOCS = HERE.parent.parent / "docs"
+OPERATING = (DOCS / "OPERATING.md").read_text()
+# Label values that appear once they were needed: the closed sets of docs/REFERENCE.md.
+REFERENCE = (DOCS / "REFERENCE.md").read_text()
 
 faults = []
 
@@ -118,7 +120,7 @@ def check_names(where, expr, found, recorded):
             known = found.get(name, {})
             expect(label in known, f"{where}: {name} has no label {label}")
             for one in value.split("|") if "~" in operator else [value]:
-                listed = one in known.get(label, ()) or re.search(rf"\b{re.escape(one)}\b", OPERATING)
+                listed = one in known.get(label, ()) or re.search(rf"\b{re.escape(one)}\b", REFERENCE)
                 expect(listed, f"{where}: {name} is never {label}={one}")
 
 

@@ -3,24 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use instantly_proxy::cache::gate::GateReason;
 use instantly_proxy::config::{Key, load};
-use instantly_proxy::error::ErrorKind;
-use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, ReloadResult, RetryResult,
-};
-use instantly_proxy::organization::sharing::Shared;
-use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
-use instantly_proxy::proxy::{Conclusion, Proof};
-use instantly_proxy::shield::RejectionReason;
-use instantly_proxy::upstream::purpose::{Purpose, UpstreamStatus};
+use instantly_proxy::metrics::{Gauges, Metrics};
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/ARCHITECTURE.md",
     "docs/OPERATING.md",
+    "docs/REFERENCE.md",
     "docs/SECURITY.md",
 ];
 
@@ -28,12 +20,12 @@ const DOCUMENTS: [&str; 6] = [
 const LEAVES: [&str; 10] =
     ["body", "bounded", "clock", "closed_enum", "error", "held", "linger", "outcome", "peer", "received"];
 
-fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[track_caller]
-fn text(name: &str) -> String {
+pub(super) fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|fault| panic!("{name}: {fault}"))
 }
 
@@ -92,7 +84,7 @@ fn documents_name_no_key_that_is_unknown() {
 #[test]
 fn documents_name_the_metrics_that_there_are() {
     let page = Metrics::default().render(Gauges::default());
-    let operating = text("docs/OPERATING.md");
+    let reference = text("docs/REFERENCE.md");
     let mut names = Vec::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a type");
@@ -104,7 +96,7 @@ fn documents_name_the_metrics_that_there_are() {
         names.push(format!("{name}{suffix}"));
     }
     for name in &names {
-        assert!(operating.contains(&format!("`{name}`")), "docs/OPERATING.md lacks {name}");
+        assert!(reference.contains(&format!("`{name}`")), "docs/REFERENCE.md lacks {name}");
     }
     for document in DOCUMENTS {
         for word in text(document).split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
@@ -115,34 +107,6 @@ fn documents_name_the_metrics_that_there_are() {
                 "{document}: {word}"
             );
         }
-    }
-}
-
-#[test]
-fn every_value_of_a_closed_label_is_explained() {
-    let operating = text("docs/OPERATING.md");
-    let mut values: Vec<&str> = Vec::new();
-    values.extend(AdminPath::ALL.iter().map(|value| value.as_str()));
-    values.extend(Avoided::ALL.iter().map(|value| value.as_str()));
-    values.extend(BypassReason::ALL.iter().map(|value| value.as_str()));
-    values.extend(Conclusion::ALL.iter().map(|value| value.as_str()));
-    values.extend(EvictionCause::ALL.iter().map(|value| value.as_str()));
-    values.extend(GateReason::ALL.iter().map(|value| value.as_str()));
-    values.extend(InvalidationCause::ALL.iter().map(|value| value.as_str()));
-    values.extend(Outcome::ALL.iter().map(|value| value.as_str()));
-    values.extend(Proof::ALL.iter().map(|value| value.as_str()));
-    values.extend(ProofResult::ALL.iter().map(|value| value.as_str()));
-    values.extend(Purpose::ALL.iter().map(|value| value.as_str()));
-    values.extend(ReloadResult::ALL.iter().map(|value| value.as_str()));
-    values.extend(RejectionReason::ALL.iter().map(|value| value.as_str()));
-    values.extend(Shared::ALL.iter().map(|value| value.as_str()));
-    values.extend(RetryResult::ALL.iter().map(|value| value.as_str()));
-    values.extend(Route::ALL.iter().map(|value| value.as_str()));
-    values.extend(StaleReason::ALL.iter().map(|value| value.as_str()));
-    values.extend(StatusClass::ALL.iter().map(|value| value.as_str()));
-    values.extend(UpstreamStatus::ALL.iter().map(|value| value.as_str()));
-    for value in values {
-        assert!(operating.contains(&format!("`{value}`")), "docs/OPERATING.md lacks {value}");
     }
 }
 
@@ -159,7 +123,7 @@ fn the_examples_for_clients_are_the_ones_that_are_run() {
 #[test]
 fn every_warning_of_the_log_is_explained() {
     let logging = text("docs/LOGGING.md");
-    for source in sources(&path("src")) {
+    for (_, source) in sources(&path("src")) {
         let source = source.split("#[cfg(test)]").next().unwrap_or_default();
         for call in source.split("warn!(").skip(1).chain(source.split("error!(").skip(1)) {
             let call = call.split(");").next().unwrap_or_default();
@@ -170,16 +134,6 @@ fn every_warning_of_the_log_is_explained() {
                 "docs/LOGGING.md lacks {message:?}"
             );
         }
-    }
-}
-
-#[test]
-fn every_error_is_listed_with_its_status_and_sentence() {
-    let operating = text("docs/OPERATING.md");
-    for kind in ErrorKind::ALL {
-        let row = row(&operating, kind.as_str()).unwrap_or_else(|| panic!("no row for {kind}"));
-        assert_eq!(row[1], kind.status().as_str(), "{kind}");
-        assert_eq!(row[2], kind.message(), "{kind}");
     }
 }
 
@@ -212,18 +166,91 @@ fn every_test_that_is_named_exists() {
     assert!(named > 50, "the form in which tests are named has changed");
 }
 
+/// What GitHub makes of a heading: the end of a link to it.
+pub(super) fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn has_heading(document: &str, sought: &str) -> bool {
+    let mut in_block = false;
+    let prose = document.lines().filter(move |line| {
+        in_block ^= line.starts_with("```");
+        !in_block
+    });
+    prose
+        .filter(|line| line.starts_with('#'))
+        .any(|line| anchor(line.trim_start_matches('#').trim()) == sought)
+}
+
+/// Every document, wherever it lies.
+fn documents() -> Vec<(PathBuf, String)> {
+    let root = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].into_iter();
+    let below = ["docs", "deploy", "benches"].into_iter();
+    let all = root.chain(below).flat_map(|place| sources(&path(place)));
+    all.filter(|(file, _)| file.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
 #[test]
 fn every_link_leads_to_a_file() {
-    for document in DOCUMENTS {
-        let content = text(document);
+    for (document, content) in documents() {
         for link in content.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();
             if !link.starts_with("https://") && !file.is_empty() {
-                let folder = path(document).parent().expect("a file has a folder").to_owned();
-                assert!(folder.join(file).exists(), "{document}: {link}");
+                let folder = document.parent().expect("a file has a folder");
+                assert!(folder.join(file).exists(), "{}: {link}", document.display());
             }
         }
     }
+}
+
+#[test]
+fn every_link_to_a_section_leads_to_its_heading() {
+    let mut links = 0;
+    for (document, content) in documents() {
+        for link in content.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let Some((file, sought)) = link.split_once('#').filter(|_| !link.starts_with("https://")) else {
+                continue;
+            };
+            links += 1;
+            let file = if file.is_empty() {
+                document.clone()
+            } else {
+                document.parent().expect("a folder").join(file)
+            };
+            let target = fs::read_to_string(&file).unwrap_or_else(|fault| panic!("{link}: {fault}"));
+            assert!(has_heading(&target, sought), "{}: {link}", document.display());
+        }
+    }
+    assert!(links > 20, "the form of a link has changed: {links}");
+}
+
+/// Comments, manifests and alerts name a document by its path, and a section of it behind a `#`.
+#[test]
+fn every_document_that_is_named_elsewhere_exists() {
+    let mut named = 0;
+    for (file, content) in
+        ["src", "tests", "deploy", "config", "benches"].into_iter().flat_map(|place| sources(&path(place)))
+    {
+        for rest in content.split("docs/").skip(1) {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let Some((name, rest)) = rest.split_once(".md").filter(|(name, _)| name.chars().all(is_part))
+            else {
+                continue;
+            };
+            named += 1;
+            let document = text(&format!("docs/{name}.md"));
+            let sought = rest.strip_prefix('#').and_then(|rest| rest.split(|c| !is_part(c)).next());
+            let sought = sought.filter(|sought| !sought.is_empty());
+            assert!(
+                sought.is_none_or(|sought| has_heading(&document, sought)),
+                "{}: docs/{name}.md#{}",
+                file.display(),
+                sought.unwrap_or_default()
+            );
+        }
+    }
+    assert!(named > 20, "the form in which documents are named has changed: {named}");
 }
 
 /// A module uses no other than those that its row names.
@@ -274,7 +301,7 @@ fn every_crate_that_the_code_names_has_its_reason() {
             dependencies.push(name);
         }
     }
-    let code = sources(&path("src")).concat();
+    let code: String = sources(&path("src")).into_iter().map(|(_, source)| source).collect();
     for name in dependencies.iter().filter(|name| code.contains(&format!("{}::", name.replace('-', "_")))) {
         assert!(row(table, name).is_some(), "{name} has no row");
     }
@@ -283,10 +310,13 @@ fn every_crate_that_the_code_names_has_its_reason() {
     }
 }
 
-fn sources(place: &Path) -> Vec<String> {
+/// The files below `place` with what they hold.
+pub(super) fn sources(place: &Path) -> Vec<(PathBuf, String)> {
     if place.is_dir() {
         let entries = fs::read_dir(place).expect("a folder").map(|entry| entry.expect("an entry").path());
         return entries.flat_map(|entry| sources(&entry)).collect();
     }
-    vec![fs::read_to_string(place).expect("a source")]
+    let bytes = fs::read(place).expect("a file");
+    // A picture is no text.
+    String::from_utf8(bytes).map_or_else(|_| Vec::new(), |text| vec![(place.to_owned(), text)])
 }

@@ -35,6 +35,7 @@ mod ownership;
 mod pass_through;
 mod purge;
 mod read_bodies;
+mod reference;
 mod reload;
 mod reload_keys;
 mod resent;

@@ -150,6 +150,16 @@ fn the_template_says_which_keys_need_a_restart() {
     assert_eq!(told, expected);
 }
 
+#[test]
+fn the_reference_lists_the_keys_that_need_a_restart() {
+    let reference = include_str!("../../docs/REFERENCE.md");
+    let (_, section) = reference.split_once("\n## Keys that need a restart\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let listed: Vec<_> = section.split('`').skip(1).step_by(2).collect();
+    let rows = ROWS.iter().filter(|(_, can_change, _)| !can_change);
+    assert_eq!(listed, rows.map(|(key, ..)| key.as_str()).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn another_ttl_holds_at_once_for_what_is_stored() {
     let world = World::start();
