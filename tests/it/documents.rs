@@ -271,6 +271,35 @@ fn modules_depend_on_each_other_as_drawn() {
     }
 }
 
+#[test]
+fn what_is_to_be_opened_for_a_change_is_there() {
+    let architecture = text("docs/ARCHITECTURE.md");
+    let (_, table) = architecture.split_once("\n### To change X, open Y").expect("the section");
+    let (table, _) = table.split_once("\n## ").expect("the next section");
+    let mut rows = 0;
+    for row in table.lines().filter(|line| line.contains("`src/")) {
+        let named = quoted(row);
+        let [.., file, item] = &named[..] else { panic!("no item: {row}") };
+        assert!(text(file).contains(item), "{file} has no {item}");
+        rows += 1;
+    }
+    assert!(rows >= 15, "the form of the table has changed: {rows}");
+}
+
+#[test]
+fn nothing_below_the_proxy_names_it() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    for room in
+        ["cache", "caller", "classify", "fetch", "guard", "organization", "origin", "semantics", "shield"]
+    {
+        for (_, source) in sources(&path(&format!("src/{room}"))) {
+            let mut code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let named = code.find(|line| line.split(|c| !is_part(c)).any(|word| word == "Proxy"));
+            assert_eq!(named, None, "in src/{room}");
+        }
+    }
+}
+
 /// What the sources below `place` name of other modules, tests left out.
 fn uses(place: &Path) -> Vec<(PathBuf, String)> {
     if place.is_dir() {

@@ -317,7 +317,7 @@ async fn every_member_of_an_explanation_is_listed() {
 fn every_span_is_listed() {
     let mut made = BTreeSet::new();
     for (_, source) in sources(&path("src")) {
-        for begin in [".child(\"", "trace_step(\"", "SpanBuilder::from_name(\""] {
+        for begin in [".child(\"", ".record(\"", "SpanBuilder::from_name(\""] {
             made.extend(
                 source.split(begin).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned),
             );
