@@ -6,7 +6,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
+use crate::lock::Mutex;
 use crate::organization::{Organization, Organizations};
 
 /// How long after a write, whose fate is known, a fill may still read what was before it.
@@ -142,7 +142,7 @@ impl Fence {
     pub fn raise_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
         let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
         // The tick is taken under the lock: who asks under it sees every raise before its own tick.
-        let mut ids = lock(&self.ids);
+        let mut ids = self.ids.lock();
         let tick = self.sequence.advance();
         let raise = Raise { tick, settles };
         if let Some(id) = item {
@@ -150,7 +150,7 @@ impl Fence {
             self.ids_raised.fetch_max(tick.0, Ordering::SeqCst);
         }
         drop(ids);
-        lock(&self.lists).merge(raise);
+        self.lists.lock().merge(raise);
         self.lists_raised.fetch_max(tick.0, Ordering::SeqCst);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
@@ -163,7 +163,7 @@ impl Fence {
                 Target::List(_) => begun.0 >= self.lists_raised.load(Ordering::SeqCst),
                 Target::Item(id) => {
                     begun.0 >= self.ids_raised.load(Ordering::SeqCst)
-                        || begun >= lock(&self.ids).raise_of(*id).tick
+                        || begun >= self.ids.lock().raise_of(*id).tick
                 }
             }
     }
@@ -172,7 +172,7 @@ impl Fence {
     /// before that tick.
     #[must_use]
     pub fn nothing_raised_everywhere_since(&self, item: Uuid, begun: Tick) -> bool {
-        lock(&self.ids).raise_of(item).tick <= begun
+        self.ids.lock().raise_of(item).tick <= begun
     }
 
     /// Whether nothing at all was raised since `begun`: for a flight whose organization is not known.
@@ -185,8 +185,8 @@ impl Fence {
     #[must_use]
     pub fn is_settling(&self, organization: &Organization, target: &Target, sent: Moment) -> bool {
         let everywhere = match target {
-            Target::List(_) => lock(&self.lists).settles,
-            Target::Item(id) => lock(&self.ids).raise_of(*id).settles,
+            Target::List(_) => self.lists.lock().settles,
+            Target::Item(id) => self.ids.lock().raise_of(*id).settles,
         };
         [organization.settles(), everywhere].into_iter().flatten().any(|until| !sent.reached(until))
     }
@@ -222,10 +222,6 @@ impl RaisedIds {
         }
         raise
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

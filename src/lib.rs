@@ -16,6 +16,7 @@ pub mod fence;
 pub mod guard;
 pub mod held;
 mod linger;
+mod lock;
 pub mod logging;
 pub mod metrics;
 pub mod organization;

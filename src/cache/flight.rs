@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -19,6 +19,7 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::fence::Tick;
+use crate::lock::Mutex;
 use crate::telemetry::Context;
 
 /// For how long a key whose answer could not be stored is not collapsed.
@@ -199,7 +200,7 @@ impl<L> Flights<L> {
         landed: impl FnOnce() -> Option<S>,
         begin: impl FnOnce() -> Tick,
     ) -> Boarding<L, S> {
-        let mut under_way = lock(&self.0.under_way);
+        let mut under_way = self.0.under_way.lock();
         if let Some(flight) = under_way.get(&key)
             && joinable(flight)
         {
@@ -228,37 +229,37 @@ impl<L> Flights<L> {
 
     /// Remembers that answers to this key cannot be shared.
     pub fn note_not_collapsible(&self, key: &CacheKey, now: Moment) {
-        lock(&self.0.not_collapsed).put(self.0.hasher.hash_one(key), now.plus(NOT_COLLAPSED_FOR));
+        self.0.not_collapsed.lock().put(self.0.hasher.hash_one(key), now.plus(NOT_COLLAPSED_FOR));
     }
 
     /// Forgets keys that may be collapsed again.
     pub fn tidy(&self, now: Moment) {
-        sweep(&mut lock(&self.0.not_collapsed), |until| now.reached(*until));
+        sweep(&mut self.0.not_collapsed.lock(), |until| now.reached(*until));
     }
 
     /// Whether reads of this key may share a flight.
     #[must_use]
     pub fn is_collapsible(&self, key: &CacheKey, now: Moment) -> bool {
         let key = self.0.hasher.hash_one(key);
-        lock(&self.0.not_collapsed).peek(&key).is_none_or(|until| now.reached(*until))
+        self.0.not_collapsed.lock().peek(&key).is_none_or(|until| now.reached(*until))
     }
 
     /// Whether a flight of this key is under way.
     #[must_use]
     pub fn is_under_way(&self, key: &FlightKey) -> bool {
-        lock(&self.0.under_way).contains_key(key)
+        self.0.under_way.lock().contains_key(key)
     }
 
     /// The flight of this key that is under way.
     #[must_use]
     pub fn under_way(&self, key: &FlightKey) -> Option<Arc<Flight<L>>> {
-        lock(&self.0.under_way).get(key).cloned()
+        self.0.under_way.lock().get(key).cloned()
     }
 
     /// How many fills are under way.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.0.under_way).len()
+        self.0.under_way.lock().len()
     }
 
     /// Whether none is under way.
@@ -320,7 +321,7 @@ impl<L> Ticket<L> {
     }
 
     fn free(&self) {
-        let mut under_way = lock(&self.tables.under_way);
+        let mut under_way = self.tables.under_way.lock();
         // A younger flight may have taken the key when a write made this one unfit to join.
         if under_way.get(&self.key).is_some_and(|flight| flight.begun == self.begun) {
             under_way.remove(&self.key);
@@ -332,10 +333,6 @@ impl<L> Drop for Ticket<L> {
     fn drop(&mut self) {
         self.free();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

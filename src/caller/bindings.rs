@@ -5,7 +5,7 @@
 //! are bounded; where a refusal leaves its table, every answer sent before it is treated as refused (the safe side).
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::credential::{AuthorizationDigest, Credential, RouteDigest};
@@ -13,6 +13,7 @@ use super::shard::{Shard, share_of};
 use crate::clock::Moment;
 use crate::config;
 use crate::fence::Tick;
+use crate::lock::{Mutex, MutexGuard};
 use crate::metrics::ProofResult;
 use crate::organization::{Organization, OrganizationId};
 
@@ -94,7 +95,7 @@ impl Bindings {
     pub fn resize(&self, max_credentials: NonZeroUsize) {
         let capacity = share_of(max_credentials, self.shards.len());
         for shard in &self.shards {
-            lock(shard).resize(capacity);
+            shard.lock().resize(capacity);
         }
     }
 
@@ -269,7 +270,7 @@ impl Bindings {
     pub fn end_proofs(&self, organization: Option<OrganizationId>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
-            for (_, binding) in &mut lock(shard).bindings {
+            for (_, binding) in &mut shard.lock().bindings {
                 if organization.is_some_and(|id| binding.organization.id() != id) {
                     continue;
                 }
@@ -283,7 +284,7 @@ impl Bindings {
     /// Credentials whose organization is known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).bindings.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().bindings.len()).sum()
     }
 
     /// Whether no credential is known.
@@ -297,12 +298,8 @@ impl Bindings {
     }
 
     fn shard_of(&self, authorization: AuthorizationDigest) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[authorization.shard(self.shards.len())])
+        self.shards[authorization.shard(self.shards.len())].lock()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod worker;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use http::{Request, Response, StatusCode};
@@ -33,6 +33,7 @@ use crate::admin::{Access, Admin};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
@@ -176,7 +177,7 @@ impl Server {
     /// Blocks until everything has stopped. Whoever asks second is answered at once, with nothing.
     #[must_use]
     pub fn wait(&self) -> Drained {
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let control = self.control.lock().take();
         control.map_or_else(Drained::default, |control| {
             control.join().unwrap_or_else(|_| {
                 error!("the control thread panicked");

@@ -24,7 +24,6 @@ mod window;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -42,6 +41,7 @@ use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
 use crate::config;
 use crate::error::ErrorKind;
+use crate::lock::Mutex;
 
 /// Accounts whose 429s are told apart.
 const BACKOFFS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
@@ -175,7 +175,7 @@ impl Shield {
     /// Notes an upstream 429 to a call that left at `sent`: closes the gates of the accounts that paid for it.
     pub fn limited(&self, accounts: Accounts, sent: Moment, retry_after: Option<Duration>, now: Moment) {
         for key in accounts.keys() {
-            let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut backoffs = self.backoffs.lock();
             let wait =
                 backoffs.get_or_insert_mut(key, GateBackoff::default).on_limited(sent, retry_after, now);
             drop(backoffs);
@@ -191,13 +191,13 @@ impl Shield {
         self.latch.tidy(now);
         self.strangers.tidy(now);
         self.refetches.tidy(now);
-        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backoffs = self.backoffs.lock();
         sweep(&mut backoffs, |backoff| backoff.is_over(now));
     }
 
     /// Notes any other answer.
     pub fn not_limited(&self, accounts: Accounts, sent: Moment) {
-        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backoffs = self.backoffs.lock();
         for key in accounts.keys() {
             if let Some(backoff) = backoffs.peek_mut(&key) {
                 backoff.on_success(sent);
@@ -226,7 +226,7 @@ mod tests {
     fn the_429s_of_so_many_accounts_are_told_apart_until_their_gates_have_long_been_open() {
         let (clock, hand) = Clock::manual();
         let shield = Shield::new(&config::Config::default().shield, clock.clone());
-        let held = || shield.backoffs.lock().unwrap().len();
+        let held = || shield.backoffs.lock().len();
         for number in 0..BACKOFFS.get() as u128 + 10 {
             let id = OrganizationId(uuid::Uuid::from_u128(number));
             let account = Accounts::one(AccountKey::Organization(id));

@@ -5,12 +5,11 @@
 //! offered, or a process has just begun, a tenth of them is none. One call is retried once; seeing to that is left to the
 //! caller.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use http::{Method, StatusCode};
 
 use crate::clock::Moment;
 use crate::error::ErrorKind;
+use crate::lock::{Mutex, MutexGuard};
 
 /// One retry for so many offered calls.
 const CALLS_A_RETRY: u64 = 10;
@@ -78,7 +77,7 @@ impl RetryBudget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -36,7 +36,7 @@ mod tests;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::StatusCode;
 use tokio::net::TcpListener;
@@ -61,6 +61,7 @@ use serve::Tasks;
 use tls::Identity;
 
 use crate::clock::Clock;
+use crate::lock::Mutex;
 
 /// How a simulator is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,11 +239,11 @@ impl Connections {
     }
 
     fn token(&self) -> CancellationToken {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().clone()
     }
 
     fn cut(&self) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         std::mem::replace(&mut *current, self.stop.child_token()).cancel();
     }
 }

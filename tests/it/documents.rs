@@ -25,8 +25,19 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 10] =
-    ["body", "bounded", "clock", "closed_enum", "error", "held", "linger", "outcome", "peer", "received"];
+const LEAVES: [&str; 11] = [
+    "body",
+    "bounded",
+    "clock",
+    "closed_enum",
+    "error",
+    "held",
+    "linger",
+    "lock",
+    "outcome",
+    "peer",
+    "received",
+];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
