@@ -1,4 +1,4 @@
-//! The fence: one process-wide order of fills, writes and refusals, and what a write shuts out.
+//! The fence: what a write shuts out, in the process-wide order of fills, writes and refusals.
 //!
 //! Every fill takes a [`Tick`] before it is sent. A raise takes one once a write's answer or loss is known. What was
 //! begun before the raise is never served or stored after it, whichever way the answers overtake each other. The
@@ -16,6 +16,7 @@ use crate::classify::Target;
 use crate::clock::Moment;
 use crate::lock::Mutex;
 use crate::organization::{Organization, Organizations};
+use crate::tick::{Sequence, Tick};
 
 /// How long after a write, whose fate is known, a fill may still read what was before it.
 const SETTLE_KNOWN: Duration = Duration::from_secs(5);
@@ -23,27 +24,6 @@ const SETTLE_KNOWN: Duration = Duration::from_secs(5);
 const SETTLE_UNKNOWN: Duration = Duration::from_secs(60);
 /// Ids raised for every organization that are told apart; an older one counts for all ids.
 const RAISED_IDS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
-
-/// A place in the process-wide order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tick(pub(crate) u64);
-
-/// The process-wide counter behind [`Tick`].
-#[derive(Debug, Default)]
-pub struct Sequence(AtomicU64);
-
-impl Sequence {
-    /// The last tick that was given out.
-    #[must_use]
-    pub fn current(&self) -> Tick {
-        Tick(self.0.load(Ordering::SeqCst))
-    }
-
-    /// A tick later than all before it.
-    pub fn advance(&self) -> Tick {
-        Tick(self.0.fetch_add(1, Ordering::SeqCst) + 1)
-    }
-}
 
 /// Whether it is known what became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

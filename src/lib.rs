@@ -30,4 +30,5 @@ pub mod server;
 pub mod shield;
 pub mod simulator;
 pub mod telemetry;
+pub mod tick;
 pub mod upstream;

@@ -21,8 +21,8 @@ use self::lists::Lists;
 use self::sharing::Sharing;
 use crate::bounded::bounded;
 use crate::clock::Moment;
-use crate::fence::{Sequence, Tick};
 use crate::lock::Mutex;
+use crate::tick::{Sequence, Tick};
 
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);

@@ -18,9 +18,9 @@ use crate::bounded::{bounded, sweep};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
-use crate::fence::Tick;
 use crate::lock::Mutex;
 use crate::telemetry::Context;
+use crate::tick::Tick;
 
 /// For how long a key whose answer could not be stored is not collapsed.
 const NOT_COLLAPSED_FOR: Duration = Duration::from_secs(10);

@@ -12,10 +12,10 @@ use super::credential::{AuthorizationDigest, Credential, RouteDigest};
 use super::shard::{Shard, share_of};
 use crate::clock::Moment;
 use crate::config;
-use crate::fence::Tick;
 use crate::lock::{Mutex, MutexGuard};
 use crate::metrics::ProofResult;
 use crate::organization::{Organization, OrganizationId};
+use crate::tick::Tick;
 
 /// Shards where there are many credentials; few credentials live in one, so that the bound is exact.
 const SHARDS: usize = 16;

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::bounded::bounded;
 use crate::caller::credential::CredentialDigest;
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::lock::Mutex;
+use crate::tick::Tick;
 
 /// How long after a list fill that failed the next one may begin.
 const FAILED_LIST_FILL: Duration = Duration::from_secs(5);

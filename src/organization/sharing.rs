@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::caller::credential::CredentialDigest;
 use crate::clock::Moment;
 use crate::closed_enum::closed_enum;
-use crate::fence::{Sequence, Tick};
 use crate::lock::Mutex;
+use crate::tick::{Sequence, Tick};
 
 /// A tick that no fill has: nothing is shared.
 const NEVER: u64 = u64::MAX;

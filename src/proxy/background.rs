@@ -15,9 +15,9 @@ use crate::cache::items;
 use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::organization::Organization;
 use crate::shield::budget::Class;
+use crate::tick::Tick;
 use crate::upstream::purpose::Purpose;
 use uuid::Uuid;
 

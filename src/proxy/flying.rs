@@ -15,10 +15,10 @@ use crate::cache::render::render;
 use crate::classify::{Read, Target};
 use crate::clock::Elapsed;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Tick;
 use crate::organization::Organization;
 use crate::outcome::{BypassReason, CacheStatus, Outcome};
 use crate::shield::budget::Class;
+use crate::tick::Tick;
 use crate::upstream::purpose::Purpose;
 
 /// Times that a read joins flights at all, before it flies alone.

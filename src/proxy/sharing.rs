@@ -17,12 +17,12 @@ use crate::cache::key::CacheKey;
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
-use crate::fence::Tick;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::organization::sharing::{Change, Shared, Shown};
 use crate::resource::{Descriptor, LEAD_LABEL};
 use crate::shield::budget::Class;
+use crate::tick::Tick;
 use crate::upstream::purpose::Purpose;
 
 impl Rules {

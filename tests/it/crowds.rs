@@ -8,7 +8,7 @@ use instantly_proxy::cache::flight::{Boarding, Crashed, FlightKey, Flights};
 use instantly_proxy::caller::credential::Digester;
 use instantly_proxy::classify::Target;
 use instantly_proxy::clock::Clock;
-use instantly_proxy::fence::Sequence;
+use instantly_proxy::tick::Sequence;
 
 use crate::support::labels::{CAMPAIGNS, LABELS, label, label_id, label_path, token};
 use crate::support::{Answer, Caller, Recorded, TestUpstream, World, is_label_read, patiently, together};

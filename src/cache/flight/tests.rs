@@ -4,8 +4,8 @@ use uuid::Uuid;
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
-use crate::fence::Sequence;
 use crate::organization::OrganizationId;
+use crate::tick::Sequence;
 
 struct World {
     clock: Clock,
