@@ -3,9 +3,9 @@
 //! A value in, a verdict out: the head first (what may be stored at all), then one strict pass over the whole body for
 //! the identity check. Doubt never stores.
 
+use http::Version;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, Version};
 
 use super::scan::Scan;
 use crate::classify::Target;
@@ -80,20 +80,6 @@ impl GateReason {
     pub const fn is_mix_up(self) -> bool {
         matches!(self, Self::OtherId | Self::OtherOrganization)
     }
-}
-
-/// Whether two parsers might end an answer at different bytes (RFC 9112 §6.3): a length that is repeated, or stands beside
-/// a transfer coding, or a coding other than one `chunked`, which a call without `TE` never asked for.
-#[must_use]
-pub fn has_ambiguous_framing(fields: &HeaderMap) -> bool {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    let is_repeated =
-        lengths.next().is_some() || length.is_some_and(|value| value.as_bytes().contains(&b','));
-    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return is_repeated };
-    let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    !is_chunked || codings.next().is_some() || length.is_some()
 }
 
 /// Judges the head of a 200.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Response, StatusCode};
 
 use super::client::Upstream;
@@ -14,10 +13,10 @@ use super::http1::Lease;
 use super::outgoing::{Outgoing, Owner};
 use super::purpose::{Purpose, UpstreamStatus};
 use super::stream::Link;
-use crate::cache::gate;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::received::Received;
+use crate::semantics::framing;
 use crate::shield::RejectionReason;
 use crate::shield::breaker::{Probe, Verdict};
 use crate::telemetry::Span;
@@ -263,11 +262,7 @@ fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
-    if gate::has_ambiguous_framing(answer.headers()) {
-        let cause = match answer.headers().contains_key(TRANSFER_ENCODING) {
-            true => "a Transfer-Encoding that is not one chunked alone",
-            false => "more than one Content-Length",
-        };
+    if let Some(cause) = framing::ambiguity(answer.headers()) {
         return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
     Ok(())
