@@ -27,6 +27,7 @@ pub mod received;
 pub mod resource;
 pub mod semantics;
 pub mod server;
+pub mod setup_error;
 pub mod shield;
 pub mod simulator;
 pub mod telemetry;

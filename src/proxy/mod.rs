@@ -35,7 +35,6 @@ mod turn;
 mod whole;
 mod write;
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -67,6 +66,7 @@ use crate::metrics::{Gauges, Metrics};
 use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
+use crate::setup_error::SetupError;
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
 use crate::upstream::client::Upstream;
@@ -103,18 +103,6 @@ pub struct Proxy {
     runtime: Handle,
     draining: AtomicBool,
 }
-
-/// Why a proxy could not be set up.
-#[derive(Debug)]
-pub struct SetupError(pub String);
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SetupError {}
 
 /// A worker's share of the proxy: answers requests on the thread that read them.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@
 use std::sync::PoisonError;
 
 use super::rules::Rules;
-use super::{PassThrough, Proxy, SetupError};
+use super::{PassThrough, Proxy};
 use crate::config::{self, Config};
+use crate::setup_error::SetupError;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::way::Way;
 

@@ -25,7 +25,7 @@ use crate::config;
 use crate::config::files::{self, Mark};
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
-use crate::proxy::SetupError;
+use crate::setup_error::SetupError;
 use crate::shield::breaker::Breaker;
 use crate::telemetry::Tracing;
 

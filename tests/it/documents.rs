@@ -25,7 +25,7 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 12] = [
+const LEAVES: [&str; 13] = [
     "body",
     "bounded",
     "clock",
@@ -37,6 +37,7 @@ const LEAVES: [&str; 12] = [
     "outcome",
     "peer",
     "received",
+    "setup_error",
     "tick",
 ];
 
