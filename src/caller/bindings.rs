@@ -13,8 +13,8 @@ use super::shard::{Shard, share_of};
 use crate::clock::Moment;
 use crate::config;
 use crate::lock::{Mutex, MutexGuard};
-use crate::metrics::ProofResult;
 use crate::organization::{Organization, OrganizationId};
+use crate::reason::ProofResult;
 use crate::tick::Tick;
 
 /// Shards where there are many credentials; few credentials live in one, so that the bound is exact.

@@ -7,7 +7,7 @@ use super::dispatch::Call;
 use super::explanation::{Shield, millis};
 use crate::clock::Moment;
 use crate::error::ProxyError;
-use crate::shield::RejectionReason;
+use crate::reason::RejectionReason;
 use crate::shield::account::AccountKey;
 use crate::shield::budget;
 

@@ -38,50 +38,12 @@ use self::retry::RetryBudget;
 use self::strangers::Strangers;
 use crate::bounded::{bounded, sweep};
 use crate::clock::{Clock, Moment};
-use crate::closed_enum::closed_enum;
 use crate::config;
-use crate::error::ErrorKind;
 use crate::lock::Mutex;
+use crate::reason::RejectionReason;
 
 /// Accounts whose 429s are told apart.
 const BACKOFFS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-
-closed_enum! {
-    /// Why a call was turned away here: the `reason` of `instantly_proxy_shield_rejections_total`.
-    pub enum RejectionReason {
-        /// Its turn would not have come in time.
-        Budget = "budget",
-        /// Too many calls of its organization wait already.
-        QueueFull = "queue_full",
-        /// The upstream limits its organization.
-        Gate = "gate",
-        /// Background work, and nothing to spare for it.
-        NoSpare = "no_spare",
-        /// A stranger, and no slot came free.
-        StrangerSlots = "stranger_slots",
-        /// A stranger, and too many of them were refused of late.
-        StrangerRefusals = "stranger_refusals",
-        /// The upstream cannot be reached.
-        Breaker = "breaker",
-        /// Every upstream connection that the caller may use is taken.
-        Connections = "connections",
-    }
-}
-
-impl RejectionReason {
-    /// What the caller is told.
-    #[must_use]
-    pub const fn kind(self) -> ErrorKind {
-        match self {
-            Self::Budget | Self::NoSpare => ErrorKind::OverBudget,
-            Self::QueueFull => ErrorKind::QueueFull,
-            Self::Gate => ErrorKind::GateClosed,
-            Self::StrangerSlots | Self::StrangerRefusals => ErrorKind::TooManyStrangers,
-            Self::Breaker => ErrorKind::Unreachable,
-            Self::Connections => ErrorKind::NoConnection,
-        }
-    }
-}
 
 impl From<budget::Reason> for RejectionReason {
     fn from(reason: budget::Reason) -> Self {

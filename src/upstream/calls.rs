@@ -15,9 +15,9 @@ use super::purpose::{Purpose, UpstreamStatus};
 use super::stream::Link;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::reason::RejectionReason;
 use crate::received::Received;
 use crate::semantics::framing;
-use crate::shield::RejectionReason;
 use crate::shield::breaker::{Probe, Verdict};
 use crate::telemetry::Span;
 

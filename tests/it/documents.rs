@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use instantly_proxy::cache::gate::GateReason;
 use instantly_proxy::config::{Key, load};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, ReloadResult, RetryResult,
+    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ReloadResult, RetryResult,
 };
 use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
 use instantly_proxy::proxy::{Conclusion, Proof};
-use instantly_proxy::shield::RejectionReason;
+use instantly_proxy::reason::{GateReason, ProofResult, RejectionReason};
 use instantly_proxy::upstream::purpose::{Purpose, UpstreamStatus};
 
 const DOCUMENTS: [&str; 6] = [
@@ -25,7 +24,7 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 13] = [
+const LEAVES: [&str; 14] = [
     "body",
     "bounded",
     "clock",
@@ -36,6 +35,7 @@ const LEAVES: [&str; 13] = [
     "lock",
     "outcome",
     "peer",
+    "reason",
     "received",
     "setup_error",
     "tick",
