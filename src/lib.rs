@@ -23,6 +23,7 @@ pub mod organization;
 pub mod outcome;
 pub mod peer;
 pub mod proxy;
+pub mod purpose;
 pub mod reason;
 pub mod received;
 pub mod resource;

@@ -14,7 +14,7 @@ use crate::lock::Mutex;
 use crate::metrics::{Gauges, Metrics, Pace, Snapshot};
 use crate::outcome::{Avoided, Outcome};
 use crate::proxy::Proxy;
-use crate::upstream::purpose::Purpose;
+use crate::purpose::Purpose;
 
 /// Length of a step.
 pub(super) const STEP: Duration = Duration::from_secs(10);

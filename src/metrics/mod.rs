@@ -21,8 +21,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorKind;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
+use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
-use crate::upstream::purpose::{Purpose, UpstreamStatus};
 
 use drops::LogDrops;
 pub use failures::Failure;

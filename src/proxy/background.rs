@@ -16,9 +16,9 @@ use crate::cache::stored::StoredResponse;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::shield::budget::Class;
 use crate::tick::Tick;
-use crate::upstream::purpose::Purpose;
 use uuid::Uuid;
 
 impl Proxy {

@@ -17,6 +17,7 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::organization::OrganizationId;
+use crate::purpose::Purpose;
 use crate::reason::RejectionReason;
 use crate::received::Received;
 use crate::shield::account::AccountKey;
@@ -28,7 +29,6 @@ use crate::upstream::calls::{Ready, Unanswered};
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::{Outgoing, Owner};
 use crate::upstream::permits::{Account, Permit, Permits};
-use crate::upstream::purpose::Purpose;
 
 /// How often a call is sent again that the upstream certainly did not process. More than once, since a connection that goes
 /// away takes all with it that was put on it, and its successor may be as short-lived.

@@ -15,8 +15,8 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::Organization;
 use crate::outcome::StaleReason;
+use crate::purpose::Purpose;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
 
 impl Proxy {
     /// The proof is old, but would do if the upstream could not be asked: ask, yet not for long.

@@ -20,6 +20,7 @@ use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::reason::ProofResult;
 use crate::received::Received;
 use crate::resource;
@@ -30,7 +31,6 @@ use crate::telemetry::Context;
 use crate::tick::Tick;
 use crate::upstream::calls::distrust_connection;
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::purpose::Purpose;
 
 /// What a caller is told whose call was held and nothing is known of when it may go.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);

@@ -17,9 +17,9 @@ use crate::clock::Elapsed;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::Organization;
 use crate::outcome::{BypassReason, CacheStatus, Outcome};
+use crate::purpose::Purpose;
 use crate::shield::budget::Class;
 use crate::tick::Tick;
-use crate::upstream::purpose::Purpose;
 
 /// Times that a read joins flights at all, before it flies alone.
 const JOINED_ROUNDS: u8 = 4;

@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
 use crate::outcome::{CacheStatus, Outcome};
+use crate::purpose::Purpose;
 use crate::received::Received;
 use crate::resource;
 use crate::semantics::{fields, media_type};
@@ -32,7 +33,6 @@ use crate::telemetry::Context;
 use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::permits::{Account, Permit};
-use crate::upstream::purpose::Purpose;
 use crate::upstream::transfer::Download;
 
 /// Largest 401 that is read whole.

@@ -19,9 +19,9 @@ use crate::cache::items;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Read;
 use crate::clock::Moment;
+use crate::purpose::Purpose;
 use crate::resource::LEAD_LABEL;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
 
 /// A caller is introduced this often at most.
 const EVERY: Duration = Duration::from_secs(600);

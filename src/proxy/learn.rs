@@ -16,8 +16,8 @@ use crate::classify::Target;
 use crate::config::{CachedResource, UpstreamDirectives};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::semantics::response_directives::{StorageRule, storage_rule};
-use crate::upstream::purpose::Purpose;
 
 impl Proxy {
     /// What the upstream's directives allow, where they are respected: whether they forbid storing, and a lifetime.

@@ -22,10 +22,10 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::Organization;
 use crate::outcome::{Outcome, StaleReason};
+use crate::purpose::Purpose;
 use crate::semantics::directives::RequestDirectives;
 use crate::shield::budget::Class;
 use crate::tick::Tick;
-use crate::upstream::purpose::Purpose;
 
 /// How long a read waits for another read's first proof, for a list fill, or for its own attempt while an old proof
 /// would do.

@@ -20,10 +20,10 @@ use crate::classify::{Read, Target};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::organization::sharing::{Change, Shared, Shown};
+use crate::purpose::Purpose;
 use crate::resource::{Descriptor, LEAD_LABEL};
 use crate::shield::budget::Class;
 use crate::tick::Tick;
-use crate::upstream::purpose::Purpose;
 
 impl Rules {
     /// Who may get what a credential of this organization reads now.

@@ -34,6 +34,7 @@ use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
+use crate::purpose::Purpose;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
 use crate::semantics::{fields, media_type, owned};
@@ -44,7 +45,6 @@ use crate::upstream::calls::was_never_sent;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Paced;
-use crate::upstream::purpose::Purpose;
 
 /// Largest body of a label write.
 const MAX_REQUEST: usize = 1024 * 1024;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::client::Upstream;
 use super::connector::{Connector, Protocols};
-use super::purpose::Purpose;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
+use crate::purpose::Purpose;
 use crate::shield::breaker::{Breaker, Reaction};
 
 impl Upstream {

@@ -11,8 +11,8 @@ use instantly_proxy::metrics::{
 use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{Avoided, BypassReason, Outcome, Route, StaleReason, StatusClass};
 use instantly_proxy::proxy::{Conclusion, Proof};
+use instantly_proxy::purpose::{Purpose, UpstreamStatus};
 use instantly_proxy::reason::{GateReason, ProofResult, RejectionReason};
-use instantly_proxy::upstream::purpose::{Purpose, UpstreamStatus};
 
 const DOCUMENTS: [&str; 6] = [
     "README.md",
@@ -24,7 +24,7 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 14] = [
+const LEAVES: [&str; 15] = [
     "body",
     "bounded",
     "clock",
@@ -35,6 +35,7 @@ const LEAVES: [&str; 14] = [
     "lock",
     "outcome",
     "peer",
+    "purpose",
     "reason",
     "received",
     "setup_error",
