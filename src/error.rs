@@ -24,6 +24,14 @@ pub struct ProxyError {
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+impl ErrorKind {
+    /// A failure without a cause to log.
+    #[must_use]
+    pub const fn error(self) -> ProxyError {
+        ProxyError { kind: self, retry_after: None, cause: None }
+    }
+}
+
 impl ProxyError {
     /// What failed.
     #[must_use]

@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 
-use super::ProxyError;
 use crate::closed_enum::closed_enum;
 
 closed_enum! {
@@ -302,12 +301,6 @@ impl ErrorKind {
     #[must_use]
     pub const fn proxy_status(self) -> &'static str {
         self.face().2
-    }
-
-    /// A failure without a cause to log.
-    #[must_use]
-    pub const fn error(self) -> ProxyError {
-        ProxyError { kind: self, retry_after: None, cause: None }
     }
 }
 
