@@ -4,18 +4,17 @@
 //! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as raised at that moment, so
 //! that nothing stored before it can come back.
 
+mod id;
 pub mod lists;
 pub mod sharing;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lru::LruCache;
-use uuid::Uuid;
 
 use self::lists::Lists;
 use self::sharing::Sharing;
@@ -24,28 +23,14 @@ use crate::clock::Moment;
 use crate::lock::Mutex;
 use crate::tick::{Sequence, Tick};
 
+pub use self::id::OrganizationId;
+
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);
 
 /// Organizations that are forgotten while nothing of theirs was shared and that are told apart; where one leaves this
 /// table, every organization that is new here begins as such.
 const FORGOTTEN_WITH_GRANTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-
-/// The id that the upstream gives an organization (the vendor's word in URLs is workspace).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OrganizationId(pub Uuid);
-
-impl fmt::Debug for OrganizationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for OrganizationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// What is remembered of one organization.
 #[derive(Debug)]
@@ -250,6 +235,8 @@ impl Organizations {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::sharing::Shown;
     use super::*;
     use crate::clock::Clock;
