@@ -4,3 +4,4 @@ pub mod attempts;
 pub mod bindings;
 pub mod credential;
 mod shard;
+pub mod standing;

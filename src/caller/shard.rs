@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::bindings::Outage;
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
+use super::standing::Outage;
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::organization::Organization;

@@ -20,7 +20,7 @@ use super::read::Reading;
 use super::rules::Rules;
 use crate::cache::decide::{Decision, Servable, decide};
 use crate::cache::stored::StoredResponse;
-use crate::caller::bindings::Standing;
+use crate::caller::standing::Standing;
 use crate::classify::{Class, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
