@@ -13,7 +13,7 @@ use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::config::files::Token;
 use crate::lock::{Mutex, MutexGuard};
 
