@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::StartError;
 use super::limits::Limits;
+use super::start_error::StartError;
 use super::tls::Certificate;
 use crate::admin::Access;
 use crate::clock::{Clock, Moment};

@@ -13,13 +13,14 @@ mod listener;
 mod live;
 mod progress;
 mod room;
+mod shutdown;
+mod start_error;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod under_way;
 mod worker;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -41,6 +42,8 @@ use crate::received::Received;
 use connection::Handler;
 use control::Plan;
 use live::{AdminToken, Followed, Live};
+pub use shutdown::{Drained, Shutdown};
+pub use start_error::StartError;
 use tls::Certificate;
 
 /// A running proxy: its threads, its two ports. Dropped without [`Server::wait`], it stops at once.
@@ -52,42 +55,6 @@ pub struct Server {
     live: Arc<Live>,
     asked: watch::Sender<Option<Shutdown>>,
     control: Mutex<Option<thread::JoinHandle<Drained>>>,
-}
-
-/// How to stop; a later one is harder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shutdown {
-    /// Readiness off, accept for `drain_delay`, then end what is under way within `drain_timeout`.
-    Graceful,
-    /// The same without the delay.
-    WithoutDelay,
-    /// Cut everything.
-    Now,
-}
-
-/// What a stop had to cut when the drain time-out expired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections with a request under way.
-    pub cut: usize,
-}
-
-/// Why the server could not start: the address and the system's reason, or what could not be read.
-#[derive(Debug)]
-pub struct StartError(pub String);
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<std::io::Error> for StartError {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
 }
 
 impl Server {

@@ -15,7 +15,7 @@ use rustls::{CertificateError, RootCertStore, ServerConfig, client};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::ListenTls;
 use crate::config::files::{self, Mark};
