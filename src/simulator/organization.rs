@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::SimulatorConfig;
 use super::book::{Book, Deletion, Interest, Label, When};
+use super::config::SimulatorConfig;
 use super::keys::{Key, SCOPES, random_uuid};
 use super::limits::{Account, Peak};
 use super::ownership::{Grants, Ownership};
