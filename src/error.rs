@@ -4,6 +4,7 @@
 //! sentence holds request data: what a client sent must not come back, nor reach a log, by way of an error.
 
 mod kind;
+mod table;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::body::Body;
 
 pub use kind::ErrorKind;
+pub use table::Counts;
 
 /// A failure that this proxy answers itself.
 #[derive(Debug)]

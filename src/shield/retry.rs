@@ -26,10 +26,7 @@ const CELLS: usize = PERIOD_SECONDS as usize + 1;
 pub fn may_retry(method: &Method, ended: Result<StatusCode, ErrorKind>) -> bool {
     let failed_on_the_way = match ended {
         Ok(status) => matches!(status.as_u16(), 502..=504),
-        Err(kind) => matches!(
-            kind,
-            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::BadUpstreamAnswer
-        ),
+        Err(kind) => kind.may_be_tried_again(),
     };
     failed_on_the_way && method == Method::GET
 }

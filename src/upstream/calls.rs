@@ -91,7 +91,7 @@ impl Upstream {
             Ok(carrier) => Ok(Ready { carrier, passed: true, probe }),
             Err(error) => {
                 self.note_failure_of(purpose, &error, None);
-                self.metrics.upstream(purpose, status_of(error.kind()), self.clock.now().since(begun));
+                self.metrics.upstream(purpose, error.kind().upstream_status(), self.clock.now().since(begun));
                 Err(error)
             }
         }
@@ -142,7 +142,7 @@ impl Upstream {
         };
         call.status = match &outcome {
             Ok(answer) => UpstreamStatus::of(answer.status()),
-            Err(failure) => status_of(failure.error.kind()),
+            Err(failure) => failure.error.kind().upstream_status(),
         };
         match &outcome {
             Ok(_) => self.note_success(),
@@ -235,27 +235,10 @@ impl Drop for Call<'_> {
     }
 }
 
-fn status_of(kind: ErrorKind) -> UpstreamStatus {
-    match kind {
-        ErrorKind::ConnectTimeout | ErrorKind::UpstreamTimeout => UpstreamStatus::Timeout,
-        _ => UpstreamStatus::Error,
-    }
-}
-
 /// Whether a request that failed so cannot have had an effect.
 #[must_use]
 pub const fn was_never_sent(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectFailed
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::TlsFailed
-            | ErrorKind::UntrustedCertificate
-            | ErrorKind::OutOfResources
-            | ErrorKind::Unreachable
-            | ErrorKind::NoConnection
-            | ErrorKind::NotTaken
-    )
+    kind.was_never_sent()
 }
 
 fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
