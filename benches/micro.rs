@@ -20,12 +20,12 @@ use instantly_proxy::caller::credential::Digester;
 use instantly_proxy::classify::{Target, classify};
 use instantly_proxy::clock::Clock;
 use instantly_proxy::config::Config;
-use instantly_proxy::fence::Tick;
 use instantly_proxy::guard;
 use instantly_proxy::metrics::Metrics;
 use instantly_proxy::organization::OrganizationId;
 use instantly_proxy::resource::locate;
 use instantly_proxy::semantics::directives::RequestDirectives;
+use instantly_proxy::tick::Tick;
 use uuid::Uuid;
 
 const BODY_BYTES: usize = 350;

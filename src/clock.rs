@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::lock::Mutex;
 
 /// A point in time on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Clock {
                 wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             },
             Source::Manual(time) => {
-                let time = lock(time);
+                let time = time.lock();
                 Moment { monotonic: time.monotonic, wall: time.wall }
             }
         }
@@ -128,7 +130,7 @@ impl Clock {
     pub fn uptime(&self) -> Duration {
         match &self.0 {
             Source::System { start } => start.elapsed(),
-            Source::Manual(time) => lock(time).monotonic,
+            Source::Manual(time) => time.lock().monotonic,
         }
     }
 
@@ -211,7 +213,7 @@ impl hyper::rt::Timer for Clock {
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         let base = match &self.0 {
             Source::System { start } => *start,
-            Source::Manual(time) => lock(time).base,
+            Source::Manual(time) => time.lock().base,
         };
         let monotonic = deadline.saturating_duration_since(base);
         Box::pin(Self::sleep_until(self, Moment { monotonic, wall: Duration::MAX }))
@@ -221,7 +223,7 @@ impl hyper::rt::Timer for Clock {
         match &self.0 {
             Source::System { .. } => Instant::now(),
             Source::Manual(time) => {
-                let time = lock(time);
+                let time = time.lock();
                 time.base + time.monotonic
             }
         }
@@ -244,10 +246,6 @@ impl ManualTime {
     }
 }
 
-fn lock(time: &Mutex<ManualTime>) -> MutexGuard<'_, ManualTime> {
-    time.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct ManualSleep {
     time: Arc<Mutex<ManualTime>>,
     deadline: Duration,
@@ -256,7 +254,7 @@ struct ManualSleep {
 
 impl ManualSleep {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut time = lock(&self.time);
+        let mut time = self.time.lock();
         if time.monotonic >= self.deadline {
             return Poll::Ready(());
         }
@@ -272,7 +270,7 @@ impl ManualSleep {
 impl Drop for ManualSleep {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            lock(&self.time).sleepers.remove(&(self.deadline, id));
+            self.time.lock().sleepers.remove(&(self.deadline, id));
         }
     }
 }
@@ -285,7 +283,7 @@ impl ManualClock {
     /// Moves both clocks on by `by` and wakes every timer that is due.
     pub fn advance(&self, by: Duration) {
         let due = {
-            let mut time = lock(&self.0);
+            let mut time = self.0.lock();
             time.monotonic += by;
             time.wall += by;
             time.take_due()
@@ -295,13 +293,13 @@ impl ManualClock {
 
     /// Moves the wall clock alone on by `by`: what a suspended machine sees when it wakes.
     pub fn jump_wall_ahead(&self, by: Duration) {
-        let mut time = lock(&self.0);
+        let mut time = self.0.lock();
         time.wall = time.wall.saturating_add(by);
     }
 
     /// Sets the wall clock alone back by `by`.
     pub fn jump_wall_back(&self, by: Duration) {
-        let mut time = lock(&self.0);
+        let mut time = self.0.lock();
         time.wall = time.wall.saturating_sub(by);
     }
 }

@@ -4,6 +4,7 @@
 //! sentence holds request data: what a client sent must not come back, nor reach a log, by way of an error.
 
 mod kind;
+mod table;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::body::Body;
 
 pub use kind::ErrorKind;
+pub use table::Counts;
 
 /// A failure that this proxy answers itself.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub struct ProxyError {
     kind: ErrorKind,
     retry_after: Option<Duration>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ErrorKind {
+    /// A failure without a cause to log.
+    #[must_use]
+    pub const fn error(self) -> ProxyError {
+        ProxyError { kind: self, retry_after: None, cause: None }
+    }
 }
 
 impl ProxyError {

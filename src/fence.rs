@@ -1,12 +1,12 @@
-//! The fence: one process-wide order of fills, writes and refusals, and what a write shuts out.
+//! The fence: what a write shuts out, in the process-wide order of fills, writes and refusals.
 //!
 //! Every fill takes a [`Tick`] before it is sent. A raise takes one once a write's answer or loss is known. What was
 //! begun before the raise is never served or stored after it, whichever way the answers overtake each other. The
 //! argument needs no lock: a stored response carries the tick of its fill and is judged at each look-up.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -15,7 +15,9 @@ use uuid::Uuid;
 use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
+use crate::lock::Mutex;
 use crate::organization::{Organization, Organizations};
+use crate::tick::{Sequence, Tick};
 
 /// How long after a write, whose fate is known, a fill may still read what was before it.
 const SETTLE_KNOWN: Duration = Duration::from_secs(5);
@@ -23,27 +25,6 @@ const SETTLE_KNOWN: Duration = Duration::from_secs(5);
 const SETTLE_UNKNOWN: Duration = Duration::from_secs(60);
 /// Ids raised for every organization that are told apart; an older one counts for all ids.
 const RAISED_IDS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
-
-/// A place in the process-wide order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tick(pub(crate) u64);
-
-/// The process-wide counter behind [`Tick`].
-#[derive(Debug, Default)]
-pub struct Sequence(AtomicU64);
-
-impl Sequence {
-    /// The last tick that was given out.
-    #[must_use]
-    pub fn current(&self) -> Tick {
-        Tick(self.0.load(Ordering::SeqCst))
-    }
-
-    /// A tick later than all before it.
-    pub fn advance(&self) -> Tick {
-        Tick(self.0.fetch_add(1, Ordering::SeqCst) + 1)
-    }
-}
 
 /// Whether it is known what became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +123,7 @@ impl Fence {
     pub fn raise_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
         let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
         // The tick is taken under the lock: who asks under it sees every raise before its own tick.
-        let mut ids = lock(&self.ids);
+        let mut ids = self.ids.lock();
         let tick = self.sequence.advance();
         let raise = Raise { tick, settles };
         if let Some(id) = item {
@@ -150,7 +131,7 @@ impl Fence {
             self.ids_raised.fetch_max(tick.0, Ordering::SeqCst);
         }
         drop(ids);
-        lock(&self.lists).merge(raise);
+        self.lists.lock().merge(raise);
         self.lists_raised.fetch_max(tick.0, Ordering::SeqCst);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
@@ -163,7 +144,7 @@ impl Fence {
                 Target::List(_) => begun.0 >= self.lists_raised.load(Ordering::SeqCst),
                 Target::Item(id) => {
                     begun.0 >= self.ids_raised.load(Ordering::SeqCst)
-                        || begun >= lock(&self.ids).raise_of(*id).tick
+                        || begun >= self.ids.lock().raise_of(*id).tick
                 }
             }
     }
@@ -172,7 +153,7 @@ impl Fence {
     /// before that tick.
     #[must_use]
     pub fn nothing_raised_everywhere_since(&self, item: Uuid, begun: Tick) -> bool {
-        lock(&self.ids).raise_of(item).tick <= begun
+        self.ids.lock().raise_of(item).tick <= begun
     }
 
     /// Whether nothing at all was raised since `begun`: for a flight whose organization is not known.
@@ -185,8 +166,8 @@ impl Fence {
     #[must_use]
     pub fn is_settling(&self, organization: &Organization, target: &Target, sent: Moment) -> bool {
         let everywhere = match target {
-            Target::List(_) => lock(&self.lists).settles,
-            Target::Item(id) => lock(&self.ids).raise_of(*id).settles,
+            Target::List(_) => self.lists.lock().settles,
+            Target::Item(id) => self.ids.lock().raise_of(*id).settles,
         };
         [organization.settles(), everywhere].into_iter().flatten().any(|until| !sent.reached(until))
     }
@@ -222,10 +203,6 @@ impl RaisedIds {
         }
         raise
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,24 +4,26 @@
 //! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as raised at that moment, so
 //! that nothing stored before it can come back.
 
+mod id;
 pub mod lists;
 pub mod sharing;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use uuid::Uuid;
 
 use self::lists::Lists;
 use self::sharing::Sharing;
 use crate::bounded::bounded;
 use crate::clock::Moment;
-use crate::fence::{Sequence, Tick};
+use crate::lock::Mutex;
+use crate::tick::{Sequence, Tick};
+
+pub use self::id::OrganizationId;
 
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);
@@ -29,22 +31,6 @@ pub const IDLE: Duration = Duration::from_secs(600);
 /// Organizations that are forgotten while nothing of theirs was shared and that are told apart; where one leaves this
 /// table, every organization that is new here begins as such.
 const FORGOTTEN_WITH_GRANTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-
-/// The id that the upstream gives an organization (the vendor's word in URLs is workspace).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OrganizationId(pub Uuid);
-
-impl fmt::Debug for OrganizationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for OrganizationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// What is remembered of one organization.
 #[derive(Debug)]
@@ -89,7 +75,7 @@ impl Organization {
 
     /// Moves the epoch to the next tick; returns it and the epoch before it.
     pub fn raise(&self, sequence: &Sequence) -> (Tick, Tick) {
-        let _raising = lock(&self.raising);
+        let _raising = self.raising.lock();
         let tick = sequence.advance();
         (tick, Tick(self.raised.fetch_max(tick.0, Ordering::SeqCst)))
     }
@@ -102,12 +88,12 @@ impl Organization {
     /// Until when a fill may meet the vendor's own replication lag.
     #[must_use]
     pub fn settles(&self) -> Option<Moment> {
-        *lock(&self.settles)
+        *self.settles.lock()
     }
 
     /// Extends the time in which fills are kept for a second only; never shortens it.
     pub fn settle_until(&self, until: Moment) {
-        let mut settles = lock(&self.settles);
+        let mut settles = self.settles.lock();
         *settles = Some(settles.map_or(until, |earlier| until.latest(earlier)));
     }
 
@@ -182,7 +168,7 @@ impl Organizations {
     /// The organization with this id; made if it is new.
     #[must_use]
     pub fn get(&self, id: OrganizationId, now: Moment) -> Arc<Organization> {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *lock(&self.0);
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.0.lock();
         let seen = known.entry(id).or_insert_with(|| {
             let had_grants = granted.pop(&id).is_some() || *granted_were_lost;
             let sharing = if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
@@ -195,12 +181,12 @@ impl Organizations {
     /// The organization with this id, if it is known; asking does not keep it known.
     #[must_use]
     pub fn peek(&self, id: OrganizationId) -> Option<Arc<Organization>> {
-        lock(&self.0).known.get(&id).map(|seen| Arc::clone(&seen.organization))
+        self.0.lock().known.get(&id).map(|seen| Arc::clone(&seen.organization))
     }
 
     /// Raises every organization, known or not.
     pub fn raise_all(&self, to: Tick) {
-        let mut table = lock(&self.0);
+        let mut table = self.0.lock();
         table.forgotten = table.forgotten.max(to);
         for seen in table.known.values() {
             seen.organization.raise_to(to);
@@ -209,7 +195,7 @@ impl Organizations {
 
     /// Forgets what nobody holds and nobody asked for in the last [`IDLE`].
     pub fn forget_idle(&self, sequence: &Sequence, now: Moment) {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *lock(&self.0);
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.0.lock();
         let before = known.len();
         known.retain(|id, seen| {
             // Nobody else can take a hold of it meanwhile: holds are given out under this lock or cloned from one.
@@ -231,13 +217,13 @@ impl Organizations {
     /// Answers that needed no upstream call of their own, of all that are known.
     #[must_use]
     pub fn avoided(&self) -> u64 {
-        lock(&self.0).known.values().map(|seen| seen.organization.avoided()).sum()
+        self.0.lock().known.values().map(|seen| seen.organization.avoided()).sum()
     }
 
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.0).known.len()
+        self.0.lock().known.len()
     }
 
     /// Whether none is known.
@@ -247,12 +233,10 @@ impl Organizations {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::sharing::Shown;
     use super::*;
     use crate::clock::Clock;

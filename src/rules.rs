@@ -4,16 +4,17 @@
 //! a fill has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
 //! one read of a counter and touches no memory that other threads write to. What is fixed at start is not here.
 
+use crate::lock::{Mutex, MutexGuard};
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
-use crate::fence::Tick;
 use crate::organization::Organization;
 use crate::organization::sharing::Shared;
+use crate::tick::Tick;
 
 /// What holds for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl Rulebook {
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Rules>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }
 

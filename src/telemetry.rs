@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::clock::{Clock, Moment};
 use crate::config;
-use crate::proxy::SetupError;
+use crate::setup_error::SetupError;
 
 /// The flags that mean something: whether the trace is recorded, and whether its id was drawn at random (W3C Trace Context
 /// Level 2, §3.2.2.5), which whoever samples behind us may count on.

@@ -5,7 +5,7 @@
 //! that no foreign name can stand for, and no foreign Origin.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
@@ -13,8 +13,9 @@ use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::config::files::Token;
+use crate::lock::{Mutex, MutexGuard};
 
 /// The rules for one admin port.
 /// Clones have one token together.
@@ -37,7 +38,7 @@ impl Access {
     }
 
     fn token(&self) -> MutexGuard<'_, Option<Token>> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+        self.token.lock()
     }
 
     /// Says whether data may be read.

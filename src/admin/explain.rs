@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 const ALLOWED: &str = "Send a JSON object with method, path (with its query) and headers: an object of names with a text \
                        or a list of texts each.";

@@ -5,16 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock::{Clock, Moment};
+use crate::lock::Mutex;
 use crate::metrics::{Gauges, Metrics, Pace, Snapshot};
 use crate::outcome::{Avoided, Outcome};
 use crate::proxy::Proxy;
-use crate::upstream::purpose::Purpose;
+use crate::purpose::Purpose;
 
 /// Length of a step.
 pub(super) const STEP: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl History {
     }
 
     fn end_step(&self, snapshot: Snapshot, gauges: Gauges, now: Moment) {
-        let mut past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut past = self.0.lock();
         if let Some(earlier) = past.latest.replace(snapshot.clone()) {
             if past.steps.len() == STEPS {
                 past.steps.pop_front();
@@ -100,7 +100,7 @@ impl History {
     }
 
     pub(super) fn columns(&self) -> Columns {
-        let past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let past = self.0.lock();
         let steps = &past.steps;
         let column = |counts: fn(&Step) -> &[u64], index: usize| {
             steps.iter().map(|step| counts(step).get(index).copied().unwrap_or(0)).collect()

@@ -8,6 +8,7 @@ mod explain;
 mod history;
 mod page;
 mod purge;
+mod refusal;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::outcome::StatusClass;
 use crate::proxy::Proxy;
 use history::History;
 use page::Page;
+use refusal::Refusal;
 use status::Status;
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -50,10 +52,6 @@ pub struct Admin {
     history: History,
     page: Page,
 }
-
-/// An answer other than 200: its status, and the sentence that says what to do.
-#[derive(Debug, PartialEq, Eq)]
-struct Refusal(StatusCode, String);
 
 impl Admin {
     /// Begins at the moment at which the process started; `ready` turns false when it begins to stop.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::proxy::{Purge, Purged};
 
 const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";

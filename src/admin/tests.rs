@@ -182,7 +182,7 @@ async fn an_unknown_path_or_method_is_refused() {
 #[tokio::test]
 async fn status_shows_totals_of_every_kind() {
     use crate::outcome::{Avoided, Outcome, Route};
-    use crate::upstream::purpose::{Purpose, UpstreamStatus};
+    use crate::purpose::{Purpose, UpstreamStatus};
     let admin = admin(loopback());
     admin.metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::ZERO);
     admin.metrics.avoided(Avoided::Hit);

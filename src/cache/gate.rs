@@ -3,58 +3,16 @@
 //! A value in, a verdict out: the head first (what may be stored at all), then one strict pass over the whole body for
 //! the identity check. Doubt never stores.
 
+use http::Version;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, Version};
 
 use super::scan::Scan;
 use crate::classify::Target;
-use crate::closed_enum::closed_enum;
 use crate::organization::OrganizationId;
+use crate::reason::GateReason;
 use crate::resource::Descriptor;
 use crate::semantics::{cookie, media_type, vary};
-
-closed_enum! {
-    /// Why an answer of status 200 may not be stored, or not be delivered.
-    pub enum GateReason {
-        /// Not `application/json`.
-        ContentType = "content_type",
-        /// An encoded body, although `identity` was asked for.
-        Encoded = "encoded",
-        /// A `Set-Cookie` other than the edge's.
-        SetCookie = "set_cookie",
-        /// `Vary` names more than Accept-Encoding and Origin.
-        Vary = "vary",
-        /// The end of the body is the end of the connection: a cut could not be told.
-        CloseDelimited = "close_delimited",
-        /// The body ended early.
-        Truncated = "truncated",
-        /// Bytes came behind the end of the answer.
-        Excess = "excess",
-        /// Over the limit for its kind.
-        TooLarge = "too_large",
-        /// No JSON object, a byte order mark, or invalid UTF-8.
-        NotJson = "not_json",
-        /// A key twice in one object: parsers differ on which one counts.
-        DuplicateKey = "duplicate_key",
-        /// Nested deeper than 64 levels.
-        TooDeep = "too_deep",
-        /// Not the shape of a label or of a page of labels.
-        Shape = "shape",
-        /// A page without items.
-        EmptyList = "empty_list",
-        /// No organization is named.
-        NoOrganization = "no_organization",
-        /// More than one organization is named.
-        MixedOrganizations = "mixed_organizations",
-        /// The organization is not the one that `x-as-workspace` asked for.
-        OtherWorkspace = "other_workspace",
-        /// The id is not the one that was asked for: a mixed-up answer.
-        OtherId = "other_id",
-        /// The organization is not the credential's: a mixed-up answer, or a moved key.
-        OtherOrganization = "other_organization",
-    }
-}
 
 /// What a body that passed says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,28 +30,6 @@ pub struct Expected {
     pub organization: Option<OrganizationId>,
     /// The organization that `x-as-workspace` asks for.
     pub workspace: Option<OrganizationId>,
-}
-
-impl GateReason {
-    /// Whether the answer belongs to somebody else: it is delivered to nobody.
-    #[must_use]
-    pub const fn is_mix_up(self) -> bool {
-        matches!(self, Self::OtherId | Self::OtherOrganization)
-    }
-}
-
-/// Whether two parsers might end an answer at different bytes (RFC 9112 §6.3): a length that is repeated, or stands beside
-/// a transfer coding, or a coding other than one `chunked`, which a call without `TE` never asked for.
-#[must_use]
-pub fn has_ambiguous_framing(fields: &HeaderMap) -> bool {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    let is_repeated =
-        lengths.next().is_some() || length.is_some_and(|value| value.as_bytes().contains(&b','));
-    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return is_repeated };
-    let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    !is_chunked || codings.next().is_some() || length.is_some()
 }
 
 /// Judges the head of a 200.

@@ -11,8 +11,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use uuid::Uuid;
 
-use super::gate::GateReason;
 use crate::organization::OrganizationId;
+use crate::reason::GateReason;
 use crate::resource::Descriptor;
 
 /// Levels of arrays and objects that are followed.

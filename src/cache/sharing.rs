@@ -8,12 +8,12 @@ use super::gate::{self, Identity};
 use super::key::CacheKey;
 use super::stored::StoredResponse;
 use crate::classify::Target;
-use crate::fence::Tick;
 use crate::metrics::InvalidationCause;
 use crate::organization::sharing::{Change, Shown};
 use crate::organization::{Organization, OrganizationId};
 use crate::resource::Descriptor;
 use crate::rules::Rules;
+use crate::tick::Tick;
 
 /// A body says who may see what is in it: that concerns the organization that it names, or else its caller's.
 #[derive(Clone, Copy, Debug)]

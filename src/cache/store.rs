@@ -149,9 +149,9 @@ mod tests {
     use crate::cache::stored::{Packed, pack};
     use crate::classify::Target;
     use crate::clock::Clock;
-    use crate::fence::Tick;
     use crate::held::Held;
     use crate::organization::OrganizationId;
+    use crate::tick::Tick;
 
     const ORGANIZATION: OrganizationId = OrganizationId(Uuid::from_u128(1));
 

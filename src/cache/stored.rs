@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::held::{Held, Keeping};
 use crate::organization::OrganizationId;
 use crate::semantics::owned;
+use crate::tick::Tick;
 
 /// Lifetime of what was read while a write settles: the vendor's replication lag is not made longer.
 pub const SETTLING_LIFETIME: Duration = Duration::from_secs(1);

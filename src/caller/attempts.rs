@@ -4,12 +4,13 @@
 //! proof is not begun while one is under way. An attempt ends when its guard is dropped, however its fill ended.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::credential::CredentialDigest;
 use crate::clock::{Clock, Elapsed, Moment};
+use crate::lock::Mutex;
 
 /// Every attempt under way.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +82,7 @@ impl Attempts {
     /// Notes an attempt, unless one of this credential is under way.
     #[must_use]
     pub fn begin(&self, credential: CredentialDigest) -> Option<AttemptGuard> {
-        let mut under_way = self.lock();
+        let mut under_way = self.0.lock();
         if under_way.contains_key(&credential) {
             return None;
         }
@@ -94,17 +95,13 @@ impl Attempts {
     /// The attempt of this credential that is under way.
     #[must_use]
     pub fn under_way(&self, credential: CredentialDigest) -> Option<Attempt> {
-        self.lock().get(&credential).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<CredentialDigest, Attempt>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().get(&credential).cloned()
     }
 }
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        self.attempts.lock().remove(&self.credential);
+        self.attempts.0.lock().remove(&self.credential);
     }
 }
 

@@ -5,71 +5,21 @@
 //! are bounded; where a refusal leaves its table, every answer sent before it is treated as refused (the safe side).
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::credential::{AuthorizationDigest, Credential, RouteDigest};
 use super::shard::{Shard, share_of};
+use super::standing::{Outage, Standing};
 use crate::clock::Moment;
 use crate::config;
-use crate::fence::Tick;
-use crate::metrics::ProofResult;
+use crate::lock::{Mutex, MutexGuard};
 use crate::organization::{Organization, OrganizationId};
+use crate::reason::ProofResult;
+use crate::tick::Tick;
 
 /// Shards where there are many credentials; few credentials live in one, so that the bound is exact.
 const SHARDS: usize = 16;
-
-/// What a credential may have, at one moment.
-#[derive(Clone, Debug)]
-pub enum Standing {
-    /// No organization is known.
-    Unknown,
-    /// Proven: may have its organization's stored responses.
-    Proven {
-        /// Of this organization.
-        organization: Arc<Organization>,
-        /// Whether the proof has aged so far that it should be renewed in the background.
-        renew: bool,
-    },
-    /// Known, but not proven.
-    Lapsed {
-        /// Its organization: budget and epoch, no right to a hit.
-        organization: Arc<Organization>,
-        /// Set where the last proof would still do if the upstream could not be asked.
-        outage: Option<Outage>,
-    },
-}
-
-impl Standing {
-    /// The organization, if it is known.
-    #[must_use]
-    pub const fn organization(&self) -> Option<&Arc<Organization>> {
-        match self {
-            Self::Unknown => None,
-            Self::Proven { organization, .. } | Self::Lapsed { organization, .. } => Some(organization),
-        }
-    }
-
-    /// The organization whose stored responses may be served to it, be it in an outage alone.
-    #[must_use]
-    pub const fn served(&self) -> Option<&Arc<Organization>> {
-        match self {
-            Self::Proven { organization, .. } | Self::Lapsed { organization, outage: Some(_) } => {
-                Some(organization)
-            }
-            Self::Lapsed { outage: None, .. } | Self::Unknown => None,
-        }
-    }
-}
-
-/// What is known of the upstream's reachability for a credential whose proof is old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outage {
-    /// The latest attempt failed a moment ago: the upstream cannot be asked.
-    pub confirmed: bool,
-    /// The next attempt may begin.
-    pub attempt_due: bool,
-}
 
 /// A refusal by the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +55,7 @@ impl Bindings {
     pub fn resize(&self, max_credentials: NonZeroUsize) {
         let capacity = share_of(max_credentials, self.shards.len());
         for shard in &self.shards {
-            lock(shard).resize(capacity);
+            shard.lock().resize(capacity);
         }
     }
 
@@ -280,7 +230,7 @@ impl Bindings {
     pub fn end_proofs(&self, organization: Option<OrganizationId>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
-            for (_, binding) in &mut lock(shard).bindings {
+            for (_, binding) in &mut shard.lock().bindings {
                 if organization.is_some_and(|id| binding.organization.id() != id) {
                     continue;
                 }
@@ -294,7 +244,7 @@ impl Bindings {
     /// Credentials whose organization is known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).bindings.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().bindings.len()).sum()
     }
 
     /// Whether no credential is known.
@@ -308,12 +258,8 @@ impl Bindings {
     }
 
     fn shard_of(&self, authorization: AuthorizationDigest) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[authorization.shard(self.shards.len())])
+        self.shards[authorization.shard(self.shards.len())].lock()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

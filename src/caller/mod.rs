@@ -5,3 +5,4 @@ pub mod bindings;
 pub mod credential;
 pub mod identity;
 mod shard;
+pub mod standing;

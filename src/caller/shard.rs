@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::bindings::Outage;
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
+use super::standing::Outage;
 use crate::bounded::bounded;
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::organization::Organization;
+use crate::tick::Tick;
 
 /// After a failed attempt the upstream counts as one that cannot be asked for this long.
 const FAILURE_COUNTS_FOR: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::body::BodyError;
 use crate::clock::Clock;
 use crate::config::{self, files};

@@ -3,10 +3,10 @@
 use std::io;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::{Cli, Failure};
+use super::failure::Failure;
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,9 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Arguments, mut table: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "instantly-proxy", &mut script);
+    clap_complete::generate(arguments.shell, &mut table, "instantly-proxy", &mut script);
     // Whoever closed the pipe has read enough.
     let _ = io::Write::write_all(&mut io::stdout().lock(), &script);
     Ok(ExitCode::SUCCESS)

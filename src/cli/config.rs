@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::say;
+use super::say::say;
 use crate::config::Loaded;
 use crate::descriptors;
 

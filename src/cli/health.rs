@@ -6,7 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::admin_client::AdminClient;
-use super::{Failure, block_on, say};
+use super::failure::Failure;
+use super::runtime::block_on;
+use super::say::say;
 use crate::config::Loaded;
 
 /// A probe that hangs is a failed probe; orchestrators give one second or more.

@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::admin_client::{AdminClient, Answer};
-use super::{Failure, Files, block_on, say};
+use super::failure::Failure;
+use super::runtime::block_on;
+use super::say::say;
+use super::setup::Files;
 use crate::config::Loaded;
 
 const PATIENCE: Duration = Duration::from_secs(10);

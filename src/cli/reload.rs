@@ -11,7 +11,7 @@ use std::thread;
 
 use tracing::{info, warn};
 
-use super::Setup;
+use super::setup::Setup;
 use crate::config::{Change, Config, Key, Loaded};
 use crate::descriptors;
 use crate::logging::Log;

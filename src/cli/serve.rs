@@ -10,8 +10,10 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::failure::Failure;
 use super::reload::Reloads;
-use super::{Failure, Setup, runtime};
+use super::runtime::runtime;
+use super::setup::Setup;
 use crate::clock::Clock;
 use crate::descriptors;
 use crate::logging;

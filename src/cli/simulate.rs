@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, say};
+use super::failure::Failure;
+use super::say::say;
 use crate::clock::Clock;
 use crate::simulator::{Simulator, SimulatorConfig};
 

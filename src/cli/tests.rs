@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
-use clap::CommandFactory;
-
 use super::*;
+use crate::config::{Loaded, load_values};
 
 const TOKEN: &str = "0123456789abcdef";
 

@@ -10,11 +10,11 @@ use crate::cache::Reader;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
-use crate::upstream::purpose::Purpose;
+use crate::tick::Tick;
 
 /// Times that a read joins other credentials' flights: at first, and for the one take-over (R7).
 const SHARED_ROUNDS: u8 = 2;

@@ -14,10 +14,10 @@ use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::fence::Tick;
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
+use crate::tick::Tick;
 
 impl Fetcher {
     /// Renews the proof, unless an attempt is under way. The answer is stored, too.

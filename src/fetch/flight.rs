@@ -3,11 +3,12 @@
 //! A fetch runs in a task of its own, so that no caller's leaving cancels it. Who arrives while it is under way joins its
 //! flight. However the task ends, a panic included, its key is free again and everybody who waits is woken.
 
+use crate::lock::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -19,8 +20,8 @@ use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::clock::{Clock, Elapsed, Moment};
-use crate::fence::Tick;
 use crate::telemetry::Context;
+use crate::tick::Tick;
 
 /// For how long a key whose answer could not be stored is not collapsed.
 const NOT_COLLAPSED_FOR: Duration = Duration::from_secs(10);
@@ -200,7 +201,7 @@ impl<R> Flights<R> {
         found: impl FnOnce() -> Option<S>,
         begin: impl FnOnce() -> Tick,
     ) -> Join<R, S> {
-        let mut under_way = lock(&self.0.under_way);
+        let mut under_way = self.0.under_way.lock();
         if let Some(flight) = under_way.get(&key)
             && joinable(flight)
         {
@@ -229,37 +230,37 @@ impl<R> Flights<R> {
 
     /// Remembers that answers to this key cannot be shared.
     pub fn note_not_collapsible(&self, key: &CacheKey, now: Moment) {
-        lock(&self.0.not_collapsed).put(self.0.hasher.hash_one(key), now.plus(NOT_COLLAPSED_FOR));
+        self.0.not_collapsed.lock().put(self.0.hasher.hash_one(key), now.plus(NOT_COLLAPSED_FOR));
     }
 
     /// Forgets keys that may be collapsed again.
     pub fn tidy(&self, now: Moment) {
-        sweep(&mut lock(&self.0.not_collapsed), |until| now.reached(*until));
+        sweep(&mut self.0.not_collapsed.lock(), |until| now.reached(*until));
     }
 
     /// Whether reads of this key may share a flight.
     #[must_use]
     pub fn is_collapsible(&self, key: &CacheKey, now: Moment) -> bool {
         let key = self.0.hasher.hash_one(key);
-        lock(&self.0.not_collapsed).peek(&key).is_none_or(|until| now.reached(*until))
+        self.0.not_collapsed.lock().peek(&key).is_none_or(|until| now.reached(*until))
     }
 
     /// Whether a flight of this key is under way.
     #[must_use]
     pub fn is_under_way(&self, key: &FlightKey) -> bool {
-        lock(&self.0.under_way).contains_key(key)
+        self.0.under_way.lock().contains_key(key)
     }
 
     /// The flight of this key that is under way.
     #[must_use]
     pub fn under_way(&self, key: &FlightKey) -> Option<Arc<Flight<R>>> {
-        lock(&self.0.under_way).get(key).cloned()
+        self.0.under_way.lock().get(key).cloned()
     }
 
     /// How many are under way.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.0.under_way).len()
+        self.0.under_way.lock().len()
     }
 
     /// Whether none is under way.
@@ -327,7 +328,7 @@ impl<R> Publisher<R> {
     }
 
     fn free(&self) {
-        let mut under_way = lock(&self.tables.under_way);
+        let mut under_way = self.tables.under_way.lock();
         // A younger flight may have taken the key when a write made this one unfit to join.
         if under_way.get(&self.key).is_some_and(|flight| flight.begun == self.begun) {
             under_way.remove(&self.key);
@@ -339,10 +340,6 @@ impl<R> Drop for Publisher<R> {
     fn drop(&mut self) {
         self.free();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! counted with the others'. Once in a while it is asked for by a list read with its own token, which binds it if its
 //! scopes allow.
 
+use crate::lock::Mutex;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -18,10 +19,10 @@ use crate::cache::items;
 use crate::caller::credential::{Credential, CredentialDigest};
 use crate::classify::Read;
 use crate::clock::Moment;
+use crate::purpose::Purpose;
 use crate::resource::LEAD_LABEL;
 use crate::rules::Rules;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
 
 /// A caller is introduced this often at most.
 const EVERY: Duration = Duration::from_secs(600);
@@ -40,7 +41,7 @@ impl Default for Introduced {
 
 impl Introduced {
     fn is_due(&self, credential: CredentialDigest, now: Moment) -> bool {
-        let mut introduced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut introduced = self.0.lock();
         let due = introduced.peek(&credential).is_none_or(|last| now.since(*last) >= EVERY);
         if due {
             introduced.put(credential, now);
@@ -50,7 +51,7 @@ impl Introduced {
 
     /// Forgets those that are due again.
     pub(super) fn tidy(&self, now: Moment) {
-        let mut introduced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut introduced = self.0.lock();
         sweep(&mut introduced, |last| now.since(*last) >= EVERY);
     }
 }
@@ -109,7 +110,7 @@ mod tests {
             let fields = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
             digester.credential(&fields).unwrap().digest()
         };
-        let held = || introduced.0.lock().unwrap().len();
+        let held = || introduced.0.lock().len();
         for number in 0..REMEMBERED.get() + 10 {
             assert!(introduced.is_due(credential(number), clock.now()));
         }

@@ -15,7 +15,7 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
-use crate::upstream::purpose::Purpose;
+use crate::purpose::Purpose;
 
 /// A response that was just stored, and what else is known of it.
 #[derive(Clone, Copy)]

@@ -12,13 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::cache::gate::{self, Expected, GateReason, Identity};
+use crate::cache::gate::{self, Expected, Identity};
 use crate::cache::stored::{Packed, pack};
 use crate::cache::{Grants, items};
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::Held;
 use crate::organization::OrganizationId;
+use crate::reason::GateReason;
 use crate::resource::Descriptor;
 use crate::semantics::validator;
 

@@ -15,9 +15,9 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
 use crate::clock::Moment;
 use crate::organization::Organization;
+use crate::purpose::Purpose;
 use crate::resource::Descriptor;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
 
 impl Fetcher {
     /// When a second distinct label is missed, one list read brings the rest: begins it, and waits a moment for one that is

@@ -16,19 +16,19 @@ use crate::caller::credential::{Credential, CredentialDigest};
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Tick;
-use crate::metrics::ProofResult;
 use crate::organization::Organization;
 use crate::origin::whole::{StreamedAnswer, WholeAnswer};
 use crate::origin::{NotAdmitted, Turn};
+use crate::purpose::Purpose;
+use crate::reason::ProofResult;
 use crate::resource;
 use crate::rules::Rules;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::telemetry::{Context, Span};
+use crate::tick::Tick;
 use crate::upstream::calls::distrust_connection;
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::purpose::Purpose;
 
 /// What a caller is told whose call was held and nothing is known of when it may go.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);

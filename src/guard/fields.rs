@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Version};
 
 use crate::error::ErrorKind;
 use crate::semantics::fields::{overrides_method, with_hyphens};
+use crate::semantics::framing;
 use crate::semantics::list::tokens;
 use crate::semantics::via;
 
@@ -113,7 +114,10 @@ impl Rule {
             }
             Self::ContentLength => {
                 let once = !std::mem::replace(&mut seen.content_length, true);
-                require(once && is_length(bytes) && !seen.transfer_encoding, ErrorKind::BadContentLength)
+                require(
+                    once && framing::is_length(bytes) && !seen.transfer_encoding,
+                    ErrorKind::BadContentLength,
+                )
             }
             Self::TransferEncoding => {
                 let once = !std::mem::replace(&mut seen.transfer_encoding, true);
@@ -164,9 +168,3 @@ fn must_stay(name: &[u8]) -> bool {
 }
 
 const CONTENT: &[u8] = b"content-";
-
-/// Digits without a leading zero (readers differ on octal), few enough for every reader's integer.
-fn is_length(value: &[u8]) -> bool {
-    let leading_zero = value.len() > 1 && value.starts_with(b"0");
-    (1..=18).contains(&value.len()) && !leading_zero && value.iter().all(u8::is_ascii_digit)
-}

@@ -7,12 +7,14 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::lock::{Condvar, Mutex};
 
 /// Bytes that wait at most: some ten thousand lines.
 const ROOM: usize = 4 * 1024 * 1024;
@@ -76,8 +78,8 @@ impl Lines {
         let lines = Self(Arc::new(Shared {
             room,
             waiting: Mutex::default(),
-            come: Condvar::new(),
-            ended: Condvar::new(),
+            come: Condvar::default(),
+            ended: Condvar::default(),
             dropped: Arc::default(),
             pieces: AtomicU64::new(0),
         }));
@@ -93,7 +95,7 @@ impl Lines {
     }
 
     fn push(&self, line: &[u8]) {
-        let mut waiting = self.lock();
+        let mut waiting = self.0.waiting.lock();
         if waiting.bytes.len() + line.len() > self.0.room {
             drop(waiting);
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
@@ -125,24 +127,19 @@ impl Lines {
             bytes.clear();
             bytes.shrink_to(ENOUGH);
         }
-        self.lock().ended = true;
+        self.0.waiting.lock().ended = true;
         self.0.ended.notify_all();
     }
 
     /// Waits for lines and exchanges them for the empty `bytes`; says how many, or that no more will come.
     fn next(&self, bytes: &mut Vec<u8>) -> Option<u64> {
         let is_idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
-        let waiting = self.0.come.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.0.come.wait_while(self.0.waiting.lock(), is_idle);
         // Real time, not the clock's: it is the log of whoever sets the clock, too.
         let lingers = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.closing;
-        let lingered = self.0.come.wait_timeout_while(waiting, LINGER, lingers);
-        let (mut waiting, _) = lingered.unwrap_or_else(PoisonError::into_inner);
+        let (mut waiting, _) = self.0.come.wait_timeout_while(waiting, LINGER, lingers);
         std::mem::swap(&mut waiting.bytes, bytes);
         (!bytes.is_empty()).then_some(std::mem::take(&mut waiting.lines))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,14 +169,13 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 impl Drop for Flush {
     fn drop(&mut self) {
         let Lines(shared) = &self.0;
-        let mut waiting = self.0.lock();
+        let mut waiting = shared.waiting.lock();
         waiting.closing = true;
         shared.come.notify_one();
         let mut seen = shared.pieces.load(Ordering::Relaxed);
         // Real time, not the clock's: it is the process's end that would hang.
         for _ in 0..PATIENCE {
-            let waited = shared.ended.wait_timeout_while(waiting, STILL, |waiting| !waiting.ended);
-            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) = shared.ended.wait_timeout_while(waiting, STILL, |waiting| !waiting.ended);
             waiting = guard;
             let written = shared.pieces.load(Ordering::Relaxed);
             if !timeout.timed_out() || written == seen {
@@ -229,7 +225,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.begun.send(()).ok();
             self.go_on.recv().map_err(io::Error::other)?;
-            self.taken.lock().unwrap().extend_from_slice(bytes);
+            self.taken.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -266,7 +262,7 @@ mod tests {
             let_go.send(()).unwrap();
         }
         drop(flush);
-        assert_eq!(String::from_utf8(taken.lock().unwrap().clone()).unwrap(), "first\nsecond\nthird\nlast\n");
+        assert_eq!(String::from_utf8(taken.lock().clone()).unwrap(), "first\nsecond\nthird\nlast\n");
         assert_eq!(lines.dropped().load(Ordering::Relaxed), 1);
     }
 
@@ -280,7 +276,7 @@ mod tests {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             let taken = bytes.len().min(7);
-            self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            self.0.lock().extend_from_slice(&bytes[..taken]);
             Ok(taken)
         }
 
@@ -296,7 +292,7 @@ mod tests {
         lines.push(b"the first line\n");
         lines.push(b"the second line\n");
         drop(flush);
-        assert_eq!(taken.lock().unwrap().as_slice(), b"the first line\nthe second line\n");
+        assert_eq!(taken.lock().as_slice(), b"the first line\nthe second line\n");
         assert_eq!(lines.dropped().load(Ordering::Relaxed), 0);
     }
 
@@ -306,7 +302,7 @@ mod tests {
         struct Page(Arc<Mutex<Vec<u8>>>);
         impl Write for Page {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().write(bytes)
+                self.0.lock().write(bytes)
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
@@ -325,7 +321,7 @@ mod tests {
             .collect();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         drop(flush);
-        let text = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(taken.lock().clone()).unwrap();
         for writer in 0..4 {
             let own = text.lines().filter_map(|line| line.strip_prefix(&format!("{writer} ")));
             assert!(own.eq((0..10_000).map(|number| number.to_string())), "{writer}");

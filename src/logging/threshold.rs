@@ -3,13 +3,15 @@
 //! The answer for each place in the code is kept by `tracing` until the level changes: a line that is not wanted costs a
 //! read of memory, and one that is wanted asks nobody either.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, callsite};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Filter};
+
+use crate::lock::{RwLock, RwLockReadGuard};
 
 /// A handle; clones are one.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ impl Threshold {
     ///
     /// If it is none: then nothing has changed.
     pub(super) fn set(&self, level: &str) -> Result<(), String> {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = targets(level)?;
+        *self.0.write() = targets(level)?;
         callsite::rebuild_interest_cache();
         Ok(())
     }
@@ -41,7 +43,7 @@ impl Threshold {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Targets> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 }
 

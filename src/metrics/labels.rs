@@ -3,26 +3,6 @@
 use crate::closed_enum::closed_enum;
 
 closed_enum! {
-    /// What an attempt to prove a credential came to: the `result` of `instantly_proxy_proofs_total`.
-    pub enum ProofResult {
-        /// A credential without a binding was proven.
-        Bound = "bound",
-        /// A bound credential was proven again.
-        Renewed = "renewed",
-        /// The credential was bound to another organization before: the binding was dropped.
-        Moved = "moved",
-        /// Answered 200, but by a body that names no organization.
-        Unnamed = "unnamed",
-        /// Answered 200 to a read sent before a refusal arrived, or a purge: proves nothing.
-        Late = "late",
-        /// Answered 401, 402 or 403: proofs ended.
-        Refused = "refused",
-        /// Another answer, or none.
-        Failed = "failed",
-    }
-}
-
-closed_enum! {
     /// Why stored responses of an organization or of an id ceased to count.
     pub enum InvalidationCause {
         /// A label write whose fate is known.

@@ -19,11 +19,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cache::gate::GateReason;
 use crate::error::ErrorKind;
 use crate::outcome::{Avoided, Outcome, Route, StatusClass};
-use crate::shield::RejectionReason;
-use crate::upstream::purpose::{Purpose, UpstreamStatus};
+use crate::purpose::{Purpose, UpstreamStatus};
+use crate::reason::{GateReason, ProofResult, RejectionReason};
 
 use drops::LogDrops;
 pub use failures::Failure;
@@ -31,7 +30,7 @@ use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
-pub use labels::{AdminPath, EvictionCause, InvalidationCause, ProofResult, ReloadResult, RetryResult};
+pub use labels::{AdminPath, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
 

@@ -4,7 +4,6 @@
 //! own: two keys may see different labels. `owner` says whose, as in a cache key: nobody's is everybody's.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -13,7 +12,8 @@ use uuid::Uuid;
 use crate::bounded::bounded;
 use crate::caller::credential::CredentialDigest;
 use crate::clock::Moment;
-use crate::fence::Tick;
+use crate::lock::Mutex;
+use crate::tick::Tick;
 
 /// How long after a list fill that failed the next one may begin.
 const FAILED_LIST_FILL: Duration = Duration::from_secs(5);
@@ -73,7 +73,7 @@ impl Lists {
         raised: Tick,
         (lifetime, now): (Duration, Moment),
     ) -> bool {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         let list = known.list_mut(owner);
         let second = list.would_be_second_miss(item, raised, (lifetime, now));
         if list.missed.is_none_or(|(_, when)| now.since(when) >= lifetime) {
@@ -91,18 +91,18 @@ impl Lists {
         raised: Tick,
         times: (Duration, Moment),
     ) -> bool {
-        self.lock().list(owner).would_be_second_miss(item, raised, times)
+        self.0.lock().list(owner).would_be_second_miss(item, raised, times)
     }
 
     /// Notes that a list fill began: what it does not bring, another one before `next` will not either.
     pub fn note_list_fill(&self, owner: Option<CredentialDigest>, begun: Tick, next: Moment) {
-        self.lock().list_mut(owner).filled = Some((begun, next));
+        self.0.lock().list_mut(owner).filled = Some((begun, next));
     }
 
     /// Notes that the list fill of `begun` brought nothing, for no fault of the list. Whether it was for everybody or for
     /// its credential alone may have changed meanwhile.
     pub fn note_failed_list_fill(&self, credential: CredentialDigest, begun: Tick, now: Moment) {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         let Known { shared, own, .. } = &mut *known;
         for list in [Some(shared), own.peek_mut(&credential)].into_iter().flatten() {
             if list.filled.is_some_and(|(latest, _)| latest == begun) {
@@ -114,21 +114,21 @@ impl Lists {
     /// Whether items of lists may stand for single reads.
     #[must_use]
     pub fn stand_for_items(&self) -> bool {
-        !self.lock().shapes.unlike
+        !self.0.lock().shapes.unlike
     }
 
     /// Whether one page of the largest size is known to hold the whole list, and is likely to bring what was last read at
     /// `begun`: a page that was read since and did not will not the next time either.
     #[must_use]
     pub fn fit_one_page(&self, owner: Option<CredentialDigest>, begun: Option<Tick>) -> bool {
-        let known = self.lock();
+        let known = self.0.lock();
         let list = known.list(owner);
         list.fits_one_page && !known.shapes.unlike && begun.is_none_or(|begun| begun >= list.paged)
     }
 
     /// Notes a page of the largest size that was read at `begun`: whether it held the whole list.
     pub fn note_page(&self, owner: Option<CredentialDigest>, whole: bool, begun: Tick) {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         let list = known.list_mut(owner);
         if begun >= list.paged {
             (list.fits_one_page, list.paged) = (whole, begun);
@@ -138,27 +138,23 @@ impl Lists {
     /// Notes the member names that a single read shows. Returns whether they are found unlike those of list items just
     /// now: what lists filled must go then.
     pub fn note_item_shape(&self, shape: u64) -> bool {
-        let shapes = &mut self.lock().shapes;
+        let shapes = &mut self.0.lock().shapes;
         shapes.item = Some(shape);
         shapes.compare()
     }
 
     /// Notes the member names that an item of a list shows. Returns as [`Self::note_item_shape`] does.
     pub fn note_list_shape(&self, shape: u64) -> bool {
-        let shapes = &mut self.lock().shapes;
+        let shapes = &mut self.0.lock().shapes;
         shapes.list = Some(shape);
         shapes.compare()
     }
 
     /// Forgets everything: who sees what, and what labels look like, has changed.
     pub fn forget(&self) {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         (known.shared, known.shapes) = (List::default(), Shapes::default());
         known.own.clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,13 +8,13 @@
 //! only if that is not before the tick since which they share; while nothing is shared, no tick is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::caller::credential::CredentialDigest;
 use crate::clock::Moment;
 use crate::closed_enum::closed_enum;
-use crate::fence::{Sequence, Tick};
+use crate::lock::Mutex;
+use crate::tick::{Sequence, Tick};
 
 /// A tick that no fill has: nothing is shared.
 const NEVER: u64 = u64::MAX;
@@ -94,7 +94,7 @@ impl Sharing {
     pub(super) fn granted(arrived: Tick, at: Moment) -> Self {
         let mut sharing = Self::new();
         sharing.since = AtomicU64::new(NEVER);
-        let known = sharing.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let known = sharing.known.get_mut();
         known.granted = Some(Granted { arrived, at, denied: false });
         sharing
     }
@@ -141,7 +141,7 @@ impl Sharing {
     /// Notes an answer that arrived at `now`. Sharing resumes after a full `ttl` without grants in which a list was asked
     /// for that showed none; what was begun before that is not shared even then.
     pub fn note(&self, shown: Shown, sequence: &Sequence, ttl: Duration, now: Moment) -> Change {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if shown.grants {
             // First: from here on no look-up and no delivery finds anything shared.
             let began = self.since.swap(NEVER, Ordering::SeqCst) != NEVER;
@@ -168,7 +168,7 @@ impl Sharing {
         if self.is_witnessed() {
             return false;
         }
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if known.ask.is_some_and(|at| !now.reached(at)) {
             return false;
         }
@@ -181,11 +181,7 @@ impl Sharing {
     /// Whose token last asked for a list as a witness.
     #[must_use]
     pub fn asked_for_witness(&self) -> Option<CredentialDigest> {
-        self.lock().asked
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().asked
     }
 }
 

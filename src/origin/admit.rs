@@ -11,7 +11,7 @@ use super::call::{Call, Lane, Retries};
 use crate::clock::Moment;
 use crate::error::ProxyError;
 use crate::metrics::RetryResult;
-use crate::shield::RejectionReason;
+use crate::reason::RejectionReason;
 use crate::shield::account::AccountKey;
 use crate::shield::budget::{self, Accounts, Admission, Turned};
 use crate::shield::latch::{Latched, Unauthorized};

@@ -7,6 +7,7 @@ use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
 use crate::clock::Moment;
 use crate::organization::OrganizationId;
+use crate::purpose::Purpose;
 use crate::resource::Descriptor;
 use crate::shield::account::AccountKey;
 use crate::shield::budget::{CallerKey, Class};
@@ -15,7 +16,6 @@ use crate::telemetry::Context;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Owner;
 use crate::upstream::permits::Account;
-use crate::upstream::purpose::Purpose;
 
 /// A call that wants to go to the API.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use super::Origin;
 use super::call::Call;
 use crate::clock::Moment;
 use crate::error::ProxyError;
-use crate::shield::RejectionReason;
+use crate::reason::RejectionReason;
 use crate::shield::account::AccountKey;
 use crate::shield::budget;
 

@@ -12,7 +12,8 @@ mod send;
 pub mod status;
 pub mod whole;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::lock::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -24,13 +25,13 @@ pub use self::send::{Answered, Sent};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
-use crate::fence::Sequence;
 use crate::metrics::Metrics;
 use crate::organization::Organization;
 use crate::shield::Shield;
 use crate::shield::account::AccountKey;
 use crate::shield::latch::Unauthorized;
 use crate::telemetry::{Context, Tracing};
+use crate::tick::Sequence;
 use crate::upstream::client::Upstream;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permits;
@@ -122,12 +123,12 @@ impl Origin {
 
     /// The client of label calls.
     fn label_client(&self) -> UpstreamClient {
-        self.label_client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.label_client.lock().clone()
     }
 
     fn renew_label_client(&self) {
         let client = self.upstream.label_client(self.runtime.clone());
-        *self.label_client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        *self.label_client.lock() = client;
     }
 
     /// Lets go of what is idle or over.

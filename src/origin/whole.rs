@@ -3,9 +3,9 @@
 //! What is read whole outlives the exchange that it came with: it is kept in memory of its own, of no more than its size,
 //! and so are the fields beside it. A slice of what was received would hold the connection's read buffer.
 
+use crate::lock::Mutex;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ impl StreamedAnswer {
 
     /// The answer, once.
     pub fn take(&self) -> Option<Response<Body>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 

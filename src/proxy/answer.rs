@@ -76,24 +76,6 @@ impl Answer {
 impl StaleReason {
     /// Why a fetch that failed so is answered from the store; nothing where the failure is no reason to.
     pub(super) const fn of_failure(kind: ErrorKind) -> Option<Self> {
-        match kind {
-            ErrorKind::UpstreamLimited
-            | ErrorKind::OverBudget
-            | ErrorKind::QueueFull
-            | ErrorKind::GateClosed
-            | ErrorKind::TooManyStrangers => Some(Self::Limit),
-            ErrorKind::ConnectFailed
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::TlsFailed
-            | ErrorKind::UntrustedCertificate
-            | ErrorKind::UpstreamTimeout
-            | ErrorKind::BadUpstreamAnswer
-            | ErrorKind::UpstreamFailed
-            | ErrorKind::Unreachable
-            | ErrorKind::OutOfResources
-            | ErrorKind::NoConnection
-            | ErrorKind::NoMemoryForAnswer => Some(Self::Error),
-            _ => None,
-        }
+        kind.stale_reason()
     }
 }

@@ -14,7 +14,7 @@ use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::plan::{Plan, plan};
 use super::read::{Around, Reading, Request};
 use crate::cache::decide::Decision;
-use crate::caller::bindings::Standing;
+use crate::caller::standing::Standing;
 use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
@@ -23,11 +23,11 @@ use crate::guard;
 use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
+use crate::purpose::Purpose;
 use crate::resource::target_path;
 use crate::rules::Rules;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
-use crate::upstream::purpose::Purpose;
 
 /// Whose turn among strangers is asked for: nobody's address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -17,6 +17,7 @@ use crate::organization::OrganizationId;
 use crate::origin::whole::{self, Holding, StreamedAnswer, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries};
 use crate::outcome::{CacheStatus, Outcome};
+use crate::purpose::Purpose;
 use crate::received::Received;
 use crate::semantics::fields;
 use crate::shield::budget::Class;
@@ -26,7 +27,6 @@ use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::permits::Permit;
-use crate::upstream::purpose::Purpose;
 use crate::upstream::transfer::Download;
 
 /// Largest 401 that is read whole.

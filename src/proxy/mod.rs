@@ -20,7 +20,6 @@ mod reload;
 mod settle;
 mod write;
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -51,6 +50,7 @@ use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::rules::{Copied, Rulebook, Rules};
+use crate::setup_error::SetupError;
 use crate::shield::Shield;
 use crate::telemetry::Tracing;
 use crate::upstream::client::Upstream;
@@ -82,18 +82,6 @@ pub struct Proxy {
     /// Runs everything that outlives a caller, and the label connections.
     runtime: Handle,
 }
-
-/// Why a proxy could not be set up.
-#[derive(Debug)]
-pub struct SetupError(pub String);
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SetupError {}
 
 /// A worker's share of the proxy: answers requests on the thread that read them.
 #[derive(Clone, Debug)]

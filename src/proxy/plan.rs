@@ -14,7 +14,7 @@
 //! `only-if-cached` makes 504 of a fetch, and an edge that turns our own reads away makes a pass-through of it.
 
 use crate::cache::decide::{Decision, Servable};
-use crate::caller::bindings::{Outage, Standing};
+use crate::caller::standing::{Outage, Standing};
 use crate::fetch::{Fallback, Ground};
 use crate::outcome::StaleReason;
 

@@ -14,18 +14,18 @@ use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
-use crate::caller::bindings::Standing;
 use crate::caller::credential::Credential;
+use crate::caller::standing::Standing;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::config::CachedResource;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Tick;
 use crate::fetch::{Asker, Delivery, Fallback, Got, Ground, Part, Storing};
 use crate::organization::Organization;
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StaleReason};
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
+use crate::tick::Tick;
 
 /// A label read under way.
 pub(super) struct Reading<'a> {

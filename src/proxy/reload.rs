@@ -1,8 +1,9 @@
 //! A reload: what may change of a running proxy, changed at once or not at all.
 
-use super::{PassThrough, Proxy, SetupError};
+use super::{PassThrough, Proxy};
 use crate::config::{self, Config};
 use crate::rules::Rules;
+use crate::setup_error::SetupError;
 use crate::upstream::way::Way;
 
 /// What a reload needs of the proxy, read and found sound.

@@ -12,12 +12,13 @@ use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::{Fate, Tick};
+use crate::fence::Fate;
 use crate::fetch::{Told, WriteQuestion, Written};
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationId;
 use crate::origin::whole;
 use crate::semantics::{media_type, validator};
+use crate::tick::Tick;
 
 /// The raise that a write made of its writer's organization, and the one before it.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ use crate::caller::identity::Caller;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::{Fate, Tick};
+use crate::fence::Fate;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::origin::status::Meaning;
@@ -34,16 +34,17 @@ use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries, Turn};
 use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
+use crate::purpose::Purpose;
 use crate::received::Received;
 use crate::resource::{self, Descriptor, Place};
 use crate::rules::Rules;
 use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
 use crate::telemetry::Context;
+use crate::tick::Tick;
 use crate::upstream::calls::was_never_sent;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Paced;
-use crate::upstream::purpose::Purpose;
 
 /// Largest body of a label write.
 const MAX_REQUEST: usize = 1024 * 1024;

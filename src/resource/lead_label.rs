@@ -1,6 +1,6 @@
 //! Lead labels: a short list, read by every service that looks at a lead, written rarely.
 
-use super::Descriptor;
+use super::descriptor::Descriptor;
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.

@@ -4,40 +4,16 @@
 //! reference data is one more file here and one more line. What a request asks of a resource is said by
 //! [`classify`](crate::classify); this module only knows how paths are spelled.
 
+mod descriptor;
 mod lead_label;
 mod path;
 pub(crate) mod percent;
 mod target;
 
+pub use descriptor::Descriptor;
 pub use lead_label::LEAD_LABEL;
 pub use path::{Place, locate};
 pub use target::{ListQuery, Target, target_path};
-
-/// What the proxy must know of a kind of reference data to cache it.
-#[derive(Debug, PartialEq)]
-pub struct Descriptor {
-    /// Name in keys, logs and metrics.
-    pub name: &'static str,
-    /// Path of the collection, without escapes; an item is one segment below it, a UUID.
-    pub collection: &'static str,
-    /// Query parameters of a list that may be stored, sorted.
-    pub list_parameters: &'static [&'static str],
-    /// The parameter for the largest page, and the number of items that it holds.
-    pub largest_page: (&'static str, &'static str, usize),
-    /// Query parameters with which a list proves, but is never stored.
-    pub unstored_parameters: &'static [&'static str],
-    /// Paths below the collection whose POST changes nothing.
-    pub harmless_posts: &'static [&'static str],
-    /// Member of an item that holds its id.
-    pub id_member: &'static str,
-    /// Member, at any depth, that names the organization.
-    pub organization_member: &'static str,
-    /// Member, at any depth, that says who may see an item: with a value, nothing of the organization is shared between
-    /// credentials.
-    pub grants_member: &'static str,
-    /// Member of a page that holds its items.
-    pub items_member: &'static str,
-}
 
 /// Every cached resource.
 pub const RESOURCES: &[&Descriptor] = &[&LEAD_LABEL];

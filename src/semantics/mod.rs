@@ -8,6 +8,7 @@ pub mod conditional;
 pub mod cookie;
 pub mod directives;
 pub mod fields;
+pub mod framing;
 pub(crate) mod list;
 pub mod media_type;
 pub(crate) mod octets;

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{debug, warn};
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{ConnectionGuard, Metrics};
 

@@ -6,19 +6,20 @@
 //! nothing to read.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::StartError;
 use super::limits::Limits;
+use super::start_error::StartError;
 use super::tls::Certificate;
 use crate::admin::Access;
 use crate::clock::{Clock, Moment};
 use crate::config::files::{self, Mark, Token};
 use crate::config::{Config, ListenTls};
+use crate::lock::Mutex;
 use crate::proxy::Proxy;
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -131,14 +132,17 @@ impl AdminToken {
 
     fn take(&self, followed: Option<Followed>) {
         self.access.set_token(followed.as_ref().map(|followed| followed.token.clone()));
-        *self.lock() = followed;
+        *self.followed.lock() = followed;
     }
 
     fn follow(&self) {
-        let Some(file) = self.lock().as_ref().map(|followed| followed.file.clone()) else { return };
+        let Some(file) = self.followed.lock().as_ref().map(|followed| followed.file.clone()) else { return };
         let seen = Mark::of_read(&files::contents(&file));
-        let is_news =
-            self.lock().as_mut().is_some_and(|followed| std::mem::replace(&mut followed.seen, seen) != seen);
+        let is_news = self
+            .followed
+            .lock()
+            .as_mut()
+            .is_some_and(|followed| std::mem::replace(&mut followed.seen, seen) != seen);
         if !is_news {
             return;
         }
@@ -149,9 +153,5 @@ impl AdminToken {
             }
             Err(error) => warn!(%error, "the new admin token cannot be used; the old one stays"),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Followed>> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,16 +13,17 @@ mod listener;
 mod live;
 mod progress;
 mod room;
+mod shutdown;
+mod start_error;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod under_way;
 mod worker;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use http::{Request, Response, StatusCode};
@@ -33,6 +34,7 @@ use crate::admin::{Access, Admin};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
@@ -40,6 +42,8 @@ use crate::received::Received;
 use connection::Handler;
 use control::Plan;
 use live::{AdminToken, Followed, Live};
+pub use shutdown::{Drained, Shutdown};
+pub use start_error::StartError;
 use tls::Certificate;
 
 /// A running proxy: its threads, its two ports. Dropped without [`Server::wait`], it stops at once.
@@ -51,42 +55,6 @@ pub struct Server {
     live: Arc<Live>,
     asked: watch::Sender<Option<Shutdown>>,
     control: Mutex<Option<thread::JoinHandle<Drained>>>,
-}
-
-/// How to stop; a later one is harder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shutdown {
-    /// Readiness off, accept for `drain_delay`, then end what is under way within `drain_timeout`.
-    Graceful,
-    /// The same without the delay.
-    WithoutDelay,
-    /// Cut everything.
-    Now,
-}
-
-/// What a stop had to cut when the drain time-out expired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections with a request under way.
-    pub cut: usize,
-}
-
-/// Why the server could not start: the address and the system's reason, or what could not be read.
-#[derive(Debug)]
-pub struct StartError(pub String);
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<std::io::Error> for StartError {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
 }
 
 impl Server {
@@ -176,7 +144,7 @@ impl Server {
     /// Blocks until everything has stopped. Whoever asks second is answered at once, with nothing.
     #[must_use]
     pub fn wait(&self) -> Drained {
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let control = self.control.lock().take();
         control.map_or_else(Drained::default, |control| {
             control.join().unwrap_or_else(|_| {
                 error!("the control thread panicked");

@@ -4,7 +4,7 @@
 //! will expire within two weeks is told of once a day.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -15,10 +15,11 @@ use rustls::{CertificateError, RootCertStore, ServerConfig, client};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::ListenTls;
 use crate::config::files::{self, Mark};
+use crate::lock::Mutex;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A certificate with less time left is told of.
@@ -85,7 +86,7 @@ impl Certificate {
 
     /// From now on handshakes get this.
     pub(super) fn take(&self, pair: Pair) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.pair.seen != pair.seen {
             info!(file = %pair.files.certificate.display(), "certificate changed");
             state.warned = None;
@@ -96,21 +97,17 @@ impl Certificate {
 
     /// Looks whether the files have changed, and how long the certificate is still good.
     pub(super) fn follow(&self, now: Moment) {
-        let files = self.lock().pair.files.clone();
+        let files = self.state.lock().pair.files.clone();
         let contents = Contents::read(&files);
         let seen = contents.seen();
-        let is_news = std::mem::replace(&mut self.lock().seen, seen) != seen;
+        let is_news = std::mem::replace(&mut self.state.lock().seen, seen) != seen;
         if is_news {
             match contents.pair(&files, &self.provider) {
                 Ok(pair) => self.take(pair),
                 Err(error) => warn!(error, "the new certificate cannot be used; the old one stays"),
             }
         }
-        self.lock().warn_of_expiry(now);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().warn_of_expiry(now);
     }
 }
 
@@ -133,7 +130,7 @@ impl State {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.lock().pair.certified))
+        Some(Arc::clone(&self.state.lock().pair.certified))
     }
 }
 

@@ -6,10 +6,11 @@
 //! at a time, and the first answer heals it. Opening trial connections and sending probes is left to the caller.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::lock::{Mutex, MutexGuard};
 
 /// Failures that open it.
 const FAILURES: usize = 3;
@@ -175,7 +176,7 @@ impl Breaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

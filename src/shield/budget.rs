@@ -13,7 +13,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -24,6 +24,7 @@ use super::table::{Entry, Progress, Readiness, Slot, Table};
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
+use crate::lock::{Mutex, MutexGuard};
 
 /// The accounts that a call takes from: both or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -406,7 +407,7 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock()
     }
 }
 

@@ -4,10 +4,10 @@
 //! few such answers in a row their label reads go through as they are, uncached, until one fill is answered by the
 //! upstream again. Only answers to fills count: a caller's own request says nothing of ours.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::lock::{Mutex, MutexGuard};
 
 /// This many in a row are no accident.
 const IN_A_ROW: u32 = 3;
@@ -87,7 +87,7 @@ impl EdgeBlocks {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

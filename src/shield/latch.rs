@@ -5,7 +5,7 @@
 //! ends nobody's proof.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use lru::LruCache;
 use crate::bounded::{bounded, sweep};
 use crate::caller::credential::{CredentialDigest, RouteDigest};
 use crate::clock::Moment;
+use crate::lock::{Mutex, MutexGuard};
 use crate::semantics::owned;
 
 /// The first 401 is remembered so long.
@@ -144,7 +145,7 @@ impl Latch {
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<Key, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -24,7 +24,6 @@ mod window;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -39,49 +38,12 @@ use self::retry::RetryBudget;
 use self::strangers::Strangers;
 use crate::bounded::{bounded, sweep};
 use crate::clock::{Clock, Moment};
-use crate::closed_enum::closed_enum;
 use crate::config;
-use crate::error::ErrorKind;
+use crate::lock::Mutex;
+use crate::reason::RejectionReason;
 
 /// Accounts whose 429s are told apart.
 const BACKOFFS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-
-closed_enum! {
-    /// Why a call was turned away here: the `reason` of `instantly_proxy_shield_rejections_total`.
-    pub enum RejectionReason {
-        /// Its turn would not have come in time.
-        Budget = "budget",
-        /// Too many calls of its organization wait already.
-        QueueFull = "queue_full",
-        /// The upstream limits its organization.
-        Gate = "gate",
-        /// Background work, and nothing to spare for it.
-        NoSpare = "no_spare",
-        /// A stranger, and no slot came free.
-        StrangerSlots = "stranger_slots",
-        /// A stranger, and too many of them were refused of late.
-        StrangerRefusals = "stranger_refusals",
-        /// The upstream cannot be reached.
-        Breaker = "breaker",
-        /// Every upstream connection that the caller may use is taken.
-        Connections = "connections",
-    }
-}
-
-impl RejectionReason {
-    /// What the caller is told.
-    #[must_use]
-    pub const fn kind(self) -> ErrorKind {
-        match self {
-            Self::Budget | Self::NoSpare => ErrorKind::OverBudget,
-            Self::QueueFull => ErrorKind::QueueFull,
-            Self::Gate => ErrorKind::GateClosed,
-            Self::StrangerSlots | Self::StrangerRefusals => ErrorKind::TooManyStrangers,
-            Self::Breaker => ErrorKind::Unreachable,
-            Self::Connections => ErrorKind::NoConnection,
-        }
-    }
-}
 
 impl From<budget::Reason> for RejectionReason {
     fn from(reason: budget::Reason) -> Self {
@@ -175,7 +137,7 @@ impl Shield {
     /// Notes an upstream 429 to a call that left at `sent`: closes the gates of the accounts that paid for it.
     pub fn limited(&self, accounts: Accounts, sent: Moment, retry_after: Option<Duration>, now: Moment) {
         for key in accounts.keys() {
-            let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut backoffs = self.backoffs.lock();
             let wait =
                 backoffs.get_or_insert_mut(key, GateBackoff::default).on_limited(sent, retry_after, now);
             drop(backoffs);
@@ -191,13 +153,13 @@ impl Shield {
         self.latch.tidy(now);
         self.strangers.tidy(now);
         self.refetches.tidy(now);
-        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backoffs = self.backoffs.lock();
         sweep(&mut backoffs, |backoff| backoff.is_over(now));
     }
 
     /// Notes any other answer.
     pub fn not_limited(&self, accounts: Accounts, sent: Moment) {
-        let mut backoffs = self.backoffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backoffs = self.backoffs.lock();
         for key in accounts.keys() {
             if let Some(backoff) = backoffs.peek_mut(&key) {
                 backoff.on_success(sent);
@@ -226,7 +188,7 @@ mod tests {
     fn the_429s_of_so_many_accounts_are_told_apart_until_their_gates_have_long_been_open() {
         let (clock, hand) = Clock::manual();
         let shield = Shield::new(&config::Config::default().shield, clock.clone());
-        let held = || shield.backoffs.lock().unwrap().len();
+        let held = || shield.backoffs.lock().len();
         for number in 0..BACKOFFS.get() as u128 + 10 {
             let id = OrganizationId(uuid::Uuid::from_u128(number));
             let account = Accounts::one(AccountKey::Organization(id));

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -14,6 +13,7 @@ use super::account::{AccountKey, Limits};
 use super::window::Minute;
 use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;
+use crate::lock::Mutex;
 
 /// One refetch for so many calls of the budget.
 const CALLS_A_REFETCH: u32 = 10;
@@ -74,7 +74,7 @@ impl Refetches {
     /// Takes one refetch of the account's tenth, if there is one left in both windows.
     #[must_use]
     pub fn take(&self, key: AccountKey, now: Moment) -> bool {
-        let mut accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.recent.lock();
         let (recent, now) = (accounts.get_or_insert_mut(key, Recent::default), now.uptime());
         let fits = self.fits(recent, now);
         if fits {
@@ -85,14 +85,14 @@ impl Refetches {
 
     /// Forgets accounts without a refetch in the last minute.
     pub fn tidy(&self, now: Moment) {
-        let mut accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.recent.lock();
         sweep(&mut accounts, |recent| recent.of_minute(now.uptime()) == 0);
     }
 
     /// What [`Self::take`] would say, without taking.
     #[must_use]
     pub fn would_take(&self, key: AccountKey, now: Moment) -> bool {
-        let accounts = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.recent.lock();
         accounts.peek(&key).is_none_or(|recent| self.fits(recent, now.uptime()))
     }
 
@@ -136,7 +136,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let refetches =
             Refetches::new(&Limits { per_second: 90, per_minute: 5400, kept: 4, burst: Burst::Half });
-        let held = || refetches.recent.lock().unwrap().len();
+        let held = || refetches.recent.lock().len();
         for number in 0..ACCOUNTS.get() as u128 + 10 {
             let account = AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)));
             assert!(refetches.take(account, clock.now()));

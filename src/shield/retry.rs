@@ -5,12 +5,11 @@
 //! offered, or a process has just begun, a tenth of them is none. One call is retried once; seeing to that is left to the
 //! caller.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use http::{Method, StatusCode};
 
 use crate::clock::Moment;
 use crate::error::ErrorKind;
+use crate::lock::{Mutex, MutexGuard};
 
 /// One retry for so many offered calls.
 const CALLS_A_RETRY: u64 = 10;
@@ -27,10 +26,7 @@ const CELLS: usize = PERIOD_SECONDS as usize + 1;
 pub fn may_retry(method: &Method, ended: Result<StatusCode, ErrorKind>) -> bool {
     let failed_on_the_way = match ended {
         Ok(status) => matches!(status.as_u16(), 502..=504),
-        Err(kind) => matches!(
-            kind,
-            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::BadUpstreamAnswer
-        ),
+        Err(kind) => kind.may_be_tried_again(),
     };
     failed_on_the_way && method == Method::GET
 }
@@ -78,7 +74,7 @@ impl RetryBudget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -6,7 +6,7 @@
 //! makes a caller known for ten minutes: then the budget alone limits it.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,6 +15,7 @@ use self::door::{Door, Entry};
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
+use crate::lock::{Mutex, MutexGuard};
 
 mod bucket;
 mod door;
@@ -197,7 +198,7 @@ impl Strangers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Door> {
-        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.door.lock()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 
 use super::operation::{Operation, Verb};
 use super::organization::Organization;
+use crate::lock::{Mutex, MutexGuard};
 
 /// What arrived since the start. A request counts when its head is read, whatever becomes of it.
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl Counters {
     }
 
     fn log(&self) -> MutexGuard<'_, VecDeque<Arrival>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 }
 

@@ -3,8 +3,8 @@
 //! A fault is armed with an [`Aim`]. All that fit a request act on it together: those before the request is acted upon,
 //! those in place of it, and those on its answer, in this order. With nothing armed a request costs one atomic read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::gate::Gate;
 use super::hits::Hits;
 use super::operation::Operation;
+use crate::lock::{Mutex, MutexGuard};
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug)]
@@ -174,7 +175,7 @@ impl Faults {
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rules.lock()
     }
 }
 

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::SimulatorConfig;
 use super::book::{Book, Deletion, Interest, Label, When};
+use super::config::SimulatorConfig;
 use super::keys::{Key, SCOPES, random_uuid};
 use super::limits::{Account, Peak};
 use super::ownership::{Grants, Ownership};
 use super::sketch::{OPENING, Sketch, interest_number, label_id, label_sketches};
+use crate::lock::{Mutex, MutexGuard};
 
 /// An organization, which the vendor also calls a workspace.
 pub struct Organization {
@@ -171,17 +171,17 @@ impl Organization {
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 
     pub(super) fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account.lock()
     }
 
     /// A label as somebody asks for it, before it is in the book; number and id are chosen here.
     pub(super) fn blank_label(&self, interest: Interest, now: Duration) -> Label {
         let made = OPENING.plus(now);
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rng = self.rng.lock();
         Label {
             id: label_id(made, &mut rng),
             timestamp_created: made,

@@ -5,11 +5,11 @@
 //! and writes alike, and does not find the label in a list.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use super::keys::Key;
+use crate::lock::Mutex;
 
 /// Which answers of an organization with resource ownership carry `access_grants`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +33,26 @@ struct State {
 
 impl Ownership {
     pub(super) fn set(&self, grants: Option<Grants>) {
-        self.lock().grants = grants;
+        self.0.lock().grants = grants;
     }
 
     pub(super) fn hide(&self, key: &Key, label: Uuid) {
-        self.lock().hidden.insert((key.index(), label));
+        self.0.lock().hidden.insert((key.index(), label));
     }
 
     /// Whether a key sees a label.
     pub(super) fn shows(&self, key: &Key, label: Uuid) -> bool {
-        let state = self.lock();
+        let state = self.0.lock();
         state.grants.is_none() || !state.hidden.contains(&(key.index(), label))
     }
 
     /// The member that a label has in an answer: of a list, or of another kind.
     pub(super) fn member(&self, in_list: bool, owner: Uuid) -> Option<String> {
-        let carried = match self.lock().grants {
+        let carried = match self.0.lock().grants {
             None => false,
             Some(Grants::InLists) => in_list,
             Some(Grants::Everywhere) => true,
         };
         carried.then(|| format!(r#""access_grants":[{{"user_id":"{owner}","access_type":4}}]"#))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

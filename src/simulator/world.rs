@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::SimulatorConfig;
+use super::config::SimulatorConfig;
 use super::keys::Key;
 use super::organization::Organization;
 

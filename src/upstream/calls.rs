@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Response, StatusCode};
 
 use super::client::Upstream;
@@ -13,13 +12,13 @@ use super::failure::Failure;
 pub use super::failure::RequestFate;
 use super::http1::Lease;
 use super::outgoing::{Outgoing, Owner};
-use super::purpose::{Purpose, UpstreamStatus};
 use super::stream::Link;
-use crate::cache::gate;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::purpose::{Purpose, UpstreamStatus};
+use crate::reason::RejectionReason;
 use crate::received::Received;
-use crate::shield::RejectionReason;
+use crate::semantics::framing;
 use crate::shield::breaker::{Probe, Verdict};
 use crate::telemetry::Span;
 
@@ -91,7 +90,7 @@ impl Upstream {
             Ok(carrier) => Ok(Ready { carrier, passed: true, probe }),
             Err(error) => {
                 self.note_failure_of(purpose, &error, None);
-                self.metrics.upstream(purpose, status_of(error.kind()), self.clock.now().since(begun));
+                self.metrics.upstream(purpose, error.kind().upstream_status(), self.clock.now().since(begun));
                 Err(error)
             }
         }
@@ -142,7 +141,7 @@ impl Upstream {
         };
         call.status = match &outcome {
             Ok(answer) => UpstreamStatus::of(answer.status()),
-            Err(failure) => status_of(failure.error.kind()),
+            Err(failure) => failure.error.kind().upstream_status(),
         };
         match &outcome {
             Ok(_) => self.note_success(),
@@ -235,38 +234,17 @@ impl Drop for Call<'_> {
     }
 }
 
-fn status_of(kind: ErrorKind) -> UpstreamStatus {
-    match kind {
-        ErrorKind::ConnectTimeout | ErrorKind::UpstreamTimeout => UpstreamStatus::Timeout,
-        _ => UpstreamStatus::Error,
-    }
-}
-
 /// Whether a request that failed so cannot have had an effect.
 #[must_use]
 pub const fn was_never_sent(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectFailed
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::TlsFailed
-            | ErrorKind::UntrustedCertificate
-            | ErrorKind::OutOfResources
-            | ErrorKind::Unreachable
-            | ErrorKind::NoConnection
-            | ErrorKind::NotTaken
-    )
+    kind.was_never_sent()
 }
 
 fn check_head(answer: &Response<Received>) -> Result<(), ProxyError> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ErrorKind::UnaskedUpgrade.error());
     }
-    if gate::has_ambiguous_framing(answer.headers()) {
-        let cause = match answer.headers().contains_key(TRANSFER_ENCODING) {
-            true => "a Transfer-Encoding that is not one chunked alone",
-            false => "more than one Content-Length",
-        };
+    if let Some(cause) = framing::ambiguity(answer.headers()) {
         return Err(ErrorKind::BadUpstreamAnswer.error().because(cause));
     }
     Ok(())

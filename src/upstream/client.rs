@@ -5,8 +5,8 @@
 //! HTTP/1.1 a connection belongs to one credential. Redirects are never followed, the authority comes from the
 //! configuration alone, and the framing is always ours. `calls` is the way out itself.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{USER_AGENT, VIA};
@@ -23,8 +23,9 @@ use super::way::Way;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::files::{self, Mark};
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
-use crate::proxy::SetupError;
+use crate::setup_error::SetupError;
 use crate::shield::breaker::Breaker;
 use crate::telemetry::Tracing;
 
@@ -102,13 +103,13 @@ impl Upstream {
     /// How connections are made at present.
     #[must_use]
     pub fn way(&self) -> Arc<Way> {
-        Arc::clone(&lock(&self.way))
+        Arc::clone(&self.way.lock())
     }
 
     /// From now on connections are made so. Returns whether anything changed: then clients are to be made anew.
     pub fn take_way(&self, way: Way) -> bool {
-        *lock(&self.seen) = way.mark;
-        let mut current = lock(&self.way);
+        *self.seen.lock() = way.mark;
+        let mut current = self.way.lock();
         let changed = !current.is_like(&way);
         // The file may be another one with the same roots in it.
         let kept = if changed { way } else { Way { tls: Arc::clone(&current.tls), ..way } };
@@ -123,7 +124,7 @@ impl Upstream {
         let Some(file) = &current.ca_file else { return false };
         let contents = files::contents(file);
         let mark = Mark::of_read(&contents);
-        if lock(&self.seen).replace(mark) == Some(mark) || Some(mark) == current.mark {
+        if self.seen.lock().replace(mark) == Some(mark) || Some(mark) == current.mark {
             return false;
         }
         let settings = config::Upstream {
@@ -192,8 +193,4 @@ impl Upstream {
         fields.insert(VIA, self.via.clone());
         fields
     }
-}
-
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,11 +21,11 @@ use super::interim::Interim;
 use super::outgoing::{Outgoing, Sending};
 use super::pool::{Checkout, Idle};
 use super::stream::{Link, Metered, Stream};
-use crate::cache::gate::GateReason;
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::UPSTREAM_BUFFER;
 use crate::metrics::Metrics;
+use crate::reason::GateReason;
 use crate::received::Tail;
 
 /// A head over this ends the connection, and no more than this is read ahead of a reader.

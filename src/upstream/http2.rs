@@ -4,8 +4,8 @@
 //! waiting call connect opens forty TLS connections to use one of them. Where the upstream agrees on HTTP/1.1 instead, who
 //! began the attempt has the connection, and the others open their own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
@@ -23,6 +23,7 @@ use crate::body::Body;
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::UPSTREAM_WINDOW;
+use crate::lock::Mutex;
 
 /// Between two PINGs, while an answer is awaited: with what follows, a silent connection is found out in four seconds.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -215,7 +216,7 @@ pub(super) struct Waiting {
 impl Shared {
     /// What a call is to do that comes now.
     pub(super) fn course(self: &Arc<Self>, now: Moment) -> Course {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.open.take_if(|open| !open.is_ready());
         let attempt =
             state.attempt.as_ref().map(|(told, begun)| Waiting { told: told.clone(), begun: *begun });
@@ -236,7 +237,7 @@ impl Shared {
 
     /// The connection that is open, whatever its age.
     pub(super) fn open(&self) -> Option<Http2> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.open.take_if(|open| !open.is_ready());
         state.open.clone()
     }
@@ -254,13 +255,9 @@ impl Shared {
         clock: &Clock,
     ) -> Result<Http2, ProxyError> {
         let open = Http2::begin(stream, link, expires, &self.calm, clock).await?;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         (state.open, state.http1) = (Some(open.clone()), false);
         Ok(open)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,7 +269,7 @@ impl Attempt {
 
     /// The upstream agreed on HTTP/1.1.
     pub(super) fn agreed_on_http1(self) {
-        self.shared.lock().http1 = true;
+        self.shared.state.lock().http1 = true;
         self.tell.send_replace(Told::Http1);
     }
 
@@ -285,7 +282,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.shared.lock().attempt = None;
+        self.shared.state.lock().attempt = None;
     }
 }
 

@@ -19,7 +19,6 @@ pub mod outgoing;
 pub mod pace;
 pub mod permits;
 mod pool;
-pub mod purpose;
 mod reach;
 mod roots;
 mod stream;

@@ -8,11 +8,12 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::want;
 use crate::clock::{Clock, Moment};
+use crate::lock::{Mutex, MutexGuard};
 
 /// How long the last good answer does where there is no new one.
 const LASTS: Duration = Duration::from_secs(600);
@@ -95,7 +96,7 @@ impl Names {
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let script = Arc::clone(script);
         let lookup = move |_| -> Looking {
-            match script.lock().unwrap().pop() {
+            match script.lock().pop() {
                 Some(said) => Box::pin(async { said.map(|last| vec![address(last)]) }),
                 None => Box::pin(std::future::pending()),
             }

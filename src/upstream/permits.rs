@@ -4,7 +4,7 @@
 //! slow calls cannot shut the others out. The wait is bounded; who waits in vain is told when to come back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::caller::credential::AuthorizationDigest;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
+use crate::lock::Mutex;
 use crate::organization::OrganizationId;
 
 /// What a call that waited in vain is told to wait.
@@ -88,7 +89,7 @@ impl Permits {
     }
 
     fn of(&self, account: Account) -> Arc<Semaphore> {
-        let mut accounts = self.lock();
+        let mut accounts = self.accounts.lock();
         if let Some(own) = accounts.get(&account).and_then(Weak::upgrade) {
             return own;
         }
@@ -98,10 +99,6 @@ impl Permits {
         let own = Arc::new(Semaphore::new(self.per_account));
         accounts.insert(account, Arc::downgrade(&own));
         own
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Account, Weak<Semaphore>>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,8 +144,8 @@ mod tests {
         for number in 1..=10 * SWEEP_ABOVE as u128 {
             drop(permits.try_take(organization(number)));
         }
-        assert!(permits.lock().len() <= SWEEP_ABOVE, "{}", permits.lock().len());
-        assert!(permits.lock().contains_key(&organization(0)));
+        assert!(permits.accounts.lock().len() <= SWEEP_ABOVE, "{}", permits.accounts.lock().len());
+        assert!(permits.accounts.lock().contains_key(&organization(0)));
         drop(held);
     }
 }

@@ -9,14 +9,15 @@
 //! hops between threads; the bound is one for all.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::http1::Http1;
 use super::outgoing::Owner;
 use crate::caller::credential::CredentialDigest;
 use crate::clock::Moment;
+use crate::lock::Mutex;
 
 /// Idle connections are closed after this long: below the 60 s and more that edges keep them open.
 const IDLE: Duration = Duration::from_secs(50);
@@ -71,7 +72,7 @@ impl Pool {
     pub(super) fn take(&self, lane: u64, owner: Owner, now: Moment) -> Option<(Idle, Checkout)> {
         let place = Place { lane, owner: owner? };
         loop {
-            let idle = self.lock().pop(place)?;
+            let idle = self.0.idle.lock().pop(place)?;
             // What is closed for age or by the peer is dropped here, outside of the lock.
             if idle.connection.is_ready(now) && now.since(idle.since) < IDLE {
                 return Some((idle, self.checkout(Some(place))));
@@ -88,7 +89,7 @@ impl Pool {
 
     /// Closes what is too old or was closed by the peer.
     pub(super) fn tidy(&self, now: Moment) {
-        let gone = self.lock().drain(|idle| {
+        let gone = self.0.idle.lock().drain(|idle| {
             idle.connection.is_closed()
                 || now.since(idle.since) >= IDLE
                 || now.reached(idle.connection.expires)
@@ -98,7 +99,7 @@ impl Pool {
 
     /// Closes every idle connection of a lane.
     pub(super) fn close(&self, lane: u64) {
-        let mut table = self.lock();
+        let mut table = self.0.idle.lock();
         let numbers: Vec<u64> =
             table.connections.iter().filter(|(_, (place, _))| place.lane == lane).map(|(n, _)| *n).collect();
         let gone: Vec<_> = numbers.into_iter().filter_map(|number| table.remove(number)).collect();
@@ -108,7 +109,7 @@ impl Pool {
 
     /// How many are idle.
     pub(super) fn idle(&self) -> usize {
-        self.lock().connections.len()
+        self.0.idle.lock().connections.len()
     }
 
     fn checkout(&self, place: Option<Place>) -> Checkout {
@@ -118,17 +119,13 @@ impl Pool {
 
     fn shed(&self) {
         loop {
-            let mut table = self.lock();
+            let mut table = self.0.idle.lock();
             let open = table.connections.len() + self.0.in_use.load(Ordering::Acquire);
             let oldest = table.connections.keys().next().copied().filter(|_| open > self.0.max);
             let Some(gone) = oldest.and_then(|number| table.remove(number)) else { return };
             drop(table);
             drop(gone);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,14 +170,14 @@ impl Checkout {
     pub(super) fn put_back(&self, idle: Idle) {
         let Some(place) = self.place else { return };
         // Counted as in use until the checkout is dropped, and as idle from here on: one too many for a moment.
-        self.pool.lock().push(place, idle);
+        self.pool.0.idle.lock().push(place, idle);
     }
 
     /// Closes the owner's idle connections: one was closed under a call, and what closes one, a restart or an age, most
     /// often closes all. A call that goes again would meet them one by one, and fail where a new connection would do.
     pub(super) fn distrust_others(&self) {
         let Some(place) = self.place else { return };
-        let gone = self.pool.lock().drain_place(place);
+        let gone = self.pool.0.idle.lock().drain_place(place);
         drop(gone);
     }
 }

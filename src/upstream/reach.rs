@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::client::Upstream;
 use super::connector::{Connector, Protocols};
-use super::purpose::Purpose;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, ProxyError};
+use crate::error::{Counts, ErrorKind, ProxyError};
+use crate::purpose::Purpose;
 use crate::shield::breaker::{Breaker, Reaction};
 
 impl Upstream {
@@ -35,15 +35,11 @@ impl Upstream {
     /// Tells the breaker what a failure says of the upstream's reachability, on the connection with this number if there
     /// was one.
     pub(super) fn note_failure_of(&self, purpose: Purpose, error: &ProxyError, connection: Option<u64>) {
-        let counts = match error.kind() {
-            ErrorKind::ConnectFailed
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::TlsFailed
-            | ErrorKind::UntrustedCertificate => true,
-            // A pass-through call may wait for one slow endpoint, and a write too.
-            ErrorKind::UpstreamTimeout => !matches!(purpose, Purpose::PassThrough | Purpose::Write),
-            ErrorKind::BadUpstreamAnswer => error.is_silence(),
-            _ => false,
+        let counts = match error.kind().counts() {
+            Counts::Always => true,
+            Counts::OfReads => !matches!(purpose, Purpose::PassThrough | Purpose::Write),
+            Counts::OfSilence => error.is_silence(),
+            Counts::Never => false,
         };
         if !counts {
             return;

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use super::roots::NamedRoots;
 use crate::config;
 use crate::config::files::{self, Mark};
-use crate::proxy::SetupError;
+use crate::setup_error::SetupError;
 
 /// How connections are made.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue};
 use instantly_proxy::caller::credential::Digester;
 use instantly_proxy::classify::Target;
 use instantly_proxy::clock::Clock;
-use instantly_proxy::fence::Sequence;
 use instantly_proxy::fetch::Storing;
 use instantly_proxy::fetch::flight::{Crashed, FlightKey, Flights, Join};
+use instantly_proxy::tick::Sequence;
 
 use crate::support::labels::{CAMPAIGNS, LABELS, label, label_id, label_path, token};
 use crate::support::{Answer, Caller, Recorded, TestUpstream, World, is_label_read, patiently, together};

@@ -17,8 +17,23 @@ const DOCUMENTS: [&str; 7] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 10] =
-    ["body", "bounded", "clock", "closed_enum", "error", "held", "linger", "outcome", "peer", "received"];
+const LEAVES: [&str; 15] = [
+    "body",
+    "bounded",
+    "clock",
+    "closed_enum",
+    "error",
+    "held",
+    "linger",
+    "lock",
+    "outcome",
+    "peer",
+    "purpose",
+    "reason",
+    "received",
+    "setup_error",
+    "tick",
+];
 
 pub(super) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

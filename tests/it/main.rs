@@ -3,6 +3,7 @@
 mod accounts;
 mod bindings;
 mod breaker;
+mod circles;
 mod clients;
 mod collapse;
 mod configuration;

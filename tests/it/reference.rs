@@ -4,20 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::Method;
-use instantly_proxy::cache::gate::GateReason;
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ProofResult, ReloadResult, RetryResult,
+    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ReloadResult, RetryResult,
 };
 use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{
     Avoided, BypassReason, CacheStatus, Outcome, Route, StaleReason, StatusClass,
 };
 use instantly_proxy::proxy::{Conclusion, Proof};
+use instantly_proxy::purpose::{Purpose, UpstreamStatus};
+use instantly_proxy::reason::{GateReason, ProofResult, RejectionReason};
 use instantly_proxy::semantics::response_directives::ForbidReason;
-use instantly_proxy::shield::RejectionReason;
 use instantly_proxy::shield::retry::may_retry;
-use instantly_proxy::upstream::purpose::{Purpose, UpstreamStatus};
 use serde_json::Value;
 
 use super::documents::{anchor, path, sources, text};

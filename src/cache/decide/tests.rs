@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::clock::Clock;
 use crate::config::UpstreamDirectives;
-use crate::fence::Tick;
 use crate::organization::OrganizationId;
+use crate::tick::Tick;
 
 const RULES: CachedResource = CachedResource {
     ttl: Duration::from_secs(300),

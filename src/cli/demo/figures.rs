@@ -1,11 +1,11 @@
 //! What the demonstration shows: a line a second, and a summary.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 
@@ -30,7 +30,7 @@ impl Default for Latencies {
 impl Latencies {
     /// Notes one answered read.
     pub(super) fn note(&self, hit: bool, took: Duration) {
-        let mut latencies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latencies = self.0.lock();
         let histogram = if hit { &mut latencies.hits } else { &mut latencies.misses };
         histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
@@ -100,7 +100,7 @@ impl Figures {
         row("upstream calls made", self.upstream.to_string());
         row("upstream calls avoided", self.avoided.to_string());
         row("errors", self.errors.to_string());
-        let latencies = latencies.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let latencies = latencies.0.lock();
         for (name, histogram) in [("hits", &latencies.hits), ("misses", &latencies.misses)] {
             let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
             row(&format!("{name} p50 / p99"), format!("{:.2} ms / {:.2} ms", at(0.5), at(0.99)));

@@ -12,7 +12,8 @@ use std::time::Duration;
 use clap::Args;
 
 use self::figures::Figures;
-use super::{Failure, say};
+use super::failure::Failure;
+use super::say::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::{Server, Shutdown};

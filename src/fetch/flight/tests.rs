@@ -4,8 +4,8 @@ use uuid::Uuid;
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
-use crate::fence::Sequence;
 use crate::organization::OrganizationId;
+use crate::tick::Sequence;
 
 struct World {
     clock: Clock,
@@ -127,7 +127,7 @@ fn keys_that_are_not_collapsed_are_bounded_in_number_and_bytes_and_go_by_time() 
         target: Target::List(crate::classify::ListQuery(Box::new([("limit", number.to_string().into())]))),
         ..cache_key()
     };
-    let held = || lock(&world.flights.0.not_collapsed).len();
+    let held = || world.flights.0.not_collapsed.lock().len();
     for number in 0..NOT_COLLAPSED.get() + 10 {
         world.flights.note_not_collapsible(&key(number), world.clock.now());
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
+use http::StatusCode;
 use serde_json::json;
 
 use super::*;

@@ -1,5 +1,6 @@
 //! The label endpoints: shapes, pages, filters, scopes, refusals.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,57 @@
+//! [`Standing`]: what a credential may have at one moment, by what is remembered of it.
+
+use std::sync::Arc;
+
+use crate::organization::Organization;
+
+/// What a credential may have, at one moment.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// No organization is known.
+    Unknown,
+    /// Proven: may have its organization's stored responses.
+    Proven {
+        /// Of this organization.
+        organization: Arc<Organization>,
+        /// Whether the proof has aged so far that it should be renewed in the background.
+        renew: bool,
+    },
+    /// Known, but not proven.
+    Lapsed {
+        /// Its organization: budget and epoch, no right to a hit.
+        organization: Arc<Organization>,
+        /// Set where the last proof would still do if the upstream could not be asked.
+        outage: Option<Outage>,
+    },
+}
+
+impl Standing {
+    /// The organization, if it is known.
+    #[must_use]
+    pub const fn organization(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Unknown => None,
+            Self::Proven { organization, .. } | Self::Lapsed { organization, .. } => Some(organization),
+        }
+    }
+
+    /// The organization whose stored responses may be served to it, be it in an outage alone.
+    #[must_use]
+    pub const fn served(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Proven { organization, .. } | Self::Lapsed { organization, outage: Some(_) } => {
+                Some(organization)
+            }
+            Self::Lapsed { outage: None, .. } | Self::Unknown => None,
+        }
+    }
+}
+
+/// What is known of the upstream's reachability for a credential whose proof is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The latest attempt failed a moment ago: the upstream cannot be asked.
+    pub confirmed: bool,
+    /// The next attempt may begin.
+    pub attempt_due: bool,
+}
