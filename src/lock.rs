@@ -102,6 +102,8 @@ mod tests {
             panic!("while both are held");
         }));
         assert!(panics.is_err());
-        assert_eq!((*mutex.lock(), *lock.read(), *lock.write()), (2, 2, 2));
+        assert_eq!(*mutex.lock(), 2);
+        assert_eq!(*lock.read(), 2);
+        assert_eq!(*lock.write(), 2);
     }
 }

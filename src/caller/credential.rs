@@ -10,7 +10,6 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use super::identity::Caller;
 use crate::organization::OrganizationId;
 use crate::semantics::owned;
 
@@ -71,22 +70,18 @@ impl Default for Digester {
 }
 
 impl Digester {
-    /// Who sends a request with these fields.
-    #[must_use]
-    pub fn caller(&self, fields: &HeaderMap) -> Caller {
-        let Some(value) = single(fields, AUTHORIZATION) else { return Caller::Anonymous };
-        let authorization_digest =
-            AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes());
-        let mut workspaces = fields.get_all(AS_WORKSPACE).iter();
-        let workspace = match (workspaces.next(), workspaces.next()) {
-            (None, _) => None,
-            (Some(value), None) => match hyphenated(value) {
-                Some(id) => Some((value.clone(), id)),
-                None => return Caller::Authorization(authorization_digest),
-            },
-            (Some(_), Some(_)) => return Caller::Authorization(authorization_digest),
-        };
-        let digest = match &workspace {
+    pub(super) fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
+        AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes())
+    }
+
+    /// The credential of an `Authorization` value, and of an `x-as-workspace` value that is an organization's id.
+    pub(super) fn credential_of(
+        &self,
+        authorization: &HeaderValue,
+        workspace: Option<(&HeaderValue, Uuid)>,
+    ) -> Credential {
+        let authorization_digest = self.authorization_of(authorization);
+        let digest = match workspace {
             None => CredentialDigest(authorization_digest.0),
             // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
             Some((value, _)) => {
@@ -95,24 +90,10 @@ impl Digester {
                 CredentialDigest(*hasher.finalize().as_bytes())
             }
         };
-        let mut authorization = value.clone();
+        let mut authorization = authorization.clone();
         authorization.set_sensitive(true);
-        Caller::Credential(Credential { digest, authorization_digest, authorization, workspace })
-    }
-
-    /// The digest of the one `Authorization` value, if there is just one.
-    #[cfg(test)]
-    pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
-        self.caller(fields).as_ref().authorization()
-    }
-
-    /// The credential that a request with these fields presents, if it does.
-    #[must_use]
-    pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
-        match self.caller(fields) {
-            Caller::Credential(credential) => Some(credential),
-            Caller::Authorization(_) | Caller::Anonymous => None,
-        }
+        let workspace = workspace.map(|(value, id)| (value.clone(), id));
+        Credential { digest, authorization_digest, authorization, workspace }
     }
 
     /// The route of a request, for telling refusals of scope from refusals of the key.
@@ -125,17 +106,6 @@ impl Digester {
         }
         RouteDigest(*hasher.finalize().as_bytes())
     }
-}
-
-fn single(fields: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut values = fields.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
-}
-
-fn hyphenated(value: &HeaderValue) -> Option<Uuid> {
-    let bytes = value.as_bytes();
-    if bytes.len() == 36 { Uuid::try_parse_ascii(bytes).ok() } else { None }
 }
 
 /// What identifies a caller, with the field values that its own upstream calls carry.

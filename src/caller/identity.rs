@@ -1,6 +1,10 @@
 //! [`Caller`]: who sends a request, as far as its fields tell.
 
-use super::credential::{AuthorizationDigest, Credential, CredentialDigest};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+use super::credential::{AS_WORKSPACE, AuthorizationDigest, Credential, CredentialDigest, Digester};
 
 /// Who sends a request. It is told once, by [`Digester::caller`](super::credential::Digester::caller), and what follows
 /// asks this value and not the fields again. `C` is how it has its credential: its own, or a borrowed one.
@@ -61,4 +65,48 @@ impl<'a> Caller<&'a Credential> {
             Self::Anonymous => None,
         }
     }
+}
+
+impl Digester {
+    /// Who sends a request with these fields.
+    #[must_use]
+    pub fn caller(&self, fields: &HeaderMap) -> Caller {
+        let Some(authorization) = single(fields, AUTHORIZATION) else { return Caller::Anonymous };
+        let mut workspaces = fields.get_all(AS_WORKSPACE).iter();
+        let workspace = match (workspaces.next(), workspaces.next()) {
+            (None, _) => Some(None),
+            (Some(value), None) => hyphenated(value).map(|id| Some((value, id))),
+            (Some(_), Some(_)) => None,
+        };
+        match workspace {
+            Some(workspace) => Caller::Credential(self.credential_of(authorization, workspace)),
+            None => Caller::Authorization(self.authorization_of(authorization)),
+        }
+    }
+
+    /// The digest of the one `Authorization` value, if there is just one.
+    #[cfg(test)]
+    pub fn authorization(&self, fields: &HeaderMap) -> Option<AuthorizationDigest> {
+        self.caller(fields).as_ref().authorization()
+    }
+
+    /// The credential that a request with these fields presents, if it does.
+    #[must_use]
+    pub fn credential(&self, fields: &HeaderMap) -> Option<Credential> {
+        match self.caller(fields) {
+            Caller::Credential(credential) => Some(credential),
+            Caller::Authorization(_) | Caller::Anonymous => None,
+        }
+    }
+}
+
+fn single(fields: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = fields.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+fn hyphenated(value: &HeaderValue) -> Option<Uuid> {
+    let bytes = value.as_bytes();
+    if bytes.len() == 36 { Uuid::try_parse_ascii(bytes).ok() } else { None }
 }

@@ -4,5 +4,6 @@ pub mod attempts;
 pub mod bindings;
 pub mod credential;
 pub mod identity;
+pub mod introduced;
 mod shard;
 pub mod standing;

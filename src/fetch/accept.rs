@@ -9,16 +9,17 @@ use http::Response;
 use http::response::Parts;
 
 use super::Fetcher;
+use super::allowed::{Allowed, useful_for};
 use super::items::Taught;
 use super::judging::{Question, Sound, Told, Unsound, WriteQuestion};
-use super::task::{Begun, Fetch, Fetched, OwnAnswer};
+use super::result::{Fetched, OwnAnswer};
+use super::task::{Begun, Fetch};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::config::{CachedResource, UpstreamDirectives};
 use crate::error::{ErrorKind, ProxyError};
 use crate::organization::{Organization, OrganizationId};
 use crate::origin::Answered;
@@ -29,7 +30,6 @@ use crate::reason::ProofResult;
 use crate::received::Received;
 use crate::resource::Descriptor;
 use crate::rules::Rules;
-use crate::semantics::response_directives::{StorageRule, storage_rule};
 use crate::semantics::{age, media_type, validator};
 use crate::shield::edge::Blocked;
 use crate::tick::Tick;
@@ -67,41 +67,6 @@ pub struct Written<'a> {
     pub begun: Tick,
     /// Whether an earlier write had not settled when this one was sent.
     pub settling: bool,
-}
-
-/// What the upstream's directives allow, where they are respected.
-pub(super) enum Allowed {
-    /// To be stored, and for how long at most.
-    Stored(Option<Duration>),
-    /// Not to be stored.
-    Nothing,
-}
-
-impl Allowed {
-    pub(super) fn by(head: &Parts, rules: &CachedResource) -> Self {
-        if rules.upstream_directives == UpstreamDirectives::Ignore {
-            return Self::Stored(None);
-        }
-        match storage_rule(&head.headers, rules.ttl) {
-            StorageRule::Forbid(reason) => {
-                tracing::debug!(reason = %reason, "the upstream forbids storing");
-                Self::Nothing
-            }
-            StorageRule::Lifetime(limit) => Self::Stored(Some(limit)),
-        }
-    }
-
-    /// For how long at most, where it may be stored at all.
-    pub(super) const fn limit(&self) -> Option<Duration> {
-        match self {
-            Self::Stored(limit) => *limit,
-            Self::Nothing => None,
-        }
-    }
-
-    pub(super) const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
 }
 
 impl Fetcher {
@@ -341,9 +306,4 @@ fn made(
         limit,
         keeping,
     }
-}
-
-/// How long a stored response can be served at all.
-pub(super) fn useful_for(rules: &CachedResource) -> Duration {
-    rules.ttl + rules.stale_while_revalidate.max(rules.stale_if_error)
 }

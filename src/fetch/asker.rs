@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fetcher;
-use super::flight::FlightKey;
+use super::flight::{FlightKey, Storing};
 use crate::cache::Reader;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
@@ -40,23 +40,6 @@ pub struct Asker<'a> {
     pub rounds: u8,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
-}
-
-/// Whether what is fetched may be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Storing {
-    /// It may.
-    Allowed,
-    /// The client forbids it, or it is never stored.
-    Forbidden,
-}
-
-impl Storing {
-    /// Of a read that may be stored, or not.
-    #[must_use]
-    pub const fn of(storable: bool) -> Self {
-        if storable { Self::Allowed } else { Self::Forbidden }
-    }
 }
 
 /// Why something is fetched.

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::asker::{Asker, Fallback, Ground, Storing, Wanted};
-use super::flight::{FlightKey, Join};
+use super::asker::{Asker, Fallback, Ground, Wanted};
+use super::flight::{FlightKey, Join, Storing};
 use super::task::Fetch;
 use super::{Fetcher, PATIENCE};
 use crate::cache::items;

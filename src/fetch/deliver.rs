@@ -6,9 +6,10 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 
 use super::Fetcher;
-use super::asker::{Asker, Fallback, Ground, Storing, Wanted};
-use super::flight::{Crashed, Flight, FlightKey, Join};
-use super::task::{Fetch, Fetched, OwnAnswer, Use, Waited};
+use super::asker::{Asker, Fallback, Ground, Wanted};
+use super::flight::{Crashed, Flight, FlightKey, Join, Storing};
+use super::result::{Fetched, OwnAnswer};
+use super::task::{Fetch, Use, Waited};
 use crate::body::Body;
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;

@@ -14,7 +14,6 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::sync::{Notify, watch};
 
-use super::asker::Storing;
 use crate::bounded::{bounded, sweep};
 use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
@@ -44,6 +43,23 @@ pub enum FlightKey {
         /// Whether the answer may be stored: the client can forbid it.
         storing: Storing,
     },
+}
+
+/// Whether what is fetched may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storing {
+    /// It may.
+    Allowed,
+    /// The client forbids it, or it is never stored.
+    Forbidden,
+}
+
+impl Storing {
+    /// Of a read that may be stored, or not.
+    #[must_use]
+    pub const fn of(storable: bool) -> Self {
+        if storable { Self::Allowed } else { Self::Forbidden }
+    }
 }
 
 /// A fetch under way, as those see it who wait for its result, an `R`.

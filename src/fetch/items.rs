@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::response::Parts;
 
 use super::Fetcher;
-use super::accept::{Allowed, useful_for};
+use super::allowed::{Allowed, useful_for};
 use super::judging::{Item, Lesson};
 use super::task::{Begun, Fetch};
 use crate::cache::items;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::asker::{Asker, Storing};
+use super::asker::Asker;
 use super::behind::behind;
-use super::flight::{Flight, FlightKey};
-use super::task::{Fetch, Fetched, Use, Waited};
+use super::flight::{Flight, FlightKey, Storing};
+use super::result::Fetched;
+use super::task::{Fetch, Use, Waited};
 use super::{Fetcher, PATIENCE};
 use crate::cache::items;
 use crate::cache::key::CacheKey;

@@ -6,6 +6,7 @@
 //! goes is `origin`'s, what is served without a fetch `proxy`'s.
 
 mod accept;
+mod allowed;
 mod asker;
 mod behind;
 mod deliver;
@@ -14,6 +15,7 @@ mod introduce;
 mod items;
 mod judging;
 mod list;
+mod result;
 mod task;
 mod turn;
 
@@ -22,17 +24,18 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub use self::accept::Written;
-pub use self::asker::{Asker, Fallback, Ground, Storing, Wanted};
+pub use self::asker::{Asker, Fallback, Ground, Wanted};
 pub use self::deliver::{Delivery, Got, Part};
 use self::flight::Flights;
-use self::introduce::Introduced;
+pub use self::flight::Storing;
 use self::judging::Judging;
 pub use self::judging::{Told, WriteQuestion};
-use self::task::Fetched;
+use self::result::Fetched;
 use crate::cache::Cache;
 use crate::caller::attempts::Attempts;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
+use crate::caller::introduced::Introduced;
 use crate::clock::{Clock, Moment};
 use crate::held::Held;
 use crate::metrics::Metrics;

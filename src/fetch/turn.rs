@@ -10,7 +10,8 @@ use http::Method;
 
 use super::Fetcher;
 use super::flight::Publisher;
-use super::task::{Fetch, Fetched, Waited};
+use super::result::Fetched;
+use super::task::{Fetch, Waited};
 use crate::caller::identity::Caller;
 use crate::clock::Moment;
 use crate::error::ErrorKind;

@@ -29,7 +29,6 @@ use crate::metrics::Metrics;
 use crate::organization::Organization;
 use crate::shield::Shield;
 use crate::shield::account::AccountKey;
-use crate::shield::latch::Unauthorized;
 use crate::telemetry::{Context, Tracing};
 use crate::tick::Sequence;
 use crate::upstream::client::Upstream;
@@ -155,13 +154,6 @@ impl Origin {
     #[must_use]
     pub fn cannot_be_asked(&self, organization: &Organization, now: Moment) -> bool {
         self.upstream.is_unreachable() || self.shield.budget.is_closed(self.account_of(organization), now)
-    }
-
-    /// Remembers a 401 with the vendor's own body.
-    pub fn remember(&self, sent: &Sent, answer: Unauthorized) {
-        if let Some(credential) = sent.credential {
-            self.shield.latch.on_unauthorized(credential, sent.route, sent.at, answer, self.clock.now());
-        }
     }
 
     /// The span of a wait for a turn, if there was one.

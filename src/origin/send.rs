@@ -15,6 +15,7 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::received::Received;
+use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
 use crate::shield::retry_after;
 use crate::upstream::calls::{RequestFate, Unanswered};
@@ -189,6 +190,13 @@ impl Origin {
                 self.bindings.refuse_authorization(authorization, arrived);
             }
             Caller::Authorization(_) | Caller::Anonymous => {}
+        }
+    }
+
+    /// Remembers a 401 with the vendor's own body.
+    pub fn remember(&self, sent: &Sent, answer: Unauthorized) {
+        if let Some(credential) = sent.credential {
+            self.shield.latch.on_unauthorized(credential, sent.route, sent.at, answer, self.clock.now());
         }
     }
 

@@ -28,7 +28,7 @@ use crate::rules::Rules;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
-use crate::telemetry::{Context as Trace, Span};
+use crate::telemetry::Span;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const VIA_US: HeaderValue = HeaderValue::from_static(via::DOWNSTREAM);
@@ -105,7 +105,12 @@ struct Line {
 
 impl Exchange {
     /// Begins with a request's head. Until it is classified it counts as refused.
-    pub(super) fn begin(proxy: &Arc<Proxy>, head: &Parts, peer: Peer, rules: Arc<Rules>) -> Self {
+    /// Where a trace is asked for, the head is told of the request's own span in it.
+    pub(super) fn begin(proxy: &Arc<Proxy>, head: &mut Parts, peer: Peer, rules: Arc<Rules>) -> Self {
+        let span = proxy.tracing.as_ref().map(|tracing| tracing.request(&head.headers, &head.method));
+        if let Some(span) = &span {
+            head.extensions.insert(span.context());
+        }
         let begun = proxy.clock.now();
         let preference = preference::wait(&head.headers);
         Self {
@@ -130,30 +135,19 @@ impl Exchange {
                 status: None,
                 error: None,
                 cause: None,
-                span: proxy.tracing.as_ref().map(|tracing| tracing.request(&head.headers, &head.method)),
+                span,
             }),
         }
     }
 
-    /// What the request brings along.
-    pub(super) const fn asked(&self) -> &Asked {
-        &self.asked
-    }
-
-    /// Whose request it is.
-    pub(super) fn peer(&self) -> &Peer {
-        &self.line.as_ref().expect("taken by `finish` alone").peer
-    }
-
-    /// Where the request stands in a trace, if there is one.
-    pub(super) fn trace(&self) -> Option<Trace> {
-        self.line.as_ref()?.span.as_ref().map(Span::context)
-    }
-
-    /// Notes what kind of request it is, and of which resource.
-    pub(super) fn classified(&mut self, class: &Class, resource: Option<&'static Descriptor>) {
+    /// Notes what kind of request it is, and of which resource; gives what it brings along, and whose it is.
+    pub(super) fn classified(
+        &mut self,
+        class: &Class,
+        resource: Option<&'static Descriptor>,
+    ) -> (&Asked, &Peer) {
         self.asked.resource = resource;
-        let Some(line) = &mut self.line else { return };
+        let line = self.line.as_mut().expect("taken by `finish` alone");
         (line.route, line.outcome) = match class {
             Class::Read(read) => match read.target {
                 Target::Item(_) => (Route::LeadLabel, Outcome::Miss),
@@ -164,6 +158,7 @@ impl Exchange {
             Class::Write { .. } => (Route::LeadLabelWrite, Outcome::Forwarded),
             Class::PassThrough => (Route::PassThrough, Outcome::Forwarded),
         };
+        (&self.asked, &line.peer)
     }
 
     /// Turns what a request came to into what is sent: errors into their answers, the fields that every answer carries,

@@ -12,7 +12,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::plan::{Plan, plan};
-use super::read::{Around, Reading, Request};
+use super::reading::{Around, Reading, Request};
 use crate::cache::decide::Decision;
 use crate::caller::standing::Standing;
 use crate::classify::{self, Read, Target, classify};

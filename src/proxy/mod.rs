@@ -1,10 +1,10 @@
 //! The way of a request, on one screen: [`Worker::handle`].
 //!
-//! Guard, classify, identify, key, look up, decide, fly, gate, store, answer. **Identify before key, key before look-up,
-//! no look-up without an organization**: a stored byte cannot be reached but through a proof that the upstream gave this
-//! very credential. `read` holds the order of steps for label reads, `fill` what a flight does, `write` label writes,
-//! `forward` everything else, and `exchange::Exchange::finish` is the one place that maps errors, sets the fields that
-//! every answer carries, counts and logs.
+//! Guard, classify, identify; then `read`, `write` or `forward`; then finish. **Identify before key, key before look-up, no
+//! look-up without an organization**: a stored byte cannot be reached but through a proof that the upstream gave this very
+//! credential. `plan` says what becomes of a label read, `read` carries it out and `explain` prints it, `write` has label
+//! writes and `settle` what they shut out, `forward` everything else. `exchange::Exchange::finish` is the one place that maps
+//! errors, sets the fields that every answer carries, counts and logs.
 
 mod answer;
 mod exchange;
@@ -16,86 +16,31 @@ mod plan;
 mod posted;
 mod purge;
 mod read;
+mod reading;
 mod reload;
 mod settle;
+mod shared;
 mod write;
 
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
 
+use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
+pub use self::shared::{Proxy, Worker};
+use self::write::Subject;
 use crate::body::{self, Body};
-use crate::cache::Cache;
-use crate::caller::bindings::Bindings;
-use crate::caller::credential::Digester;
 use crate::classify::{Class, classify};
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::fence::Fence;
-use crate::fetch::{self, Fetcher};
 use crate::guard;
-use crate::held::Held;
-use crate::metrics::{Gauges, Metrics};
-use crate::origin::{self, Origin};
 use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
-use crate::rules::{Copied, Rulebook, Rules};
-use crate::setup_error::SetupError;
-use crate::shield::Shield;
-use crate::telemetry::Tracing;
-use crate::upstream::client::Upstream;
-use crate::upstream::connections::UpstreamClient;
-use crate::upstream::permits::Permits;
-use crate::upstream::way::{Way, public_client};
-
-/// Everything that requests share; one per process.
-#[derive(Debug)]
-pub struct Proxy {
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    digester: Arc<Digester>,
-    /// What the API has proved and refused of each credential.
-    bindings: Arc<Bindings>,
-    /// What is stored.
-    cache: Arc<Cache>,
-    /// One upstream read for many.
-    fetcher: Arc<Fetcher>,
-    /// The only way out.
-    origin: Arc<Origin>,
-    rulebook: Rulebook,
-    /// Spans, where they are asked for.
-    tracing: Option<Tracing>,
-    /// What calls hold of memory.
-    held: Held,
-    /// Label writes under way, which go on when their clients leave.
-    writes: TaskTracker,
-    /// Runs everything that outlives a caller, and the label connections.
-    runtime: Handle,
-}
-
-/// A worker's share of the proxy: answers requests on the thread that read them.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    proxy: Arc<Proxy>,
-    copied: Copied<PassThrough>,
-}
-
-/// A worker's way to the upstream for what it passes through.
-#[derive(Clone, Debug)]
-struct PassThrough {
-    way: Arc<Way>,
-    client: UpstreamClient,
-}
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
@@ -104,18 +49,14 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
-        let mut exchange = exchange::Exchange::begin(proxy, &head, peer, self.rules());
-        if let Some(context) = exchange.trace() {
-            head.extensions.insert(context);
-        }
+        let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
         let place = match guard::check(&head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused.error())),
         };
         let resource = place.resource();
         let class = classify(&head, place);
-        exchange.classified(&class, resource);
-        let asked = exchange.asked();
+        let (asked, peer) = exchange.classified(&class, resource);
         let answer = match class {
             Class::Read(read) if !body::is_empty(&body) => {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
@@ -129,8 +70,8 @@ impl Worker {
                 Err(error) => Err(error),
             },
             Class::Write { resource, item } => {
-                let subject = write::Subject { resource, item };
-                Box::pin(proxy.write(head, body, subject, asked, exchange.peer())).await
+                let subject = Subject { resource, item };
+                Box::pin(proxy.write(head, body, subject, asked, peer)).await
             }
             Class::Uncached { reason, .. } => {
                 let status = CacheStatus::Uncached(reason);
@@ -150,137 +91,5 @@ impl Worker {
         self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
         let (status, cause) = (status.as_u16(), fault.to_string());
         tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
-    }
-
-    /// What holds for a request that begins now.
-    fn rules(&self) -> Arc<Rules> {
-        self.copied.rules(&self.proxy.rulebook, |old| self.proxy.pass_through(Some(old)))
-    }
-
-    fn pass_through_client(&self) -> UpstreamClient {
-        self.copied.more().client
-    }
-}
-
-impl Proxy {
-    /// Sets up the store, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
-    ///
-    /// # Errors
-    ///
-    /// If the roots to trust cannot be read.
-    pub fn new(
-        config: &Config,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        runtime: Handle,
-    ) -> Result<Arc<Self>, SetupError> {
-        let tracing = match config.telemetry.otlp_endpoint {
-            None => None,
-            Some(_) => Tracing::start(&config.telemetry, public_client()?, clock.clone(), runtime.clone())?,
-        };
-        let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
-        let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
-        let (bindings, fence) =
-            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::<Fence>::default());
-        let origin = Arc::new(Origin::new(origin::Parts {
-            upstream,
-            permits: Permits::new(config.upstream.max_connections, clock.clone()),
-            shield: Shield::new(&config.shield, clock.clone()),
-            bindings: Arc::clone(&bindings),
-            sequence: Arc::clone(fence.sequence()),
-            tracing: tracing.clone(),
-            runtime: runtime.clone(),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
-        }));
-        let max_bytes = config.cache.max_bytes;
-        let cache = Arc::new(Cache::new(max_bytes, fence, clock.clone(), Arc::clone(&metrics)));
-        let digester = Arc::<Digester>::default();
-        let fetcher = Arc::new(Fetcher::new(fetch::Parts {
-            origin: Arc::clone(&origin),
-            cache: Arc::clone(&cache),
-            bindings: Arc::clone(&bindings),
-            held: held.clone(),
-            digester: Arc::clone(&digester),
-            tracing: tracing.clone(),
-            runtime: runtime.clone(),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
-        }));
-        let proxy = Arc::new(Self {
-            digester,
-            origin,
-            bindings,
-            cache,
-            fetcher,
-            held,
-            rulebook: Rulebook::new(Rules::new(config)),
-            writes: TaskTracker::new(),
-            runtime,
-            tracing,
-            clock,
-            metrics,
-        });
-        proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
-        Ok(proxy)
-    }
-
-    /// The part of the proxy that belongs to one worker thread; made on that thread's runtime.
-    #[must_use]
-    pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker { proxy: Arc::clone(self), copied: self.rulebook.copy(self.pass_through(None)) }
-    }
-
-    /// Sends the spans that are queued, if there are any to send; blocks for two seconds at most.
-    pub fn end_traces(&self) {
-        if let Some(tracing) = &self.tracing {
-            tracing.end();
-        }
-    }
-
-    /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already
-    /// answer writes that this process will not hear of.
-    pub fn stop_storing(&self) {
-        self.cache.close();
-    }
-
-    /// Waits for the label writes that are under way, whose clients may have left; none may begin any more.
-    pub async fn writes_ended(&self) {
-        self.writes.close();
-        self.writes.wait().await;
-    }
-
-    /// Sizes at this moment.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        let (cache_entries, cache_bytes) = self.cache.size();
-        let now = self.clock.now();
-        let used = self.origin.shield().budget.used_ratio(now);
-        Gauges {
-            cache_entries,
-            cache_bytes,
-            held_bytes: self.held.bytes() as u64,
-            held_bytes_limit: self.held.size() as u64,
-            bindings: self.bindings.len() as u64,
-            gates_closed: self.origin.shield().budget.closed(now) as u64,
-            queued: self.origin.shield().budget.queued() as u64,
-            latched: self.origin.shield().latch.count(now) as u64,
-            used_of_second: used.second,
-            used_of_minute: used.minute,
-            breaker_open: self.origin.upstream().is_unreachable(),
-            edge_blocked: self.origin.shield().edge.is_blocked(),
-        }
-    }
-}
-
-/// Lets go of what has expired or is idle, until the proxy is gone.
-async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
-    loop {
-        clock.sleep(Duration::from_secs(1)).await;
-        let Some(proxy) = proxy.upgrade() else { return };
-        let now = clock.now();
-        proxy.cache.tidy();
-        proxy.origin.tidy(now);
-        proxy.fetcher.tidy(now);
     }
 }

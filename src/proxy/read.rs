@@ -1,53 +1,26 @@
 //! Label reads: [`plan`](super::plan) says what to do, this does it, until the read is answered.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 
 use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
-use super::plan::{Behind, Circumstances, Plan, Urgency, View, Wait, Waits, plan};
+use super::plan::{Behind, Plan, Urgency, Wait, plan};
+use super::reading::{Around, Reading, Request};
 use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
-use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
 use crate::classify::Read;
 use crate::clock::Moment;
-use crate::config::CachedResource;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fetch::{Asker, Delivery, Fallback, Got, Ground, Part, Storing};
+use crate::fetch::{Delivery, Fallback, Got, Ground, Part};
 use crate::organization::Organization;
-use crate::outcome::{BypassReason, CacheStatus, Outcome, StaleReason};
-use crate::rules::Rules;
+use crate::outcome::{Outcome, StaleReason};
 use crate::semantics::directives::RequestDirectives;
-use crate::tick::Tick;
-
-/// A label read under way.
-pub(super) struct Reading<'a> {
-    pub(super) head: &'a Parts,
-    pub(super) asker: Asker<'a>,
-    pub(super) wishes: RequestDirectives,
-    pub(super) waits: Waits,
-}
-
-/// A label read, before it is known who may answer it.
-#[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) head: &'a Parts,
-    pub(super) read: &'a Read,
-    pub(super) credential: &'a Credential,
-    pub(super) rules: &'a Arc<Rules>,
-    pub(super) peer: IpAddr,
-    /// When it came.
-    pub(super) at: Moment,
-    /// How long it may wait for a call to be sent.
-    pub(super) max_wait: Duration,
-}
 
 /// What a step came to.
 enum Step {
@@ -105,26 +78,6 @@ impl Proxy {
                 Step::Again => now = self.clock.now(),
             }
         }
-    }
-
-    /// A label read as it arrives.
-    pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
-        let Request { head, read, credential, rules, peer, at, max_wait } = request;
-        let wishes = RequestDirectives::parse(&head.headers);
-        let arrived = self.cache.fence().sequence().current();
-        let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
-        let asker = Asker {
-            reader: Reader { credential, read, rules },
-            peer,
-            arrived,
-            arrived_at: at,
-            max_wait,
-            youngest: if wants_youngest { arrived } else { Tick::default() },
-            storing: Storing::of(read.storable && !wishes.no_store),
-            rounds: 0,
-            trace: head.extensions.get(),
-        };
-        Reading { head, asker, wishes, waits: Waits::default() }
     }
 
     fn look_up(&self, reading: &Reading<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
@@ -338,88 +291,4 @@ fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'
         (true, Part::Joined) => Outcome::Collapsed,
     };
     Step::Done(Answer { response, outcome, cache_status: Some(reading.cache_status(ground, part, stored)) })
-}
-
-impl Reading<'_> {
-    /// What is known of it.
-    pub(super) fn view<'v>(
-        &self,
-        standing: &'v Standing,
-        stored: Option<&StoredResponse>,
-        now: Moment,
-    ) -> View<'v> {
-        View {
-            standing,
-            decision: decide(&self.wishes, stored, self.lifetimes(), now),
-            only_if_cached: self.wishes.only_if_cached,
-            waits: self.waits,
-        }
-    }
-
-    pub(super) fn lifetimes(&self) -> &CachedResource {
-        self.asker.reader.rules.of(&self.asker.reader.read.target)
-    }
-
-    /// What `Cache-Status` says of what was fetched on this ground.
-    pub(super) fn cache_status(&self, ground: Ground, part: Part, stored: bool) -> CacheStatus {
-        match ground {
-            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
-            Ground::ToProve => CacheStatus::Proof,
-            Ground::Younger => CacheStatus::Request,
-            Ground::Missing(_) if part == Part::Led => CacheStatus::Miss { stored },
-            Ground::Missing(_) => CacheStatus::Collapsed,
-        }
-    }
-}
-
-/// What is around a read now.
-pub(super) struct Around<'a> {
-    pub(super) proxy: &'a Proxy,
-    pub(super) reading: &'a Reading<'a>,
-    pub(super) standing: &'a Standing,
-    pub(super) now: Moment,
-}
-
-impl Circumstances for Around<'_> {
-    fn may_refetch(&self) -> bool {
-        let origin = &self.proxy.origin;
-        self.standing.organization().is_some_and(|organization| {
-            origin.shield().refetches.would_take(origin.account_of(organization), self.now)
-        })
-    }
-
-    fn why_not_ask(&self) -> Option<StaleReason> {
-        let origin = &self.proxy.origin;
-        if origin.upstream().is_unreachable() {
-            return Some(StaleReason::Error);
-        }
-        let is_short = |organization: &Arc<Organization>| {
-            origin.shield().budget.is_short(origin.account_of(organization), self.now)
-        };
-        if self.standing.organization().is_some_and(is_short) {
-            return Some(StaleReason::Limit);
-        }
-        let failed = self.proxy.bindings.outage(self.reading.asker.reader.credential, self.now);
-        failed.is_some_and(|outage| outage.confirmed).then_some(StaleReason::Error)
-    }
-
-    fn cannot_be_asked(&self) -> bool {
-        self.standing
-            .organization()
-            .is_some_and(|organization| self.proxy.origin.cannot_be_asked(organization, self.now))
-    }
-
-    fn has_list(&self) -> bool {
-        self.standing.organization().is_some_and(|organization| {
-            self.proxy.fetcher.would_wait_for_list(&self.reading.asker, organization, self.now)
-        })
-    }
-
-    fn has_attempt(&self) -> bool {
-        self.proxy.fetcher.would_wait_for_attempt(&self.reading.asker)
-    }
-
-    fn edge_is_open(&self) -> bool {
-        self.proxy.origin.shield().edge.would_fill(self.now)
-    }
 }

@@ -1,6 +1,7 @@
 //! A reload: what may change of a running proxy, changed at once or not at all.
 
-use super::{PassThrough, Proxy};
+use super::Proxy;
+use super::shared::PassThrough;
 use crate::config::{self, Config};
 use crate::rules::Rules;
 use crate::setup_error::SetupError;

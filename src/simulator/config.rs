@@ -16,7 +16,7 @@ pub struct SimulatorConfig {
     pub seed: u64,
     /// Organizations, without the admin workspace. All but the last are in its group; a single one is too.
     pub organizations: usize,
-    /// Keys of each, at least 1. Their scopes go by position: see [`Organization::keys`].
+    /// Keys of each, at least 1. Their scopes go by position: see [`Organization::keys`](super::Organization::keys).
     pub keys_per_organization: usize,
     /// Lead labels of each at the start.
     pub labels_per_organization: usize,
@@ -33,7 +33,7 @@ pub struct SimulatorConfig {
     pub missing_scope: StatusCode,
     /// Whether the edge adds its fields, its cookie, and gzip.
     pub edge: bool,
-    /// How many requests [`Counters::recent`] remembers; 0 keeps none and costs nothing.
+    /// How many requests [`Counters::recent`](super::Counters::recent) remembers; 0 keeps none and costs nothing.
     pub recent_requests: usize,
 }
 

@@ -10,7 +10,7 @@ use super::client::Upstream;
 use super::connections::{Carrier, UpstreamClient};
 use super::failure::Failure;
 pub use super::failure::RequestFate;
-use super::http1::Lease;
+use super::lease::Lease;
 use super::outgoing::{Outgoing, Owner};
 use super::stream::Link;
 use crate::clock::Moment;

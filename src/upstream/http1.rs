@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue};
@@ -19,25 +19,21 @@ use tokio::sync::oneshot;
 use super::failure::{Failure, Progress};
 use super::interim::Interim;
 use super::outgoing::{Outgoing, Sending};
-use super::pool::{Checkout, Idle};
 use super::stream::{Link, Metered, Stream};
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::UPSTREAM_BUFFER;
-use crate::metrics::Metrics;
-use crate::reason::GateReason;
-use crate::received::Tail;
 
 /// A head over this ends the connection, and no more than this is read ahead of a reader.
 pub(super) const MAX_HEAD_BYTES: usize = UPSTREAM_BUFFER;
 /// Fields of an answer.
 const MAX_FIELDS: usize = 256;
 /// How long the end of TLS may take to be told to a peer that does not read.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Nothing was left.
     Clean,
     /// Bytes had come behind the last answer.
@@ -133,7 +129,7 @@ impl Http1 {
     }
 
     /// Whether nothing but the end is left of the call under way, and nothing came behind it.
-    fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+    pub(super) fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         if !self.link.request_has_ended() {
             // An early answer: the rest of the request is not waited for, and the connection not used again.
             return Poll::Ready(Some(End::Clean));
@@ -167,52 +163,4 @@ async fn drive(
     let _ = ending.send(if parts.read_buf.is_empty() { End::Clean } else { End::Excess });
     let mut io = parts.io.into_inner();
     let _ = clock.deadline(clock.now().plus(FAREWELL), io.shutdown()).await;
-}
-
-/// A call's hold on its connection, until the last byte of the answer: then it goes back to its owner's idle ones. Dropped
-/// before, it closes the connection.
-pub(super) struct Lease {
-    connection: Option<Http1>,
-    checkout: Checkout,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-}
-
-impl Lease {
-    pub(super) const fn new(
-        connection: Http1,
-        checkout: Checkout,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { connection: Some(connection), checkout, clock, metrics }
-    }
-}
-
-impl Tail for Lease {
-    fn poll_clean(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(connection) = &mut self.connection else { return Poll::Ready(true) };
-        let end = ready!(connection.poll_clean(cx));
-        let connection = self.connection.take();
-        if let (None, Some(mut connection)) = (end, connection)
-            && !connection.link.is_retired()
-        {
-            connection.reused = true;
-            self.checkout.put_back(Idle { connection, since: self.clock.now() });
-        }
-        let is_clean = end != Some(End::Excess);
-        if !is_clean {
-            self.metrics.gate_rejection(GateReason::Excess);
-        }
-        Poll::Ready(is_clean)
-    }
-
-    fn settle(mut self: Box<Self>) {
-        let clock = self.clock.clone();
-        tokio::spawn(async move {
-            let clean = std::future::poll_fn(|cx| self.poll_clean(cx));
-            // What has not come to rest by then is closed.
-            let _ = clock.deadline(clock.now().plus(FAREWELL), clean).await;
-        });
-    }
 }

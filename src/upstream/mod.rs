@@ -14,6 +14,7 @@ mod failure;
 mod http1;
 mod http2;
 mod interim;
+mod lease;
 mod names;
 pub mod outgoing;
 pub mod pace;
