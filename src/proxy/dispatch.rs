@@ -20,10 +20,11 @@ use crate::organization::OrganizationId;
 use crate::received::Received;
 use crate::shield::RejectionReason;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::{self, Accounts, Admission, CallerKey, Class, Turned};
+use crate::shield::budget::{self, Accounts, Admission, Class, Turned};
 use crate::shield::latch::{Latched, Unauthorized};
 use crate::shield::retry_after;
-use crate::shield::strangers::{Caller, Pass};
+use crate::shield::strangers::Pass;
+use crate::shield::who::Who;
 use crate::upstream::calls::{Ready, Unanswered};
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::{Outgoing, Owner};
@@ -140,13 +141,13 @@ impl Proxy {
         if let Some(retry_after) = self.upstream.refuses() {
             return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let pass = self.shield.strangers.admit(call.caller(), call.peer, call.patience);
+        let pass = self.shield.strangers.admit(call.who(), call.peer, call.patience);
         let pass = pass.await.map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
         let accounts = self.accounts(call, pass.is_strangers());
         let patience = call.patience.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
-            caller: call.caller_key(),
+            caller: call.who(),
             class: call.class,
             patience,
             ahead: self.upstream.connects_ahead(),
@@ -347,24 +348,12 @@ impl Proxy {
 }
 
 impl Call<'_> {
-    pub(super) fn caller(&self) -> Caller {
-        match (self.credential, self.authorization) {
-            (Some(credential), _) => Caller::Credential(credential.digest()),
-            (None, Some(authorization)) => Caller::Authorization(authorization),
-            (None, None) => Caller::Anonymous,
-        }
+    pub(super) fn who(&self) -> Who {
+        Who::new(self.credential.map(Credential::digest), self.authorization)
     }
 
     /// Whose an HTTP/1.1 connection is that carries it.
     fn owner(&self) -> Owner {
         self.credential.map(Credential::digest)
-    }
-
-    pub(super) fn caller_key(&self) -> CallerKey {
-        match (self.credential, self.authorization) {
-            (Some(credential), _) => CallerKey::Credential(credential.digest()),
-            (None, Some(authorization)) => CallerKey::Authorization(authorization),
-            (None, None) => CallerKey::Anonymous,
-        }
     }
 }

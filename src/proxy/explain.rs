@@ -291,7 +291,7 @@ impl Proxy {
             well_formed: credential.is_some(),
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
-            stranger: self.shield.strangers.is_stranger(call.caller(), now),
+            stranger: self.shield.strangers.is_stranger(call.who(), now),
         }
     }
 }

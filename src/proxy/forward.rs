@@ -27,7 +27,7 @@ use crate::semantics::{fields, media_type};
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
-use crate::shield::strangers;
+use crate::shield::who::Who;
 use crate::telemetry::Context;
 use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::outgoing::Outgoing;
@@ -270,13 +270,8 @@ impl Proxy {
 }
 
 impl Caller {
-    /// Who this is at the door of strangers.
-    pub(super) fn at_the_door(&self) -> strangers::Caller {
-        match (&self.credential, self.authorization) {
-            (Some(credential), _) => strangers::Caller::Credential(credential.digest()),
-            (None, Some(authorization)) => strangers::Caller::Authorization(authorization),
-            (None, None) => strangers::Caller::Anonymous,
-        }
+    pub(super) fn who(&self) -> Who {
+        Who::new(self.credential.as_ref().map(Credential::digest), self.authorization)
     }
 
     pub(super) const fn route(&self) -> RouteDigest {

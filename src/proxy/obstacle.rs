@@ -29,7 +29,7 @@ impl Proxy {
         if let Some(retry_after) = self.upstream.refuses() {
             return rejected(RejectionReason::Breaker, retry_after);
         }
-        if let Err(turned) = self.shield.strangers.foresee(call.caller(), call.peer, call.patience, now) {
+        if let Err(turned) = self.shield.strangers.foresee(call.who(), call.peer, call.patience, now) {
             return rejected(turned.reason.into(), turned.retry_after);
         }
         let foreseen = self.shield.budget.foresee(&self.spending(call, now), now);
@@ -58,10 +58,10 @@ impl Proxy {
     }
 
     fn spending(&self, call: &Call<'_>, now: Moment) -> budget::Call {
-        let stranger = self.shield.strangers.is_stranger(call.caller(), now);
+        let stranger = self.shield.strangers.is_stranger(call.who(), now);
         budget::Call {
             accounts: self.accounts(call, stranger),
-            caller: call.caller_key(),
+            caller: call.who(),
             class: call.class,
             patience: call.patience,
             ahead: Duration::ZERO,

@@ -177,7 +177,7 @@ impl Proxy {
             return Ok(None);
         }
         let now = self.clock.now();
-        let enough = if self.shield.strangers.is_stranger(caller.at_the_door(), now) {
+        let enough = if self.shield.strangers.is_stranger(caller.who(), now) {
             if let Some(latched) = self.latched(caller.credential.as_ref(), caller.route(), now) {
                 return Ok(Some(latched.answer));
             }

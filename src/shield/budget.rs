@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
 use super::queue::WaiterId;
 use super::table::{Entry, Progress, Readiness, Slot, Table};
-use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
+use super::who::Who;
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
 
@@ -56,17 +56,6 @@ impl Accounts {
         let first = rename(self.first);
         Self { first, second: self.second.map(rename).filter(|key| *key != first) }
     }
-}
-
-/// Who takes turns with whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallerKey {
-    /// A credential.
-    Credential(CredentialDigest),
-    /// An `Authorization` that makes no credential.
-    Authorization(AuthorizationDigest),
-    /// No `Authorization`.
-    Anonymous,
 }
 
 closed_enum! {
@@ -109,8 +98,8 @@ pub enum Turned<E> {
 pub struct Call {
     /// Who pays.
     pub accounts: Accounts,
-    /// Who asks.
-    pub caller: CallerKey,
+    /// Who asks: callers take turns.
+    pub caller: Who,
     /// How urgent it is.
     pub class: Class,
     /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.

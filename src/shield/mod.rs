@@ -20,6 +20,7 @@ mod stir;
 pub mod strangers;
 mod table;
 mod upkeep;
+pub mod who;
 mod window;
 
 use std::num::NonZeroUsize;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::super::table::MAX_UNBOUND;
 use super::super::window::WINDOW;
 use super::*;
-use crate::caller::credential::Digester;
+use crate::caller::credential::{AuthorizationDigest, Digester};
 use crate::clock::ManualClock;
 use crate::config::Burst;
 use crate::organization::OrganizationId;
@@ -44,7 +44,7 @@ fn organization(number: u128) -> AccountKey {
 }
 
 /// A call that somebody waits for, and that keeps its connection while it waits.
-fn call(account: AccountKey, caller: CallerKey, patience: Duration) -> Call {
+fn call(account: AccountKey, caller: Who, patience: Duration) -> Call {
     let (accounts, class) = (Accounts::one(account), Class::Interactive);
     Call { accounts, caller, class, patience, ahead: MINUTE }
 }
@@ -80,8 +80,8 @@ impl World {
         self.digester.authorization(&HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])).unwrap()
     }
 
-    fn caller(&self, number: usize) -> CallerKey {
-        CallerKey::Authorization(self.authorization(number))
+    fn caller(&self, number: usize) -> Who {
+        Who::Authorization(self.authorization(number))
     }
 
     /// Moves the clock and lets everybody who woke get on.
