@@ -28,7 +28,7 @@ use crate::shield::who::Who;
 use crate::upstream::calls::{Ready, Unanswered};
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::{Outgoing, Owner};
-use crate::upstream::permits::{Account, Permit, Permits};
+use crate::upstream::permits::{Permit, Permits};
 use crate::upstream::purpose::Purpose;
 
 /// How often a call is sent again that the upstream certainly did not process. More than once, since a connection that goes
@@ -55,7 +55,7 @@ pub(super) struct Call<'a> {
 pub(super) struct Lane<'a> {
     pub(super) client: &'a UpstreamClient,
     /// Whose permits it needs, where connections are counted.
-    pub(super) permits: Option<(&'a Permits, Account)>,
+    pub(super) permits: Option<(&'a Permits, AccountKey)>,
 }
 
 /// A connection, and the permit to hold it where one is needed.
@@ -332,15 +332,15 @@ impl Proxy {
     /// Who pays: the organization; with `x-as-workspace` the key's own account, too. A stranger's word is not taken for
     /// the workspace that it names: garbage would spend the budget of others.
     pub(super) fn accounts(&self, call: &Call<'_>, stranger: bool) -> Accounts {
-        let bound = call.organization.map(AccountKey::Organization);
-        let own = || call.authorization.map_or(AccountKey::Everybody, AccountKey::Authorization);
+        let own = || AccountKey::of(None, call.authorization);
         let Some(acting) = call.credential.filter(|credential| credential.workspace().is_some()) else {
-            return Accounts::one(self.shield.account(bound.unwrap_or_else(own)));
+            return Accounts::one(self.shield.account(AccountKey::of(call.organization, call.authorization)));
         };
         let key = self
             .bindings
             .organization_of_key(acting)
             .map_or_else(own, |organization| AccountKey::Organization(organization.id()));
+        let bound = call.organization.map(AccountKey::Organization);
         let named = acting.workspace().filter(|_| !stranger).map(AccountKey::Organization);
         let (first, second) = (self.shield.account(bound.or(named).unwrap_or(key)), self.shield.account(key));
         if first == second { Accounts::one(first) } else { Accounts::acting(first, second) }

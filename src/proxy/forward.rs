@@ -24,6 +24,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::received::Received;
 use crate::resource;
 use crate::semantics::{fields, media_type};
+use crate::shield::account::AccountKey;
 use crate::shield::budget::Class;
 use crate::shield::latch::Unauthorized;
 use crate::shield::retry::may_retry;
@@ -31,7 +32,7 @@ use crate::shield::who::Who;
 use crate::telemetry::Context;
 use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::permits::{Account, Permit};
+use crate::upstream::permits::Permit;
 use crate::upstream::purpose::Purpose;
 use crate::upstream::transfer::Download;
 
@@ -291,11 +292,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn account(&self) -> Account {
-        match (self.organization, self.authorization) {
-            (Some(organization), _) => Account::Organization(organization),
-            (None, Some(authorization)) => Account::Authorization(authorization),
-            (None, None) => Account::Anonymous,
-        }
+    pub(super) fn account(&self) -> AccountKey {
+        AccountKey::of(self.organization, self.authorization)
     }
 }

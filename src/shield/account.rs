@@ -34,6 +34,18 @@ pub enum AccountKey {
     Everybody,
 }
 
+impl AccountKey {
+    /// That of a caller: its organization's, where that is known.
+    #[must_use]
+    pub fn of(organization: Option<OrganizationId>, authorization: Option<AuthorizationDigest>) -> Self {
+        match (organization, authorization) {
+            (Some(organization), _) => Self::Organization(organization),
+            (None, Some(authorization)) => Self::Authorization(authorization),
+            (None, None) => Self::Everybody,
+        }
+    }
+}
+
 /// What the budget reads of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShieldRules {
