@@ -234,6 +234,7 @@ impl Proxy {
             clock,
             metrics,
         });
+        proxy.runtime.spawn(proxy.shield.budget.hand_out());
         proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
         Ok(proxy)
     }

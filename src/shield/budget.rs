@@ -8,21 +8,19 @@
 //! A turn is given to a call that has its connection and can be written at once. A call without one connects when its turn
 //! is near; what waits further behind holds nothing.
 //!
-//! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline,
-//! and one of each queue has one for the queue's next free slot; there is no task and no polling.
+//! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline. What
+//! comes free in time is handed out by one task, [`Budget::hand_out`]; a call that goes at once has nothing to do with it.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
-use super::queue::WaiterId;
-use super::table::{Entry, Progress, Readiness, Slot, Table};
+use super::place::Place;
+use super::table::{Entry, Slot, Table};
+use super::waiter::Readiness;
 use super::who::Who;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Sleep};
 use crate::closed_enum::closed_enum;
 
 /// The accounts that a call takes from: both or neither.
@@ -205,11 +203,37 @@ struct Shared {
     table: Mutex<Table>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The task has nothing left to do.
+        self.table.get_mut().unwrap_or_else(PoisonError::into_inner).agenda.wake().notify_one();
+    }
+}
+
 impl Budget {
     /// An unspent budget.
     #[must_use]
     pub fn new(rules: &ShieldRules, clock: Clock) -> Self {
         Self(Arc::new(Shared { clock, table: Mutex::new(Table::new(rules)) }))
+    }
+
+    /// Hands turns out at the moments at which they come, as long as there is this budget. One task of the process runs it.
+    pub fn hand_out(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (shared, clock, wake) =
+            (Arc::downgrade(&self.0), self.0.clock.clone(), self.lock().agenda.wake());
+        async move {
+            loop {
+                let Some(budget) = shared.upgrade().map(Self) else { return };
+                let now = budget.now();
+                let until = budget.lock().work_off(now);
+                drop(budget);
+                tokio::select! {
+                    biased;
+                    () = wake.notified() => {}
+                    () = clock.sleep_until_uptime(until) => {}
+                }
+            }
+        }
     }
 
     /// From now on these rules; what was spent stays spent, who waits stays.
@@ -248,12 +272,12 @@ impl Budget {
                 Ok((self.admission(slot, arrived), connection))
             }
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
-            Entry::Waiting { id, bell, free } => {
+            Entry::Waiting(waiting) => {
+                let free = waiting.free;
                 if free {
                     connects();
                 }
-                let place = Place { budget: self.clone(), id };
-                let turn = place.turn(&bell, open, connect).await?;
+                let turn = Place::new(self.clone(), waiting).turn(open, connect).await?;
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
                 Ok((self.admission(turn.slot, since), turn.connection))
@@ -390,77 +414,16 @@ impl Budget {
         Admission { waited: self.now().saturating_sub(arrived), probe, slot }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.0.clock.now().uptime()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn sleep_until(&self, uptime: Duration) -> Sleep {
+        self.0.clock.sleep_until_uptime(uptime)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A place in a queue; dropping it leaves the queue.
-struct Place {
-    budget: Budget,
-    id: WaiterId,
-}
-
-/// A turn that has come.
-struct Turn<C> {
-    slot: Slot,
-    connection: C,
-    /// When the call was connected, if it was not from the beginning.
-    connected: Option<Duration>,
-}
-
-impl Place {
-    async fn turn<C, E>(
-        &self,
-        bell: &Notify,
-        open: Option<C>,
-        connect: impl Future<Output = Result<C, E>>,
-    ) -> Result<Turn<C>, Turned<E>> {
-        let (mut held, mut connected) = (open, None);
-        let mut connect = pin!(connect);
-        loop {
-            let now = self.budget.now();
-            let progress = self.budget.lock().check(self.id, now);
-            let (until, readiness) = match progress {
-                Progress::Granted(slot) => {
-                    let connection = held.expect("a turn comes to who has said that it is connected");
-                    return Ok(Turn { slot, connection, connected });
-                }
-                Progress::Refused(rejection) => return Err(Turned::Rejected(rejection)),
-                Progress::Waiting(until, readiness) => (until, readiness),
-            };
-            match readiness {
-                Readiness::Far => held = None,
-                // It has what others connect for, and a second one would take a second permit.
-                Readiness::Near if held.is_some() => {
-                    self.budget.lock().connected(self.id, now);
-                    continue;
-                }
-                Readiness::Near | Readiness::Connected => {}
-            }
-            tokio::select! {
-                biased;
-                ready = connect.as_mut(), if readiness == Readiness::Near => {
-                    held = Some(ready.map_err(Turned::Unconnected)?);
-                    let now = self.budget.now();
-                    connected = Some(now);
-                    self.budget.lock().connected(self.id, now);
-                }
-                () = bell.notified() => {}
-                () = self.budget.0.clock.sleep_until_uptime(until) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let now = self.budget.now();
-        self.budget.lock().leave(self.id, now);
     }
 }
 

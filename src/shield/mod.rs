@@ -5,21 +5,23 @@
 //! they are asked is `proxy`'s.
 
 pub mod account;
+mod agenda;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
-mod driver;
 pub mod edge;
 mod forecast;
 pub mod latch;
+mod place;
 mod queue;
 pub mod refetch;
 pub mod retry;
 pub mod retry_after;
-mod stir;
 pub mod strangers;
 mod table;
+mod turns;
 mod upkeep;
+mod waiter;
 pub mod who;
 mod window;
 

@@ -30,7 +30,7 @@ impl Table {
         self.single_workspace = rules.single_workspace;
         let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
         for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.stir(Accounts::one(key), now);
+            self.changed(Accounts::one(key), now);
         }
     }
 
@@ -121,7 +121,7 @@ impl Table {
                 _ => {}
             }
         }
-        self.stir(accounts, now);
+        self.changed(accounts, now);
     }
 
     /// Moves what one account spent, and who waits for it, to another.
@@ -139,7 +139,7 @@ impl Table {
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }
-        self.stir(Accounts::one(to), now);
+        self.changed(Accounts::one(to), now);
     }
 
     /// Forgets accounts that were idle for [`IDLE`].

@@ -72,7 +72,9 @@ struct World {
 impl World {
     fn new(rules: &ShieldRules) -> Self {
         let (clock, hand) = Clock::manual();
-        Self { budget: Budget::new(rules, clock.clone()), clock, hand, digester: Digester::default() }
+        let budget = Budget::new(rules, clock.clone());
+        tokio::spawn(budget.hand_out());
+        Self { budget, clock, hand, digester: Digester::default() }
     }
 
     fn authorization(&self, number: usize) -> AuthorizationDigest {
@@ -123,8 +125,8 @@ impl World {
     }
 }
 
-/// Lets every task run until it waits. A wake passes from a timer to its queue's driver, to who may go, and to the next
-/// driver: four hops, each of them one turn of the runtime.
+/// Lets every task run until it waits. A wake passes from a timer to the budget's task, to who may go or must connect, and
+/// back to the task: four hops, each of them one turn of the runtime.
 async fn quiet() {
     for _ in 0..6 {
         tokio::task::yield_now().await;

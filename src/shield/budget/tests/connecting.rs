@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 
-use super::super::super::table::{Entry, Readiness};
+use super::super::super::place::Place;
+use super::super::super::table::Entry;
+use super::super::super::waiter::Readiness;
 use super::*;
 use crate::config::Burst;
 
@@ -73,13 +75,13 @@ async fn who_has_a_connection_when_its_turn_comes_near_needs_no_other() {
     world.exhaust(key, 1).await;
     let call = Call { ahead: ms(100), ..call(key, world.caller(1), 2 * WINDOW) };
     let entry = world.budget.lock().enter(&call, Readiness::Connected, world.budget.now());
-    let Entry::Waiting { id, bell, .. } = entry else { panic!("{entry:?}") };
+    let Entry::Waiting(waiting) = entry else { panic!("{entry:?}") };
     // Time passes before its first look.
     world.hand.advance(WINDOW - ms(50));
-    let place = Place { budget: world.budget.clone(), id };
+    let place = Place::new(world.budget.clone(), waiting);
     let turn = tokio::spawn(async move {
         let never = std::future::pending::<Result<(), Infallible>>();
-        place.turn(&bell, Some(()), never).await.is_ok()
+        place.turn(Some(()), never).await.is_ok()
     });
     world.advance(ms(50)).await;
     assert!(turn.is_finished() && turn.await.unwrap());
