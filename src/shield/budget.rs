@@ -15,46 +15,16 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
+use super::account::{AccountKey, Accounts};
+use super::limits::{Limits, ShieldRules};
 use super::place::Place;
+use super::probe::Probe;
 use super::table::{Entry, Slot, Table};
+use super::usage::{Snapshot, Usage, UsedRatio};
 use super::waiter::Readiness;
 use super::who::Who;
 use crate::clock::{Clock, Moment, Sleep};
 use crate::closed_enum::closed_enum;
-
-/// The accounts that a call takes from: both or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accounts {
-    /// The one in whose queue it waits.
-    pub first: AccountKey,
-    /// The key's own, where it acts for another workspace.
-    pub second: Option<AccountKey>,
-}
-
-impl Accounts {
-    /// One account.
-    #[must_use]
-    pub const fn one(key: AccountKey) -> Self {
-        Self { first: key, second: None }
-    }
-
-    /// That of the workspace named in `x-as-workspace`, and the key's own.
-    #[must_use]
-    pub const fn acting(workspace: AccountKey, own: AccountKey) -> Self {
-        Self { first: workspace, second: Some(own) }
-    }
-
-    pub(super) fn keys(self) -> impl Iterator<Item = AccountKey> {
-        std::iter::once(self.first).chain(self.second)
-    }
-
-    pub(super) fn renamed(self, from: AccountKey, to: AccountKey) -> Self {
-        let rename = |key| if key == from { to } else { key };
-        let first = rename(self.first);
-        Self { first, second: self.second.map(rename).filter(|key| *key != first) }
-    }
-}
 
 closed_enum! {
     /// How urgent a call is.
@@ -124,73 +94,6 @@ pub struct Rejection {
     pub reason: Reason,
     /// When it would have gone, as far as is known.
     pub retry_after: Duration,
-}
-
-/// The one call that finds out whether a closed account may go on. Dropped without a word, the next call is the probe;
-/// after another 429, [`Budget::close_until`] first.
-#[derive(Debug)]
-pub struct Probe {
-    budget: Budget,
-    id: ProbeId,
-    accounts: Accounts,
-}
-
-impl Probe {
-    /// The upstream answered, and not with 429: everybody may go on.
-    pub fn passed(self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_passed(self.id, self.accounts, now);
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_lost(self.id, self.accounts, now);
-    }
-}
-
-/// What one account shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Whose.
-    pub account: AccountKey,
-    /// Calls of the last second.
-    pub second: u32,
-    /// Calls of the last minute.
-    pub minute: u32,
-    /// Calls since the account was made; what was spent before its organization was known included.
-    pub calls: u64,
-    /// Calls that wait.
-    pub queued: usize,
-    /// Set where the upstream limits it: for how long still.
-    pub closed_for: Option<Duration>,
-}
-
-/// What all accounts show: the busiest, and the rest as one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// What each account may send.
-    pub limits: Limits,
-    /// The accounts with most calls in the last minute.
-    pub busiest: Vec<Usage>,
-    /// How many others there are.
-    pub others: usize,
-    /// Their calls of the last minute.
-    pub others_minute: u64,
-    /// Their calls since they were made.
-    pub others_calls: u64,
-    /// Their calls that wait.
-    pub others_queued: usize,
-}
-
-/// What the fullest account has used of each window; above 1 just after a merge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UsedRatio {
-    /// Of the second's.
-    pub second: f64,
-    /// Of the minute's.
-    pub minute: f64,
 }
 
 /// The upstream calls of all organizations: a cheap handle.

@@ -6,8 +6,9 @@
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::account::{Account, AccountKey, Limits};
-use super::budget::{Accounts, Call, Class, Reason, Rejection};
+use super::account::{Account, AccountKey, Accounts};
+use super::budget::{Call, Class, Reason, Rejection};
+use super::limits::Limits;
 use super::queue::Line;
 use super::table::Table;
 use super::window::CallerId;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::account::{Account, AccountKey, Limits, ProbeId, ShieldRules};
+use super::account::{Account, AccountKey, Accounts, ProbeId};
 use super::agenda::Agenda;
-use super::budget::{Accounts, Call, Class, Reason, Rejection};
+use super::budget::{Call, Class, Reason, Rejection};
+use super::limits::{Limits, ShieldRules};
 use super::queue::{Line, WaiterId};
 use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use super::account::{Account, AccountKey};
-use super::budget::Accounts;
+use super::account::{Account, AccountKey, Accounts};
 use super::forecast::TICK;
 use super::queue::{Line, WaiterId};
 use super::table::Table;

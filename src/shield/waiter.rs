@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::account::AccountKey;
-use super::budget::{Accounts, Reason, Rejection};
+use super::account::{AccountKey, Accounts};
+use super::budget::Rejection;
 use super::forecast::TICK;
 use super::queue::{Line, WaiterId};
 use super::table::{Slot, Table};
@@ -137,7 +137,7 @@ impl Table {
     }
 
     /// Takes a waiter out of the table and of its queue. Those behind it move up.
-    fn withdraw(&mut self, id: WaiterId, now: Duration) -> Option<Waiter> {
+    pub(super) fn withdraw(&mut self, id: WaiterId, now: Duration) -> Option<Waiter> {
         let waiter = self.take_out(id)?;
         let key = waiter.accounts.first;
         if let Some(account) = self.accounts.get_mut(&key) {
@@ -163,24 +163,6 @@ impl Table {
         let waiters = self.accounts.get(&key).into_iter().flat_map(|account| account.queue.waiters());
         let waiters = waiters.filter_map(|id| self.waiters.get(&id));
         waiters.filter(|waiter| waiter.line == line && !waiter.free).count()
-    }
-
-    /// Tells those who wait in vain so, now that an account is closed.
-    pub(super) fn refuse_before(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let rejection = Rejection { reason: Reason::Gate, retry_after: until.saturating_sub(now) };
-        for queue in self.queues_at(key) {
-            let Some(account) = self.accounts.get(&queue) else { continue };
-            let in_vain = |waiter: &Waiter| {
-                waiter.deadline < until && waiter.accounts.keys().any(|account| account == key)
-            };
-            let late: Vec<WaiterId> =
-                account.queue.waiters().filter(|id| self.waiters.get(id).is_some_and(in_vain)).collect();
-            for id in late {
-                if let Some(waiter) = self.withdraw(id, now) {
-                    waiter.tell(Err(rejection));
-                }
-            }
-        }
     }
 
     /// The queues in which somebody may wait for an account: its own, and those of who takes from it besides.
