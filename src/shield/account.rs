@@ -186,6 +186,12 @@ impl Account {
         probing
     }
 
+    /// Undoes the pace, so that a test can tell what it is good for.
+    #[cfg(test)]
+    pub(super) fn forget_pace(&mut self) {
+        self.pace = Duration::ZERO;
+    }
+
     /// Takes back a slot whose call was never sent.
     pub(super) fn give_back(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
         self.second.give_back(caller, at);
