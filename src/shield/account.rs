@@ -14,8 +14,8 @@ use crate::organization::OrganizationId;
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
 const CONTENDED_FOR: Duration = Duration::from_secs(2);
-/// How far the pace may be behind and catch up, one send at least: more than a timer is late. With more, what is caught up
-/// leaves gaps that come again every second.
+/// How late a paced caller may be and catch up at once; one send may always. Timers are late by a few milliseconds. Whoever
+/// could catch up more would send a burst, which comes again a second later, when it leaves the window.
 const PACE_LAG: Duration = Duration::from_millis(10);
 /// How long a reopened account waits for its probe's answer before another call may go.
 const PROBE_LASTS: Duration = Duration::from_secs(10);
@@ -137,9 +137,9 @@ impl Account {
         }
     }
 
-    /// A sliding window repeats its past: a burst that fills it at once leaves it at once a second later, and whoever
-    /// comes in between waits up to a second. So, while calls have to wait, a caller that has half of an equal part or
-    /// more gets its next slots one by one, and a slot comes free every few milliseconds for the others.
+    /// Whether a caller had half of an equal part of the last second or more. Such a caller is paced while calls have to wait.
+    /// Its burst would fill the window at once and leave it at once a second later, and whoever comes in between would wait
+    /// for that moment. Sent one by one, its calls free a slot for the others every few milliseconds.
     fn has_large_part(&self, caller: CallerId, limits: &Limits) -> bool {
         let sent = u64::from(self.second.of(caller));
         sent > 0 && sent * 2 * u64::from(self.second.callers()) >= u64::from(limits.common())

@@ -21,7 +21,8 @@ use super::window::CallerId;
 pub(super) const MAX_UNBOUND: usize = 10_000;
 /// All accounts.
 pub(super) const MAX_ACCOUNTS: usize = 200_000;
-/// See the module.
+
+/// The accounts, and the calls that wait for them.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) limits: Limits,

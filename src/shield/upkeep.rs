@@ -10,8 +10,8 @@ use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
 const IDLE: Duration = Duration::from_secs(600);
 /// How often idle accounts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How long calls take from everybody's account, too, once callers no longer share it: until whoever waited for it then
-/// has been sent, a minute at most, and what was sent has left the minute's window.
+/// For how long after `single_workspace` has ended calls take from the account that was shared, too. Calls that waited for it
+/// then are sent within 60 s, the largest `shield.max_wait`; what they spent leaves the minute's window 61 s later.
 const PARTING: Duration = Duration::from_secs(60 + 61);
 
 impl Table {
@@ -47,7 +47,7 @@ impl Table {
     pub(super) fn settle(&mut self, accounts: Accounts, now: Duration) -> Accounts {
         let first = self.key(accounts.first, now);
         if now < self.parting_until && first != AccountKey::Everybody {
-            // What was spent together may have been anyone's, and this one's above all.
+            // Nobody knows whose calls the shared account holds. All of them may be of this one: both limits are kept.
             return Accounts { first: AccountKey::Everybody, second: Some(first) };
         }
         let second = accounts.second.map(|key| self.key(key, now)).filter(|key| *key != first);
@@ -63,7 +63,7 @@ impl Table {
             return key;
         }
         self.sweep(now);
-        // Without a place of its own a caller shares one: its calls stay counted, and the table does not grow.
+        // The table is full. The caller's calls count on everybody's account.
         if self.has_room(key) { key } else { AccountKey::Everybody }
     }
 
