@@ -65,12 +65,12 @@ impl Limits {
         }
     }
 
-    /// What callers that had some of the second share.
+    /// The slots of a second that are for everybody: all but those that are kept.
     pub(super) const fn common(&self) -> u32 {
         self.per_second - self.kept
     }
 
-    /// What of the minute may be used for background work to go.
+    /// Background work goes while the minute holds fewer calls than this.
     pub(super) const fn for_background(&self) -> u32 {
         self.per_minute - self.per_minute / 5
     }

@@ -95,7 +95,7 @@ impl Table {
         };
         // Nobody who waits and is connected could go, or they had been handed their slot. Who still connects is overtaken.
         if readiness == Readiness::Connected && self.ready_at(accounts, caller, now) <= now {
-            return Entry::Granted(self.spend(accounts, (caller, line), now));
+            return Entry::Granted(self.spend(accounts, caller, line, now));
         }
         let expected_at = self.expected_at(accounts, line, caller, now);
         let free = expected_at <= now;
@@ -125,7 +125,7 @@ impl Table {
         }
         self.spare_for(call, now)?;
         let caller = CallerId(self.hasher.hash_one(call.caller));
-        Ok(self.spend(accounts, (caller, Line::Calls), now))
+        Ok(self.spend(accounts, caller, Line::Calls, now))
     }
 
     /// Whether background work would be admitted.
@@ -202,12 +202,7 @@ impl Table {
     }
 
     /// Spends a slot of each account.
-    pub(super) fn spend(
-        &mut self,
-        accounts: Accounts,
-        (caller, line): (CallerId, Line),
-        now: Duration,
-    ) -> Slot {
+    pub(super) fn spend(&mut self, accounts: Accounts, caller: CallerId, line: Line, now: Duration) -> Slot {
         self.last_id += 1;
         let probe = ProbeId(self.last_id);
         let moments = accounts

@@ -58,7 +58,7 @@ impl Table {
     pub(super) fn hand_out(&mut self, key: AccountKey, now: Duration) {
         while let Some((caller, line, id)) = self.next(key, now) {
             let Some(waiter) = self.take_out(id) else { return };
-            let slot = self.spend(waiter.accounts, (caller, line), now);
+            let slot = self.spend(waiter.accounts, caller, line, now);
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.queue.serve(caller, line, id);
             }
@@ -106,7 +106,7 @@ impl Table {
         let Outlook { near, look_at } = self.look_ahead(account, now);
         for (id, due) in near {
             if let Some(waiter) = self.waiters.get_mut(&id) {
-                waiter.is_near(due);
+                waiter.tell_near(due);
             }
         }
         let next = ready_at.unwrap_or(Duration::MAX).min(look_at);

@@ -59,7 +59,7 @@ pub(super) struct Waiting {
 
 impl Waiter {
     /// Its turn is near, and comes at `due`: it is told to connect.
-    pub(super) fn is_near(&mut self, due: Duration) {
+    pub(super) fn tell_near(&mut self, due: Duration) {
         (self.readiness, self.due) = (Readiness::Near, due);
         if let Some(near) = self.near.take() {
             // Who has just left needs no word.
@@ -142,7 +142,9 @@ impl Table {
         let key = waiter.accounts.first;
         if let Some(account) = self.accounts.get_mut(&key) {
             account.queue.remove(waiter.caller, waiter.line, id);
-            self.agenda.bring_forward(key, now + TICK);
+            if !account.queue.is_empty() {
+                self.agenda.bring_forward(key, now + TICK);
+            }
         }
         Some(waiter)
     }
