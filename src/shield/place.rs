@@ -56,9 +56,9 @@ impl Place {
             None => {
                 let connecting = async {
                     if let Some(near) = near.as_mut().filter(|_| is_far)
-                        && near.await.is_err()
+                        && (near.is_terminated() || near.await.is_err())
                     {
-                        // It has left the queue: the verdict is here.
+                        // Its sender is gone: the verdict is here, and is heard in a moment.
                         pending::<()>().await;
                     }
                     connect.await
