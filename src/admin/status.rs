@@ -9,7 +9,7 @@ use super::history::Columns;
 use crate::metrics::{Failure, Gauges, Totals};
 use crate::proxy::Overview;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::Usage;
+use crate::shield::usage::Usage;
 
 /// Sums since the start and sizes at this moment.
 #[derive(Serialize)]

@@ -12,8 +12,8 @@ use crate::clock::Moment;
 use crate::error::ProxyError;
 use crate::metrics::RetryResult;
 use crate::reason::RejectionReason;
-use crate::shield::account::AccountKey;
-use crate::shield::budget::{self, Accounts, Admission, Turned};
+use crate::shield::account::{AccountKey, Accounts};
+use crate::shield::budget::{self, Admission, Turned};
 use crate::shield::latch::{Latched, Unauthorized};
 use crate::shield::strangers::Pass;
 use crate::upstream::calls::Ready;
@@ -149,7 +149,7 @@ impl Origin {
         let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
-            caller: call.caller_key(),
+            caller: call.who(),
             class: call.class,
             patience,
             ahead: self.upstream.connects_ahead(),

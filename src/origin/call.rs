@@ -10,12 +10,11 @@ use crate::organization::OrganizationId;
 use crate::purpose::Purpose;
 use crate::resource::Descriptor;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::{CallerKey, Class};
-use crate::shield::strangers;
+use crate::shield::budget::Class;
+use crate::shield::who::Who;
 use crate::telemetry::Context;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::outgoing::Owner;
-use crate::upstream::permits::Account;
 
 /// A call that wants to go to the API.
 #[derive(Clone, Copy, Debug)]
@@ -83,35 +82,17 @@ impl<'a> Call<'a> {
     }
 
     /// Who takes turns with whom.
-    pub(super) fn caller_key(&self) -> CallerKey {
-        match self.caller {
-            Caller::Credential(credential) => CallerKey::Credential(credential.digest()),
-            Caller::Authorization(authorization) => CallerKey::Authorization(authorization),
-            Caller::Anonymous => CallerKey::Anonymous,
-        }
+    pub(super) fn who(&self) -> Who {
+        self.caller.into()
     }
 
     /// Whose permits it needs.
-    pub(super) fn permits(&self) -> Account {
-        match (self.organization, self.caller.authorization()) {
-            (Some(organization), _) => Account::Organization(organization),
-            (None, Some(authorization)) => Account::Authorization(authorization),
-            (None, None) => Account::Anonymous,
-        }
+    pub(super) fn permits(&self) -> AccountKey {
+        AccountKey::of(self.organization, self.caller.authorization())
     }
 
     /// The account that its `Authorization` value alone has.
     pub(super) fn own_account(&self) -> AccountKey {
-        self.caller.authorization().map_or(AccountKey::Everybody, AccountKey::Authorization)
-    }
-}
-
-impl From<Caller<&Credential>> for strangers::Caller {
-    fn from(caller: Caller<&Credential>) -> Self {
-        match caller {
-            Caller::Credential(credential) => Self::Credential(credential.digest()),
-            Caller::Authorization(authorization) => Self::Authorization(authorization),
-            Caller::Anonymous => Self::Anonymous,
-        }
+        AccountKey::of(None, self.caller.authorization())
     }
 }

@@ -89,7 +89,7 @@ impl Origin {
         let is_unverified = self.shield.strangers.is_stranger(call.caller.into(), now);
         budget::Call {
             accounts: self.accounts(call, is_unverified),
-            caller: call.caller_key(),
+            caller: call.who(),
             class: call.class,
             patience: call.max_wait,
             ahead: Duration::ZERO,

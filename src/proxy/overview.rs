@@ -2,7 +2,7 @@
 
 use super::Proxy;
 use crate::shield::account::AccountKey;
-use crate::shield::budget::Snapshot;
+use crate::shield::usage::Snapshot;
 
 /// Accounts that are shown one by one; the rest as one.
 const TOP: usize = 50;

@@ -134,6 +134,7 @@ impl Proxy {
             clock,
             metrics,
         });
+        proxy.runtime.spawn(proxy.origin.shield().budget.hand_out());
         proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
         Ok(proxy)
     }

@@ -3,19 +3,19 @@
 //! It holds both windows, the door that an upstream 429 shuts, the pace of callers that have more than their part while
 //! others want some too, and the queue. It knows nothing of other accounts, of waiters or of timers: `table` does.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::queue::Queue;
-use super::window::{CallerId, Minute, Second, WINDOW};
+use super::window::{CallerId, Minute, Second};
 use crate::caller::credential::AuthorizationDigest;
 use crate::config::Burst;
 use crate::organization::OrganizationId;
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
 const CONTENDED_FOR: Duration = Duration::from_secs(2);
-/// How far the pace may be behind and catch up, one send at least: more than a timer is late. With more, what is caught up
-/// leaves gaps that come again every second.
+/// How late a paced caller may be and catch up at once; one send may always. Timers are late by a few milliseconds. Whoever
+/// could catch up more would send a burst, which comes again a second later, when it leaves the window.
 const PACE_LAG: Duration = Duration::from_millis(10);
 /// How long a reopened account waits for its probe's answer before another call may go.
 const PROBE_LASTS: Duration = Duration::from_secs(10);
@@ -34,77 +34,48 @@ pub enum AccountKey {
     Everybody,
 }
 
-/// What the budget reads of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShieldRules {
-    /// Calls that the whole deployment may send for one organization in a second.
-    pub requests_per_second: NonZeroU32,
-    /// Calls that the whole deployment may send for one organization in a minute.
-    pub requests_per_minute: NonZeroU32,
-    /// Processes that share both.
-    pub replicas: NonZeroU32,
-    /// Whether all callers belong to one workspace.
-    pub single_workspace: bool,
-    /// Calls, and as many proofs, that may wait for one organization.
-    pub max_queued: usize,
-    /// How much of a second's limit may go at one moment.
-    pub burst: Burst,
-}
-
-/// What this process may send for one organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls in any second, at least 1.
-    pub per_second: u32,
-    /// Calls in any minute, at least 1.
-    pub per_minute: u32,
-    /// How many of the second's are kept for callers that had none in it.
-    pub kept: u32,
-    /// How much of the second's may go at one moment.
-    pub burst: Burst,
-}
-
-impl Limits {
-    /// This process's part of both limits, rounded down, at least 1.
+impl AccountKey {
+    /// That of a caller: its organization's, where that is known.
     #[must_use]
-    pub fn new(rules: &ShieldRules) -> Self {
-        let part = |limit: NonZeroU32| (limit.get() / rules.replicas).max(1);
-        let per_second = part(rules.requests_per_second);
-        // 3 %, to the nearest: 3 of 90, none of fewer than 17. With the jitter of a window, 95 % are left for the others.
-        let kept = u32::try_from((u64::from(per_second) * 3 + 50) / 100).unwrap_or(0);
-        Self { per_second, per_minute: part(rules.requests_per_minute), kept, burst: rules.burst }
-    }
-
-    /// What to tell an operator whose replicas cannot divide the limits.
-    #[must_use]
-    pub fn warning(rules: &ShieldRules) -> Option<&'static str> {
-        if rules.requests_per_minute < rules.replicas {
-            Some(
-                "shield.requests_per_minute divided by shield.replicas is below 1: each replica sends up to 1 per \
-                 minute, so that together they can exceed it",
-            )
-        } else if rules.requests_per_second < rules.replicas {
-            Some(
-                "shield.requests_per_second divided by shield.replicas is below 1: each replica sends up to 1 per \
-                 second, and only shield.requests_per_minute is kept by all of them together",
-            )
-        } else {
-            None
+    pub fn of(organization: Option<OrganizationId>, authorization: Option<AuthorizationDigest>) -> Self {
+        match (organization, authorization) {
+            (Some(organization), _) => Self::Organization(organization),
+            (None, Some(authorization)) => Self::Authorization(authorization),
+            (None, None) => Self::Everybody,
         }
     }
+}
 
-    /// What callers that had some of the second share.
-    const fn common(&self) -> u32 {
-        self.per_second - self.kept
+/// The accounts that a call takes from: both or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// The one in whose queue it waits.
+    pub first: AccountKey,
+    /// The key's own, where it acts for another workspace.
+    pub second: Option<AccountKey>,
+}
+
+impl Accounts {
+    /// One account.
+    #[must_use]
+    pub const fn one(key: AccountKey) -> Self {
+        Self { first: key, second: None }
     }
 
-    /// What of the minute may be used for background work to go.
-    const fn for_background(&self) -> u32 {
-        self.per_minute - self.per_minute / 5
+    /// That of the workspace named in `x-as-workspace`, and the key's own.
+    #[must_use]
+    pub const fn acting(workspace: AccountKey, own: AccountKey) -> Self {
+        Self { first: workspace, second: Some(own) }
     }
 
-    fn interval(&self) -> Duration {
-        WINDOW / self.common().max(1)
+    pub(super) fn keys(self) -> impl Iterator<Item = AccountKey> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    pub(super) fn renamed(self, from: AccountKey, to: AccountKey) -> Self {
+        let rename = |key| if key == from { to } else { key };
+        let first = rename(self.first);
+        Self { first, second: self.second.map(rename).filter(|key| *key != first) }
     }
 }
 
@@ -166,9 +137,9 @@ impl Account {
         }
     }
 
-    /// A sliding window repeats its past: a burst that fills it at once leaves it at once a second later, and whoever
-    /// comes in between waits up to a second. So, while calls have to wait, a caller that has half of an equal part or
-    /// more gets its next slots one by one, and a slot comes free every few milliseconds for the others.
+    /// Whether a caller had half of an equal part of the last second or more. Such a caller is paced while calls have to wait.
+    /// Its burst would fill the window at once and leave it at once a second later, and whoever comes in between would wait
+    /// for that moment. Sent one by one, its calls free a slot for the others every few milliseconds.
     fn has_large_part(&self, caller: CallerId, limits: &Limits) -> bool {
         let sent = u64::from(self.second.of(caller));
         sent > 0 && sent * 2 * u64::from(self.second.callers()) >= u64::from(limits.common())
@@ -213,6 +184,12 @@ impl Account {
             self.door = Door::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
         }
         probing
+    }
+
+    /// Undoes the pace, so that a test can tell what it is good for.
+    #[cfg(test)]
+    pub(super) fn forget_pace(&mut self) {
+        self.pace = Duration::ZERO;
     }
 
     /// Takes back a slot whose call was never sent.
@@ -275,35 +252,6 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rules(per_second: u32, per_minute: u32, replicas: u32) -> ShieldRules {
-        let positive = |number| NonZeroU32::new(number).unwrap();
-        ShieldRules {
-            requests_per_second: positive(per_second),
-            requests_per_minute: positive(per_minute),
-            replicas: positive(replicas),
-            single_workspace: false,
-            max_queued: 10,
-            burst: Burst::Half,
-        }
-    }
-
-    #[test]
-    fn replicas_share_both_limits_and_each_has_at_least_one() {
-        for ((per_second, per_minute, replicas), (second, minute, kept), warned) in [
-            ((90, 5400, 1), (90, 5400, 3), false),
-            ((90, 5400, 4), (22, 1350, 1), false),
-            ((90, 5400, 7), (12, 771, 0), false),
-            ((2, 120, 4), (1, 30, 0), true),
-            ((1, 1, 2), (1, 1, 0), true),
-            ((u32::MAX, u32::MAX, 1), (u32::MAX, u32::MAX, 128_849_019), false),
-        ] {
-            let rules = rules(per_second, per_minute, replicas);
-            let limits = Limits { per_second: second, per_minute: minute, kept, burst: Burst::Half };
-            assert_eq!(Limits::new(&rules), limits, "{rules:?}");
-            assert_eq!(Limits::warning(&rules).is_some(), warned, "{rules:?}");
-        }
-    }
 
     #[test]
     fn a_closed_door_is_never_closed_for_less() {

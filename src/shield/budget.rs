@@ -8,67 +8,24 @@
 //! A turn is given to a call that has its connection and can be written at once. A call without one connects when its turn
 //! is near; what waits further behind holds nothing.
 //!
-//! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline,
-//! and one of each queue has one for the queue's next free slot; there is no task and no polling.
+//! One short lock guards the table and is never held across an await. Waiters have a timer each for their own deadline. What
+//! comes free in time is handed out by one task, [`Budget::hand_out`]; a call that goes at once has nothing to do with it.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use super::account::{AccountKey, Limits, ProbeId, ShieldRules};
-use super::queue::WaiterId;
-use super::table::{Entry, Progress, Readiness, Slot, Table};
-use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
-use crate::clock::{Clock, Moment};
+use super::account::{AccountKey, Accounts};
+use super::limits::{Limits, ShieldRules};
+use super::place::Place;
+use super::probe::Probe;
+use super::table::{Entry, Slot, Table};
+use super::usage::{Snapshot, Usage, UsedRatio};
+use super::waiter::Readiness;
+use super::who::Who;
+use crate::clock::{Clock, Moment, Sleep};
 use crate::closed_enum::closed_enum;
 use crate::lock::{Mutex, MutexGuard};
-
-/// The accounts that a call takes from: both or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accounts {
-    /// The one in whose queue it waits.
-    pub first: AccountKey,
-    /// The key's own, where it acts for another workspace.
-    pub second: Option<AccountKey>,
-}
-
-impl Accounts {
-    /// One account.
-    #[must_use]
-    pub const fn one(key: AccountKey) -> Self {
-        Self { first: key, second: None }
-    }
-
-    /// That of the workspace named in `x-as-workspace`, and the key's own.
-    #[must_use]
-    pub const fn acting(workspace: AccountKey, own: AccountKey) -> Self {
-        Self { first: workspace, second: Some(own) }
-    }
-
-    pub(super) fn keys(self) -> impl Iterator<Item = AccountKey> {
-        std::iter::once(self.first).chain(self.second)
-    }
-
-    pub(super) fn renamed(self, from: AccountKey, to: AccountKey) -> Self {
-        let rename = |key| if key == from { to } else { key };
-        let first = rename(self.first);
-        Self { first, second: self.second.map(rename).filter(|key| *key != first) }
-    }
-}
-
-/// Who takes turns with whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallerKey {
-    /// A credential.
-    Credential(CredentialDigest),
-    /// An `Authorization` that makes no credential.
-    Authorization(AuthorizationDigest),
-    /// No `Authorization`.
-    Anonymous,
-}
 
 closed_enum! {
     /// How urgent a call is.
@@ -110,8 +67,8 @@ pub enum Turned<E> {
 pub struct Call {
     /// Who pays.
     pub accounts: Accounts,
-    /// Who asks.
-    pub caller: CallerKey,
+    /// Who asks: callers take turns.
+    pub caller: Who,
     /// How urgent it is.
     pub class: Class,
     /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.
@@ -140,73 +97,6 @@ pub struct Rejection {
     pub retry_after: Duration,
 }
 
-/// The one call that finds out whether a closed account may go on. Dropped without a word, the next call is the probe;
-/// after another 429, [`Budget::close_until`] first.
-#[derive(Debug)]
-pub struct Probe {
-    budget: Budget,
-    id: ProbeId,
-    accounts: Accounts,
-}
-
-impl Probe {
-    /// The upstream answered, and not with 429: everybody may go on.
-    pub fn passed(self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_passed(self.id, self.accounts, now);
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_lost(self.id, self.accounts, now);
-    }
-}
-
-/// What one account shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Whose.
-    pub account: AccountKey,
-    /// Calls of the last second.
-    pub second: u32,
-    /// Calls of the last minute.
-    pub minute: u32,
-    /// Calls since the account was made; what was spent before its organization was known included.
-    pub calls: u64,
-    /// Calls that wait.
-    pub queued: usize,
-    /// Set where the upstream limits it: for how long still.
-    pub closed_for: Option<Duration>,
-}
-
-/// What all accounts show: the busiest, and the rest as one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// What each account may send.
-    pub limits: Limits,
-    /// The accounts with most calls in the last minute.
-    pub busiest: Vec<Usage>,
-    /// How many others there are.
-    pub others: usize,
-    /// Their calls of the last minute.
-    pub others_minute: u64,
-    /// Their calls since they were made.
-    pub others_calls: u64,
-    /// Their calls that wait.
-    pub others_queued: usize,
-}
-
-/// What the fullest account has used of each window; above 1 just after a merge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UsedRatio {
-    /// Of the second's.
-    pub second: f64,
-    /// Of the minute's.
-    pub minute: f64,
-}
-
 /// The upstream calls of all organizations: a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Shared>);
@@ -217,11 +107,37 @@ struct Shared {
     table: Mutex<Table>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The task has nothing left to do.
+        self.table.get_mut().agenda.wake().notify_one();
+    }
+}
+
 impl Budget {
     /// An unspent budget.
     #[must_use]
     pub fn new(rules: &ShieldRules, clock: Clock) -> Self {
         Self(Arc::new(Shared { clock, table: Mutex::new(Table::new(rules)) }))
+    }
+
+    /// Hands turns out at the moments at which they come, as long as there is this budget. One task of the process runs it.
+    pub fn hand_out(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (shared, clock, wake) =
+            (Arc::downgrade(&self.0), self.0.clock.clone(), self.lock().agenda.wake());
+        async move {
+            loop {
+                let Some(budget) = shared.upgrade().map(Self) else { return };
+                let now = budget.now();
+                let until = budget.lock().work_off(now);
+                drop(budget);
+                tokio::select! {
+                    biased;
+                    () = wake.notified() => {}
+                    () = clock.sleep_until_uptime(until) => {}
+                }
+            }
+        }
     }
 
     /// From now on these rules; what was spent stays spent, who waits stays.
@@ -260,12 +176,12 @@ impl Budget {
                 Ok((self.admission(slot, arrived), connection))
             }
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
-            Entry::Waiting { id, bell, free } => {
+            Entry::Waiting(waiting) => {
+                let free = waiting.free;
                 if free {
                     connects();
                 }
-                let place = Place { budget: self.clone(), id };
-                let turn = place.turn(&bell, open, connect).await?;
+                let turn = Place::new(self.clone(), waiting).turn(open, connect).await?;
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
                 Ok((self.admission(turn.slot, since), turn.connection))
@@ -402,77 +318,16 @@ impl Budget {
         Admission { waited: self.now().saturating_sub(arrived), probe, slot }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.0.clock.now().uptime()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn sleep_until(&self, uptime: Duration) -> Sleep {
+        self.0.clock.sleep_until_uptime(uptime)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.table.lock()
-    }
-}
-
-/// A place in a queue; dropping it leaves the queue.
-struct Place {
-    budget: Budget,
-    id: WaiterId,
-}
-
-/// A turn that has come.
-struct Turn<C> {
-    slot: Slot,
-    connection: C,
-    /// When the call was connected, if it was not from the beginning.
-    connected: Option<Duration>,
-}
-
-impl Place {
-    async fn turn<C, E>(
-        &self,
-        bell: &Notify,
-        open: Option<C>,
-        connect: impl Future<Output = Result<C, E>>,
-    ) -> Result<Turn<C>, Turned<E>> {
-        let (mut held, mut connected) = (open, None);
-        let mut connect = pin!(connect);
-        loop {
-            let now = self.budget.now();
-            let progress = self.budget.lock().check(self.id, now);
-            let (until, readiness) = match progress {
-                Progress::Granted(slot) => {
-                    let connection = held.expect("a turn comes to who has said that it is connected");
-                    return Ok(Turn { slot, connection, connected });
-                }
-                Progress::Refused(rejection) => return Err(Turned::Rejected(rejection)),
-                Progress::Waiting(until, readiness) => (until, readiness),
-            };
-            match readiness {
-                Readiness::Far => held = None,
-                // It has what others connect for, and a second one would take a second permit.
-                Readiness::Near if held.is_some() => {
-                    self.budget.lock().connected(self.id, now);
-                    continue;
-                }
-                Readiness::Near | Readiness::Connected => {}
-            }
-            tokio::select! {
-                biased;
-                ready = connect.as_mut(), if readiness == Readiness::Near => {
-                    held = Some(ready.map_err(Turned::Unconnected)?);
-                    let now = self.budget.now();
-                    connected = Some(now);
-                    self.budget.lock().connected(self.id, now);
-                }
-                () = bell.notified() => {}
-                () = self.budget.0.clock.sleep_until_uptime(until) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let now = self.budget.now();
-        self.budget.lock().leave(self.id, now);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Forecasts: when a call may go, and when one that has to wait can expect to.
 //!
-//! What was spent is known exactly, and so is what it leaves free; who else will come is not. A forecast holds if nobody
-//! with a better right does.
+//! They are made of what was sent and of who waits. A call that comes later and goes first makes one wrong: a proof, or a
+//! call of a caller that had less of the last second.
 
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::account::{Account, AccountKey, Limits};
-use super::budget::{Accounts, Call, Class, Reason, Rejection};
+use super::account::{Account, AccountKey, Accounts};
+use super::budget::{Call, Class, Reason, Rejection};
+use super::limits::Limits;
 use super::queue::Line;
 use super::table::Table;
 use super::window::CallerId;
@@ -21,7 +22,7 @@ impl Table {
         let caller = CallerId(self.hasher.hash_one(call.caller));
         let line = if call.class == Class::Proof { Line::Proofs } else { Line::Calls };
         let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
-        // Whoever waits and could go has gone: its timer has told.
+        // Nobody waits who could go: what is free is handed out when it comes free.
         if self.ready_at(call.accounts, caller, now) <= now {
             return Ok(Duration::ZERO);
         }

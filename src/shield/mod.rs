@@ -5,21 +5,27 @@
 //! they are asked is `proxy`'s.
 
 pub mod account;
+mod agenda;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
-mod driver;
 pub mod edge;
 mod forecast;
 pub mod latch;
+pub mod limits;
+mod place;
+pub mod probe;
 mod queue;
 pub mod refetch;
 pub mod retry;
 pub mod retry_after;
-mod stir;
 pub mod strangers;
 mod table;
+mod turns;
 mod upkeep;
+pub mod usage;
+mod waiter;
+pub mod who;
 mod window;
 
 use std::num::NonZeroUsize;
@@ -28,11 +34,12 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use self::account::{AccountKey, ShieldRules};
+use self::account::{AccountKey, Accounts};
 use self::backoff::GateBackoff;
-use self::budget::{Accounts, Budget};
+use self::budget::Budget;
 use self::edge::EdgeBlocks;
 use self::latch::Latch;
+use self::limits::{Limits, ShieldRules};
 use self::refetch::Refetches;
 use self::retry::RetryBudget;
 use self::strangers::Strangers;
@@ -91,7 +98,7 @@ impl Shield {
     pub fn new(settings: &config::Shield, clock: Clock) -> Self {
         let rules = rules(settings);
         Self {
-            refetches: Refetches::new(&account::Limits::new(&rules)),
+            refetches: Refetches::new(&Limits::new(&rules)),
             budget: Budget::new(&rules, clock.clone()),
             strangers: Strangers::new(clock),
             latch: Latch::default(),
@@ -106,7 +113,7 @@ impl Shield {
     /// From now on these settings. What was spent stays spent under them, and who waits goes on waiting.
     pub fn set_rules(&self, settings: &config::Shield) {
         let rules = rules(settings);
-        self.refetches.set_limits(&account::Limits::new(&rules));
+        self.refetches.set_limits(&Limits::new(&rules));
         self.single_workspace.store(settings.single_workspace, Ordering::Relaxed);
         self.budget.set_rules(&rules);
     }

@@ -23,15 +23,6 @@ pub(super) enum Line {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: VecDeque<Lane>,
-    /// The waiter whose timer serves all of them, and when it will look again.
-    pub(super) driver: Option<Driver>,
-}
-
-/// See [`Queue::driver`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Driver {
-    pub(super) waiter: WaiterId,
-    pub(super) wakes_at: std::time::Duration,
 }
 
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::account::{AccountKey, Limits};
+use super::account::AccountKey;
+use super::limits::Limits;
 use super::window::Minute;
 use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;

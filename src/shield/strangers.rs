@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use self::door::{Door, Entry};
-use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
+use super::who::Who;
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
 use crate::lock::{Mutex, MutexGuard};
@@ -22,17 +22,6 @@ mod door;
 
 /// What a stranger is told that waited for a slot in vain.
 const SLOT_RETRY: Duration = Duration::from_secs(1);
-
-/// Who calls, as far as it can be told without asking the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Caller {
-    /// With a well-formed credential.
-    Credential(CredentialDigest),
-    /// With an `Authorization` value that makes no credential.
-    Authorization(AuthorizationDigest),
-    /// Without any: always a stranger, and all of them are one.
-    Anonymous,
-}
 
 closed_enum! {
     /// Why a stranger was turned away.
@@ -68,7 +57,7 @@ struct Shared {
 #[must_use = "dropping it frees the slot"]
 pub struct Pass {
     strangers: Strangers,
-    caller: Caller,
+    caller: Who,
     /// What a stranger holds.
     slot: Option<Slot>,
 }
@@ -77,7 +66,7 @@ pub struct Pass {
 #[derive(Debug)]
 struct Slot {
     strangers: Strangers,
-    caller: Caller,
+    caller: Who,
     address: IpAddr,
 }
 
@@ -94,12 +83,7 @@ impl Strangers {
     /// # Errors
     ///
     /// Why not, and when to come back: without a slot inside `patience`, or at once when too many were refused.
-    pub async fn admit(
-        &self,
-        caller: Caller,
-        address: IpAddr,
-        patience: Duration,
-    ) -> Result<Pass, TurnedAway> {
+    pub async fn admit(&self, caller: Who, address: IpAddr, patience: Duration) -> Result<Pass, TurnedAway> {
         let address = address.to_canonical();
         let now = self.0.clock.now();
         let (number, verdict) = {
@@ -124,7 +108,7 @@ impl Strangers {
     /// Why not, and when to come back.
     pub fn foresee(
         &self,
-        caller: Caller,
+        caller: Who,
         address: IpAddr,
         patience: Duration,
         now: Moment,
@@ -140,7 +124,7 @@ impl Strangers {
 
     /// Whether this caller is a stranger at `now`.
     #[must_use]
-    pub fn is_stranger(&self, caller: Caller, now: Moment) -> bool {
+    pub fn is_stranger(&self, caller: Who, now: Moment) -> bool {
         !self.lock().knows(caller, now)
     }
 
@@ -156,19 +140,13 @@ impl Strangers {
     }
 
     /// Notes an upstream answer to this caller; that of a call with a [`Pass`] goes to [`Pass::answered`].
-    pub fn note_answer(&self, caller: Caller, status: StatusCode, now: Moment) {
+    pub fn note_answer(&self, caller: Who, status: StatusCode, now: Moment) {
         if status != StatusCode::UNAUTHORIZED && self.lock().note_known(caller, now) {
             self.let_in(now);
         }
     }
 
-    fn enter(
-        &self,
-        door: &mut Door,
-        caller: Caller,
-        address: IpAddr,
-        entry: Entry,
-    ) -> Result<Pass, TurnedAway> {
+    fn enter(&self, door: &mut Door, caller: Who, address: IpAddr, entry: Entry) -> Result<Pass, TurnedAway> {
         let slot = match entry {
             Entry::Known => None,
             Entry::Free => {

@@ -1,27 +1,28 @@
 //! The table of accounts and of who waits for them: a state machine fed with `now`, without timers and without tasks.
 //!
-//! Every slot is spent here and nowhere else: [`Table::dispatch`] hands what is free to those who wait, in their order,
-//! before [`Table::enter`] gives anything to a call that has just come. A waiter that was handed a slot and left before
-//! it took it gives the slot back. One waiter of each queue is its driver: its timer serves all of them, and whenever it
-//! leaves, another is made driver and told so.
+//! Every slot is spent here and nowhere else: [`Table::hand_out`] gives what is free to those who wait, in their order,
+//! before [`Table::enter`] gives anything to a call that has just come.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
-use super::account::{Account, AccountKey, Limits, ProbeId, ShieldRules};
-use super::budget::{Accounts, Call, Class, Reason, Rejection};
+use super::account::{Account, AccountKey, Accounts, ProbeId};
+use super::agenda::Agenda;
+use super::budget::{Call, Class, Reason, Rejection};
+use super::limits::{Limits, ShieldRules};
 use super::queue::{Line, WaiterId};
+use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;
 
 /// Accounts of callers without a binding; such a caller can make as many values of `Authorization` as it likes.
 pub(super) const MAX_UNBOUND: usize = 10_000;
 /// All accounts.
 pub(super) const MAX_ACCOUNTS: usize = 200_000;
-/// See the module.
+
+/// The accounts, and the calls that wait for them.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) limits: Limits,
@@ -36,50 +37,11 @@ pub(super) struct Table {
     pub(super) waiters: HashMap<WaiterId, Waiter>,
     /// Those of them that take from two accounts: what happens to the second one concerns a queue that is not its own.
     pub(super) acting: HashSet<WaiterId>,
+    /// When each queue is looked at next.
+    pub(super) agenda: Agenda,
     pub(super) hasher: RandomState,
-    last_id: u64,
+    pub(super) last_id: u64,
     pub(super) swept_at: Duration,
-}
-
-/// Whether a call could be written if its turn came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// Its turn is far: it holds no connection.
-    Far,
-    /// Its turn is near: it connects.
-    Near,
-    /// It has a connection in hand.
-    Connected,
-}
-
-/// A call that waits, or that has been told and has not heard it yet.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) accounts: Accounts,
-    pub(super) caller: CallerId,
-    pub(super) line: Line,
-    pub(super) deadline: Duration,
-    pub(super) readiness: Readiness,
-    /// When its turn was expected as it was told to connect.
-    pub(super) due: Duration,
-    /// How long before its turn it is near.
-    pub(super) ahead: Duration,
-    /// Whether it could have gone at once with a connection: it waits for that alone.
-    pub(super) free: bool,
-    pub(super) bell: Arc<Notify>,
-    verdict: Option<Verdict>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Verdict {
-    Granted(Slot),
-    Refused(Rejection),
-}
-
-impl Waiter {
-    pub(super) const fn has_verdict(&self) -> bool {
-        self.verdict.is_some()
-    }
 }
 
 /// A slot that was spent.
@@ -97,21 +59,7 @@ pub(super) struct Slot {
 pub(super) enum Entry {
     Granted(Slot),
     Refused(Rejection),
-    Waiting {
-        id: WaiterId,
-        bell: Arc<Notify>,
-        /// Whether it waits for its connection alone.
-        free: bool,
-    },
-}
-
-/// What a waiter came to.
-#[derive(Debug)]
-pub(super) enum Progress {
-    Granted(Slot),
-    Refused(Rejection),
-    /// Look again at this uptime, or when the bell rings.
-    Waiting(Duration, Readiness),
+    Waiting(Waiting),
 }
 
 impl Table {
@@ -126,6 +74,7 @@ impl Table {
             merged: HashMap::new(),
             waiters: HashMap::new(),
             acting: HashSet::new(),
+            agenda: Agenda::default(),
             hasher: RandomState::new(),
             last_id: 0,
             swept_at: Duration::ZERO,
@@ -135,7 +84,7 @@ impl Table {
     /// Admits a call that somebody waits for, turns it away, or puts it into the queue.
     pub(super) fn enter(&mut self, call: &Call, readiness: Readiness, now: Duration) -> Entry {
         let accounts = self.settle(call.accounts, now);
-        self.dispatch(accounts.first, now);
+        self.hand_out(accounts.first, now);
         for key in accounts.keys() {
             self.account(key, now).second.expire(now);
         }
@@ -144,9 +93,9 @@ impl Table {
             Class::Proof if self.may_go_ahead(accounts.first, caller, now) => Line::Proofs,
             _ => Line::Calls,
         };
-        // Nobody who waits and is connected could go, or `dispatch` would have sent them. Who still connects is overtaken.
+        // Nobody who waits and is connected could go, or they had been handed their slot. Who still connects is overtaken.
         if readiness == Readiness::Connected && self.ready_at(accounts, caller, now) <= now {
-            return Entry::Granted(self.spend(accounts, (caller, line), now));
+            return Entry::Granted(self.spend(accounts, caller, line, now));
         }
         let expected_at = self.expected_at(accounts, line, caller, now);
         let free = expected_at <= now;
@@ -159,22 +108,24 @@ impl Table {
             Readiness::Far => Readiness::Near,
             Readiness::Near | Readiness::Connected => readiness,
         };
-        let bell = Arc::default();
-        let (due, ahead, verdict) = (expected_at, call.ahead, None);
-        let waiter = Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, bell, verdict };
-        self.enqueue(waiter, now)
+        let (turn, told) = oneshot::channel();
+        let (near, told_near) = (readiness == Readiness::Far).then(oneshot::channel).unzip();
+        let (due, ahead) = (expected_at, call.ahead);
+        let waiter = Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, turn, near };
+        let id = self.enqueue(waiter, now);
+        Entry::Waiting(Waiting { id, deadline, free, turn: told, near: told_near })
     }
 
     /// Admits background work, or turns it away.
     pub(super) fn enter_background(&mut self, call: &Call, now: Duration) -> Result<Slot, Rejection> {
         let accounts = self.settle(call.accounts, now);
-        self.dispatch(accounts.first, now);
+        self.hand_out(accounts.first, now);
         for key in accounts.keys() {
             self.account(key, now).second.expire(now);
         }
         self.spare_for(call, now)?;
         let caller = CallerId(self.hasher.hash_one(call.caller));
-        Ok(self.spend(accounts, (caller, Line::Calls), now))
+        Ok(self.spend(accounts, caller, Line::Calls, now))
     }
 
     /// Whether background work would be admitted.
@@ -191,132 +142,25 @@ impl Table {
         Err(Rejection { reason: Reason::NoSpare, retry_after: rejection.retry_after.max(spare_in) })
     }
 
-    /// A waiter has its connection in hand.
-    pub(super) fn connected(&mut self, id: WaiterId, now: Duration) {
-        let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.readiness = Readiness::Connected;
-        let key = waiter.accounts.first;
-        self.dispatch(key, now);
-        if let Some(waiter) = self.waiters.get_mut(&id) {
-            // Its turn has gone to others meanwhile: now it waits for the next.
-            waiter.free = false;
-        }
-        self.ring_driver(key);
-    }
-
-    /// How many wait for their turn, and not for a connection alone.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiters.values().filter(|waiter| !waiter.free).count()
-    }
-
-    /// What became of a waiter; it is out of the table unless it has to wait on.
-    pub(super) fn check(&mut self, id: WaiterId, now: Duration) -> Progress {
-        if let Some(waiter) = self.waiters.get(&id) {
-            self.dispatch(waiter.accounts.first, now);
-        }
-        let waiter = self.take_out(id).expect("a waiter stays in the table until it has heard its verdict");
-        match waiter.verdict {
-            Some(Verdict::Granted(slot)) => Progress::Granted(slot),
-            Some(Verdict::Refused(rejection)) => Progress::Refused(rejection),
-            None if now >= waiter.deadline && !self.only_connects(&waiter, now) => {
-                self.withdraw(id, &waiter);
-                Progress::Refused(self.rejection(waiter.accounts, waiter.line, waiter.caller, now))
-            }
-            None => {
-                let late = now >= waiter.deadline;
-                let until =
-                    self.drive(id, &waiter, now).min(if late { Duration::MAX } else { waiter.deadline });
-                let readiness = waiter.readiness;
-                self.put_in(id, waiter);
-                Progress::Waiting(until, readiness)
-            }
-        }
-    }
-
-    /// Whether a waiter's turn has come, but for its connection: its patience is not for that.
-    fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
-        waiter.readiness == Readiness::Near && self.ready_at(waiter.accounts, waiter.caller, now) <= now
-    }
-
-    /// A waiter leaves, whatever it was told; nothing if it has heard its verdict.
-    pub(super) fn leave(&mut self, id: WaiterId, now: Duration) {
-        let Some(waiter) = self.take_out(id) else { return };
-        match waiter.verdict {
-            None => self.withdraw(id, &waiter),
-            Some(Verdict::Refused(_)) => {}
-            Some(Verdict::Granted(slot)) => {
-                if let Some(probe) = slot.probe {
-                    self.probe_lost(probe, slot.accounts, now);
-                }
-                self.give_back(&Slot { accounts: waiter.accounts, ..slot }, now);
-            }
-        }
-    }
-
     /// A call is not sent whose slot was spent.
     pub(super) fn give_back(&mut self, slot: &Slot, now: Duration) {
         let Slot { accounts, caller, at, .. } = *slot;
-        let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, self.named(key)));
+        let now_called = |key| if self.single_workspace { AccountKey::Everybody } else { self.named(key) };
+        let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, now_called(key)));
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.give_back(caller, at, &self.limits);
             }
         }
-        self.stir(accounts, now);
+        self.changed(accounts, now);
     }
 
-    /// Hands every slot that is free to those who wait for it.
-    pub(super) fn dispatch(&mut self, key: AccountKey, now: Duration) {
-        if self.accounts.get(&key).is_none_or(|account| account.queue.is_empty()) {
-            return;
+    /// A slot was handed to a waiter that has left.
+    pub(super) fn give_up(&mut self, slot: &Slot, now: Duration) {
+        if let Some(probe) = slot.probe {
+            self.probe_lost(probe, slot.accounts, now);
         }
-        while let Some((caller, line, id)) = self.next(key, now) {
-            let Some(waiter) = self.waiters.get(&id) else { return };
-            let slot = self.spend(waiter.accounts, (caller, line), now);
-            if let Some(account) = self.accounts.get_mut(&key) {
-                account.queue.serve(caller, line, id);
-            }
-            self.tell(id, Verdict::Granted(slot));
-        }
-        self.call_up(key, now);
-        self.pass_on(key);
-    }
-
-    /// The one waiter that may go now before all others, if any may.
-    fn next(&mut self, key: AccountKey, now: Duration) -> Option<(CallerId, Line, WaiterId)> {
-        let account = self.accounts.get_mut(&key)?;
-        if account.queue.is_empty() || account.opens_at() > now {
-            return None;
-        }
-        account.second.expire(now);
-        if account.second.used(now) >= self.limits.per_second {
-            return None;
-        }
-        let account = self.accounts.get(&key)?;
-        [Line::Proofs, Line::Calls].into_iter().find_map(|line| {
-            let heads = account.queue.heads(line, |id| self.is_connected(id));
-            let ready = heads.filter(|(caller, id)| {
-                self.waiters.get(id).is_some_and(|waiter| self.ready_at(waiter.accounts, *caller, now) <= now)
-            });
-            let (caller, id) = ready.min_by_key(|(caller, _)| account.second.of(*caller))?;
-            Some((caller, line, id))
-        })
-    }
-
-    pub(super) fn is_connected(&self, id: WaiterId) -> bool {
-        self.waiters.get(&id).is_some_and(|waiter| waiter.readiness == Readiness::Connected)
-    }
-
-    fn put_in(&mut self, id: WaiterId, waiter: Waiter) {
-        if waiter.accounts.second.is_some() {
-            self.acting.insert(id);
-        }
-        self.waiters.insert(id, waiter);
-    }
-
-    fn take_out(&mut self, id: WaiterId) -> Option<Waiter> {
-        self.acting.remove(&id);
-        self.waiters.remove(&id)
+        self.give_back(slot, now);
     }
 
     /// Why a call may not wait, if it may not.
@@ -343,62 +187,10 @@ impl Table {
         let queue = &mut self.account(accounts.first, now).queue;
         let full = Rejection { reason: Reason::QueueFull, ..rejection };
         let displaced = queue.displace(line, caller).ok_or(full)?;
-        self.tell(displaced, Verdict::Refused(full));
+        if let Some(waiter) = self.take_out(displaced) {
+            waiter.tell(Err(full));
+        }
         Ok(())
-    }
-
-    /// How many wait in a line for their turn, and not for a connection alone.
-    fn waiting_in(&self, key: AccountKey, line: Line) -> usize {
-        let waiters = self.accounts.get(&key).into_iter().flat_map(|account| account.queue.waiters());
-        let waiters = waiters.filter_map(|id| self.waiters.get(&id));
-        waiters.filter(|waiter| waiter.line == line && !waiter.free).count()
-    }
-
-    fn enqueue(&mut self, waiter: Waiter, now: Duration) -> Entry {
-        self.last_id += 1;
-        let id = WaiterId(self.last_id);
-        let key = waiter.accounts.first;
-        let ready = match waiter.readiness {
-            Readiness::Connected => self.ready_at(waiter.accounts, waiter.caller, now),
-            Readiness::Near => Duration::MAX,
-            Readiness::Far => self
-                .expected_at(waiter.accounts, waiter.line, waiter.caller, now)
-                .saturating_sub(waiter.ahead),
-        };
-        let (bell, free) = (Arc::clone(&waiter.bell), waiter.free);
-        let queue = &mut self.account(key, now).queue;
-        queue.push(waiter.caller, waiter.line, id);
-        let overslept = queue.driver.is_some_and(|driver| ready < driver.wakes_at);
-        self.put_in(id, waiter);
-        if overslept {
-            self.ring_driver(key);
-        }
-        self.pass_on(key);
-        Entry::Waiting { id, bell, free }
-    }
-
-    /// Takes a waiter that has left the table out of its queue.
-    fn withdraw(&mut self, id: WaiterId, waiter: &Waiter) {
-        let key = waiter.accounts.first;
-        if let Some(account) = self.accounts.get_mut(&key) {
-            account.queue.remove(waiter.caller, waiter.line, id);
-        }
-        self.pass_on(key);
-    }
-
-    pub(super) fn dismiss(&mut self, id: WaiterId, rejection: Rejection) {
-        let Some(waiter) = self.waiters.get(&id) else { return };
-        if let Some(account) = self.accounts.get_mut(&waiter.accounts.first) {
-            account.queue.remove(waiter.caller, waiter.line, id);
-        }
-        self.tell(id, Verdict::Refused(rejection));
-    }
-
-    fn tell(&mut self, id: WaiterId, verdict: Verdict) {
-        if let Some(waiter) = self.waiters.get_mut(&id) {
-            waiter.verdict = Some(verdict);
-            waiter.bell.notify_one();
-        }
     }
 
     /// Whether a proof of this caller goes ahead of calls. One that has just had one goes as they do: a key whose reads
@@ -410,7 +202,7 @@ impl Table {
     }
 
     /// Spends a slot of each account.
-    fn spend(&mut self, accounts: Accounts, (caller, line): (CallerId, Line), now: Duration) -> Slot {
+    pub(super) fn spend(&mut self, accounts: Accounts, caller: CallerId, line: Line, now: Duration) -> Slot {
         self.last_id += 1;
         let probe = ProbeId(self.last_id);
         let moments = accounts

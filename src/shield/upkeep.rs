@@ -1,19 +1,17 @@
-//! The upkeep of the [`Table`]: which account a key stands for, doors, merging, what is idle, and what to show of it.
+//! The upkeep of the [`Table`]: which account a key stands for, other rules, merging, and what is idle.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::account::{Account, AccountKey, Door, Limits, ProbeId, ShieldRules};
-use super::budget::{Accounts, Snapshot, Usage, UsedRatio};
-use super::queue::Line;
+use super::account::{Account, AccountKey, Accounts};
+use super::limits::{Limits, ShieldRules};
 use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
 
 /// How long an account that nobody asks for is remembered: longer than anything that it holds matters.
 const IDLE: Duration = Duration::from_secs(600);
 /// How often idle accounts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How long calls take from everybody's account, too, once callers no longer share it: until whoever waited for it then
-/// has been sent, a minute at most, and what was sent has left the minute's window.
+/// For how long after `single_workspace` has ended calls take from the account that was shared, too. Calls that waited for it
+/// then are sent within 60 s, the largest `shield.max_wait`; what they spent leaves the minute's window 61 s later.
 const PARTING: Duration = Duration::from_secs(60 + 61);
 
 impl Table {
@@ -30,7 +28,7 @@ impl Table {
         self.single_workspace = rules.single_workspace;
         let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
         for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.stir(Accounts::one(key), now);
+            self.changed(Accounts::one(key), now);
         }
     }
 
@@ -49,14 +47,14 @@ impl Table {
     pub(super) fn settle(&mut self, accounts: Accounts, now: Duration) -> Accounts {
         let first = self.key(accounts.first, now);
         if now < self.parting_until && first != AccountKey::Everybody {
-            // What was spent together may have been anyone's, and this one's above all.
+            // Nobody knows whose calls the shared account holds. All of them may be of this one: both limits are kept.
             return Accounts { first: AccountKey::Everybody, second: Some(first) };
         }
         let second = accounts.second.map(|key| self.key(key, now)).filter(|key| *key != first);
         Accounts { first, second }
     }
 
-    fn key(&mut self, key: AccountKey, now: Duration) -> AccountKey {
+    pub(super) fn key(&mut self, key: AccountKey, now: Duration) -> AccountKey {
         if self.single_workspace {
             return AccountKey::Everybody;
         }
@@ -65,7 +63,7 @@ impl Table {
             return key;
         }
         self.sweep(now);
-        // Without a place of its own a caller shares one: its calls stay counted, and the table does not grow.
+        // The table is full. The caller's calls count on everybody's account.
         if self.has_room(key) { key } else { AccountKey::Everybody }
     }
 
@@ -94,36 +92,6 @@ impl Table {
         Some(account)
     }
 
-    pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let key = self.key(key, now);
-        let account = self.account(key, now);
-        account.close_until(until);
-        let until = account.opens_at();
-        self.refuse_before(key, until, now);
-    }
-
-    /// The upstream let a probe in: the accounts that it was sent for are open.
-    pub(super) fn probe_passed(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Door::Open, now);
-    }
-
-    /// Nobody knows what became of a probe: the next call is one.
-    pub(super) fn probe_lost(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Door::Closed { until: now }, now);
-    }
-
-    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, door: Door, now: Duration) {
-        for key in accounts.keys() {
-            match self.accounts.get_mut(&key) {
-                Some(account) if matches!(account.door, Door::Probing { probe, .. } if probe == ended) => {
-                    account.door = door;
-                }
-                _ => {}
-            }
-        }
-        self.stir(accounts, now);
-    }
-
     /// Moves what one account spent, and who waits for it, to another.
     pub(super) fn merge(&mut self, from: AccountKey, to: AccountKey, now: Duration) {
         if from == to || self.single_workspace {
@@ -139,7 +107,7 @@ impl Table {
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }
-        self.stir(Accounts::one(to), now);
+        self.changed(Accounts::one(to), now);
     }
 
     /// Forgets accounts that were idle for [`IDLE`].
@@ -164,48 +132,5 @@ impl Table {
         });
         let unbound = self.accounts.keys().filter(|key| matches!(key, AccountKey::Authorization(_)));
         self.unbound = unbound.count();
-    }
-
-    pub(super) fn snapshot(&self, top: usize, now: Duration) -> Snapshot {
-        let usage = |(key, account)| usage(key, account, now);
-        let mut usages: Vec<Usage> = self.accounts.iter().map(usage).collect();
-        usages.sort_unstable_by_key(|usage| Reverse((usage.minute, usage.queued)));
-        let others = usages.split_off(top.min(usages.len()));
-        Snapshot {
-            limits: self.limits,
-            busiest: usages,
-            others: others.len(),
-            others_minute: others.iter().map(|usage| u64::from(usage.minute)).sum(),
-            others_calls: others.iter().map(|usage| usage.calls).sum(),
-            others_queued: others.iter().map(|usage| usage.queued).sum(),
-        }
-    }
-
-    pub(super) fn usage_of(&self, key: AccountKey, now: Duration) -> Usage {
-        let none = || Usage { account: key, second: 0, minute: 0, calls: 0, queued: 0, closed_for: None };
-        self.accounts.get(&key).map_or_else(none, |account| usage(&key, account, now))
-    }
-
-    pub(super) fn used_ratio(&self, now: Duration) -> UsedRatio {
-        let fullest = |used: fn(&Account, Duration) -> u32, limit: u32| {
-            let used = self.accounts.values().map(|account| used(account, now)).max().unwrap_or(0);
-            f64::from(used) / f64::from(limit)
-        };
-        UsedRatio {
-            second: fullest(|account, now| account.second.used(now), self.limits.per_second),
-            minute: fullest(|account, now| account.minute.used(now), self.limits.per_minute),
-        }
-    }
-}
-
-fn usage(key: &AccountKey, account: &Account, now: Duration) -> Usage {
-    let closed_for = account.opens_at().saturating_sub(now);
-    Usage {
-        account: *key,
-        second: account.second.used(now),
-        minute: account.minute.used(now),
-        calls: account.calls,
-        queued: account.queue.len(Line::Proofs) + account.queue.len(Line::Calls),
-        closed_for: (!closed_for.is_zero()).then_some(closed_for),
     }
 }

@@ -10,11 +10,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// An earlier send may be seen at the upstream so much later than here, against a later one: for so much longer than its
-/// window it is counted. More would keep more of the limit unused than the twentieth that is promised.
+/// A send may reach the upstream this much later than those behind it, so it counts for this much longer than a second. With
+/// a larger margin less than 95 % of the limit could be used.
 const JITTER: Duration = Duration::from_millis(5);
 pub(super) const WINDOW: Duration = Duration::from_millis(1000).saturating_add(JITTER);
-/// Seconds that a cell of the minute's window stays, but for the jitter: its own and sixty more.
+/// Seconds that a cell counts, from the beginning of its second: that second and the sixty after it. The jitter comes on top.
 const CELL_STAYS: u64 = 61;
 
 /// Stands for a caller in windows and queues.
@@ -40,13 +40,14 @@ impl Second {
         count(self.log.len() - self.expired(now))
     }
 
-    /// When the `nth` further send (from 1) fits under `limit`, if each of those before it goes as early as it can.
+    /// The earliest moment of the `nth` send from now (1 is the next) under `limit`, where each send before it goes at its own
+    /// earliest moment.
     pub(super) fn free_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
         self.free_in(WINDOW, limit, nth, now)
     }
 
-    /// When the `nth` further send may go if a burst is paced: half of the limit at once, the rest when half of the window is
-    /// over. What waits in the system's queues, or on its way, is then seen at the upstream much as it was sent.
+    /// The same under half of `limit` in half of the window, which is what `shield.burst = "half"` adds: the fewer calls leave
+    /// at one moment, the less they wait for each other on their way, and the upstream sees them much as they were sent.
     pub(super) fn paced_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
         self.free_in(WINDOW / 2, limit.div_ceil(2), nth, now)
     }
@@ -54,7 +55,7 @@ impl Second {
     /// The same for `limit` sends in any `window`.
     fn free_in(&self, window: Duration, limit: u32, nth: u32, now: Duration) -> Duration {
         let (limit, nth) = (limit.max(1), nth.max(1));
-        // What is sent from now on is inside for a whole window itself: the order of leaving repeats.
+        // Every `limit` sends fill the window once. The next ones go when those have left it, in the same order, a window later.
         let rounds = (nth - 1) / limit;
         let nth = nth - rounds * limit;
         let base = (self.log.len() + nth as usize)
@@ -64,7 +65,8 @@ impl Second {
         base.saturating_add(window.saturating_mul(rounds))
     }
 
-    /// The moment under which a send now is logged: never before an earlier one, whatever the threads' order.
+    /// The moment to log for a send at `now`. Threads may take the lock in another order than they read the clock in; the log
+    /// stays in order.
     pub(super) fn moment(&self, now: Duration) -> Duration {
         self.log.back().map_or(now, |last| last.at.max(now))
     }
@@ -169,7 +171,8 @@ impl Minute {
         self.inside(now).fold(0, |sum, cell| sum.saturating_add(cell.sent))
     }
 
-    /// When the `nth` further send (from 1) fits under `limit`, if each of those before it goes as early as it can.
+    /// The earliest moment of the `nth` send from now (1 is the next) under `limit`, where each send before it goes at its own
+    /// earliest moment.
     pub(super) fn free_at(&self, limit: u32, nth: u32, now: Duration) -> Duration {
         let (limit, nth) = (limit.max(1), nth.max(1));
         let rounds = (nth - 1) / limit;

@@ -9,33 +9,21 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::caller::credential::AuthorizationDigest;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
 use crate::lock::Mutex;
-use crate::organization::OrganizationId;
+use crate::shield::account::AccountKey;
 
 /// What a call that waited in vain is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Accounts above which those without a call under way are dropped.
 const SWEEP_ABOVE: usize = 1024;
 
-/// Whose calls count together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Account {
-    /// Of a bound credential.
-    Organization(OrganizationId),
-    /// Of a caller whose organization is not known.
-    Authorization(AuthorizationDigest),
-    /// Of callers without an `Authorization`.
-    Anonymous,
-}
-
 /// Every permit of the process.
 #[derive(Debug)]
 pub struct Permits {
     all: Arc<Semaphore>,
-    accounts: Mutex<HashMap<Account, Weak<Semaphore>>>,
+    accounts: Mutex<HashMap<AccountKey, Weak<Semaphore>>>,
     per_account: usize,
     clock: Clock,
 }
@@ -61,7 +49,7 @@ impl Permits {
 
     /// A place for one call of `account`, if one is free.
     #[must_use]
-    pub fn try_take(&self, account: Account) -> Option<Permit> {
+    pub fn try_take(&self, account: AccountKey) -> Option<Permit> {
         let own = self.of(account).try_acquire_owned().ok()?;
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Permit { _all: all, _own: own })
@@ -72,7 +60,7 @@ impl Permits {
     /// # Errors
     ///
     /// [`ErrorKind::NoConnection`] if none came free in `patience`.
-    pub async fn take(&self, account: Account, patience: Duration) -> Result<Permit, ProxyError> {
+    pub async fn take(&self, account: AccountKey, patience: Duration) -> Result<Permit, ProxyError> {
         let own = self.of(account);
         let both = async {
             // Own first: a caller with many slow calls waits in its own queue, not in everybody's.
@@ -88,7 +76,7 @@ impl Permits {
         }
     }
 
-    fn of(&self, account: Account) -> Arc<Semaphore> {
+    fn of(&self, account: AccountKey) -> Arc<Semaphore> {
         let mut accounts = self.accounts.lock();
         if let Some(own) = accounts.get(&account).and_then(Weak::upgrade) {
             return own;
@@ -105,11 +93,12 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::organization::OrganizationId;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
-    fn organization(number: u128) -> Account {
-        Account::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
+    fn organization(number: u128) -> AccountKey {
+        AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
     }
 
     #[tokio::test]

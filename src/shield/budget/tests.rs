@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::super::table::MAX_UNBOUND;
 use super::super::window::WINDOW;
 use super::*;
-use crate::caller::credential::Digester;
+use crate::caller::credential::{AuthorizationDigest, Digester};
 use crate::clock::ManualClock;
 use crate::config::Burst;
 use crate::organization::OrganizationId;
@@ -44,7 +44,7 @@ fn organization(number: u128) -> AccountKey {
 }
 
 /// A call that somebody waits for, and that keeps its connection while it waits.
-fn call(account: AccountKey, caller: CallerKey, patience: Duration) -> Call {
+fn call(account: AccountKey, caller: Who, patience: Duration) -> Call {
     let (accounts, class) = (Accounts::one(account), Class::Interactive);
     Call { accounts, caller, class, patience, ahead: MINUTE }
 }
@@ -72,7 +72,9 @@ struct World {
 impl World {
     fn new(rules: &ShieldRules) -> Self {
         let (clock, hand) = Clock::manual();
-        Self { budget: Budget::new(rules, clock.clone()), clock, hand, digester: Digester::default() }
+        let budget = Budget::new(rules, clock.clone());
+        tokio::spawn(budget.hand_out());
+        Self { budget, clock, hand, digester: Digester::default() }
     }
 
     fn authorization(&self, number: usize) -> AuthorizationDigest {
@@ -80,8 +82,8 @@ impl World {
         self.digester.authorization(&HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])).unwrap()
     }
 
-    fn caller(&self, number: usize) -> CallerKey {
-        CallerKey::Authorization(self.authorization(number))
+    fn caller(&self, number: usize) -> Who {
+        Who::Authorization(self.authorization(number))
     }
 
     /// Moves the clock and lets everybody who woke get on.
@@ -123,8 +125,8 @@ impl World {
     }
 }
 
-/// Lets every task run until it waits. A wake passes from a timer to its queue's driver, to who may go, and to the next
-/// driver: four hops, each of them one turn of the runtime.
+/// Lets every task run until it waits. A wake passes from a timer to the budget's task, to who may go or must connect, and
+/// back to the task: four hops, each of them one turn of the runtime.
 async fn quiet() {
     for _ in 0..6 {
         tokio::task::yield_now().await;

@@ -10,7 +10,7 @@ use lru::LruCache;
 use tokio::sync::oneshot;
 
 use super::bucket::Bucket;
-use super::{Caller, Pass, TurnedAway};
+use super::{Pass, TurnedAway, Who};
 use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;
 
@@ -46,7 +46,7 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) struct Waiter {
     number: u64,
-    pub(super) caller: Caller,
+    pub(super) caller: Who,
     pub(super) address: IpAddr,
     pub(super) tell: oneshot::Sender<Result<Pass, TurnedAway>>,
 }
@@ -54,10 +54,10 @@ pub(super) struct Waiter {
 /// The state behind the lock.
 #[derive(Debug)]
 pub(super) struct Door {
-    known: LruCache<Caller, Moment>,
+    known: LruCache<Who, Moment>,
     in_flight: usize,
     // No larger than `in_flight`: who has no call in flight is not listed.
-    of_caller: HashMap<Caller, usize>,
+    of_caller: HashMap<Who, usize>,
     of_address: HashMap<IpAddr, usize>,
     refused: Refusals,
     /// In the order of arrival.
@@ -81,7 +81,7 @@ impl Default for Door {
 
 impl Door {
     /// What a caller gets that asks now.
-    pub(super) fn judge(&self, caller: Caller, address: IpAddr, now: Moment) -> Entry {
+    pub(super) fn judge(&self, caller: Who, address: IpAddr, now: Moment) -> Entry {
         if self.knows(caller, now) {
             return Entry::Known;
         }
@@ -97,14 +97,14 @@ impl Door {
     }
 
     /// Whether the upstream answered this caller lately.
-    pub(super) fn knows(&self, caller: Caller, now: Moment) -> bool {
+    pub(super) fn knows(&self, caller: Who, now: Moment) -> bool {
         self.known.peek(&caller).is_some_and(|answered| now.since(*answered) < KNOWN_FOR)
     }
 
     /// Returns whether the caller was a stranger before, so that those of its calls that wait may go.
-    pub(super) fn note_known(&mut self, caller: Caller, now: Moment) -> bool {
+    pub(super) fn note_known(&mut self, caller: Who, now: Moment) -> bool {
         let was_stranger = !self.knows(caller, now);
-        if caller != Caller::Anonymous {
+        if caller != Who::Anonymous {
             self.known.put(caller, now);
         }
         was_stranger
@@ -136,7 +136,7 @@ impl Door {
     /// A place among those who wait, and where its verdict will come.
     pub(super) fn queue(
         &mut self,
-        caller: Caller,
+        caller: Who,
         address: IpAddr,
     ) -> (u64, oneshot::Receiver<Result<Pass, TurnedAway>>) {
         self.last_number += 1;
@@ -180,20 +180,20 @@ impl Door {
     }
 
     /// Calls in flight of this caller and from this address.
-    fn loads(&self, caller: Caller, address: IpAddr) -> (usize, usize) {
+    fn loads(&self, caller: Who, address: IpAddr) -> (usize, usize) {
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
         (of(self.of_caller.get(&caller)), of(self.of_address.get(&address)))
     }
 
     /// One more call in flight.
-    pub(super) fn take_slot(&mut self, caller: Caller, address: IpAddr) {
+    pub(super) fn take_slot(&mut self, caller: Who, address: IpAddr) {
         self.in_flight += 1;
         *self.of_caller.entry(caller).or_default() += 1;
         *self.of_address.entry(address).or_default() += 1;
     }
 
     /// One less.
-    pub(super) fn free_slot(&mut self, caller: Caller, address: IpAddr) {
+    pub(super) fn free_slot(&mut self, caller: Who, address: IpAddr) {
         self.in_flight -= 1;
         count_down(&mut self.of_caller, caller);
         count_down(&mut self.of_address, address);

@@ -31,18 +31,18 @@ fn address(number: u8) -> IpAddr {
 type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Pass, TurnedAway>> + 'a>>;
 
 impl World {
-    fn caller(&self, token: usize) -> Caller {
+    fn caller(&self, token: usize) -> Who {
         let mut fields = HeaderMap::new();
         fields.insert("authorization", HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-        Caller::Credential(self.digester.credential(&fields).unwrap().digest())
+        Who::Credential(self.digester.credential(&fields).unwrap().digest())
     }
 
     /// What a caller without patience is told.
-    async fn at_once(&self, caller: Caller, from: u8) -> Result<Pass, TurnedAway> {
+    async fn at_once(&self, caller: Who, from: u8) -> Result<Pass, TurnedAway> {
         self.strangers.admit(caller, address(from), Duration::ZERO).await
     }
 
-    fn waiting(&self, caller: Caller, from: u8) -> Waiting<'_> {
+    fn waiting(&self, caller: Who, from: u8) -> Waiting<'_> {
         Box::pin(self.strangers.admit(caller, address(from), PATIENCE))
     }
 
@@ -55,7 +55,7 @@ impl World {
         passes
     }
 
-    async fn refused(&self, caller: Caller, from: u8) -> Result<(), TurnedAway> {
+    async fn refused(&self, caller: Who, from: u8) -> Result<(), TurnedAway> {
         self.at_once(caller, from).await.map(|pass| pass.answered(StatusCode::UNAUTHORIZED))
     }
 }
@@ -123,7 +123,7 @@ async fn any_answer_but_a_401_makes_a_caller_known_for_ten_minutes() {
 #[tokio::test]
 async fn a_known_caller_is_not_held_up_by_strangers() {
     let world = world();
-    let (known, anonymous) = (world.caller(0), Caller::Anonymous);
+    let (known, anonymous) = (world.caller(0), Who::Anonymous);
     world.strangers.note_answer(known, StatusCode::OK, world.clock.now());
     world.strangers.note_answer(anonymous, StatusCode::OK, world.clock.now());
     let _held = (world.filled(1, 1..33).await, world.filled(2, 33..65).await);

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 
-use super::super::super::table::{Entry, Readiness};
+use super::super::super::place::Place;
+use super::super::super::table::Entry;
+use super::super::super::waiter::Readiness;
 use super::*;
 use crate::config::Burst;
 
@@ -73,14 +75,36 @@ async fn who_has_a_connection_when_its_turn_comes_near_needs_no_other() {
     world.exhaust(key, 1).await;
     let call = Call { ahead: ms(100), ..call(key, world.caller(1), 2 * WINDOW) };
     let entry = world.budget.lock().enter(&call, Readiness::Connected, world.budget.now());
-    let Entry::Waiting { id, bell, .. } = entry else { panic!("{entry:?}") };
+    let Entry::Waiting(waiting) = entry else { panic!("{entry:?}") };
     // Time passes before its first look.
     world.hand.advance(WINDOW - ms(50));
-    let place = Place { budget: world.budget.clone(), id };
+    let place = Place::new(world.budget.clone(), waiting);
     let turn = tokio::spawn(async move {
         let never = std::future::pending::<Result<(), Infallible>>();
-        place.turn(&bell, Some(()), never).await.is_ok()
+        place.turn(Some(()), never).await.is_ok()
     });
     world.advance(ms(50)).await;
     assert!(turn.is_finished() && turn.await.unwrap());
+}
+
+#[tokio::test]
+async fn who_is_refused_before_its_first_look_is_told_so_even_where_its_task_has_run_for_long() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    let call = Call { ahead: ms(100), ..call(key, world.caller(1), 2 * WINDOW) };
+    let entry = world.budget.lock().enter(&call, Readiness::Connected, world.budget.now());
+    let Entry::Waiting(waiting) = entry else { panic!("{entry:?}") };
+    world.budget.close_until(key, world.clock.now().plus(MINUTE));
+    let place = Place::new(world.budget.clone(), waiting);
+    let turn = tokio::spawn(async move {
+        // The runtime lets it hear nothing before it has let others go.
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        let never = std::future::pending::<Result<(), Infallible>>();
+        place.turn(Some(()), never).await.map(drop)
+    });
+    let Err(Turned::Rejected(rejection)) = turn.await.unwrap() else { panic!("it is refused") };
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, MINUTE));
 }

@@ -1,5 +1,7 @@
 //! Load: the limits kept, the budget used, and nobody held up by somebody else's calls.
 
+mod policies;
+
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -29,6 +31,17 @@ impl Offer {
 impl World {
     /// Runs offers for one account and answers what was sent, in order.
     async fn run(&self, account: AccountKey, offers: &[Offer], length: Duration) -> Vec<Sent> {
+        self.run_with(account, offers, length, |_| {}).await
+    }
+
+    /// The same, where something happens before every step of the clock.
+    async fn run_with(
+        &self,
+        account: AccountKey,
+        offers: &[Offer],
+        length: Duration,
+        before_each_step: impl Fn(&Self),
+    ) -> Vec<Sent> {
         const STEP: Duration = ms(1);
         let sent = Arc::new(Mutex::new(Vec::new()));
         let phase =
@@ -36,29 +49,34 @@ impl World {
         let mut due: Vec<Duration> = offers.iter().zip(0..).map(phase).collect();
         let begun = self.clock.now();
         while self.clock.now().since(begun) < length {
+            before_each_step(self);
             for (offer, due) in offers.iter().zip(&mut due) {
                 while *due <= self.clock.now().since(begun) {
                     *due += offer.every;
-                    let call = Call {
-                        class: offer.class,
-                        ahead: ms(20),
-                        ..call(account, self.caller(offer.caller), offer.patience)
-                    };
-                    let (admitted, clock, sent) =
-                        (admit(&self.budget, call), self.clock.clone(), Arc::clone(&sent));
-                    let caller = offer.caller;
-                    tokio::spawn(async move {
-                        if let Ok(admission) = admitted.await {
-                            let at = clock.now().uptime();
-                            sent.lock().unwrap().push(Sent { at, caller, waited: admission.waited });
-                        }
-                    });
+                    self.offer(account, offer, &sent);
                 }
             }
             self.advance(STEP).await;
         }
         let sent = sent.lock().unwrap();
         sent.clone()
+    }
+
+    /// Sends one call off, which notes when it goes.
+    fn offer(&self, account: AccountKey, offer: &Offer, sent: &Arc<Mutex<Vec<Sent>>>) {
+        let call = Call {
+            class: offer.class,
+            ahead: ms(20),
+            ..call(account, self.caller(offer.caller), offer.patience)
+        };
+        let (admitted, clock, sent) = (admit(&self.budget, call), self.clock.clone(), Arc::clone(sent));
+        let caller = offer.caller;
+        tokio::spawn(async move {
+            if let Ok(admission) = admitted.await {
+                let at = clock.now().uptime();
+                sent.lock().unwrap().push(Sent { at, caller, waited: admission.waited });
+            }
+        });
     }
 }
 

@@ -101,6 +101,50 @@ async fn patience_that_ends_is_answered_and_leaves_nothing_behind() {
     assert_eq!(world.budget.queued(), 0);
 }
 
+#[tokio::test]
+async fn who_leaves_lets_those_behind_it_connect_when_their_turn_is_near_then() {
+    let world = World::new(&rules());
+    let key = organization(1);
+    world.exhaust(key, 1).await;
+    let patient = call(key, world.caller(1), 3 * WINDOW);
+    let mut before = Vec::new();
+    for _ in 0..40 {
+        before.push(world.wait(patient).await);
+    }
+    let (told, mut begun) = tokio::sync::oneshot::channel();
+    let budget = world.budget.clone();
+    let behind = tokio::spawn(async move {
+        let connect = async {
+            told.send(()).unwrap();
+            Ok::<_, std::convert::Infallible>(())
+        };
+        budget.admit(Call { ahead: ms(50), ..patient }, None, connect, || {}).await.map(|(slot, ())| slot)
+    });
+    quiet().await;
+    world.advance(WINDOW - ms(50)).await;
+    assert!(begun.try_recv().is_err(), "forty go before it, one in eleven milliseconds");
+    before.into_iter().for_each(|call| call.abort());
+    quiet().await;
+    world.advance(ms(1)).await;
+    assert!(begun.try_recv().is_ok(), "nobody does");
+    world.advance(ms(49)).await;
+    assert_eq!(behind.await.unwrap().unwrap().waited, WINDOW);
+}
+
+#[tokio::test]
+async fn the_task_sleeps_while_nobody_waits_and_ends_with_its_budget() {
+    let budget = Budget::new(&rules(), Clock::manual().0);
+    let task = tokio::spawn(budget.hand_out());
+    let call = call(organization(1), Who::Anonymous, Duration::ZERO);
+    while admit(&budget, call).await.is_ok() {}
+    quiet().await;
+    assert_eq!(budget.lock().agenda.next_look(organization(1)), Duration::MAX);
+    assert!(!task.is_finished());
+    drop(budget);
+    quiet().await;
+    assert!(task.is_finished());
+}
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 enum Event {

@@ -1,0 +1,167 @@
+//! Turns: who goes next in a queue, who connects, and when to look at the queue again.
+//!
+//! What is free is handed out by whoever looks at a queue first: a call that has just come, so that it goes before nobody;
+//! whoever gave something back, opened a door or moved an account; and one task for what comes free in time alone, by the
+//! [`Agenda`](super::agenda::Agenda).
+
+use std::time::Duration;
+
+use super::account::{Account, AccountKey, Accounts};
+use super::forecast::TICK;
+use super::queue::{Line, WaiterId};
+use super::table::Table;
+use super::waiter::{Readiness, Waiter};
+use super::window::CallerId;
+
+/// A turn that its caller cannot use is kept for so long, behind the time that connecting usually takes.
+const TURN_KEPT: Duration = Duration::from_millis(50);
+
+/// What a look at a queue finds.
+struct Outlook {
+    /// Those who hold nothing and whose turn is near, and when it comes.
+    near: Vec<(WaiterId, Duration)>,
+    /// When to look again for others.
+    look_at: Duration,
+}
+
+/// Until when who is behind leaves a slot for one that connects `ahead` of its turn.
+fn turn_kept_until(due: Duration, ahead: Duration) -> Duration {
+    due.saturating_add(ahead).saturating_add(TURN_KEPT)
+}
+
+impl Table {
+    /// Deals with every queue whose moment has come, and says until when there is nothing to do.
+    pub(super) fn work_off(&mut self, now: Duration) -> Duration {
+        while let Some(key) = self.agenda.take_due(now) {
+            self.dispatch(key, now);
+        }
+        self.agenda.sleep()
+    }
+
+    /// Deals with whoever waits for accounts in which something changed that no agenda knew of. A call that acts for a
+    /// workspace waits in the workspace's queue and takes from the account of its key, too.
+    pub(super) fn changed(&mut self, accounts: Accounts, now: Duration) {
+        for key in accounts.keys() {
+            for queue in self.queues_at(key) {
+                self.dispatch(queue, now);
+            }
+        }
+    }
+
+    /// Hands out what is free in a queue, tells those whose turn is near, and plans the next look.
+    pub(super) fn dispatch(&mut self, key: AccountKey, now: Duration) {
+        self.hand_out(key, now);
+        self.plan(key, now);
+    }
+
+    /// Hands every slot that is free to those who wait for it.
+    pub(super) fn hand_out(&mut self, key: AccountKey, now: Duration) {
+        while let Some((caller, line, id)) = self.next(key, now) {
+            let Some(waiter) = self.take_out(id) else { return };
+            let slot = self.spend(waiter.accounts, caller, line, now);
+            if let Some(account) = self.accounts.get_mut(&key) {
+                account.queue.serve(caller, line, id);
+            }
+            waiter.tell(Ok(slot));
+        }
+    }
+
+    /// The one waiter that may go now before all others, if any may.
+    fn next(&mut self, key: AccountKey, now: Duration) -> Option<(CallerId, Line, WaiterId)> {
+        let account = self.accounts.get_mut(&key)?;
+        if account.queue.is_empty() || account.opens_at() > now {
+            return None;
+        }
+        account.second.expire(now);
+        if account.second.used(now) >= self.limits.per_second {
+            return None;
+        }
+        let account = self.accounts.get(&key)?;
+        [Line::Proofs, Line::Calls].into_iter().find_map(|line| {
+            let heads = account.queue.heads(line, |id| self.is_connected(id));
+            let ready = heads.filter(|(caller, id)| {
+                self.waiters.get(id).is_some_and(|waiter| self.ready_at(waiter.accounts, *caller, now) <= now)
+            });
+            let (caller, id) = ready.min_by_key(|(caller, _)| account.second.of(*caller))?;
+            Some((caller, line, id))
+        })
+    }
+
+    fn is_connected(&self, id: WaiterId) -> bool {
+        self.waiters.get(&id).is_some_and(|waiter| waiter.readiness == Readiness::Connected)
+    }
+
+    /// Tells those whose turn is near to connect, and puts the next moment at which anybody may go, or must connect, on the
+    /// agenda.
+    pub(super) fn plan(&mut self, key: AccountKey, now: Duration) {
+        let Some(account) = self.accounts.get(&key).filter(|account| !account.queue.is_empty()) else {
+            return;
+        };
+        let heads = [Line::Proofs, Line::Calls]
+            .into_iter()
+            .flat_map(|line| account.queue.heads(line, |id| self.is_connected(id)));
+        let ready_at = heads
+            .filter_map(|(caller, id)| Some(self.ready_at(self.waiters.get(&id)?.accounts, caller, now)))
+            .min();
+        let Outlook { near, look_at } = self.look_ahead(account, now);
+        for (id, due) in near {
+            if let Some(waiter) = self.waiters.get_mut(&id) {
+                waiter.tell_near(due);
+            }
+        }
+        let next = ready_at.unwrap_or(Duration::MAX).min(look_at);
+        self.agenda.plan(key, next.max(now + TICK));
+    }
+
+    /// Goes through a queue in turn, as far as turns are near.
+    fn look_ahead(&self, account: &Account, now: Duration) -> Outlook {
+        let mut outlook = Outlook { near: Vec::new(), look_at: Duration::MAX };
+        let (mut before, mut kept_until, mut proofs_wait) = (0, Duration::MAX, false);
+        for id in account.queue.in_turn(|caller| account.second.of(caller)) {
+            let Some(waiter) = self.waiters.get(&id) else { continue };
+            match waiter.readiness {
+                Readiness::Connected => before += 1,
+                Readiness::Near => {
+                    let until = turn_kept_until(waiter.due, waiter.ahead);
+                    if now < until {
+                        before += 1;
+                        kept_until = kept_until.min(until);
+                    }
+                }
+                Readiness::Far if proofs_wait && waiter.line == Line::Proofs => {}
+                Readiness::Far => {
+                    let comes_at = self.comes_at(waiter, before, now);
+                    let begins_at = comes_at.saturating_sub(waiter.ahead);
+                    if begins_at <= now {
+                        before += 1;
+                        kept_until = kept_until.min(turn_kept_until(comes_at, waiter.ahead));
+                        outlook.near.push((id, comes_at));
+                        continue;
+                    }
+                    outlook.look_at = outlook.look_at.min(begins_at).min(kept_until);
+                    // Its other account holds up nobody else; this one holds up all behind it, until then.
+                    let here = self.comes_in(account, waiter, before, now).saturating_sub(waiter.ahead);
+                    if here > now {
+                        outlook.look_at = outlook.look_at.min(here);
+                        if waiter.line == Line::Calls {
+                            break;
+                        }
+                        proofs_wait = true;
+                    }
+                }
+            }
+        }
+        outlook
+    }
+
+    /// When a waiter's turn comes if so many others go before it.
+    fn comes_at(&self, waiter: &Waiter, before: u32, now: Duration) -> Duration {
+        let of = |account: &Account| self.comes_in(account, waiter, before, now);
+        waiter.accounts.keys().filter_map(|key| self.accounts.get(&key)).map(of).max().unwrap_or(now)
+    }
+
+    /// The same in one account.
+    fn comes_in(&self, account: &Account, waiter: &Waiter, before: u32, now: Duration) -> Duration {
+        account.free_at(waiter.caller, before, &self.limits, now).max(account.expected_to_open_at(now))
+    }
+}

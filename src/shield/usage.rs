@@ -1,0 +1,97 @@
+//! What accounts show of what they used: one by one for an operator, the fullest for a gauge.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::account::{Account, AccountKey};
+use super::limits::Limits;
+use super::queue::Line;
+use super::table::Table;
+
+/// What one account shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Whose.
+    pub account: AccountKey,
+    /// Calls of the last second.
+    pub second: u32,
+    /// Calls of the last minute.
+    pub minute: u32,
+    /// Calls since the account was made; what was spent before its organization was known included.
+    pub calls: u64,
+    /// Calls that wait.
+    pub queued: usize,
+    /// Set where the upstream limits it: for how long still.
+    pub closed_for: Option<Duration>,
+}
+
+/// What all accounts show: the busiest, and the rest as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What each account may send.
+    pub limits: Limits,
+    /// The accounts with most calls in the last minute.
+    pub busiest: Vec<Usage>,
+    /// How many others there are.
+    pub others: usize,
+    /// Their calls of the last minute.
+    pub others_minute: u64,
+    /// Their calls since they were made.
+    pub others_calls: u64,
+    /// Their calls that wait.
+    pub others_queued: usize,
+}
+
+/// What the fullest account has used of each window; above 1 just after a merge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UsedRatio {
+    /// Of the second's.
+    pub second: f64,
+    /// Of the minute's.
+    pub minute: f64,
+}
+
+impl Table {
+    pub(super) fn snapshot(&self, top: usize, now: Duration) -> Snapshot {
+        let usage = |(key, account)| usage(key, account, now);
+        let mut usages: Vec<Usage> = self.accounts.iter().map(usage).collect();
+        usages.sort_unstable_by_key(|usage| Reverse((usage.minute, usage.queued)));
+        let others = usages.split_off(top.min(usages.len()));
+        Snapshot {
+            limits: self.limits,
+            busiest: usages,
+            others: others.len(),
+            others_minute: others.iter().map(|usage| u64::from(usage.minute)).sum(),
+            others_calls: others.iter().map(|usage| usage.calls).sum(),
+            others_queued: others.iter().map(|usage| usage.queued).sum(),
+        }
+    }
+
+    pub(super) fn usage_of(&self, key: AccountKey, now: Duration) -> Usage {
+        let none = || Usage { account: key, second: 0, minute: 0, calls: 0, queued: 0, closed_for: None };
+        self.accounts.get(&key).map_or_else(none, |account| usage(&key, account, now))
+    }
+
+    pub(super) fn used_ratio(&self, now: Duration) -> UsedRatio {
+        let fullest = |used: fn(&Account, Duration) -> u32, limit: u32| {
+            let used = self.accounts.values().map(|account| used(account, now)).max().unwrap_or(0);
+            f64::from(used) / f64::from(limit)
+        };
+        UsedRatio {
+            second: fullest(|account, now| account.second.used(now), self.limits.per_second),
+            minute: fullest(|account, now| account.minute.used(now), self.limits.per_minute),
+        }
+    }
+}
+
+fn usage(key: &AccountKey, account: &Account, now: Duration) -> Usage {
+    let closed_for = account.opens_at().saturating_sub(now);
+    Usage {
+        account: *key,
+        second: account.second.used(now),
+        minute: account.minute.used(now),
+        calls: account.calls,
+        queued: account.queue.len(Line::Proofs) + account.queue.len(Line::Calls),
+        closed_for: (!closed_for.is_zero()).then_some(closed_for),
+    }
+}
