@@ -15,7 +15,7 @@ use crate::reason::RejectionReason;
 use crate::shield::account::{AccountKey, Accounts};
 use crate::shield::budget::{self, Admission, Turned};
 use crate::shield::latch::{Latched, Unauthorized};
-use crate::shield::strangers::Pass;
+use crate::shield::unverified::Pass;
 use crate::upstream::calls::Ready;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permit;
@@ -145,7 +145,7 @@ impl Origin {
             .admit(call.caller.into(), call.peer, call.max_wait)
             .await
             .map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
-        let accounts = self.accounts(call, pass.is_strangers());
+        let accounts = self.accounts(call, pass.is_unverified());
         let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,

@@ -57,7 +57,7 @@ impl Origin {
         if let Some(retry_after) = self.upstream.refuses() {
             return rejected(RejectionReason::Breaker, retry_after);
         }
-        let strangers = &self.shield.strangers;
+        let strangers = &self.shield.unverified;
         if let Err(turned) = strangers.foresee(call.caller.into(), call.peer, call.max_wait, now) {
             return rejected(turned.reason.into(), turned.retry_after);
         }
@@ -81,12 +81,12 @@ impl Origin {
             remembered_for: self.remembered(call, now).map(|refusal| refusal.remaining),
             breaker_open: self.upstream.is_unreachable(),
             edge_blocked: self.shield.edge.is_blocked(),
-            is_unverified: self.shield.strangers.is_stranger(call.caller.into(), now),
+            is_unverified: self.shield.unverified.is_unverified(call.caller.into(), now),
         }
     }
 
     fn spending(&self, call: &Call<'_>, now: Moment) -> budget::Call {
-        let is_unverified = self.shield.strangers.is_stranger(call.caller.into(), now);
+        let is_unverified = self.shield.unverified.is_unverified(call.caller.into(), now);
         budget::Call {
             accounts: self.accounts(call, is_unverified),
             caller: call.who(),

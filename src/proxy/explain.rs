@@ -29,7 +29,7 @@ use crate::rules::Rules;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
 
-/// Whose turn among strangers is asked for: nobody's address.
+/// Whose turn among unverified callers is asked for: nobody's address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What `Cache-Status` says while the edge turns our own reads away.
@@ -215,7 +215,7 @@ impl Proxy {
             well_formed: credential.is_some(),
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
-            stranger: self.origin.shield().strangers.is_stranger(call.caller.into(), now),
+            stranger: self.origin.shield().strangers.is_unverified(call.caller.into(), now),
         }
     }
 }

@@ -149,7 +149,7 @@ pub(super) struct Known {
     #[serde(serialize_with = "word")]
     pub(super) proof: Proof,
     pub(super) proof_age_seconds: Option<u64>,
-    /// Whether the API has answered it lately; strangers are let in a few at a time.
+    /// Whether the API has answered it lately; unverified callers are let in a few at a time.
     pub(super) stranger: bool,
 }
 

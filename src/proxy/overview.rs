@@ -20,9 +20,9 @@ pub struct Overview {
     pub single_workspace: bool,
     /// Calls of callers whose organization was not known.
     pub unbound: u64,
-    /// Calls of strangers in flight.
+    /// Calls of unverified callers in flight.
     pub strangers_in_flight: usize,
-    /// Calls of strangers that wait for a slot.
+    /// Calls of unverified callers that wait for a slot.
     pub strangers_waiting: usize,
 }
 

@@ -30,7 +30,7 @@ use crate::upstream::transfer::Upload;
 
 /// The most bytes of a body that says nothing.
 const LONGEST_NOTHING: usize = 64;
-/// How much of a stranger's body must be there before its call takes a place.
+/// How much of an unverified caller's body must be there before its call takes a place.
 const STRANGERS_PART: usize = 64 * 1024;
 
 /// A request's body.
@@ -195,16 +195,16 @@ impl Worker {
 }
 
 impl Proxy {
-    /// What of a body is read before its call takes a place of any kind: all of one that may still be called off though it
-    /// announces no byte, and the beginning of a stranger's, who could otherwise keep others out with bodies that never
-    /// come. The refusal that is remembered, if there is one: it needs no body.
+    /// What of a body is read before its call takes a place of any kind: all of one that may still be called off though
+    /// it announces no byte, and the beginning of an unverified caller's, who could otherwise keep others out with
+    /// bodies that never come. The refusal that is remembered, if there is one: it needs no body.
     pub(super) async fn read_before_a_place(
         &self,
         call: &Call<'_>,
         body: &mut Posted,
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
         let now = self.clock.now();
-        let enough = if self.origin.shield().strangers.is_stranger(call.caller.into(), now) {
+        let enough = if self.origin.shield().strangers.is_unverified(call.caller.into(), now) {
             if let Some(latched) = self.origin.remembered(call, now) {
                 return Ok(Some(latched.answer));
             }

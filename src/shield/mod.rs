@@ -19,9 +19,9 @@ mod queue;
 pub mod refetch;
 pub mod retry;
 pub mod retry_after;
-pub mod strangers;
 mod table;
 mod turns;
+pub mod unverified;
 mod upkeep;
 pub mod usage;
 mod waiter;
@@ -42,7 +42,7 @@ use self::latch::Latch;
 use self::limits::{Limits, ShieldRules};
 use self::refetch::Refetches;
 use self::retry::RetryBudget;
-use self::strangers::Strangers;
+use self::unverified::UnverifiedCallers;
 use crate::bounded::{bounded, sweep};
 use crate::clock::{Clock, Moment};
 use crate::config;
@@ -63,11 +63,11 @@ impl From<budget::Reason> for RejectionReason {
     }
 }
 
-impl From<strangers::Reason> for RejectionReason {
-    fn from(reason: strangers::Reason) -> Self {
+impl From<unverified::Reason> for RejectionReason {
+    fn from(reason: unverified::Reason) -> Self {
         match reason {
-            strangers::Reason::Slots => Self::StrangerSlots,
-            strangers::Reason::Refusals => Self::StrangerRefusals,
+            unverified::Reason::Slots => Self::UnverifiedSlots,
+            unverified::Reason::Refusals => Self::UnverifiedRefusals,
         }
     }
 }
@@ -78,7 +78,7 @@ pub struct Shield {
     /// What each organization may send.
     pub budget: Budget,
     /// Callers that nobody has vouched for.
-    pub strangers: Strangers,
+    pub unverified: UnverifiedCallers,
     /// 401s that are remembered.
     pub latch: Latch,
     /// Which failed reads are tried again.
@@ -100,7 +100,7 @@ impl Shield {
         Self {
             refetches: Refetches::new(&Limits::new(&rules)),
             budget: Budget::new(&rules, clock.clone()),
-            strangers: Strangers::new(clock),
+            unverified: UnverifiedCallers::new(clock),
             latch: Latch::default(),
             retries: RetryBudget::default(),
             edge: EdgeBlocks::default(),
@@ -158,7 +158,7 @@ impl Shield {
     pub fn tidy(&self, now: Moment) {
         self.budget.tidy(now);
         self.latch.tidy(now);
-        self.strangers.tidy(now);
+        self.unverified.tidy(now);
         self.refetches.tidy(now);
         let mut backoffs = self.backoffs.lock();
         sweep(&mut backoffs, |backoff| backoff.is_over(now));

@@ -14,9 +14,9 @@ use super::{Pass, TurnedAway, Who};
 use crate::bounded::{bounded, sweep};
 use crate::clock::Moment;
 
-/// Calls in flight of one stranger.
+/// Calls in flight of one unverified caller.
 const SLOTS_EACH: usize = 8;
-/// Calls in flight of all strangers.
+/// Calls in flight of all unverified callers.
 const SLOTS: usize = 64;
 /// Calls in flight from one source address.
 const SLOTS_OF_ADDRESS: usize = SLOTS / 2;
@@ -32,7 +32,7 @@ pub(super) const ADDRESSES: NonZeroUsize = NonZeroUsize::new(4096).expect("not z
 /// What the door says to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// No stranger: come in.
+    /// No unverified caller: come in.
     Known,
     /// A slot is free.
     Free,
@@ -101,16 +101,16 @@ impl Door {
         self.known.peek(&caller).is_some_and(|answered| now.since(*answered) < KNOWN_FOR)
     }
 
-    /// Returns whether the caller was a stranger before, so that those of its calls that wait may go.
+    /// Returns whether the caller was an unverified caller before, so that those of its calls that wait may go.
     pub(super) fn note_known(&mut self, caller: Who, now: Moment) -> bool {
-        let was_stranger = !self.knows(caller, now);
+        let was_unverified = !self.knows(caller, now);
         if caller != Who::Anonymous {
             self.known.put(caller, now);
         }
-        was_stranger
+        was_unverified
     }
 
-    /// Takes out the next of those who wait that need not: among strangers one from the address, then of the caller,
+    /// Takes out the next of those who wait that need not: among unverified callers one from the address, then of the caller,
     /// with the fewest calls in flight, so that nobody gets in faster by waiting in great number.
     pub(super) fn next(&mut self, now: Moment) -> Option<(Waiter, Entry)> {
         let mut best: Option<(usize, Entry, (usize, usize))> = None;
@@ -151,12 +151,12 @@ impl Door {
         self.waiting.retain(|waiter| waiter.number != number);
     }
 
-    /// Notes a 401 to a stranger.
+    /// Notes a 401 to an unverified caller.
     pub(super) fn note_refusal(&mut self, address: IpAddr, now: Moment) {
         self.refused.spend(address, now);
     }
 
-    /// Forgets who is a stranger again, and addresses whose allowance is full.
+    /// Forgets who is an unverified caller again, and addresses whose allowance is full.
     pub(super) fn tidy(&mut self, now: Moment) {
         sweep(&mut self.known, |answered| now.since(*answered) >= KNOWN_FOR);
         sweep(&mut self.refused.of_address, |bucket| bucket.is_full(now));
@@ -209,7 +209,7 @@ fn count_down<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
     }
 }
 
-/// What strangers' 401s have spent, in all and from each address.
+/// What unverified callers' 401s have spent, in all and from each address.
 #[derive(Debug)]
 struct Refusals {
     all: Bucket,

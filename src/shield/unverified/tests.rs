@@ -13,7 +13,7 @@ use crate::clock::ManualClock;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 struct World {
-    strangers: Strangers,
+    unverified: UnverifiedCallers,
     digester: Digester,
     clock: Clock,
     hand: ManualClock,
@@ -21,7 +21,7 @@ struct World {
 
 fn world() -> World {
     let (clock, hand) = Clock::manual();
-    World { strangers: Strangers::new(clock.clone()), digester: Digester::default(), clock, hand }
+    World { unverified: UnverifiedCallers::new(clock.clone()), digester: Digester::default(), clock, hand }
 }
 
 fn address(number: u8) -> IpAddr {
@@ -39,14 +39,14 @@ impl World {
 
     /// What a caller without patience is told.
     async fn at_once(&self, caller: Who, from: u8) -> Result<Pass, TurnedAway> {
-        self.strangers.admit(caller, address(from), Duration::ZERO).await
+        self.unverified.admit(caller, address(from), Duration::ZERO).await
     }
 
     fn waiting(&self, caller: Who, from: u8) -> Waiting<'_> {
-        Box::pin(self.strangers.admit(caller, address(from), PATIENCE))
+        Box::pin(self.unverified.admit(caller, address(from), PATIENCE))
     }
 
-    /// Passes of as many different strangers from one address.
+    /// Passes of as many different unverified callers from one address.
     async fn filled(&self, from: u8, tokens: std::ops::Range<usize>) -> Vec<Pass> {
         let mut passes = Vec::new();
         for token in tokens {
@@ -88,9 +88,9 @@ async fn a_stranger_has_eight_calls_in_flight_its_address_half_and_all_together_
     assert_eq!(reason(&world.at_once(world.caller(99), 1).await), Some(Reason::Slots), "the address has 32");
     held.extend(world.filled(2, 30..62).await);
     assert_eq!(reason(&world.at_once(world.caller(99), 3).await), Some(Reason::Slots), "all have 64");
-    assert_eq!(world.strangers.load(), (64, 0));
+    assert_eq!(world.unverified.load(), (64, 0));
     held.clear();
-    assert_eq!(world.strangers.load(), (0, 0));
+    assert_eq!(world.unverified.load(), (0, 0));
     assert!(world.at_once(own, 1).await.is_ok());
 }
 
@@ -99,7 +99,7 @@ async fn an_ipv4_address_is_the_same_in_its_ipv6_form() {
     let world = world();
     let mapped = IpAddr::V6(Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
     let _held = world.filled(1, 0..32).await;
-    let verdict = world.strangers.admit(world.caller(99), mapped, Duration::ZERO).await;
+    let verdict = world.unverified.admit(world.caller(99), mapped, Duration::ZERO).await;
     assert_eq!(reason(&verdict), Some(Reason::Slots));
 }
 
@@ -109,14 +109,14 @@ async fn any_answer_but_a_401_makes_a_caller_known_for_ten_minutes() {
         let world = world();
         let caller = world.caller(1);
         let pass = world.at_once(caller, 1).await.unwrap();
-        assert!(pass.is_strangers());
+        assert!(pass.is_unverified());
         pass.answered(StatusCode::from_u16(status).unwrap());
-        assert_eq!(world.strangers.is_stranger(caller, world.clock.now()), !known, "{status}");
+        assert_eq!(world.unverified.is_unverified(caller, world.clock.now()), !known, "{status}");
         world.hand.advance(Duration::from_secs(599));
         world.refused(caller, 1).await.unwrap();
-        assert_eq!(world.strangers.is_stranger(caller, world.clock.now()), !known, "a 401 ends nothing");
+        assert_eq!(world.unverified.is_unverified(caller, world.clock.now()), !known, "a 401 ends nothing");
         world.hand.advance(Duration::from_secs(1));
-        assert!(world.strangers.is_stranger(caller, world.clock.now()), "{status}");
+        assert!(world.unverified.is_unverified(caller, world.clock.now()), "{status}");
     }
 }
 
@@ -124,13 +124,13 @@ async fn any_answer_but_a_401_makes_a_caller_known_for_ten_minutes() {
 async fn a_known_caller_is_not_held_up_by_strangers() {
     let world = world();
     let (known, anonymous) = (world.caller(0), Who::Anonymous);
-    world.strangers.note_answer(known, StatusCode::OK, world.clock.now());
-    world.strangers.note_answer(anonymous, StatusCode::OK, world.clock.now());
+    world.unverified.note_answer(known, StatusCode::OK, world.clock.now());
+    world.unverified.note_answer(anonymous, StatusCode::OK, world.clock.now());
     let _held = (world.filled(1, 1..33).await, world.filled(2, 33..65).await);
     for _ in 0..1000 {
         world.refused(known, 1).await.unwrap();
     }
-    assert!(!world.at_once(known, 1).await.unwrap().is_strangers());
+    assert!(!world.at_once(known, 1).await.unwrap().is_unverified());
     assert_eq!(
         reason(&world.at_once(anonymous, 3).await),
         Some(Reason::Slots),
@@ -144,10 +144,10 @@ async fn a_slot_that_comes_free_goes_to_who_waits() {
     let mut held = world.filled(1, 0..32).await;
     let mut waiting = world.waiting(world.caller(99), 1);
     assert!(poll_once(&mut waiting).await.is_none());
-    assert_eq!(world.strangers.load(), (32, 1));
+    assert_eq!(world.unverified.load(), (32, 1));
     held.pop().unwrap().answered(StatusCode::OK);
-    assert!(waiting.await.unwrap().is_strangers());
-    assert_eq!(world.strangers.load(), (31, 0));
+    assert!(waiting.await.unwrap().is_unverified());
+    assert_eq!(world.unverified.load(), (31, 0));
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn who_waits_in_vain_is_told_so_when_its_patience_ends() {
     world.hand.advance(Duration::from_millis(1));
     let away = waiting.await.unwrap_err();
     assert_eq!(away, TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY });
-    assert_eq!(world.strangers.load(), (32, 0));
+    assert_eq!(world.unverified.load(), (32, 0));
 }
 
 #[tokio::test]
@@ -174,10 +174,10 @@ async fn one_answer_lets_all_waiting_calls_of_a_caller_go() {
     for other in &mut others {
         held.extend(poll_once(other).await);
     }
-    assert_eq!((held.len(), world.strangers.load()), (7, (8, 93)));
+    assert_eq!((held.len(), world.unverified.load()), (7, (8, 93)));
     first.answered(StatusCode::OK);
     for other in others.split_off(7) {
-        assert!(!other.await.unwrap().is_strangers());
+        assert!(!other.await.unwrap().is_unverified());
     }
 }
 
@@ -188,10 +188,10 @@ async fn a_slot_given_to_a_call_that_has_just_left_is_free_again() {
     let (mut leaves, mut stays) = (world.waiting(world.caller(98), 1), world.waiting(world.caller(99), 1));
     assert!(poll_once(&mut leaves).await.is_none() && poll_once(&mut stays).await.is_none());
     drop(held.pop());
-    assert_eq!(world.strangers.load(), (32, 1), "given to the first");
+    assert_eq!(world.unverified.load(), (32, 1), "given to the first");
     drop(leaves);
     assert!(poll_once(&mut stays).await.is_some_and(|verdict| verdict.is_ok()), "and from there to the next");
-    assert_eq!(world.strangers.load(), (31, 0));
+    assert_eq!(world.unverified.load(), (31, 0));
 }
 
 #[tokio::test]
@@ -222,9 +222,9 @@ async fn no_more_wait_than_a_thousand_and_half_of_them_from_one_address() {
             crowd.push(waiting);
         }
     }
-    assert_eq!(world.strangers.load(), (64, 1000));
+    assert_eq!(world.unverified.load(), (64, 1000));
     crowd.clear();
-    assert_eq!(world.strangers.load(), (64, 0));
+    assert_eq!(world.unverified.load(), (64, 0));
 }
 
 /// T10: fifty refusals at once and five a second, half of it for one address.
@@ -285,7 +285,7 @@ async fn a_thousand_honest_keys_get_in_at_once() {
     for token in 0..1000 {
         world.at_once(world.caller(token), 1).await.unwrap().answered(StatusCode::OK);
     }
-    assert_eq!(world.strangers.load(), (0, 0));
+    assert_eq!(world.unverified.load(), (0, 0));
 }
 
 /// Steps in which callers come, are answered, leave and lose patience, in any order.
@@ -293,19 +293,19 @@ async fn a_thousand_honest_keys_get_in_at_once() {
 fn who_is_known_and_whose_refusals_are_told_apart_is_bounded_and_goes_by_time() {
     let world = world();
     for number in 0..KNOWN.get() + 10 {
-        world.strangers.note_answer(world.caller(number), StatusCode::OK, world.clock.now());
+        world.unverified.note_answer(world.caller(number), StatusCode::OK, world.clock.now());
     }
     for number in 0..ADDRESSES.get() + 10 {
         let address = IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap()));
-        world.strangers.lock().note_refusal(address, world.clock.now());
+        world.unverified.lock().note_refusal(address, world.clock.now());
     }
-    assert_eq!(world.strangers.lock().remembered(), (KNOWN.get(), ADDRESSES.get()));
+    assert_eq!(world.unverified.lock().remembered(), (KNOWN.get(), ADDRESSES.get()));
     world.hand.advance(Duration::from_secs(10));
-    world.strangers.tidy(world.clock.now());
-    assert_eq!(world.strangers.lock().remembered(), (KNOWN.get(), 0));
+    world.unverified.tidy(world.clock.now());
+    assert_eq!(world.unverified.lock().remembered(), (KNOWN.get(), 0));
     world.hand.advance(KNOWN_FOR);
-    world.strangers.tidy(world.clock.now());
-    assert_eq!(world.strangers.lock().remembered(), (0, 0));
+    world.unverified.tidy(world.clock.now());
+    assert_eq!(world.unverified.lock().remembered(), (0, 0));
 }
 
 async fn interleave(seed: u64) -> Result<(), TestCaseError> {
@@ -339,7 +339,7 @@ async fn interleave(seed: u64) -> Result<(), TestCaseError> {
         }
         waiting = still;
         let slots: Vec<_> = held.iter().filter_map(|pass| pass.slot.as_ref()).collect();
-        prop_assert_eq!(world.strangers.load(), (slots.len(), waiting.len()), "seed {} step {}", seed, step);
+        prop_assert_eq!(world.unverified.load(), (slots.len(), waiting.len()), "seed {} step {}", seed, step);
         for slot in &slots {
             let of = |same: &dyn Fn(&Slot) -> bool| slots.iter().filter(|other| same(other)).count();
             prop_assert!(of(&|other| other.caller == slot.caller) <= 8, "seed {seed} step {step}");
@@ -349,8 +349,8 @@ async fn interleave(seed: u64) -> Result<(), TestCaseError> {
     world.hand.advance(Duration::from_secs(60));
     held.clear();
     waiting.clear();
-    prop_assert_eq!(world.strangers.load(), (0, 0), "seed {}", seed);
-    prop_assert!(world.strangers.lock().is_empty(), "seed {seed}: a count was left behind");
+    prop_assert_eq!(world.unverified.load(), (0, 0), "seed {}", seed);
+    prop_assert!(world.unverified.lock().is_empty(), "seed {seed}: a count was left behind");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! [`Strangers`]: callers that the upstream has not answered, or has only refused, get in a few at a time.
+//! [`UnverifiedCallers`]: callers that the upstream has not answered, or has only refused, get in a few at a time.
 //!
 //! Whoever guesses tokens through this proxy costs the vendor at most a few calls at once and a few refusals a second,
 //! from one address half of that. Attempts are not rationed, so that honest callers do not starve when the proxy has
@@ -20,20 +20,20 @@ use crate::lock::{Mutex, MutexGuard};
 mod bucket;
 mod door;
 
-/// What a stranger is told that waited for a slot in vain.
+/// What an unverified caller is told that waited for a slot in vain.
 const SLOT_RETRY: Duration = Duration::from_secs(1);
 
 closed_enum! {
-    /// Why a stranger was turned away.
+    /// Why an unverified caller was turned away.
     pub enum Reason {
         /// No slot came free while it was ready to wait.
         Slots = "stranger_slots",
-        /// Strangers have been refused too often of late.
+        /// Unverified callers have been refused too often of late.
         Refusals = "stranger_refusals",
     }
 }
 
-/// A stranger is turned away.
+/// An unverified caller is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnedAway {
     /// Why.
@@ -42,9 +42,9 @@ pub struct TurnedAway {
     pub retry_after: Duration,
 }
 
-/// Every stranger of the process; a handle, as passes hold it.
+/// Every unverified caller of the process; a handle, as passes hold it.
 #[derive(Clone, Debug)]
-pub struct Strangers(Arc<Shared>);
+pub struct UnverifiedCallers(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -56,28 +56,28 @@ struct Shared {
 #[derive(Debug)]
 #[must_use = "dropping it frees the slot"]
 pub struct Pass {
-    strangers: Strangers,
+    unverified: UnverifiedCallers,
     caller: Who,
-    /// What a stranger holds.
+    /// What an unverified caller holds.
     slot: Option<Slot>,
 }
 
 /// One call in flight; it ends when this is dropped.
 #[derive(Debug)]
 struct Slot {
-    strangers: Strangers,
+    unverified: UnverifiedCallers,
     caller: Who,
     address: IpAddr,
 }
 
-impl Strangers {
+impl UnverifiedCallers {
     /// Nobody is known yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Shared { clock, door: Mutex::default() }))
     }
 
-    /// Lets a caller in: a known one at once, a stranger when there is a slot for it. Dropping the future gives its
+    /// Lets a caller in: a known one at once, an unverified caller when there is a slot for it. Dropping the future gives its
     /// place among those who wait up.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Strangers {
                 entry => return self.enter(&mut door, caller, address, entry),
             }
         };
-        let _place = Place { strangers: self, number };
+        let _place = Place { unverified: self, number };
         match self.0.clock.deadline(now.plus(patience), verdict).await {
             Ok(Ok(verdict)) => verdict,
             // The other end is dropped with the door alone, which this call holds open.
@@ -122,18 +122,18 @@ impl Strangers {
         }
     }
 
-    /// Whether this caller is a stranger at `now`.
+    /// Whether this caller is an unverified caller at `now`.
     #[must_use]
-    pub fn is_stranger(&self, caller: Who, now: Moment) -> bool {
+    pub fn is_unverified(&self, caller: Who, now: Moment) -> bool {
         !self.lock().knows(caller, now)
     }
 
-    /// Forgets who is a stranger again, and refusals that have long been made up for.
+    /// Forgets who is an unverified caller again, and refusals that have long been made up for.
     pub fn tidy(&self, now: Moment) {
         self.lock().tidy(now);
     }
 
-    /// Calls of strangers that are in flight, and that wait.
+    /// Calls of unverified callers that are in flight, and that wait.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {
         self.lock().load()
@@ -151,12 +151,12 @@ impl Strangers {
             Entry::Known => None,
             Entry::Free => {
                 door.take_slot(caller, address);
-                Some(Slot { strangers: self.clone(), caller, address })
+                Some(Slot { unverified: self.clone(), caller, address })
             }
             Entry::Full => return Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
             Entry::Spent(retry_after) => return Err(TurnedAway { reason: Reason::Refusals, retry_after }),
         };
-        Ok(Pass { strangers: self.clone(), caller, slot })
+        Ok(Pass { unverified: self.clone(), caller, slot })
     }
 
     /// Settles with everybody who need not wait any longer.
@@ -183,37 +183,37 @@ impl Strangers {
 impl Pass {
     /// Notes the head of the answer and frees the slot. A pass that is dropped without an answer frees it too.
     pub fn answered(self, status: StatusCode) {
-        let now = self.strangers.0.clock.now();
+        let now = self.unverified.0.clock.now();
         if status != StatusCode::UNAUTHORIZED {
-            self.strangers.note_answer(self.caller, status, now);
+            self.unverified.note_answer(self.caller, status, now);
         } else if let Some(slot) = &self.slot {
-            self.strangers.lock().note_refusal(slot.address, now);
+            self.unverified.lock().note_refusal(slot.address, now);
         }
     }
 
-    /// Whether it was given to a stranger.
+    /// Whether it was given to an unverified caller.
     #[must_use]
-    pub const fn is_strangers(&self) -> bool {
+    pub const fn is_unverified(&self) -> bool {
         self.slot.is_some()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.strangers.lock().free_slot(self.caller, self.address);
-        self.strangers.let_in(self.strangers.0.clock.now());
+        self.unverified.lock().free_slot(self.caller, self.address);
+        self.unverified.let_in(self.unverified.0.clock.now());
     }
 }
 
 /// A place among those who wait, left when this is dropped.
 struct Place<'a> {
-    strangers: &'a Strangers,
+    unverified: &'a UnverifiedCallers,
     number: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.strangers.lock().leave(self.number);
+        self.unverified.lock().leave(self.number);
     }
 }
 
