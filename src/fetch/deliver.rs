@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::organization::Organization;
 use crate::origin::whole::WholeAnswer;
 use crate::shield::budget::Class;
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 
 /// Times that a read joins flights at all, before it flies alone.
 const JOINED_ROUNDS: u8 = 4;

@@ -9,7 +9,7 @@ use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
 use crate::error::ErrorKind;
 use crate::origin::whole::{StreamedAnswer, WholeAnswer};
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 
 /// What came of a fetch, in the form in which those who wait for it can share it.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use crate::metrics::RetryResult;
 use crate::reason::RejectionReason;
 use crate::shield::account::{AccountKey, Accounts};
 use crate::shield::budget::{self, Admission, Turned};
-use crate::shield::latch::{Latched, Unauthorized};
+use crate::shield::refusals::{RememberedRefusal, Unauthorized};
 use crate::shield::unverified::Pass;
 use crate::upstream::calls::Ready;
 use crate::upstream::connections::UpstreamClient;
@@ -129,7 +129,7 @@ impl Origin {
 
     async fn let_go(&self, call: &Call<'_>, connects: impl FnOnce()) -> Result<Admitted, Stopped> {
         let now = self.clock.now();
-        if let Some(Latched { answer, .. }) = self.remembered(call, now) {
+        if let Some(RememberedRefusal { answer, .. }) = self.remembered(call, now) {
             return Err(Stopped::Remembered(answer));
         }
         let rejected = |reason: RejectionReason, retry_after| {
@@ -204,8 +204,8 @@ impl Origin {
 
     /// The 401 that is remembered for a call.
     #[must_use]
-    pub fn remembered(&self, call: &Call<'_>, now: Moment) -> Option<Latched> {
-        self.shield.latch.check(call.digest()?, call.route, now)
+    pub fn remembered(&self, call: &Call<'_>, now: Moment) -> Option<RememberedRefusal> {
+        self.shield.refusals.check(call.digest()?, call.route, now)
     }
 
     /// Who pays: the organization; with `x-as-workspace` the key's own account, too. An unverified caller's word is not

@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::received::Received;
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 use crate::shield::retry::may_retry;
 use crate::shield::retry_after;
 use crate::upstream::calls::{RequestFate, Unanswered};
@@ -173,7 +173,7 @@ impl Origin {
         if meaning != Meaning::KeyRefused
             && let Some(credential) = sent.credential
         {
-            self.shield.latch.on_other_answer(credential, call.route);
+            self.shield.refusals.on_other_answer(credential, call.route);
         }
         Answered { response, meaning, sent, permit }
     }
@@ -196,7 +196,7 @@ impl Origin {
     /// Remembers a 401 with the vendor's own body.
     pub fn remember(&self, sent: &Sent, answer: Unauthorized) {
         if let Some(credential) = sent.credential {
-            self.shield.latch.on_unauthorized(credential, sent.route, sent.at, answer, self.clock.now());
+            self.shield.refusals.on_unauthorized(credential, sent.route, sent.at, answer, self.clock.now());
         }
     }
 

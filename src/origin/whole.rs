@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full, Held};
 use crate::received::Received;
 use crate::semantics::{fields, owned};
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 use crate::upstream::activity::Activity;
 use crate::upstream::transfer::Download;
 
@@ -131,7 +131,7 @@ impl WholeAnswer {
         self.status
     }
 
-    /// What a latch keeps of a 401: an encoded body cannot be sent to everybody, and the answer to a HEAD has none.
+    /// What is remembered of a 401: an encoded body cannot be sent to everybody, and the answer to a HEAD has none.
     pub fn unauthorized(&self) -> Unauthorized {
         if self.fields.contains_key(CONTENT_ENCODING) || self.body.is_empty() {
             return Unauthorized::default();

@@ -10,7 +10,7 @@ use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::error::ErrorKind;
 use crate::outcome::{CacheStatus, Outcome, StaleReason};
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 
 /// An answer that is not an error of ours.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::purpose::Purpose;
 use crate::received::Received;
 use crate::semantics::fields;
 use crate::shield::budget::Class;
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 use crate::telemetry::Context;
 use crate::upstream::activity::{Activity, Broken};
 use crate::upstream::connections::UpstreamClient;

@@ -23,7 +23,7 @@ use crate::held::{Full, Gathering, Held};
 use crate::origin::Call;
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::received::Received;
-use crate::shield::latch::Unauthorized;
+use crate::shield::refusals::Unauthorized;
 use crate::upstream::activity::Activity;
 use crate::upstream::pace::{Paced, TooSlow};
 use crate::upstream::transfer::Upload;

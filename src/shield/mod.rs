@@ -11,12 +11,12 @@ pub mod breaker;
 pub mod budget;
 pub mod edge;
 mod forecast;
-pub mod latch;
 pub mod limits;
 mod place;
 pub mod probe;
 mod queue;
 pub mod refetch;
+pub mod refusals;
 pub mod retry;
 pub mod retry_after;
 mod table;
@@ -38,9 +38,9 @@ use self::account::{AccountKey, Accounts};
 use self::backoff::GateBackoff;
 use self::budget::Budget;
 use self::edge::EdgeBlocks;
-use self::latch::Latch;
 use self::limits::{Limits, ShieldRules};
 use self::refetch::Refetches;
+use self::refusals::RememberedRefusals;
 use self::retry::RetryBudget;
 use self::unverified::UnverifiedCallers;
 use crate::bounded::{bounded, sweep};
@@ -80,7 +80,7 @@ pub struct Shield {
     /// Callers that nobody has vouched for.
     pub unverified: UnverifiedCallers,
     /// 401s that are remembered.
-    pub latch: Latch,
+    pub refusals: RememberedRefusals,
     /// Which failed reads are tried again.
     pub retries: RetryBudget,
     /// Whether the edge turns fills away.
@@ -101,7 +101,7 @@ impl Shield {
             refetches: Refetches::new(&Limits::new(&rules)),
             budget: Budget::new(&rules, clock.clone()),
             unverified: UnverifiedCallers::new(clock),
-            latch: Latch::default(),
+            refusals: RememberedRefusals::default(),
             retries: RetryBudget::default(),
             edge: EdgeBlocks::default(),
             backoffs: Mutex::new(bounded(BACKOFFS)),
@@ -157,7 +157,7 @@ impl Shield {
     /// Forgets what no longer matters at `now`.
     pub fn tidy(&self, now: Moment) {
         self.budget.tidy(now);
-        self.latch.tidy(now);
+        self.refusals.tidy(now);
         self.unverified.tidy(now);
         self.refetches.tidy(now);
         let mut backoffs = self.backoffs.lock();

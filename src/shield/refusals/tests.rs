@@ -6,7 +6,7 @@ use crate::caller::credential::Digester;
 use crate::clock::{Clock, ManualClock};
 
 struct World {
-    latch: Latch,
+    refusals: RememberedRefusals,
     digester: Digester,
     clock: Clock,
     hand: ManualClock,
@@ -14,7 +14,7 @@ struct World {
 
 fn world() -> World {
     let (clock, hand) = Clock::manual();
-    World { latch: Latch::default(), digester: Digester::default(), clock, hand }
+    World { refusals: RememberedRefusals::default(), digester: Digester::default(), clock, hand }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -36,11 +36,11 @@ impl World {
     fn refuse(&self, credential: CredentialDigest, route: RouteDigest) {
         let sent = self.clock.now();
         self.hand.advance(Duration::from_millis(100));
-        self.latch.on_unauthorized(credential, route, sent, Unauthorized::default(), self.clock.now());
+        self.refusals.on_unauthorized(credential, route, sent, Unauthorized::default(), self.clock.now());
     }
 
     fn remaining(&self, credential: CredentialDigest, route: RouteDigest) -> Option<Duration> {
-        self.latch.check(credential, route, self.clock.now()).map(|latched| latched.remaining)
+        self.refusals.check(credential, route, self.clock.now()).map(|refusal| refusal.remaining)
     }
 }
 
@@ -58,10 +58,10 @@ fn a_401_is_remembered_for_a_second_that_doubles_to_ten_while_it_repeats() {
         world.hand.advance(Duration::from_millis(1));
         assert_eq!(world.remaining(key, emails), None);
     }
-    world.latch.on_other_answer(key, emails);
+    world.refusals.on_other_answer(key, emails);
     world.refuse(key, emails);
     assert_eq!(world.remaining(key, emails), Some(seconds(1)), "any other answer ends it");
-    world.latch.on_other_answer(key, emails);
+    world.refusals.on_other_answer(key, emails);
     assert_eq!(world.remaining(key, emails), None);
 }
 
@@ -75,7 +75,7 @@ fn a_key_that_lacks_one_scope_notices_nothing_elsewhere() {
     assert_eq!(world.remaining(key, labels), None);
     assert_eq!(world.remaining(key, world.digester.route(&Method::POST, "/api/v2/emails/1")), None);
     assert_eq!(world.remaining(other, emails), None);
-    world.latch.on_other_answer(key, labels);
+    world.refusals.on_other_answer(key, labels);
     assert!(world.remaining(key, emails).is_some(), "nor does its answer elsewhere end it");
 }
 
@@ -86,7 +86,7 @@ fn calls_that_were_under_way_together_count_once() {
     let sent = world.clock.now();
     world.refuse(key, route);
     for _ in 0..20 {
-        world.latch.on_unauthorized(key, route, sent, Unauthorized::default(), world.clock.now());
+        world.refusals.on_unauthorized(key, route, sent, Unauthorized::default(), world.clock.now());
     }
     assert_eq!(world.remaining(key, route), Some(seconds(1)));
 }
@@ -98,8 +98,8 @@ fn the_vendors_words_are_kept_if_they_are_few() {
     let answer = |body: &[u8]| {
         let html = HeaderValue::from_static("text/html");
         let now = world.clock.now();
-        world.latch.on_unauthorized(key, route, now, Unauthorized::new(Some(&html), body), now);
-        world.latch.check(key, route, now).unwrap().answer
+        world.refusals.on_unauthorized(key, route, now, Unauthorized::new(Some(&html), body), now);
+        world.refusals.check(key, route, now).unwrap().answer
     };
     let kept = answer(&[b'x'; 1024]);
     assert_eq!((kept.body.len(), kept.content_type.as_ref().unwrap().as_bytes()), (1024, &b"text/html"[..]));
@@ -137,13 +137,13 @@ fn a_401_is_forgotten_by_time_and_not_only_when_the_table_is_full() {
     for _ in 0..30 {
         world.hand.advance(seconds(1));
         world.remaining(world.credential("0"), route);
-        world.latch.tidy(world.clock.now());
+        world.refusals.tidy(world.clock.now());
     }
-    assert_eq!(world.latch.lock().len(), 0);
+    assert_eq!(world.refusals.lock().len(), 0);
     world.refuse(world.credential("0"), route);
     assert_eq!(world.remaining(world.credential("0"), route), Some(FIRST), "it repeats nothing");
-    world.latch.tidy(world.clock.now());
-    assert_eq!(world.latch.lock().len(), 1);
+    world.refusals.tidy(world.clock.now());
+    assert_eq!(world.refusals.lock().len(), 1);
 }
 
 #[test]
@@ -151,13 +151,13 @@ fn the_table_is_bounded_and_counts_what_holds() {
     let world = world();
     let route = world.route("/api/v2/emails");
     let sent = world.clock.now();
-    for number in 0..LATCHES.get() + 100 {
+    for number in 0..REMEMBERED_REFUSALS.get() + 100 {
         let key = world.credential(&number.to_string());
-        world.latch.on_unauthorized(key, route, sent, Unauthorized::default(), sent);
+        world.refusals.on_unauthorized(key, route, sent, Unauthorized::default(), sent);
     }
-    assert_eq!(world.latch.count(world.clock.now()), LATCHES.get());
+    assert_eq!(world.refusals.count(world.clock.now()), REMEMBERED_REFUSALS.get());
     world.hand.advance(seconds(1));
-    assert_eq!(world.latch.count(world.clock.now()), 0);
+    assert_eq!(world.refusals.count(world.clock.now()), 0);
 }
 
 /// T10: a loop that asks ten times a second for ten minutes.
@@ -169,7 +169,7 @@ fn a_loop_with_a_dead_key_costs_the_upstream_one_call_in_ten_seconds() {
     for _ in 0..6000 {
         if world.remaining(key, route).is_none() {
             calls += 1;
-            world.latch.on_unauthorized(
+            world.refusals.on_unauthorized(
                 key,
                 route,
                 world.clock.now(),
@@ -200,7 +200,7 @@ proptest! {
                 let remaining = world.remaining(key, route);
                 prop_assert!(remaining.is_some_and(|left| left <= LONGEST), "seed {seed} step {step}: {remaining:?}");
             } else {
-                world.latch.on_other_answer(key, route);
+                world.refusals.on_other_answer(key, route);
                 prop_assert_eq!(world.remaining(key, route), None, "seed {} step {}", seed, step);
             }
         }

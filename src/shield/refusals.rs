@@ -1,7 +1,7 @@
-//! [`Latch`]: a credential that was answered 401 on a route is not asked about again for a moment.
+//! [`RememberedRefusals`]: a credential that was answered 401 on a route is not asked about again for a moment.
 //!
 //! A loop with a dead key costs the vendor a call in ten seconds instead of hundreds a second. Per credential and route:
-//! a key that lacks one scope notices nothing on its other routes. What is latched is the vendor's own answer, and it
+//! a key that lacks one scope notices nothing on its other routes. What is remembered is the vendor's own answer, and it
 //! ends nobody's proof.
 
 use std::num::NonZeroUsize;
@@ -29,8 +29,8 @@ const MAX_BODY: usize = 1024;
 /// Longest media type that is kept.
 const MAX_MEDIA_TYPE: usize = 128;
 /// Credentials and routes that are remembered.
-const LATCHES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-/// What a latched answer says where the vendor's own words could not be kept, in the vendor's shape and words.
+const REMEMBERED_REFUSALS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// What a remembered refusal says where the vendor's own words could not be kept, in the vendor's shape and words.
 const STAND_IN: &[u8] =
     br#"{"statusCode":401,"error":"Unauthorized","message":"Invalid authorization header or API key"}"#;
 
@@ -45,7 +45,7 @@ pub struct Unauthorized {
 
 /// A 401 that holds at the moment.
 #[derive(Clone, Debug)]
-pub struct Latched {
+pub struct RememberedRefusal {
     /// What the vendor said.
     pub answer: Arc<Unauthorized>,
     /// How much longer it holds.
@@ -54,7 +54,7 @@ pub struct Latched {
 
 /// Every 401 that is remembered; one per process.
 #[derive(Debug)]
-pub struct Latch(Mutex<LruCache<Key, Entry>>);
+pub struct RememberedRefusals(Mutex<LruCache<Key, Entry>>);
 
 type Key = (CredentialDigest, RouteDigest);
 
@@ -87,21 +87,26 @@ impl Default for Unauthorized {
     }
 }
 
-impl Default for Latch {
+impl Default for RememberedRefusals {
     fn default() -> Self {
-        Self(Mutex::new(bounded(LATCHES)))
+        Self(Mutex::new(bounded(REMEMBERED_REFUSALS)))
     }
 }
 
-impl Latch {
+impl RememberedRefusals {
     /// The 401 that this credential gets on this route at `now` without a call. Asking moves nothing: the table stays in
     /// the order in which the 401s arrived.
     #[must_use]
-    pub fn check(&self, credential: CredentialDigest, route: RouteDigest, now: Moment) -> Option<Latched> {
+    pub fn check(
+        &self,
+        credential: CredentialDigest,
+        route: RouteDigest,
+        now: Moment,
+    ) -> Option<RememberedRefusal> {
         let entries = self.lock();
         let entry = entries.peek(&(credential, route))?;
         let remaining = entry.remaining(now);
-        (!remaining.is_zero()).then(|| Latched { answer: Arc::clone(&entry.answer), remaining })
+        (!remaining.is_zero()).then(|| RememberedRefusal { answer: Arc::clone(&entry.answer), remaining })
     }
 
     /// Notes a 401 at `now` to a call that left at `sent`. It repeats the one before if it left after that had arrived.
@@ -160,5 +165,5 @@ impl Entry {
 }
 
 #[cfg(test)]
-#[path = "latch/tests.rs"]
+#[path = "refusals/tests.rs"]
 mod tests;
