@@ -1,6 +1,6 @@
 //! An account: what one organization (or one caller without a binding) may send, and what it has sent.
 //!
-//! It holds both windows, the door that an upstream 429 shuts, the pace of callers that have more than their part while
+//! It holds both windows, the hold that an upstream 429 begins, the pace of callers that have more than their part while
 //! others want some too, and the queue. It knows nothing of other accounts, of waiters or of timers: `table` does.
 
 use std::time::Duration;
@@ -85,12 +85,12 @@ pub(super) struct ProbeId(pub(super) u64);
 
 /// Whether the upstream lets the account in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Hold {
     /// Everybody may go.
     #[default]
-    Open,
+    None,
     /// Nobody may before `until`; the first one after it is a probe.
-    Closed { until: Duration },
+    Until { until: Duration },
     /// One call is on its way to find out.
     Probing { probe: ProbeId, until: Duration },
 }
@@ -102,7 +102,7 @@ pub(super) struct Account {
     pub(super) minute: Minute,
     /// The proofs among the last second's sends.
     pub(super) proofs: Second,
-    pub(super) door: Door,
+    pub(super) hold: Hold,
     pub(super) queue: Queue,
     /// When the next call of a caller with a large part may go, while the account is contended.
     pace: Duration,
@@ -145,31 +145,31 @@ impl Account {
         sent > 0 && sent * 2 * u64::from(self.second.callers()) >= u64::from(limits.common())
     }
 
-    /// When the door lets the next call through.
+    /// When the hold lets the next call go.
     pub(super) fn opens_at(&self) -> Duration {
-        match self.door {
-            Door::Open => Duration::ZERO,
-            Door::Closed { until } | Door::Probing { until, .. } => until,
+        match self.hold {
+            Hold::None => Duration::ZERO,
+            Hold::Until { until } | Hold::Probing { until, .. } => until,
         }
     }
 
-    /// When the door is expected to let calls through.
+    /// When the hold is expected to let calls go.
     pub(super) fn expected_to_open_at(&self, now: Duration) -> Duration {
-        match self.door {
-            Door::Probing { until, .. } => until.min(now.saturating_add(PROBE_ANSWERS)),
-            Door::Open | Door::Closed { .. } => self.opens_at(),
+        match self.hold {
+            Hold::Probing { until, .. } => until.min(now.saturating_add(PROBE_ANSWERS)),
+            Hold::None | Hold::Until { .. } => self.opens_at(),
         }
     }
 
-    /// Shuts the door, never for a shorter time than it is shut already.
+    /// Holds its calls, never for a shorter time than they are held already.
     pub(super) fn close_until(&mut self, until: Duration) {
-        self.door = match self.door {
-            Door::Closed { until: earlier } => Door::Closed { until: until.max(earlier) },
-            Door::Open | Door::Probing { .. } => Door::Closed { until },
+        self.hold = match self.hold {
+            Hold::Until { until: earlier } => Hold::Until { until: until.max(earlier) },
+            Hold::None | Hold::Probing { .. } => Hold::Until { until },
         };
     }
 
-    /// Spends a slot at `at`; through a door that was shut, the call is `probe`. Says whether it is.
+    /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
     pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId, limits: &Limits) -> bool {
         if self.second.of(caller) > 0 {
             let interval = limits.interval();
@@ -179,9 +179,9 @@ impl Account {
         self.minute.take(at);
         self.calls = self.calls.saturating_add(1);
         self.used_at = at;
-        let probing = self.door != Door::Open;
+        let probing = self.hold != Hold::None;
         if probing {
-            self.door = Door::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
+            self.hold = Hold::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
         }
         probing
     }
@@ -218,7 +218,7 @@ impl Account {
         self.minute.free_at(limits.for_background(), 1, now).saturating_sub(now)
     }
 
-    /// Whether a caller that had some of the last second would have to wait now. A door whose time is over lets a call
+    /// Whether a caller that had some of the last second would have to wait now. A hold whose time is over lets a call
     /// through: somebody has to be the probe.
     pub(super) fn is_short(&self, limits: &Limits, now: Duration) -> bool {
         self.opens_at() > now
@@ -233,14 +233,14 @@ impl Account {
         self.minute.merge(other.minute, now);
         self.proofs.merge(other.proofs, now);
         self.calls = self.calls.saturating_add(other.calls);
-        match other.door {
-            Door::Open => {}
-            Door::Closed { until } => self.close_until(until),
+        match other.hold {
+            Hold::None => {}
+            Hold::Until { until } => self.close_until(until),
             // That probe asked for another account; the next call here finds out for this one.
-            Door::Probing { .. } if self.door == Door::Open => {
-                self.door = Door::Closed { until: Duration::ZERO };
+            Hold::Probing { .. } if self.hold == Hold::None => {
+                self.hold = Hold::Until { until: Duration::ZERO };
             }
-            Door::Probing { .. } => {}
+            Hold::Probing { .. } => {}
         }
         self.pace = self.pace.max(other.pace);
         self.contended_until = self.contended_until.max(other.contended_until);

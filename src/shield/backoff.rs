@@ -1,8 +1,8 @@
-//! [`GateBackoff`]: how long an organization's gate closes when the upstream answers 429.
+//! [`HoldBackoff`]: how long an organization's calls are held when the upstream answers 429.
 //!
 //! It follows `Retry-After` within bounds, and doubles its own guess where there is none. Calls that were under way
-//! together are refused together: they count once. Holding the gate closed, and letting one call through first when it
-//! opens, is left to the gate.
+//! together are refused together: they count once. To hold the calls, and to let one go first when the hold
+//! ends, is left to the account.
 
 use std::time::Duration;
 
@@ -17,62 +17,61 @@ const LONGEST_GUESS: Duration = Duration::from_secs(48);
 
 /// What one organization's 429s have come to.
 #[derive(Debug)]
-pub struct GateBackoff {
+pub struct HoldBackoff {
     /// The next guess, before jitter.
     guess: Duration,
-    closed: Option<Closed>,
+    hold: Option<Hold>,
     jitter: fastrand::Rng,
 }
 
-/// The latest time for which the gate closed.
+/// The latest hold.
 #[derive(Clone, Copy, Debug)]
-struct Closed {
+struct Hold {
     since: Moment,
     until: Moment,
 }
 
-impl Default for GateBackoff {
+impl Default for HoldBackoff {
     fn default() -> Self {
         Self::with_jitter(fastrand::Rng::new())
     }
 }
 
-impl GateBackoff {
-    /// An open gate whose jitter comes from `jitter`.
+impl HoldBackoff {
+    /// No hold yet; jitter comes from `jitter`.
     #[must_use]
     pub const fn with_jitter(jitter: fastrand::Rng) -> Self {
-        Self { guess: SHORTEST, closed: None, jitter }
+        Self { guess: SHORTEST, hold: None, jitter }
     }
 
     /// Notes a 429 at `now` to a call that left at `sent`, with what [`retry_after::of`](super::retry_after::of) read.
-    /// Returns for how long from `now` the gate is to be closed; never less than what is left of an earlier wait.
+    /// Returns for how long from `now` calls are to be held; never less than what is left of an earlier wait.
     pub fn on_limited(&mut self, sent: Moment, retry_after: Option<Duration>, now: Moment) -> Duration {
-        let left = self.closed.map_or(Duration::ZERO, |closed| closed.left(now));
-        let together = self.closed.filter(|closed| closed.saw_leave(sent));
+        let left = self.hold.map_or(Duration::ZERO, |hold| hold.left(now));
+        let together = self.hold.filter(|hold| hold.saw_leave(sent));
         let wait = match (retry_after, together) {
             (Some(asked), _) => asked.clamp(SHORTEST, LONGEST),
             (None, Some(_)) => Duration::ZERO,
             (None, None) => self.next_guess(),
         };
         let wait = wait.max(left);
-        self.closed =
-            Some(Closed { since: together.map_or(now, |closed| closed.since), until: now.plus(wait) });
+        self.hold = Some(Hold { since: together.map_or(now, |hold| hold.since), until: now.plus(wait) });
         wait
     }
 
-    /// Notes an answer other than 429 to a call that left at `sent`: one that left while the gate was open again ends
+    /// Notes an answer other than 429 to a call that left at `sent`: one that left after the hold ends
     /// the doubling.
     pub fn on_success(&mut self, sent: Moment) {
-        if !self.closed.is_some_and(|closed| closed.saw_leave(sent)) {
+        if !self.hold.is_some_and(|hold| hold.saw_leave(sent)) {
             self.guess = SHORTEST;
         }
     }
 
-    /// Whether nothing of it matters any more: the gate has been open for longer than it was ever closed for, and the next
+    /// Whether nothing of it matters any more: it is longer ago than any hold lasts, and the next
     /// 429 is a first one.
     #[must_use]
     pub fn is_over(&self, now: Moment) -> bool {
-        self.closed.is_none_or(|closed| now.reached(closed.until.plus(LONGEST)))
+        self.hold.is_none_or(|hold| now.reached(hold.until.plus(LONGEST)))
     }
 
     fn next_guess(&mut self) -> Duration {
@@ -83,8 +82,8 @@ impl GateBackoff {
     }
 }
 
-impl Closed {
-    /// Whether a call that left at `sent` was under way when the gate closed. Nothing leaves at the moment of closing
+impl Hold {
+    /// Whether a call that left at `sent` was under way when the hold began. Nothing leaves at the moment of its beginning
     /// itself but what was let through before.
     fn saw_leave(self, sent: Moment) -> bool {
         sent.uptime() <= self.since.uptime()
@@ -105,14 +104,14 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
 
     struct World {
-        backoff: GateBackoff,
+        backoff: HoldBackoff,
         clock: Clock,
         hand: ManualClock,
     }
 
     fn world(seed: u64) -> World {
         let (clock, hand) = Clock::manual();
-        World { backoff: GateBackoff::with_jitter(fastrand::Rng::with_seed(seed)), clock, hand }
+        World { backoff: HoldBackoff::with_jitter(fastrand::Rng::with_seed(seed)), clock, hand }
     }
 
     impl World {

@@ -47,7 +47,7 @@ closed_enum! {
         /// Too many wait already.
         QueueFull = "queue_full",
         /// The upstream limits the organization.
-        Gate = "gate",
+        Hold = "gate",
         /// There is no budget to spare for background work.
         NoSpare = "no_spare",
     }

@@ -71,7 +71,7 @@ impl Table {
     ) -> Rejection {
         let expected = self.expected_at(accounts, line, caller, now).max(now + TICK);
         let closed = !self.all(accounts, |account, _| account.opens_at() <= now);
-        let reason = if closed { Reason::Gate } else { Reason::Budget };
+        let reason = if closed { Reason::Hold } else { Reason::Budget };
         Rejection { reason, retry_after: expected - now }
     }
 

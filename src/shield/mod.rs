@@ -35,7 +35,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use self::account::{AccountKey, Accounts};
-use self::backoff::GateBackoff;
+use self::backoff::HoldBackoff;
 use self::budget::Budget;
 use self::edge::EdgeBlocks;
 use self::limits::{Limits, ShieldRules};
@@ -57,7 +57,7 @@ impl From<budget::Reason> for RejectionReason {
         match reason {
             budget::Reason::Budget => Self::Budget,
             budget::Reason::QueueFull => Self::QueueFull,
-            budget::Reason::Gate => Self::Gate,
+            budget::Reason::Hold => Self::Hold,
             budget::Reason::NoSpare => Self::NoSpare,
         }
     }
@@ -87,7 +87,7 @@ pub struct Shield {
     pub edge: EdgeBlocks,
     /// Fetches of what is stored and fresh.
     pub refetches: Refetches,
-    backoffs: Mutex<LruCache<AccountKey, GateBackoff>>,
+    backoffs: Mutex<LruCache<AccountKey, HoldBackoff>>,
     unbound: AtomicU64,
     single_workspace: AtomicBool,
 }
@@ -141,12 +141,12 @@ impl Shield {
         self.unbound.load(Ordering::Relaxed)
     }
 
-    /// Notes an upstream 429 to a call that left at `sent`: closes the gates of the accounts that paid for it.
+    /// Notes an upstream 429 to a call that left at `sent`: closes the accounts that paid for it.
     pub fn limited(&self, accounts: Accounts, sent: Moment, retry_after: Option<Duration>, now: Moment) {
         for key in accounts.keys() {
             let mut backoffs = self.backoffs.lock();
             let wait =
-                backoffs.get_or_insert_mut(key, GateBackoff::default).on_limited(sent, retry_after, now);
+                backoffs.get_or_insert_mut(key, HoldBackoff::default).on_limited(sent, retry_after, now);
             drop(backoffs);
             if !wait.is_zero() {
                 self.budget.close_until(key, now.plus(wait));

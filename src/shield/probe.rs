@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::account::{AccountKey, Accounts, Door, ProbeId};
+use super::account::{AccountKey, Accounts, Hold, ProbeId};
 use super::budget::{Budget, Reason, Rejection};
 use super::queue::WaiterId;
 use super::table::Table;
@@ -43,19 +43,19 @@ impl Table {
 
     /// The upstream let a probe in: the accounts that it was sent for are open.
     pub(super) fn probe_passed(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Door::Open, now);
+        self.end_probe(probe, accounts, Hold::None, now);
     }
 
     /// Nobody knows what became of a probe: the next call is one.
     pub(super) fn probe_lost(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Door::Closed { until: now }, now);
+        self.end_probe(probe, accounts, Hold::Until { until: now }, now);
     }
 
-    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, door: Door, now: Duration) {
+    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, hold: Hold, now: Duration) {
         for key in accounts.keys() {
             match self.accounts.get_mut(&key) {
-                Some(account) if matches!(account.door, Door::Probing { probe, .. } if probe == ended) => {
-                    account.door = door;
+                Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
+                    account.hold = hold;
                 }
                 _ => {}
             }
@@ -65,7 +65,7 @@ impl Table {
 
     /// Tells those who wait in vain so, now that an account is closed.
     pub(super) fn refuse_before(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let rejection = Rejection { reason: Reason::Gate, retry_after: until.saturating_sub(now) };
+        let rejection = Rejection { reason: Reason::Hold, retry_after: until.saturating_sub(now) };
         for queue in self.queues_at(key) {
             let Some(account) = self.accounts.get(&queue) else { continue };
             let in_vain = |waiter: &Waiter| {

@@ -1,7 +1,7 @@
 //! `Retry-After` (RFC 9110 §10.2.3): how long an upstream asks to be left alone.
 //!
-//! What cannot be read, and what names a time that has passed, asks for nothing. How long a gate closes for what is
-//! asked, and for an answer that asks for nothing, is left to [`GateBackoff`](super::backoff::GateBackoff).
+//! What cannot be read, and what names a time that has passed, asks for nothing. How long calls are held for what is
+//! asked, and for an answer that asks for nothing, is left to [`HoldBackoff`](super::backoff::HoldBackoff).
 
 use std::time::{Duration, UNIX_EPOCH};
 

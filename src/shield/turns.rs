@@ -1,7 +1,7 @@
 //! Turns: who goes next in a queue, who connects, and when to look at the queue again.
 //!
 //! What is free is handed out by whoever looks at a queue first: a call that has just come, so that it goes before nobody;
-//! whoever gave something back, opened a door or moved an account; and one task for what comes free in time alone, by the
+//! whoever gave something back, ended a hold or moved an account; and one task for what comes free in time alone, by the
 //! [`Agenda`](super::agenda::Agenda).
 
 use std::time::Duration;

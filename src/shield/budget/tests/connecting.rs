@@ -106,5 +106,5 @@ async fn who_is_refused_before_its_first_look_is_told_so_even_where_its_task_has
         place.turn(Some(()), never).await.map(drop)
     });
     let Err(Turned::Rejected(rejection)) = turn.await.unwrap() else { panic!("it is refused") };
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, MINUTE));
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Hold, MINUTE));
 }

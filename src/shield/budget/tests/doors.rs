@@ -16,7 +16,7 @@ async fn a_closed_account_admits_nothing_and_others_go_on() {
     world.close_for(10 * WINDOW);
     for class in [Class::Proof, Class::Interactive] {
         let rejection = world.ask_for(class, KEY(), 1).await.unwrap_err();
-        assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 10 * WINDOW), "{class}");
+        assert_eq!((rejection.reason, rejection.retry_after), (Reason::Hold, 10 * WINDOW), "{class}");
     }
     assert!(world.ask_for(Class::Background, KEY(), 1).await.is_err());
     assert!(world.budget.is_short(KEY(), world.clock.now()));
@@ -35,7 +35,7 @@ async fn whoever_cannot_wait_for_the_reopening_is_told_when_it_closes() {
     world.close_for(2 * WINDOW);
     quiet().await;
     let rejection = short.await.unwrap().unwrap_err();
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 2 * WINDOW));
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Hold, 2 * WINDOW));
     world.advance(2 * WINDOW - ms(1)).await;
     assert!(!long.is_finished());
     world.advance(ms(1)).await;
@@ -55,7 +55,7 @@ async fn one_probe_goes_first_and_the_rest_when_it_has_passed() {
     let probe = waiting.remove(done).await.unwrap().unwrap().probe.unwrap();
     world.advance(ms(500)).await;
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().reason, Reason::Gate);
+    assert_eq!(world.ask(KEY(), 1).await.unwrap_err().reason, Reason::Hold);
     probe.passed();
     quiet().await;
     for waiting in waiting {
@@ -158,7 +158,7 @@ async fn who_acts_for_a_workspace_is_told_when_the_account_of_its_key_closes() {
     quiet().await;
     assert!(waiting.is_finished());
     let rejection = waiting.await.unwrap().unwrap_err();
-    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Gate, 30 * WINDOW));
+    assert_eq!((rejection.reason, rejection.retry_after), (Reason::Hold, 30 * WINDOW));
 }
 
 #[tokio::test]
