@@ -151,7 +151,7 @@ impl Origin {
             accounts,
             caller: call.who(),
             class: call.class,
-            patience,
+            max_wait: patience,
             ahead: self.upstream.connects_ahead(),
         };
         let open = self.open_connection(call);

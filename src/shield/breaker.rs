@@ -23,7 +23,7 @@ const TRIALS: [Duration; 3] =
 /// Probes begin this far apart.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A probe that has not been answered by then holds nobody else up: pass-through calls may wait long for their head.
-const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+const PROBE_MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// A process's view of the upstream; a handle, as probes hold it.
 #[derive(Clone, Debug, Default)]
@@ -182,7 +182,7 @@ impl Breaker {
 
 impl Open {
     fn refuses(&self, now: Moment) -> Option<Duration> {
-        if self.under_way.as_ref().is_some_and(|probe| now.since(probe.begun) < PROBE_PATIENCE) {
+        if self.under_way.as_ref().is_some_and(|probe| now.since(probe.begun) < PROBE_MAX_WAIT) {
             return Some(PROBE_EVERY);
         }
         // A wall clock that was set back makes nobody wait longer.

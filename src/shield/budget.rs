@@ -42,7 +42,7 @@ closed_enum! {
 closed_enum! {
     /// Why a call may not go.
     pub enum Reason {
-        /// Its turn does not come, or did not, before its patience ends.
+        /// Its turn does not come, or did not, before its longest wait is over.
         Budget = "budget",
         /// Too many wait already.
         QueueFull = "queue_full",
@@ -72,7 +72,7 @@ pub struct Call {
     /// How urgent it is.
     pub class: Class,
     /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.
-    pub patience: Duration,
+    pub max_wait: Duration,
     /// How long before its turn it should begin to connect.
     pub ahead: Duration,
 }
@@ -155,7 +155,7 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`]: at once if the wait would not fit, else when its patience ends or its account is closed; or the
+    /// A [`Rejection`]: at once if the wait would not fit, else when its longest wait is over or its account is closed; or the
     /// failure to connect.
     pub async fn admit<C, E>(
         &self,

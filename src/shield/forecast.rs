@@ -27,7 +27,7 @@ impl Table {
             return Ok(Duration::ZERO);
         }
         let rejection = self.rejection(call.accounts, line, caller, now);
-        if rejection.retry_after > call.patience {
+        if rejection.retry_after > call.max_wait {
             return Err(rejection);
         }
         if queue.is_some_and(|queue| queue.len(line) >= self.max_queued) {

@@ -99,7 +99,7 @@ impl Table {
         }
         let expected_at = self.expected_at(accounts, line, caller, now);
         let free = expected_at <= now;
-        let deadline = now.saturating_add(call.patience);
+        let deadline = now.saturating_add(call.max_wait);
         if !free && let Err(rejection) = self.check_queue(accounts, line, caller, deadline, now) {
             return Entry::Refused(rejection);
         }

@@ -82,19 +82,19 @@ impl UnverifiedCallers {
     ///
     /// # Errors
     ///
-    /// Why not, and when to come back: without a slot inside `patience`, or at once when too many were refused.
-    pub async fn admit(&self, caller: Who, address: IpAddr, patience: Duration) -> Result<Pass, TurnedAway> {
+    /// Why not, and when to come back: without a slot inside `max_wait`, or at once when too many were refused.
+    pub async fn admit(&self, caller: Who, address: IpAddr, max_wait: Duration) -> Result<Pass, TurnedAway> {
         let address = address.to_canonical();
         let now = self.0.clock.now();
         let (number, verdict) = {
             let mut door = self.lock();
             match door.judge(caller, address, now) {
-                Entry::Full if !patience.is_zero() && door.may_queue(address) => door.queue(caller, address),
+                Entry::Full if !max_wait.is_zero() && door.may_queue(address) => door.queue(caller, address),
                 entry => return self.enter(&mut door, caller, address, entry),
             }
         };
         let _place = Place { unverified: self, number };
-        match self.0.clock.deadline(now.plus(patience), verdict).await {
+        match self.0.clock.deadline(now.plus(max_wait), verdict).await {
             Ok(Ok(verdict)) => verdict,
             // The other end is dropped with the door alone, which this call holds open.
             Ok(Err(_)) | Err(_) => Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
@@ -110,12 +110,12 @@ impl UnverifiedCallers {
         &self,
         caller: Who,
         address: IpAddr,
-        patience: Duration,
+        max_wait: Duration,
         now: Moment,
     ) -> Result<(), TurnedAway> {
         match self.lock().judge(caller, address.to_canonical(), now) {
             Entry::Spent(retry_after) => Err(TurnedAway { reason: Reason::Refusals, retry_after }),
-            Entry::Full if patience.is_zero() => {
+            Entry::Full if max_wait.is_zero() => {
                 Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY })
             }
             Entry::Known | Entry::Free | Entry::Full => Ok(()),

@@ -119,7 +119,7 @@ impl Table {
         }
     }
 
-    /// Whether a waiter's turn has come, but for its connection: its patience is not for that.
+    /// Whether a waiter's turn has come, but for its connection: its longest wait is not for that.
     fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
         waiter.readiness == Readiness::Near && self.ready_at(waiter.accounts, waiter.caller, now) <= now
     }

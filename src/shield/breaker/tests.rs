@@ -237,12 +237,12 @@ proptest! {
                 held = None;
             }
             if let Verdict::Probe(probe) = world.admit() {
-                let hung = held.as_ref().is_none_or(|(_, begun)| now.since(*begun) >= PROBE_PATIENCE);
+                let hung = held.as_ref().is_none_or(|(_, begun)| now.since(*begun) >= PROBE_MAX_WAIT);
                 prop_assert!(hung, "seed {} step {}", seed, step);
                 held = Some((probe, now));
             }
         }
-        world.hand.advance(PROBE_PATIENCE);
+        world.hand.advance(PROBE_MAX_WAIT);
         prop_assert!(matches!(world.admit(), Verdict::Probe(_)), "seed {}", seed);
     }
 }

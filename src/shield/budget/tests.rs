@@ -44,9 +44,9 @@ fn organization(number: u128) -> AccountKey {
 }
 
 /// A call that somebody waits for, and that keeps its connection while it waits.
-fn call(account: AccountKey, caller: Who, patience: Duration) -> Call {
+fn call(account: AccountKey, caller: Who, max_wait: Duration) -> Call {
     let (accounts, class) = (Accounts::one(account), Class::Interactive);
-    Call { accounts, caller, class, patience, ahead: MINUTE }
+    Call { accounts, caller, class, max_wait, ahead: MINUTE }
 }
 
 /// Asks for a call that has its connection.
@@ -219,9 +219,9 @@ async fn with_one_workspace_all_callers_spend_together() {
 async fn an_acting_call_takes_from_both_accounts_or_from_neither() {
     let world = World::new(&rules());
     let (workspace, own) = (organization(1), organization(2));
-    let acting = |patience| Call {
+    let acting = |max_wait| Call {
         accounts: Accounts::acting(workspace, own),
-        ..call(workspace, world.caller(1), patience)
+        ..call(workspace, world.caller(1), max_wait)
     };
     assert!(admit(&world.budget, acting(Duration::ZERO)).await.is_ok());
     assert_eq!((world.used(workspace), world.used(own)), ((1, 1), (1, 1)));

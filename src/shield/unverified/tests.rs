@@ -10,7 +10,7 @@ use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 struct World {
     unverified: UnverifiedCallers,
@@ -37,13 +37,13 @@ impl World {
         Who::Credential(self.digester.credential(&fields).unwrap().digest())
     }
 
-    /// What a caller without patience is told.
+    /// What a caller that would not wait is told.
     async fn at_once(&self, caller: Who, from: u8) -> Result<Pass, TurnedAway> {
         self.unverified.admit(caller, address(from), Duration::ZERO).await
     }
 
     fn waiting(&self, caller: Who, from: u8) -> Waiting<'_> {
-        Box::pin(self.unverified.admit(caller, address(from), PATIENCE))
+        Box::pin(self.unverified.admit(caller, address(from), MAX_WAIT))
     }
 
     /// Passes of as many different unverified callers from one address.
@@ -156,7 +156,7 @@ async fn who_waits_in_vain_is_told_so_when_its_patience_ends() {
     let _held = world.filled(1, 0..32).await;
     let mut waiting = world.waiting(world.caller(99), 1);
     assert!(poll_once(&mut waiting).await.is_none());
-    world.hand.advance(PATIENCE - Duration::from_millis(1));
+    world.hand.advance(MAX_WAIT - Duration::from_millis(1));
     assert!(poll_once(&mut waiting).await.is_none());
     world.hand.advance(Duration::from_millis(1));
     let away = waiting.await.unwrap_err();
@@ -288,7 +288,7 @@ async fn a_thousand_honest_keys_get_in_at_once() {
     assert_eq!(world.unverified.load(), (0, 0));
 }
 
-/// Steps in which callers come, are answered, leave and lose patience, in any order.
+/// Steps in which callers come, are answered, leave and have waited enough, in any order.
 #[test]
 fn who_is_known_and_whose_refusals_are_told_apart_is_bounded_and_goes_by_time() {
     let world = world();

@@ -125,8 +125,8 @@ async fn what_is_said_of_an_account_that_was_merged_concerns_the_one_that_it_wen
 }
 
 /// Waits in the queue of the workspace, and takes from the account of its key, too.
-fn acting(world: &World, own: AccountKey, patience: Duration) -> Call {
-    Call { accounts: Accounts::acting(KEY(), own), ..call(KEY(), world.caller(7), patience) }
+fn acting(world: &World, own: AccountKey, max_wait: Duration) -> Call {
+    Call { accounts: Accounts::acting(KEY(), own), ..call(KEY(), world.caller(7), max_wait) }
 }
 
 #[tokio::test]

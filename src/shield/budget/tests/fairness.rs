@@ -19,12 +19,12 @@ struct Offer {
     caller: usize,
     every: Duration,
     class: Class,
-    patience: Duration,
+    max_wait: Duration,
 }
 
 impl Offer {
-    fn new(caller: usize, per_second: f64, patience: Duration) -> Self {
-        Self { caller, every: SECOND.div_f64(per_second), class: Class::Interactive, patience }
+    fn new(caller: usize, per_second: f64, max_wait: Duration) -> Self {
+        Self { caller, every: SECOND.div_f64(per_second), class: Class::Interactive, max_wait }
     }
 }
 
@@ -67,7 +67,7 @@ impl World {
         let call = Call {
             class: offer.class,
             ahead: ms(20),
-            ..call(account, self.caller(offer.caller), offer.patience)
+            ..call(account, self.caller(offer.caller), offer.max_wait)
         };
         let (admitted, clock, sent) = (admit(&self.budget, call), self.clock.clone(), Arc::clone(sent));
         let caller = offer.caller;
@@ -96,21 +96,21 @@ fn p99(sent: &[Sent], mut of: impl FnMut(usize) -> bool) -> Duration {
 
 #[tokio::test]
 async fn five_times_the_budget_is_offered_and_the_limits_are_kept_and_used() {
-    for patience in [Duration::ZERO, 2 * WINDOW] {
+    for max_wait in [Duration::ZERO, 2 * WINDOW] {
         let world = World::new(&rules());
-        let mut offers: Vec<Offer> = (0..5).map(|caller| Offer::new(caller, 99.0, patience)).collect();
+        let mut offers: Vec<Offer> = (0..5).map(|caller| Offer::new(caller, 99.0, max_wait)).collect();
         offers
-            .extend((0..5).map(|caller| Offer { class: Class::Proof, ..Offer::new(caller, 0.5, patience) }));
-        offers.push(Offer { class: Class::Background, ..Offer::new(0, 2.5, patience) });
+            .extend((0..5).map(|caller| Offer { class: Class::Proof, ..Offer::new(caller, 0.5, max_wait) }));
+        offers.push(Offer { class: Class::Background, ..Offer::new(0, 2.5, max_wait) });
         let sent = world.run(organization(1), &offers, 3 * MINUTE).await;
         assert_limits_kept(&sent);
         let used = sent.len();
-        assert!(used * 100 > 3 * 5400 * 95, "{used} of {} used, patience {patience:?}", 3 * 5400);
+        assert!(used * 100 > 3 * 5400 * 95, "{used} of {} used, max_wait {max_wait:?}", 3 * 5400);
         let longest = sent.iter().map(|sent| sent.waited).max().unwrap();
-        assert!(longest <= patience, "{longest:?}");
+        assert!(longest <= max_wait, "{longest:?}");
         let shares: Vec<usize> =
             (0..5).map(|caller| sent.iter().filter(|sent| sent.caller == caller).count()).collect();
-        if !patience.is_zero() {
+        if !max_wait.is_zero() {
             assert!(shares.iter().all(|share| share * 100 > used * 19), "{shares:?}");
         }
     }
@@ -119,13 +119,13 @@ async fn five_times_the_budget_is_offered_and_the_limits_are_kept_and_used() {
 #[tokio::test]
 async fn a_caller_with_fifty_times_the_load_holds_up_nobody_else() {
     const GREEDY: usize = 0;
-    for (each, greedy_patience) in
+    for (each, greedy_max_wait) in
         [(0.5, 2 * WINDOW), (2.0, 2 * WINDOW), (8.0, 2 * WINDOW), (2.0, Duration::ZERO)]
     {
         let others: Vec<Offer> = (1..5).map(|caller| Offer::new(caller, each, 2 * WINDOW)).collect();
         let alone = World::new(&rules()).run(organization(1), &others, 3 * MINUTE).await;
         let mut offers = others.clone();
-        offers.push(Offer::new(GREEDY, each * 4.0 * 50.0, greedy_patience));
+        offers.push(Offer::new(GREEDY, each * 4.0 * 50.0, greedy_max_wait));
         let sent = World::new(&rules()).run(organization(1), &offers, 3 * MINUTE).await;
         assert_limits_kept(&sent);
         let is_other = |caller| caller != GREEDY;
@@ -177,17 +177,17 @@ async fn a_wait_that_would_not_fit_is_refused_at_once_and_one_that_fits_is_not()
     let world = World::new(&rules());
     let key = organization(1);
     world.exhaust(key, 1).await;
-    let patience = ms(1500);
+    let max_wait = ms(1500);
     let mut waiting = Vec::new();
     let refused = loop {
-        let next = world.wait(call(key, world.caller(1), patience)).await;
+        let next = world.wait(call(key, world.caller(1), max_wait)).await;
         if next.is_finished() {
             break next.await.unwrap().unwrap_err();
         }
         waiting.push(next);
     };
     assert_eq!(refused.reason, Reason::Budget);
-    assert!(refused.retry_after > patience && refused.retry_after < patience + ms(25), "{refused:?}");
+    assert!(refused.retry_after > max_wait && refused.retry_after < max_wait + ms(25), "{refused:?}");
     for _ in 0..1500 {
         world.advance(ms(1)).await;
     }

@@ -153,7 +153,7 @@ enum Event {
         acting: bool,
         caller: u8,
         class: u8,
-        patience_ms: u16,
+        max_wait_ms: u16,
     },
     Leave(u8),
     /// Leave in the instant in which the clock has moved and nobody has run.
@@ -166,7 +166,7 @@ enum Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         12 => (0..3_u8, prop::bool::weighted(0.2), 0..6_u8, 0..8_u8, 0..3000_u16).prop_map(
-            |(account, acting, caller, class, patience_ms)| Event::Ask { account, acting, caller, class, patience_ms }
+            |(account, acting, caller, class, max_wait_ms)| Event::Ask { account, acting, caller, class, max_wait_ms }
         ),
         3 => any::<u8>().prop_map(Event::Leave),
         2 => (0..400_u16, any::<u8>()).prop_map(|(by, who)| Event::AdvanceAndLeave(by, who)),
@@ -198,17 +198,17 @@ async fn run(events: Vec<Event>) {
     let mut merged = 0_u32;
     for event in events {
         match event {
-            Event::Ask { account: number, acting, caller, class, patience_ms } => {
+            Event::Ask { account: number, acting, caller, class, max_wait_ms } => {
                 let accounts = match acting {
                     true => Accounts::acting(account(number), account((number + 1) % 3)),
                     false => Accounts::one(account(number)),
                 };
                 let class = *Class::ALL.get(usize::from(class)).unwrap_or(&Class::Interactive);
-                let patience = ms(patience_ms.into());
+                let max_wait = ms(max_wait_ms.into());
                 let call =
-                    Call { accounts, caller: world.caller(caller.into()), class, patience, ahead: MINUTE };
+                    Call { accounts, caller: world.caller(caller.into()), class, max_wait, ahead: MINUTE };
                 let (admitted, clock) = (admit(&world.budget, call), world.clock.clone());
-                let deadline = clock.now().uptime() + patience;
+                let deadline = clock.now().uptime() + max_wait;
                 let task = tokio::spawn(async move {
                     let admission = admitted.await;
                     if let Ok(Admission { probe: Some(probe), .. }) = admission {
@@ -247,10 +247,10 @@ async fn run(events: Vec<Event>) {
         world.advance(ms(50)).await;
     }
     for Waiting { task, deadline } in waiting {
-        assert!(task.is_finished(), "forgotten, patience until {deadline:?}");
+        assert!(task.is_finished(), "forgotten, max_wait until {deadline:?}");
         let ended = task.await.unwrap();
         // One step of the clock is 400 ms at most.
-        assert!(ended <= deadline + ms(400), "ended at {ended:?}, patience until {deadline:?}");
+        assert!(ended <= deadline + ms(400), "ended at {ended:?}, max_wait until {deadline:?}");
     }
     assert_eq!(world.budget.queued(), 0);
 }

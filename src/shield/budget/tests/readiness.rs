@@ -132,7 +132,7 @@ async fn a_call_that_leaves_while_it_connects_spends_nothing() {
     assert_eq!((world.used(key()), world.budget.queued(), world.budget.lock().waiters.len()), ((0, 0), 0, 0));
 }
 
-/// Its patience is for its turn, and its turn is here.
+/// Its longest wait is for its turn, and its turn is here.
 #[tokio::test]
 async fn connecting_takes_as_long_as_it_takes_whatever_the_patience() {
     let world = World::new(&rules());

@@ -155,7 +155,7 @@ async fn who_fills_the_queue_makes_room_in_it() {
             }
             if step % 50 == 25 {
                 let offer = Offer::new(1 + step / 50 % 4, 1.0, 2 * WINDOW);
-                let wanted = call(key(), world.caller(offer.caller), offer.patience);
+                let wanted = call(key(), world.caller(offer.caller), offer.max_wait);
                 offered += 1;
                 if policy == Policy::With || world.budget.foresee(&wanted, world.clock.now()).is_ok() {
                     world.offer(key(), &offer, &sent);
