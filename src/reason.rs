@@ -62,13 +62,13 @@ closed_enum! {
         /// Too many calls of its organization wait already.
         QueueFull = "queue_full",
         /// The upstream limits its organization.
-        Gate = "gate",
+        Hold = "gate",
         /// Background work, and nothing to spare for it.
         NoSpare = "no_spare",
-        /// A stranger, and no slot came free.
-        StrangerSlots = "stranger_slots",
-        /// A stranger, and too many of them were refused of late.
-        StrangerRefusals = "stranger_refusals",
+        /// An unverified caller, and no slot came free.
+        UnverifiedSlots = "stranger_slots",
+        /// An unverified caller, and too many of them were refused of late.
+        UnverifiedRefusals = "stranger_refusals",
         /// The upstream cannot be reached.
         Breaker = "breaker",
         /// Every upstream connection that the caller may use is taken.
@@ -83,8 +83,8 @@ impl RejectionReason {
         match self {
             Self::Budget | Self::NoSpare => ErrorKind::OverBudget,
             Self::QueueFull => ErrorKind::QueueFull,
-            Self::Gate => ErrorKind::GateClosed,
-            Self::StrangerSlots | Self::StrangerRefusals => ErrorKind::TooManyStrangers,
+            Self::Hold => ErrorKind::GateClosed,
+            Self::UnverifiedSlots | Self::UnverifiedRefusals => ErrorKind::TooManyStrangers,
             Self::Breaker => ErrorKind::Unreachable,
             Self::Connections => ErrorKind::NoConnection,
         }

@@ -141,7 +141,7 @@ impl Origin {
         }
         let pass = self
             .shield
-            .strangers
+            .unverified
             .admit(call.caller.into(), call.peer, call.max_wait)
             .await
             .map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;

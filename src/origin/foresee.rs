@@ -91,7 +91,7 @@ impl Origin {
             accounts: self.accounts(call, is_unverified),
             caller: call.who(),
             class: call.class,
-            patience: call.max_wait,
+            max_wait: call.max_wait,
             ahead: Duration::ZERO,
         }
     }

@@ -215,7 +215,7 @@ impl Proxy {
             well_formed: credential.is_some(),
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
-            stranger: self.origin.shield().strangers.is_unverified(call.caller.into(), now),
+            stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),
         }
     }
 }

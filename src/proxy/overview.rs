@@ -43,7 +43,7 @@ impl Proxy {
                 AccountKey::Authorization(_) => None,
             })
             .collect();
-        let (strangers_in_flight, strangers_waiting) = self.origin.shield().strangers.load();
+        let (strangers_in_flight, strangers_waiting) = self.origin.shield().unverified.load();
         Overview {
             others_avoided: total.saturating_sub(avoided.iter().flatten().sum()),
             avoided,

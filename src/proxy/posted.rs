@@ -204,7 +204,7 @@ impl Proxy {
         body: &mut Posted,
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
         let now = self.clock.now();
-        let enough = if self.origin.shield().strangers.is_unverified(call.caller.into(), now) {
+        let enough = if self.origin.shield().unverified.is_unverified(call.caller.into(), now) {
             if let Some(latched) = self.origin.remembered(call, now) {
                 return Ok(Some(latched.answer));
             }

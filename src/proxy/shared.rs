@@ -178,7 +178,7 @@ impl Proxy {
             bindings: self.bindings.len() as u64,
             gates_closed: self.origin.shield().budget.closed(now) as u64,
             queued: self.origin.shield().budget.queued() as u64,
-            latched: self.origin.shield().latch.count(now) as u64,
+            latched: self.origin.shield().refusals.count(now) as u64,
             used_of_second: used.second,
             used_of_minute: used.minute,
             breaker_open: self.origin.upstream().is_unreachable(),
