@@ -26,6 +26,7 @@ pub mod outcome;
 pub mod peer;
 pub mod proxy;
 pub mod purpose;
+mod race;
 pub mod reason;
 pub mod received;
 pub mod resource;

@@ -94,7 +94,8 @@ impl Received {
     /// The body of a request of this version and with these fields.
     #[must_use]
     pub fn request(body: Incoming, version: Version, fields: &HeaderMap) -> Self {
-        Self::new(body, version, announced(fields))
+        // On HTTP/1.1 hyper holds a body to the length that was announced.
+        Self::new(body, version, if version == Version::HTTP_2 { announced(fields) } else { None })
     }
 
     /// The body of the answer to a request with this method.
@@ -103,8 +104,9 @@ impl Received {
         // RFC 9110 §6.4.1: their Content-Length is that of another answer.
         let has_none = method == Method::HEAD
             || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let announced = if has_none { None } else { announced(answer.headers()) };
         let version = answer.version();
+        let is_counted = version == Version::HTTP_2 && !has_none;
+        let announced = if is_counted { announced(answer.headers()) } else { None };
         answer.map(|body| Self::new(body, version, announced))
     }
 
@@ -143,15 +145,7 @@ impl Received {
 
     const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
         let end_is_told = matches!(version, Version::HTTP_2);
-        Self {
-            body,
-            end_is_told,
-            missing: if end_is_told { announced } else { None },
-            ended: false,
-            tail: None,
-            excess: false,
-            told: None,
-        }
+        Self { body, end_is_told, missing: announced, ended: false, tail: None, excess: false, told: None }
     }
 
     /// Tells what becomes of it, once it is dropped.

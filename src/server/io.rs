@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use memchr::{memchr, memchr2};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -178,11 +179,15 @@ impl<I: Socket + Unpin> Watched<I> {
         // RFC 9112 §2.2: empty lines may come before.
         let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let bytes = &bytes[start..];
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        self.in_line = end.is_none();
-        if bytes[..end.unwrap_or(bytes.len())].contains(&b'#') {
-            self.progress.note_fragment();
-        }
+        let found = memchr2(b'\n', b'#', bytes);
+        self.in_line = match found {
+            Some(at) if bytes[at] == b'#' => {
+                self.progress.note_fragment();
+                memchr(b'\n', &bytes[at..]).is_none()
+            }
+            Some(_) => false,
+            None => true,
+        };
     }
 
     /// Writes what is left of a question: nothing else may come between its bytes.

@@ -1,6 +1,7 @@
 //! The way out: [`Upstream::ready`] has a connection for a call, [`Upstream::send`] writes it and waits for the head of its
 //! answer. Between the two a call takes its turn, so that the limit is kept where it counts: where a call is written.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::stream::Link;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::purpose::{Purpose, UpstreamStatus};
+use crate::race::{First, race};
 use crate::reason::RejectionReason;
 use crate::received::Received;
 use crate::semantics::framing;
@@ -121,17 +123,16 @@ impl Upstream {
         ready: Ready,
         mut outgoing: Outgoing,
         purpose: Purpose,
-        give_up: impl Future<Output = ()>,
+        give_up: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Response<Received>, Unanswered> {
         let Ready { carrier, probe: _probe, .. } = ready;
         let mut span = self.trace_call(&mut outgoing, purpose);
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let link = carrier.link();
-        let outcome = tokio::select! {
-            biased;
-            answer = self.exchange(carrier, outgoing, purpose) => answer,
-            () = give_up => {
+        let outcome = match race(pin!(self.exchange(carrier, outgoing, purpose)), give_up).await {
+            First::One(answer) => answer,
+            First::Other(()) => {
                 // Whether the answer still comes is unknown: nobody else's may be taken for it.
                 if let Some(link) = &link {
                     link.retire();

@@ -3,7 +3,7 @@
 //! A pool of ours on hyper's connections, and not the pooled client of hyper-util: that one shares connections between
 //! callers, opens them before or after it is asked to, and does not tell whether a failed request was written.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::stream::{Link, Metered, Stream};
 use crate::clock::{Clock, Moment};
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::UPSTREAM_BUFFER;
+use crate::race::{First, race};
 
 /// A head over this ends the connection, and no more than this is read ahead of a reader.
 pub(super) const MAX_HEAD_BYTES: usize = UPSTREAM_BUFFER;
@@ -106,16 +107,13 @@ impl Http1 {
         fields.insert(HOST, host.clone());
         *request.headers_mut() = fields;
         let interim = Interim::of(&mut request);
-        let error = tokio::select! {
-            biased;
-            answer = self.sender.try_send_request(request) => match answer {
-                Ok(answer) => {
-                    interim.check()?;
-                    return Ok(answer);
-                }
-                Err(error) => error.into_error(),
-            },
-            () = interim.too_many() => return Err(Interim::refusal().into()),
+        let error = match race(pin!(self.sender.try_send_request(request)), pin!(interim.too_many())).await {
+            First::One(Ok(answer)) => {
+                interim.check()?;
+                return Ok(answer);
+            }
+            First::One(Err(error)) => error.into_error(),
+            First::Other(()) => return Err(Interim::refusal().into()),
         };
         let moved = self.link.moved();
         let progress = if moved.written == before.written {
