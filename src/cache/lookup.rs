@@ -31,12 +31,7 @@ impl Reader<'_> {
     /// The key of a target of this read's resource.
     #[must_use]
     pub fn key(&self, organization: &Organization, target: &Target) -> CacheKey {
-        CacheKey {
-            resource: self.read.resource.name,
-            organization: organization.id(),
-            owner: self.owner(organization),
-            target: target.clone(),
-        }
+        CacheKey::new(self.read.resource, organization, self.owner(organization), target.clone())
     }
 }
 
@@ -65,17 +60,16 @@ impl Cache {
         }
         let admitted =
             |stored: &Arc<StoredResponse>| self.fence.admits(organization, &read.target, stored.begun);
-        let mut key = reader.key(organization, &read.target);
-        let is_own = key.owner.is_some();
+        let key = reader.key(organization, &read.target);
+        let is_own = key.owner().is_some();
         // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
         let may_have = |stored: &Arc<StoredResponse>| {
             admitted(stored) && (is_own || rules.may_share(organization, stored.begun))
         };
         let stored = get(&key).filter(may_have);
-        if stored.is_some() || key.owner.is_some() || !organization.has_private_responses() {
+        if stored.is_some() || is_own || !organization.has_private_responses() {
             return stored;
         }
-        key.owner = Some(credential.digest());
-        get(&key).filter(admitted)
+        get(&key.owned_by(credential.digest())).filter(admitted)
     }
 }

@@ -75,20 +75,19 @@ impl Cache {
     }
 
     /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
-    pub fn evict(&self, mut key: CacheKey, credential: &Credential) {
+    pub fn evict(&self, key: CacheKey, credential: &Credential) {
         self.store.remove(&key);
-        key.owner = Some(credential.digest());
-        self.store.remove(&key);
+        self.store.remove(&key.owned_by(credential.digest()));
         self.metrics.invalidation(InvalidationCause::NotFound);
     }
 
     /// Takes away what is stored under the keys of this organization, or of any.
     pub fn remove_of(&self, organization: Option<OrganizationId>) -> (u64, u64) {
-        self.store.remove_all(|key| organization.is_none_or(|id| key.organization == id))
+        self.store.remove_all(|key| organization.is_none_or(|id| key.organization() == id))
     }
 
     /// Takes away what is stored of these targets, whosever they are.
     pub fn remove_targets(&self, chosen: impl Fn(&Target) -> bool) -> (u64, u64) {
-        self.store.remove_all(|key| chosen(&key.target))
+        self.store.remove_all(|key| chosen(key.target()))
     }
 }

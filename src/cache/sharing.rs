@@ -46,7 +46,7 @@ impl Cache {
             Change::Ended => {
                 organization.lists().forget();
                 let id = organization.id();
-                self.store.remove_all(|key| key.organization == id && key.owner.is_none());
+                self.store.remove_all(|key| key.organization() == id && key.owner().is_none());
                 self.metrics.invalidation(InvalidationCause::AccessGrants);
                 tracing::warn!(
                     organization = %id,
@@ -88,7 +88,7 @@ impl Cache {
         organization: &Organization,
         rules: &Rules,
     ) {
-        let (begun, everybodys) = (response.begun, key.owner.is_none().then(|| key.clone()));
+        let (begun, everybodys) = (response.begun, key.owner().is_none().then(|| key.clone()));
         if everybodys.is_none() && rules.shares() {
             organization.note_private_response();
         }

@@ -150,7 +150,8 @@ mod tests {
     use crate::classify::Target;
     use crate::clock::Clock;
     use crate::held::Held;
-    use crate::organization::OrganizationId;
+    use crate::organization::{OrganizationId, Organizations};
+    use crate::resource::LEAD_LABEL;
     use crate::tick::Tick;
 
     const ORGANIZATION: OrganizationId = OrganizationId(Uuid::from_u128(1));
@@ -207,7 +208,9 @@ mod tests {
 
     fn key(number: u128) -> CacheKey {
         let target = Target::Item(Uuid::from_u128(number));
-        CacheKey { resource: "lead_label", organization: ORGANIZATION, owner: None, target }
+        let (clock, _) = Clock::manual();
+        let organization = Organizations::default().get(ORGANIZATION, clock.now());
+        CacheKey::new(&LEAD_LABEL, &organization, None, target)
     }
 
     #[test]

@@ -157,12 +157,7 @@ impl Fetcher {
             && !self.cache.is_closed()
             && fence.admits(&organization, target, begun.tick);
         if stored {
-            let key = CacheKey {
-                resource: fetch.read.resource.name,
-                organization: identity.organization,
-                owner,
-                target: target.clone(),
-            };
+            let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
             let useful_for = useful_for(rules.of(target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
@@ -268,7 +263,7 @@ impl Fetcher {
         let owner = alone.then(|| credential.digest());
         let lifetimes = rules.of(&target);
         let useful_for = lifetimes.ttl + lifetimes.stale_if_error;
-        let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };
+        let key = CacheKey::new(resource, organization, owner, target);
         self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
     }
 }
@@ -276,12 +271,8 @@ impl Fetcher {
 impl Fetch {
     /// What its answer would be stored under.
     fn key(&self, organization: &Organization) -> CacheKey {
-        CacheKey {
-            resource: self.read.resource.name,
-            organization: organization.id(),
-            owner: (!self.rules.shares_in(organization)).then(|| self.credential.digest()),
-            target: self.read.target.clone(),
-        }
+        let owner = (!self.rules.shares_in(organization)).then(|| self.credential.digest());
+        CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())
     }
 }
 

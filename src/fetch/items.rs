@@ -80,7 +80,7 @@ impl Fetcher {
                 keeping,
                 ..response.clone()
             };
-            let key = CacheKey { resource: resource.name, organization: organization.id(), owner, target };
+            let key = CacheKey::new(resource, organization, owner, target);
             self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
         }
         false

@@ -165,10 +165,5 @@ fn witness_key(
     organization: &Organization,
     owner: CredentialDigest,
 ) -> FlightKey {
-    FlightKey::Shared(CacheKey {
-        resource: resource.name,
-        organization: organization.id(),
-        owner: Some(owner),
-        target: items::whole_list(resource),
-    })
+    FlightKey::Shared(CacheKey::new(resource, organization, Some(owner), items::whole_list(resource)))
 }

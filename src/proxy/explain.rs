@@ -123,11 +123,11 @@ impl Proxy {
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
-                resource: key.resource,
+                resource: key.resource(),
                 organization: organization.id().to_string(),
-                own: key.owner.is_some(),
+                own: key.owner().is_some(),
                 shared: rules.shared_in(organization),
-                target: target_path(read.resource, &key.target),
+                target: target_path(read.resource, key.target()),
             });
             self.cache.peek(reading.asker.reader, organization)
         });

@@ -238,8 +238,7 @@ impl Proxy {
         else {
             return;
         };
-        let (resource, target) = (write.subject.resource.name, Target::Item(id));
-        let key = CacheKey { resource, organization: organization.id(), owner: None, target };
+        let key = CacheKey::new(write.subject.resource, organization, None, Target::Item(id));
         self.cache.evict(key, credential);
     }
 }

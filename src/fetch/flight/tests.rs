@@ -4,7 +4,8 @@ use uuid::Uuid;
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
-use crate::organization::OrganizationId;
+use crate::organization::{OrganizationId, Organizations};
+use crate::resource::LEAD_LABEL;
 use crate::tick::Sequence;
 
 struct World {
@@ -23,13 +24,14 @@ fn world() -> World {
     World { clock, hand, sequence: Sequence::default(), flights: Flights::default(), caller }
 }
 
+fn key_of(target: Target) -> CacheKey {
+    let (clock, _) = Clock::manual();
+    let organization = Organizations::default().get(OrganizationId(Uuid::from_u128(1)), clock.now());
+    CacheKey::new(&LEAD_LABEL, &organization, None, target)
+}
+
 fn cache_key() -> CacheKey {
-    CacheKey {
-        resource: "lead_label",
-        organization: OrganizationId(Uuid::from_u128(1)),
-        owner: None,
-        target: Target::Item(Uuid::from_u128(7)),
-    }
+    key_of(Target::Item(Uuid::from_u128(7)))
 }
 
 impl World {
@@ -123,9 +125,9 @@ fn a_key_that_cannot_be_shared_is_not_collapsed_for_ten_seconds() {
 #[test]
 fn keys_that_are_not_collapsed_are_bounded_in_number_and_bytes_and_go_by_time() {
     let world = world();
-    let key = |number: usize| CacheKey {
-        target: Target::List(crate::classify::ListQuery(Box::new([("limit", number.to_string().into())]))),
-        ..cache_key()
+    let key = |number: usize| {
+        let query = crate::classify::ListQuery(Box::new([("limit", number.to_string().into())]));
+        key_of(Target::List(query))
     };
     let held = || world.flights.0.not_collapsed.lock().len();
     for number in 0..NOT_COLLAPSED.get() + 10 {
