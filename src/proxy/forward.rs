@@ -93,7 +93,7 @@ impl Worker {
             origin.remember(&sent, unauthorized);
             relayed
         } else {
-            relay(response, activity, (permit, charge), asked)
+            relay(response, activity, permit, charge, asked)
         };
         let is_label_read = matches!(cache_status, CacheStatus::Uncached(_));
         let outcome = if is_label_read { Outcome::Bypass } else { Outcome::Forwarded };
@@ -183,7 +183,8 @@ impl Proxy {
 fn relay(
     answer: Response<Received>,
     activity: Activity,
-    (permit, charge): (Option<Permit>, Charge),
+    permit: Option<Permit>,
+    charge: Charge,
     asked: &Asked,
 ) -> Response<Body> {
     let (head, body) = answer.into_parts();

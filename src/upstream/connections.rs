@@ -66,7 +66,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn new((Idle { connection, since }, checkout): (Idle, Checkout)) -> Self {
+    fn new(idle: Idle, checkout: Checkout) -> Self {
+        let Idle { connection, since } = idle;
         Self { connection: Some(connection), checkout: Some(checkout), since }
     }
 
@@ -114,7 +115,8 @@ impl Connections {
                 Course::Http1 => {}
             }
         }
-        self.pool.take(self.lane, owner, now).map(|taken| Carrier::Own(Held::new(taken)))
+        let (idle, checkout) = self.pool.take(self.lane, owner, now)?;
+        Some(Carrier::Own(Held::new(idle, checkout)))
     }
 
     /// A connection for a call of this owner: one that is open, or a new one.
@@ -207,7 +209,8 @@ impl Connections {
     async fn own(self: &Arc<Self>, owner: Owner) -> Result<Carrier, ProxyError> {
         let now = self.clock.now();
         if let Some(taken) = self.pool.take(self.lane, owner, now) {
-            return Ok(Carrier::Own(Held::new(taken)));
+            let (idle, checkout) = taken;
+            return Ok(Carrier::Own(Held::new(idle, checkout)));
         }
         let stream = self.open().await?;
         match &self.shared {
@@ -220,7 +223,7 @@ impl Connections {
         let checkout = self.pool.room(self.lane, owner);
         let connection = Http1::begin(stream, self.link(), self.expiry(), self.clock.clone()).await?;
         let idle = Idle { connection, since: self.clock.now() };
-        Ok(Carrier::Own(Held::new((idle, checkout))))
+        Ok(Carrier::Own(Held::new(idle, checkout)))
     }
 
     async fn share(&self, shared: &Shared, stream: Stream) -> Result<Http2, ProxyError> {

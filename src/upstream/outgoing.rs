@@ -42,7 +42,11 @@ pub(super) struct Sending {
 
 impl Sending {
     pub(super) fn new(body: Body, link: Arc<Link>) -> Self {
-        link.note_request(body.is_end_stream());
+        if body.is_end_stream() {
+            link.end_request();
+        } else {
+            link.begin_request();
+        }
         Self { body, link }
     }
 }
@@ -57,7 +61,7 @@ impl http_body::Body for Sending {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.link.note_request(true);
+            self.link.end_request();
         }
         Poll::Ready(frame)
     }

@@ -79,8 +79,14 @@ impl Link {
         Moved { read: self.read.load(Ordering::Acquire), written: self.written.load(Ordering::Acquire) }
     }
 
-    pub(super) fn note_request(&self, ended: bool) {
-        self.request_ended.store(ended, Ordering::Release);
+    /// A request begins, and its body is still to come.
+    pub(super) fn begin_request(&self) {
+        self.request_ended.store(false, Ordering::Release);
+    }
+
+    /// All of a request was handed over.
+    pub(super) fn end_request(&self) {
+        self.request_ended.store(true, Ordering::Release);
     }
 
     pub(super) fn request_has_ended(&self) -> bool {
