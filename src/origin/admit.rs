@@ -50,9 +50,9 @@ pub struct Turn(pub(super) Result<Admitted, ProxyError>);
 /// A call that goes now, on the connection that it has in hand. Dropped without an answer, it gives its places up.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    pub(super) places: Places,
+    /// In a box: the call is handed on several times before it goes.
+    pub(super) places: Box<Places>,
     pub(super) ready: Ready,
-    pub(super) permit: Option<Permit>,
 }
 
 /// What a call that goes holds until the head of its answer.
@@ -62,6 +62,8 @@ pub(super) struct Places {
     pub(super) at: Moment,
     pub(super) pass: Pass,
     pub(super) admission: Admission,
+    /// For its connection, where those are counted.
+    pub(super) permit: Option<Permit>,
 }
 
 impl Origin {
@@ -167,8 +169,8 @@ impl Origin {
             self.shield.budget.give_back(admission);
             return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let places = Places { accounts, at: self.clock.now(), pass, admission };
-        Ok(Admitted { places, ready, permit })
+        let places = Box::new(Places { accounts, at: self.clock.now(), pass, admission, permit });
+        Ok(Admitted { places, ready })
     }
 
     /// A connection that a call could use now.
