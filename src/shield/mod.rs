@@ -88,7 +88,7 @@ pub struct Shield {
     pub refusals: RememberedRefusals,
     /// Which failed reads are tried again.
     pub retries: RetryBudget,
-    /// Whether the edge turns fills away.
+    /// Whether the edge turns fetches away.
     pub edge: EdgeBlocks,
     /// Fetches of what is stored and fresh.
     pub refetches: Refetches,
