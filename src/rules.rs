@@ -1,7 +1,7 @@
 //! [`Rules`]: what requests read of the configuration, and what a reload of it changes as one.
 //!
 //! A request takes the rules that hold when it begins and keeps them to its end, so that it never sees half of a reload;
-//! a fill has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
+//! a fetch has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
 //! one read of a counter and touches no memory that other threads write to. What is fixed at start is not here.
 
 use crate::lock::{Mutex, MutexGuard};

@@ -304,7 +304,7 @@ impl<R> Publisher<R> {
         self.begun
     }
 
-    /// Says where the flight stands in a trace, to whom may follow it.
+    /// Says where the flight stands in a trace, to whoever joins it.
     pub fn note_trace(&self, trace: Context) {
         // A flight begins once.
         let _ = self.trace.set(trace);

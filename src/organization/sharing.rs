@@ -4,7 +4,7 @@
 //! answer may say nothing. One answer that shows it ends all sharing at once; only lists, which always show it, can bring
 //! sharing back. Where the list is asked for as a witness, nothing is shared before one was read.
 //!
-//! The argument needs no lock on the way of a hit: a stored response carries the tick of its fill, and is for everybody
+//! The argument needs no lock on the way of a hit: a stored response carries the tick of its fetch, and is for everybody
 //! only if that is not before the tick since which they share; while nothing is shared, no tick is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::closed_enum::closed_enum;
 use crate::lock::Mutex;
 use crate::tick::{Sequence, Tick};
 
-/// A tick that no fill has: nothing is shared.
+/// A tick that no fetch has: nothing is shared.
 const NEVER: u64 = u64::MAX;
 /// How long after a list that was asked for as a witness the next one may be, at first and at last.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -42,7 +42,7 @@ pub struct Shown {
     pub grants: bool,
     /// Whether it was a list of one label or more, which would have said so.
     pub is_witness: bool,
-    /// Place of its fill in the order of writes.
+    /// Place of its fetch in the order of writes.
     pub begun: Tick,
 }
 
@@ -99,7 +99,7 @@ impl Sharing {
         sharing
     }
 
-    /// Whether what a fill of `begun` brought may go to other credentials; where `needs_witness`, not before a list was
+    /// Whether what a fetch of `begun` brought may go to other credentials; where `needs_witness`, not before a list was
     /// seen. Asked **after** what is to be served is at hand, so that nothing is served by what was true before that.
     #[must_use]
     pub fn admits(&self, begun: Tick, needs_witness: bool) -> bool {

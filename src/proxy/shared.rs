@@ -152,7 +152,7 @@ impl Proxy {
         }
     }
 
-    /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already
+    /// From now on no fetch is stored, not even one under way: what a draining process does. Its successor may already
     /// answer writes that this process will not hear of.
     pub fn stop_storing(&self) {
         self.cache.close();
