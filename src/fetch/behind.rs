@@ -32,7 +32,7 @@ impl Fetcher {
             return;
         }
         let target = self.target_behind(asker, organization, None, now);
-        let storing = Storing::of(asker.reader.read.storable);
+        let storing = Storing::of(asker.reader.read);
         let wanted = Wanted {
             key: asker.own_key(&target, storing),
             after: self.cache.fence().sequence().current(),
@@ -127,7 +127,7 @@ pub(super) fn behind<'o>(
         organization: Some(organization),
         target,
         after: Tick::default(),
-        storing: Storing::of(asker.reader.read.storable),
+        storing: Storing::of(asker.reader.read),
         purpose,
         class,
         ground: Ground::Missing(Fallback::Nothing),

@@ -59,7 +59,7 @@ impl Proxy {
             arrived_at: at,
             max_wait,
             youngest: if wants_youngest { arrived } else { Tick::default() },
-            storing: Storing::of(read.storable && !wishes.no_store),
+            storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
             rounds: 0,
             trace: head.extensions.get(),
         };
