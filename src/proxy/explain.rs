@@ -12,13 +12,13 @@ use http::request::Parts;
 use super::Proxy;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::plan::{Plan, plan};
-use super::reading::{Around, Reading, Request};
+use super::reading::{Around, Obtained, Reading, Request};
 use crate::cache::decide::Decision;
 use crate::caller::standing::Standing;
 use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
-use crate::fetch::{Fallback, Ground, Part, Storing};
+use crate::fetch::{Fallback, Ground, Storing};
 use crate::guard;
 use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
@@ -163,17 +163,17 @@ impl Proxy {
         let wanted = self.fetcher.wanted(&reading.asker, organization, ground, call.asked_at);
         told.flight_under_way = self.fetcher.would_join(&reading.asker, &wanted);
         if told.flight_under_way {
-            let status = reading.cache_status(ground, Part::Joined, true);
+            let status = reading.cache_status(ground, Obtained::Joined);
             return told.conclude(Conclusion::Join, Some(status));
         }
-        let stores = wanted.storing() == Storing::Allowed && !self.cache.is_closed();
+        let stored = wanted.storing() == Storing::Allowed && !self.cache.is_closed();
         let (conclusion, class) = match ground {
             // Every hit of its credential waits for it.
             Ground::ToProve => (Conclusion::Prove, Class::Proof),
             Ground::Younger => (Conclusion::Refetch, Class::Interactive),
             Ground::Missing(_) => (Conclusion::Fetch, Class::Interactive),
         };
-        let status = reading.cache_status(ground, Part::Led, stores);
+        let status = reading.cache_status(ground, Obtained::Led { stored });
         self.explain_call(told, conclusion, status, &Call { class, ..*call });
     }
 
