@@ -145,7 +145,7 @@ impl Admin {
             AdminPath::Explain => {
                 self.access.act(&head)?;
                 let asked = explain::parse(&self.whole(body).await?)?;
-                Ok(json(&self.proxy.explain(&asked.head, asked.has_body)))
+                Ok(json(&self.proxy.explain(&asked)))
             }
             AdminPath::Page
             | AdminPath::PageStyle

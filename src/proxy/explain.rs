@@ -24,8 +24,9 @@ use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::purpose::Purpose;
-use crate::resource::target_path;
+use crate::resource::{Place, target_path};
 use crate::rules::Rules;
+use crate::semantics::framing::announces_body;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
 
@@ -38,7 +39,7 @@ const EDGE_BLOCK: CacheStatus = CacheStatus::Uncached(BypassReason::EdgeBlock);
 impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
-    pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
+    pub fn explain(&self, head: &Parts) -> Explanation {
         let place = match guard::check(head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
@@ -50,12 +51,10 @@ impl Proxy {
         let now = self.clock.now();
         let caller = self.digester.caller(&head.headers);
         let rules = self.rulebook.current();
+        let caller = caller.as_ref();
         let call = Call {
-            caller: caller.as_ref(),
-            organization: caller
-                .as_ref()
-                .credential()
-                .and_then(|credential| self.organization_of(credential)),
+            caller,
+            organization: caller.credential().and_then(|credential| self.organization_of(credential)),
             peer: NOWHERE,
             route: self.digester.route(&head.method, head.uri.path()),
             resource: place.resource(),
@@ -70,16 +69,7 @@ impl Proxy {
         let mut told = Explanation::new(Conclusion::PassThrough);
         told.credential = Some(self.known(&call, &rules, now));
         told.organization = call.organization.map(|organization| organization.to_string());
-        let class = match classify(head, place) {
-            // What the body says is told by the body alone: most say something.
-            classify::Class::Read(read) if has_body => classify::Class::Uncached {
-                resource: read.resource,
-                item: matches!(read.target, Target::Item(_)),
-                reason: BypassReason::Body,
-            },
-            class => class,
-        };
-        match class {
+        match classified(head, place) {
             classify::Class::Read(read) => {
                 told.class =
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
@@ -217,6 +207,19 @@ impl Proxy {
             proof_age_seconds: age.map(|age| age.as_secs()),
             stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),
         }
+    }
+}
+
+/// What kind of request it is, with the body that it announces.
+fn classified(head: &Parts, place: Place) -> classify::Class {
+    match classify(head, place) {
+        // What the body says is told by the body alone: most say something.
+        classify::Class::Read(read) if announces_body(&head.headers) => classify::Class::Uncached {
+            resource: read.resource,
+            item: matches!(read.target, Target::Item(_)),
+            reason: BypassReason::Body,
+        },
+        class => class,
     }
 }
 
