@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
 use crate::organization::Organization;
-use crate::organization::sharing::Shared;
+use crate::organization::sharing::{Shared, Witness};
 use crate::tick::Tick;
 
 /// What holds for one request.
@@ -62,19 +62,24 @@ impl Rules {
     /// Who may get what a credential of this organization reads now.
     #[must_use]
     pub fn shared_in(&self, organization: &Organization) -> Shared {
-        if self.shares() { organization.sharing().shared(self.cache.list_fill) } else { Shared::Configured }
+        if self.shares() { organization.sharing().shared(self.witness()) } else { Shared::Configured }
     }
 
     /// Whether credentials of this organization share what they read now.
     #[must_use]
     pub fn shares_in(&self, organization: &Organization) -> bool {
-        self.shares() && organization.sharing().admits_some(self.cache.list_fill)
+        self.shares() && organization.sharing().admits_some(self.witness())
     }
 
     /// Whether what was read in a fetch of `begun` may go to every credential of this organization.
     #[must_use]
     pub fn may_share(&self, organization: &Organization, begun: Tick) -> bool {
-        self.shares() && organization.sharing().admits(begun, self.cache.list_fill)
+        self.shares() && organization.sharing().admits(begun, self.witness())
+    }
+
+    /// Where lists fill items, that of a new organization is read in any case: nothing is shared before.
+    const fn witness(&self) -> Witness {
+        if self.cache.list_fill { Witness::Required } else { Witness::NotRequired }
     }
 
     /// How long a call waits at most that asks for `wait`.

@@ -298,24 +298,7 @@ impl Default for Config {
                 user_agent: concat!("instantly-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
                 allow_plaintext: false,
             },
-            cache: Cache {
-                max_bytes: 64 * MIB,
-                share: Share::Organization,
-                list_fill: true,
-                write_through: true,
-                lead_labels: CachedResource {
-                    ttl: Duration::from_secs(300),
-                    stale_while_revalidate: Duration::from_secs(30),
-                    stale_if_error: Duration::from_secs(300),
-                    upstream_directives: UpstreamDirectives::Ignore,
-                },
-                lead_label_lists: CachedResource {
-                    ttl: Duration::from_secs(60),
-                    stale_while_revalidate: Duration::ZERO,
-                    stale_if_error: Duration::from_secs(300),
-                    upstream_directives: UpstreamDirectives::Ignore,
-                },
-            },
+            cache: Cache::default(),
             proof: Proof {
                 max_age: Duration::from_secs(60),
                 outage_max_age: Duration::from_secs(300),
@@ -332,6 +315,29 @@ impl Default for Config {
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 * MIB,
+            share: Share::Organization,
+            list_fill: true,
+            write_through: true,
+            lead_labels: CachedResource {
+                ttl: Duration::from_secs(300),
+                stale_while_revalidate: Duration::from_secs(30),
+                stale_if_error: Duration::from_secs(300),
+                upstream_directives: UpstreamDirectives::Ignore,
+            },
+            lead_label_lists: CachedResource {
+                ttl: Duration::from_secs(60),
+                stale_while_revalidate: Duration::ZERO,
+                stale_if_error: Duration::from_secs(300),
+                upstream_directives: UpstreamDirectives::Ignore,
+            },
         }
     }
 }

@@ -139,12 +139,12 @@ impl Simulator {
 
     /// Answers 401 to this key from now on; requests under way are answered as they began.
     pub fn revoke(&self, key: &Key) {
-        key.set_revoked(true);
+        key.revoke();
     }
 
     /// Takes a revocation back.
     pub fn restore(&self, key: &Key) {
-        key.set_revoked(false);
+        key.restore();
     }
 
     /// Changes a label as the web app does: at once, and unseen by whatever is in front. False if there is none with
