@@ -80,15 +80,6 @@ impl Proxy {
         }
     }
 
-    fn look_up(&self, reading: &Reading<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
-        let begun = self.tracing.as_ref().map(|_| self.clock.now());
-        let stored = self.cache.look_up(reading.asker.reader, organization);
-        if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
-            tracing.record("look-up", parent, begun);
-        }
-        stored
-    }
-
     async fn carry_out(
         self: &Arc<Self>,
         plan: Plan,

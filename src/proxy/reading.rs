@@ -77,6 +77,20 @@ impl Proxy {
         };
         Reading { head, asker, wishes, waits: Waits::default() }
     }
+
+    /// What is stored for a read, and may be served to this organization.
+    pub(super) fn look_up(
+        &self,
+        reading: &Reading<'_>,
+        organization: &Organization,
+    ) -> Option<Arc<StoredResponse>> {
+        let begun = self.tracing.as_ref().map(|_| self.clock.now());
+        let stored = self.cache.look_up(reading.asker.reader, organization);
+        if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
+            tracing.record("look-up", parent, begun);
+        }
+        stored
+    }
 }
 
 impl Reading<'_> {

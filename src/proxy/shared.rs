@@ -65,11 +65,6 @@ pub(super) struct PassThrough {
 }
 
 impl Worker {
-    /// What holds for a request that begins now.
-    pub(super) fn rules(&self) -> Arc<Rules> {
-        self.copied.rules(&self.proxy.rulebook, |old| self.proxy.pass_through(Some(old)))
-    }
-
     pub(super) fn pass_through_client(&self) -> UpstreamClient {
         self.copied.more().client
     }

@@ -18,7 +18,7 @@ const DOCUMENTS: [&str; 8] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 15] = [
+const LEAVES: [&str; 16] = [
     "body",
     "bounded",
     "clock",
@@ -30,6 +30,7 @@ const LEAVES: [&str; 15] = [
     "outcome",
     "peer",
     "purpose",
+    "race",
     "reason",
     "received",
     "setup_error",
