@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{Config, files};
+use crate::resource::RESOURCES;
 
 const TOKEN: &str = "a-token-of-the-operator";
 const ORGANIZATION: &str = "0a11ce00-0000-4000-8000-000000000001";
@@ -40,7 +41,8 @@ fn admin(access: Access) -> TestAdmin {
     let (clock, hand) = Clock::manual();
     let (metrics, ready) = (Arc::new(Metrics::default()), Arc::new(AtomicBool::new(true)));
     let flights = tokio::runtime::Handle::current();
-    let proxy = Proxy::new(&Config::default(), clock.clone(), Arc::clone(&metrics), flights).unwrap();
+    let proxy =
+        Proxy::new(&Config::default(), RESOURCES, clock.clone(), Arc::clone(&metrics), flights).unwrap();
     let admin = Admin::new(proxy, Arc::clone(&metrics), clock, Arc::clone(&ready), access);
     TestAdmin { admin, metrics, ready, clock: hand }
 }

@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 
 use crate::error::ErrorKind;
-use crate::resource::{self, Place};
+use crate::resource::{Place, Resources};
 
 /// In a request's extensions: its target came with a fragment, which its type does not show.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct Fragment;
 /// # Errors
 ///
 /// The kind of refusal; nothing of the request is sent upstream then.
-pub fn check(head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
+pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
     if !is_passed_on(&head.method) {
         return Err(ErrorKind::MethodNotAllowed);
     }
@@ -37,7 +37,7 @@ pub fn check(head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
     let seen = fields::check(head.version, &head.headers, own_via)?;
     target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
 
-    let place = resource::locate(head.uri.path());
+    let place = resources.locate(head.uri.path());
     match place {
         Place::Elsewhere => Ok(place),
         Place::Disguised(_) => Err(ErrorKind::PathSpelling),

@@ -39,7 +39,7 @@ impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
     pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
-        let place = match guard::check(head, self.origin.upstream().pseudonym()) {
+        let place = match guard::check(self.resources, head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
                 let mut told = Explanation::new(Conclusion::Refuse);

@@ -50,7 +50,7 @@ impl Worker {
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
-        let place = match guard::check(&head, proxy.origin.upstream().pseudonym()) {
+        let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused.error())),
         };
@@ -70,7 +70,7 @@ impl Worker {
                 Err(error) => Err(error),
             },
             Class::Write { resource, item } => {
-                let subject = Subject { resource, item };
+                let subject = Subject { resource, item, place };
                 Box::pin(proxy.write(head, body, subject, asked, peer)).await
             }
             Class::Uncached { reason, .. } => {

@@ -16,6 +16,7 @@ use crate::fetch::{self, Fetcher};
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::origin::{self, Origin};
+use crate::resource::Resources;
 use crate::rules::{Copied, Rulebook, Rules};
 use crate::setup_error::SetupError;
 use crate::shield::Shield;
@@ -28,6 +29,8 @@ use crate::upstream::way::{Way, public_client};
 /// Everything that requests share; one per process.
 #[derive(Debug)]
 pub struct Proxy {
+    /// What it caches.
+    pub(super) resources: Resources,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) digester: Arc<Digester>,
@@ -76,13 +79,14 @@ impl Worker {
 }
 
 impl Proxy {
-    /// Sets up the store, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
+    /// Sets up the store for `resources`, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
     ///
     /// # Errors
     ///
     /// If the roots to trust cannot be read.
     pub fn new(
         config: &Config,
+        resources: Resources,
         clock: Clock,
         metrics: Arc<Metrics>,
         runtime: Handle,
@@ -113,6 +117,7 @@ impl Proxy {
             origin: Arc::clone(&origin),
             cache: Arc::clone(&cache),
             bindings: Arc::clone(&bindings),
+            resources,
             held: held.clone(),
             digester: Arc::clone(&digester),
             tracing: tracing.clone(),
@@ -121,6 +126,7 @@ impl Proxy {
             metrics: Arc::clone(&metrics),
         }));
         let proxy = Arc::new(Self {
+            resources,
             digester,
             origin,
             bindings,

@@ -36,7 +36,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
 use crate::purpose::Purpose;
 use crate::received::Received;
-use crate::resource::{self, Descriptor, Place};
+use crate::resource::{Descriptor, Place};
 use crate::rules::Rules;
 use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
@@ -58,6 +58,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Subject {
     pub(super) resource: &'static Descriptor,
     pub(super) item: Option<Uuid>,
+    /// Where its path lies.
+    pub(super) place: Place,
 }
 
 /// A label write, whole, in memory of its own: it goes on when its client leaves.
@@ -251,7 +253,7 @@ impl Write {
     /// The label that it changes or takes away as a whole: its answer must be that label, if it is one at all. What stands
     /// below a label, or is posted to one, may be answered with another.
     pub(super) fn written(&self) -> Option<Uuid> {
-        match resource::locate(self.path.path()) {
+        match self.subject.place {
             Place::Item(_, id) if matches!(self.method, Method::PUT | Method::PATCH | Method::DELETE) => {
                 Some(id)
             }

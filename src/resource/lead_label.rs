@@ -4,7 +4,7 @@ use super::descriptor::Descriptor;
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.
-pub const LEAD_LABEL: Descriptor = Descriptor {
+pub static LEAD_LABEL: Descriptor = Descriptor {
     name: "lead_label",
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],

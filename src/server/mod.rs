@@ -39,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
 use crate::received::Received;
+use crate::resource::{RESOURCES, Resources};
 use connection::Handler;
 use control::Plan;
 use live::{AdminToken, Followed, Live};
@@ -65,10 +66,24 @@ impl Server {
     ///
     /// If a port is taken or a file cannot be read.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::start_with(config, clock, |proxy| Rc::new(proxy.worker()))
+        Self::start_for(RESOURCES, config, clock)
     }
 
-    fn start_with<F, H>(config: Config, clock: Clock, handler: F) -> Result<Self, StartError>
+    /// The same, with other resources to cache.
+    ///
+    /// # Errors
+    ///
+    /// If a port is taken or a file cannot be read.
+    pub fn start_for(resources: Resources, config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_with(resources, config, clock, |proxy| Rc::new(proxy.worker()))
+    }
+
+    fn start_with<F, H>(
+        resources: Resources,
+        config: Config,
+        clock: Clock,
+        handler: F,
+    ) -> Result<Self, StartError>
     where
         F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
         H: Handler,
@@ -84,6 +99,7 @@ impl Server {
         let (report, started) = mpsc::channel();
         let plan = Plan {
             config,
+            resources,
             clock,
             metrics: Arc::clone(&metrics),
             data,
