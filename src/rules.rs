@@ -14,6 +14,7 @@ use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
 use crate::organization::Organization;
 use crate::organization::sharing::Shared;
+use crate::resource::Descriptor;
 use crate::tick::Tick;
 
 /// What holds for one request.
@@ -46,12 +47,25 @@ impl Rules {
         }
     }
 
-    /// Lifetimes of a kind of target.
-    pub const fn of(&self, target: &Target) -> &CachedResource {
+    /// Lifetimes of a target of a resource.
+    #[must_use]
+    pub fn of(&self, resource: &Descriptor, target: &Target) -> &CachedResource {
         match target {
-            Target::Item(_) => &self.cache.lead_labels,
-            Target::List(_) => &self.cache.lead_label_lists,
+            Target::Item(_) => self.of_items(resource),
+            Target::List(_) => self.of_lists(resource),
         }
+    }
+
+    /// Those of a resource's items.
+    #[must_use]
+    pub fn of_items(&self, resource: &Descriptor) -> &CachedResource {
+        (resource.item_lifetimes)(&self.cache)
+    }
+
+    /// Those of its lists.
+    #[must_use]
+    pub fn of_lists(&self, resource: &Descriptor) -> &CachedResource {
+        (resource.list_lifetimes)(&self.cache)
     }
 
     /// Whether credentials of one organization share what is stored.

@@ -7,7 +7,7 @@ use super::Cache;
 use super::gate::{self, Identity};
 use super::key::CacheKey;
 use super::stored::StoredResponse;
-use crate::classify::Target;
+use crate::classify::{Read, Target};
 use crate::metrics::InvalidationCause;
 use crate::organization::sharing::{Change, Shown};
 use crate::organization::{Organization, OrganizationId};
@@ -18,6 +18,7 @@ use crate::tick::Tick;
 /// A body says who may see what is in it: that concerns the organization that it names, or else its caller's.
 #[derive(Clone, Copy, Debug)]
 pub struct Grants {
+    resource: &'static Descriptor,
     named: Option<OrganizationId>,
 }
 
@@ -25,22 +26,34 @@ impl Grants {
     /// Those that a body shows, whatever else is wrong with it.
     #[must_use]
     pub fn in_body(resource: &'static Descriptor, body: &[u8]) -> Option<Self> {
-        gate::shows_grants(resource, body).then(|| Self { named: gate::organization_of(resource, body) })
+        gate::shows_grants(resource, body)
+            .then(|| Self { resource, named: gate::organization_of(resource, body) })
     }
 }
 
 impl Cache {
-    /// Notes what a sound body, read of `target` in a fetch of `begun`, shows of who may see the labels of its organization,
-    /// before anything else is done with it.
-    pub fn note_identity(&self, identity: Identity, target: &Target, begun: Tick, rules: &Rules) {
+    /// Notes what a sound body, the answer to `read` in a fetch of `begun`, shows of who may see the items of its
+    /// organization, before anything else is done with it.
+    pub fn note_identity(&self, read: &Read, identity: Identity, begun: Tick, rules: &Rules) {
         let organization = self.fence.organizations().get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
-        let is_witness = matches!(target, Target::List(_));
-        self.note_shown(&organization, Shown { grants: identity.grants, is_witness, begun }, rules);
+        let is_witness = matches!(read.target, Target::List(_));
+        self.note_shown(
+            read.resource,
+            &organization,
+            Shown { grants: identity.grants, is_witness, begun },
+            rules,
+        );
     }
 
-    fn note_shown(&self, organization: &Organization, shown: Shown, rules: &Rules) {
-        let ttl = rules.cache.lead_label_lists.ttl;
+    fn note_shown(
+        &self,
+        resource: &'static Descriptor,
+        organization: &Organization,
+        shown: Shown,
+        rules: &Rules,
+    ) {
+        let ttl = rules.of_lists(resource).ttl;
         match organization.sharing().note(shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => {}
             Change::Ended => {
@@ -68,7 +81,7 @@ impl Cache {
         let named = grants.named.map(|id| self.fence.organizations().get(id, self.clock.now()));
         if let Some(organization) = named.as_ref().or(caller) {
             let shown = Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() };
-            self.note_shown(organization, shown, rules);
+            self.note_shown(grants.resource, organization, shown, rules);
         }
     }
 

@@ -107,7 +107,7 @@ impl Fetcher {
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
-                self.cache.note_identity(sound.identity, &fetch.read.target, begun.tick, &fetch.rules);
+                self.cache.note_identity(&fetch.read, sound.identity, begun.tick, &fetch.rules);
             }
             Err(Unsound { grants: Some(grants), .. }) => {
                 self.cache.note_grants(*grants, fetch.organization.as_ref(), &fetch.rules);
@@ -142,7 +142,7 @@ impl Fetcher {
             }
         }
         let (target, rules) = (&fetch.read.target, &fetch.rules);
-        let allowed = Allowed::by(&head, rules.of(target));
+        let allowed = Allowed::by(&head, rules.of(fetch.read.resource, target));
         let alone =
             !rules.may_share(&organization, begun.tick) || !fetch.use_of.proves() || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
@@ -158,7 +158,7 @@ impl Fetcher {
             && fence.admits(&organization, target, begun.tick);
         if stored {
             let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
-            let useful_for = useful_for(rules.of(target));
+            let useful_for = useful_for(rules.of(fetch.read.resource, target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
                 let (organization, head, response) = (&organization, &head, &*response);
@@ -250,7 +250,7 @@ impl Fetcher {
     pub fn accept_written(&self, written: Written<'_>) {
         let Written { organization, credential, rules, head, resource, target, packed, sent, begun, .. } =
             written;
-        let allowed = Allowed::by(head, rules.of(&target));
+        let allowed = Allowed::by(head, rules.of(resource, &target));
         if gate::examine_head(head).is_err() || allowed.is_nothing() {
             return;
         }
@@ -261,7 +261,7 @@ impl Fetcher {
             ..made(organization.id(), head, packed, begun, allowed.limit())
         };
         let owner = alone.then(|| credential.digest());
-        let lifetimes = rules.of(&target);
+        let lifetimes = rules.of(resource, &target);
         let useful_for = lifetimes.ttl + lifetimes.stale_if_error;
         let key = CacheKey::new(resource, organization, owner, target);
         self.cache.keep(key, Arc::new(response), useful_for, organization, rules);

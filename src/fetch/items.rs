@@ -59,11 +59,11 @@ impl Fetcher {
             return unlike;
         }
         // What the upstream said of the page counts for them as the operator wants it for single reads.
-        let allowed = Allowed::by(head, &rules.cache.lead_labels);
+        let allowed = Allowed::by(head, rules.of_items(resource));
         if allowed.is_nothing() {
             return false;
         }
-        let useful_for = useful_for(&rules.cache.lead_labels);
+        let useful_for = useful_for(rules.of_items(resource));
         let fence = self.cache.fence();
         for item in list {
             let target = Target::Item(item.id);
@@ -97,7 +97,7 @@ fn note_page(taught: Taught<'_>, count: usize) {
     organization.lists().note_page(owner, whole, response.begun);
     if fetch.purpose == Purpose::ListFill {
         // It may have begun as one credential's own.
-        let next = begun.sent.plus(fetch.rules.cache.lead_labels.ttl);
+        let next = begun.sent.plus(fetch.rules.of_items(resource).ttl);
         organization.lists().note_list_fill(owner, response.begun, next);
     }
 }

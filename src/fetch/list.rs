@@ -52,7 +52,7 @@ impl Fetcher {
         let Target::Item(item) = asker.reader.read.target else { return false };
         let resource = asker.reader.read.resource;
         let key = FlightKey::Shared(asker.reader.key(organization, &items::whole_list(resource)));
-        let lifetime = asker.reader.rules.of(&asker.reader.read.target).ttl;
+        let lifetime = asker.reader.rules.of_items(resource).ttl;
         self.takes_lists(asker, organization, now)
             && (self.flights.is_under_way(&key)
                 || self.witness_under_way(resource, organization).is_some()
@@ -82,7 +82,7 @@ impl Fetcher {
         if let Some(witness) = self.witness_under_way(resource, organization) {
             return Some(witness);
         }
-        let lifetime = asker.reader.rules.of(&asker.reader.read.target).ttl;
+        let lifetime = asker.reader.rules.of_items(resource).ttl;
         let owner = asker.reader.owner(organization);
         if !organization.lists().is_second_miss(owner, item, organization.raised(), (lifetime, now)) {
             return None;
@@ -141,7 +141,7 @@ impl Fetcher {
         };
         let key = witness_key(resource, &organization, digest);
         if let Some(flight) = self.launch_alone(key, witness, digest) {
-            let next = now.plus(fetch.rules.cache.lead_labels.ttl);
+            let next = now.plus(fetch.rules.of_items(resource).ttl);
             organization.lists().note_list_fill(Some(digest), flight.begun, next);
         }
     }

@@ -1,5 +1,7 @@
 //! [`Descriptor`]: what tells one cached resource from another.
 
+use crate::config::{Cache, CachedResource};
+
 /// What the proxy must know of a kind of reference data to cache it. There is one of each kind, in a `static`.
 #[derive(Debug)]
 pub struct Descriptor {
@@ -24,6 +26,10 @@ pub struct Descriptor {
     pub grants_member: &'static str,
     /// Member of a page that holds its items.
     pub items_member: &'static str,
+    /// For how long an item is kept.
+    pub item_lifetimes: fn(&Cache) -> &CachedResource,
+    /// For how long a page is kept.
+    pub list_lifetimes: fn(&Cache) -> &CachedResource,
 }
 
 /// A descriptor is equal to itself alone: a comparison on the way of a hit costs no more than two addresses.

@@ -15,4 +15,6 @@ pub static LEAD_LABEL: Descriptor = Descriptor {
     organization_member: "organization_id",
     grants_member: "access_grants",
     items_member: "items",
+    item_lifetimes: |cache| &cache.lead_labels,
+    list_lifetimes: |cache| &cache.lead_label_lists,
 };
