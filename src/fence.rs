@@ -73,9 +73,17 @@ struct RaisedIds {
 
 impl Default for Fence {
     fn default() -> Self {
+        Self::of(Organizations::default())
+    }
+}
+
+impl Fence {
+    /// That of these organizations.
+    #[must_use]
+    pub fn of(organizations: Organizations) -> Self {
         Self {
             sequence: Arc::default(),
-            organizations: Organizations::default(),
+            organizations,
             latest: AtomicU64::default(),
             lists: Mutex::default(),
             lists_raised: AtomicU64::default(),
@@ -83,9 +91,7 @@ impl Default for Fence {
             ids_raised: AtomicU64::default(),
         }
     }
-}
 
-impl Fence {
     /// The order of fills, writes and refusals.
     #[must_use]
     pub const fn sequence(&self) -> &Arc<Sequence> {

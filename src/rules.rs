@@ -73,22 +73,26 @@ impl Rules {
         self.cache.share == Share::Organization
     }
 
-    /// Who may get what a credential of this organization reads now.
+    /// Who may get what a credential of this organization reads now of a resource.
     #[must_use]
-    pub fn shared_in(&self, organization: &Organization) -> Shared {
-        if self.shares() { organization.sharing().shared(self.cache.list_fill) } else { Shared::Configured }
+    pub fn shared_in(&self, organization: &Organization, resource: &'static Descriptor) -> Shared {
+        if self.shares() {
+            organization.sharing(resource).shared(self.cache.list_fill)
+        } else {
+            Shared::Configured
+        }
     }
 
-    /// Whether credentials of this organization share what they read now.
+    /// Whether credentials of this organization share what they read now of a resource.
     #[must_use]
-    pub fn shares_in(&self, organization: &Organization) -> bool {
-        self.shares() && organization.sharing().admits_some(self.cache.list_fill)
+    pub fn shares_in(&self, organization: &Organization, resource: &'static Descriptor) -> bool {
+        self.shares() && organization.sharing(resource).admits_some(self.cache.list_fill)
     }
 
-    /// Whether what was read in a fetch of `begun` may go to every credential of this organization.
+    /// Whether what was read of a resource in a fetch of `begun` may go to every credential of this organization.
     #[must_use]
-    pub fn may_share(&self, organization: &Organization, begun: Tick) -> bool {
-        self.shares() && organization.sharing().admits(begun, self.cache.list_fill)
+    pub fn may_share(&self, organization: &Organization, resource: &'static Descriptor, begun: Tick) -> bool {
+        self.shares() && organization.sharing(resource).admits(begun, self.cache.list_fill)
     }
 
     /// How long a call waits at most that asks for `wait`.

@@ -54,10 +54,10 @@ impl Cache {
         rules: &Rules,
     ) {
         let ttl = rules.of_lists(resource).ttl;
-        match organization.sharing().note(shown, self.fence.sequence(), ttl, self.clock.now()) {
+        match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => {}
             Change::Ended => {
-                organization.lists().forget();
+                organization.forget_lists();
                 let id = organization.id();
                 self.store.remove_all(|key| key.organization() == id && key.owner().is_none());
                 self.metrics.invalidation(InvalidationCause::AccessGrants);
@@ -67,7 +67,7 @@ impl Cache {
                 );
             }
             Change::Resumed => {
-                organization.lists().forget();
+                organization.lists(resource).forget();
                 tracing::info!(
                     organization = %organization.id(),
                     "labels no longer say who may see them: credentials of this organization share again"
@@ -87,9 +87,9 @@ impl Cache {
 
     /// Whether a response that others wait for is still for everybody: sharing may have ended while they did.
     #[must_use]
-    pub fn is_shared(&self, response: &StoredResponse, rules: &Rules) -> bool {
+    pub fn is_shared(&self, resource: &'static Descriptor, response: &StoredResponse, rules: &Rules) -> bool {
         let organization = self.fence.organizations().peek(response.organization);
-        organization.is_some_and(|organization| rules.may_share(&organization, response.begun))
+        organization.is_some_and(|organization| rules.may_share(&organization, resource, response.begun))
     }
 
     /// Stores a response; one for everybody only as long as credentials of its organization share what they read.
@@ -108,7 +108,7 @@ impl Cache {
         self.store.insert(key, response, useful_for);
         // Sharing may have ended since it was asked about: what was to be taken away was looked for before this was there.
         if let Some(key) = everybodys
-            && !rules.may_share(organization, begun)
+            && !rules.may_share(organization, key.resource(), begun)
         {
             self.store.remove(&key);
         }

@@ -143,8 +143,9 @@ impl Fetcher {
         }
         let (target, rules) = (&fetch.read.target, &fetch.rules);
         let allowed = Allowed::by(&head, rules.of(fetch.read.resource, target));
-        let alone =
-            !rules.may_share(&organization, begun.tick) || !fetch.use_of.proves() || allowed.is_nothing();
+        let alone = !rules.may_share(&organization, fetch.read.resource, begun.tick)
+            || !fetch.use_of.proves()
+            || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
         let response = Arc::new(StoredResponse {
             // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
@@ -254,7 +255,7 @@ impl Fetcher {
         if gate::examine_head(head).is_err() || allowed.is_nothing() {
             return;
         }
-        let alone = written.grants || !rules.may_share(organization, begun);
+        let alone = written.grants || !rules.may_share(organization, resource, begun);
         let begun = Begun { tick: begun, sent };
         let response = StoredResponse {
             settling: written.settling,
@@ -271,7 +272,8 @@ impl Fetcher {
 impl Fetch {
     /// What its answer would be stored under.
     fn key(&self, organization: &Organization) -> CacheKey {
-        let owner = (!self.rules.shares_in(organization)).then(|| self.credential.digest());
+        let owner =
+            (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest());
         CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())
     }
 }

@@ -123,10 +123,10 @@ impl Proxy {
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
-                resource: key.resource(),
+                resource: key.resource().name,
                 organization: organization.id().to_string(),
                 own: key.owner().is_some(),
-                shared: rules.shared_in(organization),
+                shared: rules.shared_in(organization, read.resource),
                 target: target_path(read.resource, key.target()),
             });
             self.cache.peek(reading.asker.reader, organization)

@@ -15,6 +15,7 @@ use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
+use crate::organization::Organizations;
 use crate::origin::{self, Origin};
 use crate::resource::Resources;
 use crate::rules::{Copied, Rulebook, Rules};
@@ -97,8 +98,9 @@ impl Proxy {
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
+        let organizations = Organizations::new(resources);
         let (bindings, fence) =
-            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::<Fence>::default());
+            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {
             upstream,
             permits: Permits::new(config.upstream.max_connections, clock.clone()),

@@ -1,5 +1,7 @@
 //! [`Descriptor`]: what tells one cached resource from another.
 
+use std::hash::{Hash, Hasher};
+
 use crate::config::{Cache, CachedResource};
 
 /// What the proxy must know of a kind of reference data to cache it. There is one of each kind, in a `static`.
@@ -32,9 +34,17 @@ pub struct Descriptor {
     pub list_lifetimes: fn(&Cache) -> &CachedResource,
 }
 
-/// A descriptor is equal to itself alone: a comparison on the way of a hit costs no more than two addresses.
+/// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.
 impl PartialEq for Descriptor {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Descriptor {}
+
+impl Hash for Descriptor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self, state);
     }
 }
