@@ -38,9 +38,10 @@ use self::write::Subject;
 use crate::body::{self, Body};
 use crate::classify::{Class, classify};
 use crate::guard;
-use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
+use crate::resource::Route;
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.

@@ -7,8 +7,10 @@ use crate::config::{Cache, CachedResource};
 /// What the proxy must know of a kind of reference data to cache it. There is one of each kind, in a `static`.
 #[derive(Debug)]
 pub struct Descriptor {
-    /// Name in keys, logs and metrics.
+    /// Name in keys and explanations.
     pub name: &'static str,
+    /// Names of its routes in logs and metrics.
+    pub routes: RouteNames,
     /// Path of the collection, without escapes; an item is one segment below it, a UUID.
     pub collection: &'static str,
     /// Query parameters of a list that may be stored, sorted.
@@ -32,6 +34,17 @@ pub struct Descriptor {
     pub item_lifetimes: fn(&Cache) -> &CachedResource,
     /// For how long a page is kept.
     pub list_lifetimes: fn(&Cache) -> &CachedResource,
+}
+
+/// What the routes of one resource are called, in logs and metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteNames {
+    /// A read of one item.
+    pub item: &'static str,
+    /// A read of a page.
+    pub list: &'static str,
+    /// A write.
+    pub write: &'static str,
 }
 
 /// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.

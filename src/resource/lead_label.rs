@@ -1,11 +1,12 @@
 //! Lead labels: a short list, read by every service that looks at a lead, written rarely.
 
-use super::descriptor::Descriptor;
+use super::{Descriptor, RouteNames};
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.
 pub static LEAD_LABEL: Descriptor = Descriptor {
     name: "lead_label",
+    routes: RouteNames { item: "lead_label", list: "lead_label_list", write: "lead_label_write" },
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],
     largest_page: ("limit", "100", 100),

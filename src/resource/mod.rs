@@ -9,12 +9,14 @@ mod descriptor;
 mod lead_label;
 mod path;
 pub(crate) mod percent;
+mod route;
 mod table;
 mod target;
 
-pub use descriptor::Descriptor;
+pub use descriptor::{Descriptor, RouteNames};
 pub use lead_label::LEAD_LABEL;
 pub use path::Place;
+pub use route::Route;
 pub use table::{ByResource, Resources};
 pub use target::{ListQuery, Target, target_path};
 

@@ -94,7 +94,7 @@ impl Server {
         let access = Access::new(admin_address, None);
         let token = AdminToken::new(access.clone(), Followed::read(config.admin.token_file.as_deref())?);
         let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::of(resources));
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
         let plan = Plan {
