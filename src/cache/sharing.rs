@@ -53,6 +53,7 @@ impl Cache {
         shown: Shown,
         rules: &Rules,
     ) {
+        let items = resource.sentences.items;
         let ttl = rules.of_lists(resource).ttl;
         match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => {}
@@ -63,14 +64,14 @@ impl Cache {
                 self.metrics.invalidation(InvalidationCause::AccessGrants);
                 tracing::warn!(
                     organization = %id,
-                    "labels say who may see them: credentials of this organization share nothing"
+                    "{items} say who may see them: credentials of this organization share nothing"
                 );
             }
             Change::Resumed => {
                 organization.lists(resource).forget();
                 tracing::info!(
                     organization = %organization.id(),
-                    "labels no longer say who may see them: credentials of this organization share again"
+                    "{items} no longer say who may see them: credentials of this organization share again"
                 );
             }
         }

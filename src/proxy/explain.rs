@@ -43,7 +43,7 @@ impl Proxy {
             Ok(place) => place,
             Err(refused) => {
                 let mut told = Explanation::new(Conclusion::Refuse);
-                told.fail(Conclusion::Refuse, &refused.error());
+                told.fail(Conclusion::Refuse, &refused);
                 return told;
             }
         };

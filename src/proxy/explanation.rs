@@ -270,7 +270,7 @@ impl Explanation {
         self.error = Some(Refused {
             kind: error.kind(),
             status: error.kind().status().as_u16(),
-            message: error.kind().message(),
+            message: error.message(),
             retry_after_ms: error.wait().map(millis),
         });
     }

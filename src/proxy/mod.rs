@@ -53,7 +53,7 @@ impl Worker {
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
         let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
-            Err(refused) => return exchange.finish(Err(refused.error())),
+            Err(refused) => return exchange.finish(Err(refused)),
         };
         let resource = place.resource();
         let class = classify(&head, place);

@@ -11,6 +11,8 @@ pub struct Descriptor {
     pub name: &'static str,
     /// Names of its routes in logs and metrics.
     pub routes: RouteNames,
+    /// What is said of it.
+    pub sentences: Sentences,
     /// Path of the collection, without escapes; an item is one segment below it, a UUID.
     pub collection: &'static str,
     /// Query parameters of a list that may be stored, sorted.
@@ -45,6 +47,17 @@ pub struct RouteNames {
     pub list: &'static str,
     /// A write.
     pub write: &'static str,
+}
+
+/// What is said of a resource, to clients and in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Sentences {
+    /// What its items are called, at the beginning of a sentence of the log.
+    pub items: &'static str,
+    /// The error of a path that only some readers take for one of its own: which paths to send.
+    pub misspelt: &'static str,
+    /// The error of a write whose body is too large.
+    pub write_too_large: &'static str,
 }
 
 /// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.

@@ -1,12 +1,17 @@
 //! Lead labels: a short list, read by every service that looks at a lead, written rarely.
 
-use super::{Descriptor, RouteNames};
+use super::{Descriptor, RouteNames, Sentences};
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.
 pub static LEAD_LABEL: Descriptor = Descriptor {
     name: "lead_label",
     routes: RouteNames { item: "lead_label", list: "lead_label_list", write: "lead_label_write" },
+    sentences: Sentences {
+        items: "labels",
+        misspelt: "This is another spelling of a lead-label path: send /api/v2/lead-labels or /api/v2/lead-labels/{id}.",
+        write_too_large: "The body of a lead-label write may have 1 MiB at most; nothing was sent to the API.",
+    },
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],
     largest_page: ("limit", "100", 100),

@@ -13,7 +13,7 @@ mod route;
 mod table;
 mod target;
 
-pub use descriptor::{Descriptor, RouteNames};
+pub use descriptor::{Descriptor, RouteNames, Sentences};
 pub use lead_label::LEAD_LABEL;
 pub use path::Place;
 pub use route::Route;
@@ -37,11 +37,28 @@ mod tests {
                 resource.collection.bytes().all(|b| b.is_ascii_lowercase() || b"/-0123456789".contains(&b))
             );
             assert!(resource.list_parameters.is_sorted());
+            let (parameter, text, number) = resource.largest_page;
+            assert!(resource.list_parameters.contains(&parameter) && text == number.to_string());
+            assert!(resource.sentences.misspelt.contains(resource.collection));
             for post in resource.harmless_posts {
                 assert!(post.strip_prefix(resource.collection).is_some_and(|rest| rest.starts_with('/')));
             }
             for parameter in resource.unstored_parameters {
                 assert!(!resource.list_parameters.contains(parameter));
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_descriptors_are_taken_for_each_other() {
+        for (place, resource) in RESOURCES.iter().enumerate() {
+            for other in RESOURCES.iter().take(place) {
+                assert_ne!(resource.name, other.name);
+                let is_below = |path: &str, other: &str| {
+                    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                assert!(!is_below(resource.collection, other.collection));
+                assert!(!is_below(other.collection, resource.collection));
             }
         }
     }
