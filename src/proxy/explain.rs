@@ -42,7 +42,7 @@ impl Proxy {
         let place = match guard::check(self.resources, head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
-                let mut told = Explanation::new(Conclusion::Refuse);
+                let mut told = Explanation::new(Conclusion::Refuse, self.resources.first());
                 told.fail(Conclusion::Refuse, &refused);
                 return told;
             }
@@ -67,7 +67,8 @@ impl Proxy {
             retries: Retries::Never,
             trace: None,
         };
-        let mut told = Explanation::new(Conclusion::PassThrough);
+        let spoken_of = place.resource().unwrap_or(self.resources.first());
+        let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
         told.credential = Some(self.known(&call, &rules, now));
         told.organization = call.organization.map(|organization| organization.to_string());
         let class = match classify(head, place) {

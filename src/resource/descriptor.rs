@@ -58,6 +58,10 @@ pub struct Sentences {
     pub misspelt: &'static str,
     /// The error of a write whose body is too large.
     pub write_too_large: &'static str,
+    /// Why a list is read for an item.
+    pub fetched_by_list: &'static str,
+    /// What becomes of a write.
+    pub written: &'static str,
 }
 
 /// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.

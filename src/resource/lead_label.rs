@@ -11,6 +11,8 @@ pub static LEAD_LABEL: Descriptor = Descriptor {
         items: "labels",
         misspelt: "This is another spelling of a lead-label path: send /api/v2/lead-labels or /api/v2/lead-labels/{id}.",
         write_too_large: "The body of a lead-label write may have 1 MiB at most; nothing was sent to the API.",
+        fetched_by_list: "The credential is proven, and one list read brings this label along with the others.",
+        written: "A label write is sent on and answered after what is stored has been shut out.",
     },
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],

@@ -21,6 +21,8 @@ pub static CUSTOM_TAG: Descriptor = Descriptor {
         items: "tags",
         misspelt: "This is another spelling of a tag path: send /api/v2/custom-tags or /api/v2/custom-tags/{id}.",
         write_too_large: "The body of a tag write may have 1 MiB at most; nothing was sent to the API.",
+        fetched_by_list: "The credential is proven, and one list read brings this tag along with the others.",
+        written: "A tag write is sent on and answered after what is stored has been shut out.",
     },
     collection: "/api/v2/custom-tags",
     list_parameters: &["cursor", "page_size"],
