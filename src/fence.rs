@@ -1,8 +1,8 @@
-//! The fence: what a write shuts out, in the process-wide order of fills, writes and refusals.
+//! The fence: what a write shuts out, in the process-wide order of fetches, writes and refusals.
 //!
-//! Every fill takes a [`Tick`] before it is sent. A raise takes one once a write's answer or loss is known. What was
+//! Every fetch takes a [`Tick`] before it is sent. A raise takes one once a write's answer or loss is known. What was
 //! begun before the raise is never served or stored after it, whichever way the answers overtake each other. The
-//! argument needs no lock: a stored response carries the tick of its fill and is judged at each look-up.
+//! argument needs no lock: a stored response carries the tick of its fetch and is judged at each look-up.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::lock::Mutex;
 use crate::organization::{Organization, Organizations};
 use crate::tick::{Sequence, Tick};
 
-/// How long after a write, whose fate is known, a fill may still read what was before it.
+/// How long after a write, whose fate is known, a fetch may still read what was before it.
 const SETTLE_KNOWN: Duration = Duration::from_secs(5);
 /// The same after a write whose fate is unknown.
 const SETTLE_UNKNOWN: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl Fence {
         }
     }
 
-    /// The order of fills, writes and refusals.
+    /// The order of fetches, writes and refusals.
     #[must_use]
     pub const fn sequence(&self) -> &Arc<Sequence> {
         &self.sequence
@@ -142,7 +142,7 @@ impl Fence {
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Whether a fill that began at `begun` may still be stored, joined or served.
+    /// Whether a fetch that began at `begun` may still be stored, joined or served.
     #[must_use]
     pub fn admits(&self, organization: &Organization, target: &Target, begun: Tick) -> bool {
         begun >= organization.raised()
@@ -168,7 +168,7 @@ impl Fence {
         begun.0 >= self.latest.load(Ordering::SeqCst)
     }
 
-    /// Whether a fill sent at `sent` may have met the vendor's own replication lag.
+    /// Whether a fetch sent at `sent` may have met the vendor's own replication lag.
     #[must_use]
     pub fn is_settling(&self, organization: &Organization, target: &Target, sent: Moment) -> bool {
         let everywhere = match target {

@@ -73,7 +73,7 @@ impl Organization {
         self.id
     }
 
-    /// Its epoch: nothing whose fill began before this may be served or stored.
+    /// Its epoch: nothing whose fetch began before this may be served or stored.
     #[must_use]
     pub fn raised(&self) -> Tick {
         Tick(self.raised.load(Ordering::SeqCst))
@@ -91,13 +91,13 @@ impl Organization {
         self.raised.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Until when a fill may meet the vendor's own replication lag.
+    /// Until when a fetch may meet the vendor's own replication lag.
     #[must_use]
     pub fn settles(&self) -> Option<Moment> {
         *self.settles.lock()
     }
 
-    /// Extends the time in which fills are kept for a second only; never shortens it.
+    /// Extends the time in which fetches are kept for a second only; never shortens it.
     pub fn settle_until(&self, until: Moment) {
         let mut settles = self.settles.lock();
         *settles = Some(settles.map_or(until, |earlier| until.latest(earlier)));

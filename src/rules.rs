@@ -1,7 +1,7 @@
 //! [`Rules`]: what requests read of the configuration, and what a reload of it changes as one.
 //!
 //! A request takes the rules that hold when it begins and keeps them to its end, so that it never sees half of a reload;
-//! a fill has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
+//! a fetch has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
 //! one read of a counter and touches no memory that other threads write to. What is fixed at start is not here.
 
 use crate::lock::{Mutex, MutexGuard};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
 use crate::organization::Organization;
-use crate::organization::sharing::Shared;
+use crate::organization::sharing::{Shared, Witness};
 use crate::resource::Descriptor;
 use crate::tick::Tick;
 
@@ -76,23 +76,24 @@ impl Rules {
     /// Who may get what a credential of this organization reads now of a resource.
     #[must_use]
     pub fn shared_in(&self, organization: &Organization, resource: &'static Descriptor) -> Shared {
-        if self.shares() {
-            organization.sharing(resource).shared(self.cache.list_fill)
-        } else {
-            Shared::Configured
-        }
+        if self.shares() { organization.sharing(resource).shared(self.witness()) } else { Shared::Configured }
     }
 
     /// Whether credentials of this organization share what they read now of a resource.
     #[must_use]
     pub fn shares_in(&self, organization: &Organization, resource: &'static Descriptor) -> bool {
-        self.shares() && organization.sharing(resource).admits_some(self.cache.list_fill)
+        self.shares() && organization.sharing(resource).admits_some(self.witness())
     }
 
     /// Whether what was read of a resource in a fetch of `begun` may go to every credential of this organization.
     #[must_use]
     pub fn may_share(&self, organization: &Organization, resource: &'static Descriptor, begun: Tick) -> bool {
-        self.shares() && organization.sharing(resource).admits(begun, self.cache.list_fill)
+        self.shares() && organization.sharing(resource).admits(begun, self.witness())
+    }
+
+    /// Where lists fill items, that of a new organization is read in any case: nothing is shared before.
+    const fn witness(&self) -> Witness {
+        if self.cache.list_fill { Witness::Required } else { Witness::NotRequired }
     }
 
     /// How long a call waits at most that asks for `wait`.

@@ -1,4 +1,4 @@
-//! [`Tick`] and [`Sequence`]: one process-wide order of fills, writes and refusals.
+//! [`Tick`] and [`Sequence`]: one process-wide order of fetches, writes and refusals.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -18,15 +18,8 @@ use super::refusal::Refusal;
 const ALLOWED: &str = "Send a JSON object with method, path (with its query) and headers: an object of names with a text \
                        or a list of texts each.";
 
-/// The head of a request that is asked about.
-pub(super) struct Asked {
-    pub(super) head: Parts,
-    /// Whether its fields announce a body.
-    pub(super) has_body: bool,
-}
-
 /// Reads the head of a request. One without a Host is given one, as every client sends it.
-pub(super) fn parse(body: &[u8]) -> Result<Asked, Refusal> {
+pub(super) fn parse(body: &[u8]) -> Result<Parts, Refusal> {
     let members: Members<Box<RawValue>> =
         serde_json::from_slice(body).map_err(|_| refused("The body is no JSON object"))?;
     let (mut method, mut path, mut headers) = (None, None, None);
@@ -54,9 +47,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Asked, Refusal> {
         None => HeaderMap::new(),
     };
     request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
-    let (head, ()) = request.into_parts();
-    let has_length = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    Ok(Asked { has_body: has_length || head.headers.contains_key(TRANSFER_ENCODING), head })
+    Ok(request.into_parts().0)
 }
 
 fn text(member: Option<&RawValue>) -> Option<String> {
@@ -113,19 +104,21 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::semantics::framing::announces_body;
 
     const TOKEN: &str = "a-token-that-must-not-show";
 
     #[test]
     fn a_question_is_the_head_of_a_request() {
         let body = r#"{"method":"GET","path":"/a?b=c","headers":{"X-A":["1","2"],"x-a":" 3 ","Host":"h"}}"#;
-        let Asked { head, has_body } = parse(body.as_bytes()).ok().unwrap();
-        assert_eq!((head.method, head.uri.to_string(), has_body), (Method::GET, "/a?b=c".to_owned(), false));
+        let head = parse(body.as_bytes()).ok().unwrap();
+        assert!(!announces_body(&head.headers));
+        assert_eq!((head.method, head.uri.to_string()), (Method::GET, "/a?b=c".to_owned()));
         assert_eq!(head.headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2", "3"]);
         assert_eq!(head.headers["host"], "h");
         let body = r#"{"method":"POST","path":"/","headers":{"content-length":"3"}}"#;
-        let Asked { head, has_body } = parse(body.as_bytes()).ok().unwrap();
-        assert!(has_body && head.headers["host"] == "localhost");
+        let head = parse(body.as_bytes()).ok().unwrap();
+        assert!(announces_body(&head.headers) && head.headers["host"] == "localhost");
     }
 
     #[test]

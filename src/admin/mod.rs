@@ -35,7 +35,7 @@ use crate::proxy::Proxy;
 use history::History;
 use page::Page;
 use refusal::Refusal;
-use status::Status;
+use status::{Figures, Status};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,7 +145,7 @@ impl Admin {
             AdminPath::Explain => {
                 self.access.act(&head)?;
                 let asked = explain::parse(&self.whole(body).await?)?;
-                Ok(json(&self.proxy.explain(&asked.head, asked.has_body)))
+                Ok(json(&self.proxy.explain(&asked)))
             }
             AdminPath::Page
             | AdminPath::PageStyle
@@ -161,10 +161,15 @@ impl Admin {
     }
 
     fn status(&self) -> Status {
-        let uptime = self.clock.now().since(self.started);
-        let (totals, gauges) = (self.metrics.totals(), self.proxy.gauges());
-        let sizes = (gauges, self.proxy.overview());
-        Status::new(uptime, self.is_ready(), &totals, &sizes, self.metrics.failures(), self.history.columns())
+        Status::new(Figures {
+            uptime: self.clock.now().since(self.started),
+            ready: self.is_ready(),
+            totals: self.metrics.totals(),
+            gauges: self.proxy.gauges(),
+            overview: self.proxy.overview(),
+            failures: self.metrics.failures(),
+            history: self.history.columns(),
+        })
     }
 
     async fn whole<B>(&self, body: B) -> Result<Bytes, Refusal>

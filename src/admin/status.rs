@@ -34,6 +34,17 @@ pub(super) struct Status {
     history: Columns,
 }
 
+/// What a status is made of.
+pub(super) struct Figures {
+    pub(super) uptime: Duration,
+    pub(super) ready: bool,
+    pub(super) totals: Totals,
+    pub(super) gauges: Gauges,
+    pub(super) overview: Overview,
+    pub(super) failures: Vec<Failure>,
+    pub(super) history: Columns,
+}
+
 /// One kind of error.
 #[derive(Serialize)]
 struct Error {
@@ -133,7 +144,12 @@ impl Shield {
             limits: Limits { per_second: accounts.limits.per_second, per_minute: accounts.limits.per_minute },
             limit_holds_for: if overview.single_workspace { "all_callers" } else { "bound_callers" },
             calls_without_binding: overview.unbound,
-            accounts: accounts.busiest.iter().zip(&overview.avoided).map(Account::new).collect(),
+            accounts: accounts
+                .busiest
+                .iter()
+                .zip(&overview.avoided)
+                .map(|(usage, avoided)| Account::new(usage, *avoided))
+                .collect(),
             others: Others {
                 accounts: accounts.others,
                 used_of_minute: accounts.others_minute,
@@ -157,7 +173,7 @@ impl Shield {
 }
 
 impl Account {
-    fn new((usage, avoided): (&Usage, &Option<u64>)) -> Self {
+    fn new(usage: &Usage, avoided: Option<u64>) -> Self {
         let (account, organization) = match usage.account {
             AccountKey::Organization(id) => ("organization", Some(id.to_string())),
             AccountKey::Authorization(_) => ("authorization", None),
@@ -171,7 +187,7 @@ impl Account {
             queued: usage.queued,
             closed_for_seconds: usage.closed_for.map(seconds),
             calls: usage.calls,
-            avoided: *avoided,
+            avoided,
         }
     }
 }
@@ -182,15 +198,8 @@ fn seconds(left: Duration) -> u64 {
 }
 
 impl Status {
-    pub(super) fn new(
-        uptime: Duration,
-        ready: bool,
-        totals: &Totals,
-        (gauges, overview): &(Gauges, Overview),
-        failures: Vec<Failure>,
-        history: Columns,
-    ) -> Self {
-        let gauges = *gauges;
+    pub(super) fn new(figures: Figures) -> Self {
+        let Figures { uptime, ready, totals, gauges, overview, failures, history } = figures;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -205,7 +214,7 @@ impl Status {
             held: Held { bytes: gauges.held_bytes, max_bytes: gauges.held_bytes_limit },
             bindings: gauges.bindings,
             connections: totals.connections,
-            shield: Shield::new(totals, gauges, overview),
+            shield: Shield::new(&totals, gauges, &overview),
             errors: failures
                 .into_iter()
                 .map(|failure| Error {

@@ -13,7 +13,7 @@ const LAST_PART: u32 = 10;
 /// A stored response that may be served, as it stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Servable {
-    /// Time since its fill was sent.
+    /// Time since its fetch was sent.
     pub age: Duration,
     /// Freshness lifetime minus age, in whole seconds; zero or negative when stale.
     pub ttl: i64,

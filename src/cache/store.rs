@@ -88,7 +88,7 @@ impl Store {
         self.0.iter().find(|(stored, _)| **stored == *key).map(|(_, kept)| kept.response)
     }
 
-    /// Stores `response`, unless what is there was fetched by a later fill. `useful_for` bounds how long it takes room.
+    /// Stores `response`, unless what is there was brought by a later fetch. `useful_for` bounds how long it takes room.
     pub fn insert(&self, key: CacheKey, response: Arc<StoredResponse>, useful_for: Duration) {
         // Before it is there: whoever lets it go at once counts it again.
         let keeping = response.keeping.clone().inspect(|keeping| keeping.enter_store());

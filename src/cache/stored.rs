@@ -26,9 +26,9 @@ pub struct StoredResponse {
     pub content_type: HeaderValue,
     /// A strong validator: the upstream's, or our hash of the body (RFC 9110 §8.8.3).
     pub etag: HeaderValue,
-    /// When its fill was sent: age counts from here, so that it is never understated.
+    /// When its fetch was sent: age counts from here, so that it is never understated.
     pub sent: Moment,
-    /// Place of its fill in the order of writes.
+    /// Place of its fetch in the order of writes.
     pub begun: Tick,
     /// By how much the lifetime is shortened: 0 is not at all, 255 a tenth.
     pub jitter: u8,
@@ -84,7 +84,7 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl StoredResponse {
-    /// Time since its fill was sent.
+    /// Time since its fetch was sent.
     #[must_use]
     pub fn age(&self, now: Moment) -> Duration {
         now.since(self.sent)

@@ -1,7 +1,7 @@
 //! [`Attempts`]: the label reads that are under way to prove a credential, at most one noted per credential.
 //!
 //! A read of a credential without proof waits a moment for the attempt that another of its reads began; a background
-//! proof is not begun while one is under way. An attempt ends when its guard is dropped, however its fill ended.
+//! proof is not begun while one is under way. An attempt ends when its guard is dropped, however its fetch ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::credential::{AuthorizationDigest, Credential, RouteDigest};
 use super::shard::{Shard, share_of};
-use super::standing::{Outage, Standing};
+use super::standing::{BackgroundRead, Outage, Standing};
 use crate::clock::Moment;
 use crate::config;
 use crate::lock::{Mutex, MutexGuard};
@@ -210,19 +210,21 @@ impl Bindings {
     }
 
     /// Notes that a background read of this credential was held back.
-    pub fn note_held(&self, credential: &Credential, is_proof: bool, now: Moment) {
+    pub fn note_held(&self, credential: &Credential, read: BackgroundRead, now: Moment) {
         if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
-            let held = if is_proof { &mut binding.last_held_proof } else { &mut binding.last_held };
-            *held = Some(now);
+            match read {
+                BackgroundRead::Proof => binding.last_held_proof = Some(now),
+                BackgroundRead::Refresh => binding.last_held = Some(now),
+            }
         }
     }
 
     /// Whether a background read of this credential may begin: for a moment it may not where the latest one failed or was
     /// held back, or each hit would begin another.
     #[must_use]
-    pub fn may_ask_behind(&self, credential: &Credential, is_proof: bool, now: Moment) -> bool {
+    pub fn may_ask_behind(&self, credential: &Credential, read: BackgroundRead, now: Moment) -> bool {
         let shard = self.shard(credential);
-        shard.bindings.peek(&credential.digest()).is_none_or(|binding| binding.may_ask_behind(is_proof, now))
+        shard.bindings.peek(&credential.digest()).is_none_or(|binding| binding.may_ask_behind(read, now))
     }
 
     /// Ends the proofs of one organization, or all, and those that reads under way at `ended` would still bring; returns

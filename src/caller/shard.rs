@@ -10,7 +10,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
-use super::standing::Outage;
+use super::standing::{BackgroundRead, Outage};
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::organization::Organization;
@@ -66,12 +66,12 @@ impl Binding {
         }
     }
 
-    pub(super) fn may_ask_behind(&self, is_proof: bool, now: Moment) -> bool {
+    pub(super) fn may_ask_behind(&self, read: BackgroundRead, now: Moment) -> bool {
         let outage = self.outage(now);
         let was_held = |at| within(at, NEXT_ATTEMPT_AFTER, now);
         (outage.attempt_due || !outage.confirmed)
             && !was_held(self.last_held_proof)
-            && (is_proof || !was_held(self.last_held))
+            && (read == BackgroundRead::Proof || !was_held(self.last_held))
     }
 }
 

@@ -47,6 +47,15 @@ impl Standing {
     }
 }
 
+/// What a background read of a credential is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundRead {
+    /// To renew its proof.
+    Proof,
+    /// To refresh what is stored.
+    Refresh,
+}
+
 /// What is known of the upstream's reachability for a credential whose proof is old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {

@@ -137,13 +137,13 @@ pub struct Upstream {
     pub first_byte_timeout: Duration,
     /// Pass-through: without a byte either way.
     pub idle_timeout: Duration,
-    /// Fills and proofs, in all.
+    /// A fetch, in all.
     pub fill_timeout: Duration,
     /// Pass-through calls under way at once; an organization has at most a quarter of them.
     pub max_connections: usize,
     /// PEM file of roots to trust in place of the platform's.
     pub ca_file: Option<PathBuf>,
-    /// `User-Agent` of fills.
+    /// `User-Agent` of fetches.
     pub user_agent: String,
     /// Whether an `http://` upstream off loopback is accepted.
     pub allow_plaintext: bool,
@@ -180,7 +180,7 @@ pub enum Share {
 pub struct CachedResource {
     /// Freshness lifetime, before jitter; the upper bound of what the upstream says where that is respected.
     pub ttl: Duration,
-    /// How long a stale response is served while a fill runs behind it; zero is not at all.
+    /// How long a stale response is served while a fetch runs behind it; zero is not at all.
     pub stale_while_revalidate: Duration,
     /// How long a stale response is served in place of an error or for want of budget; zero is not at all.
     pub stale_if_error: Duration,
@@ -298,24 +298,7 @@ impl Default for Config {
                 user_agent: concat!("instantly-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
                 allow_plaintext: false,
             },
-            cache: Cache {
-                max_bytes: 64 * MIB,
-                share: Share::Organization,
-                list_fill: true,
-                write_through: true,
-                lead_labels: CachedResource {
-                    ttl: Duration::from_secs(300),
-                    stale_while_revalidate: Duration::from_secs(30),
-                    stale_if_error: Duration::from_secs(300),
-                    upstream_directives: UpstreamDirectives::Ignore,
-                },
-                lead_label_lists: CachedResource {
-                    ttl: Duration::from_secs(60),
-                    stale_while_revalidate: Duration::ZERO,
-                    stale_if_error: Duration::from_secs(300),
-                    upstream_directives: UpstreamDirectives::Ignore,
-                },
-            },
+            cache: Cache::default(),
             proof: Proof {
                 max_age: Duration::from_secs(60),
                 outage_max_age: Duration::from_secs(300),
@@ -332,6 +315,29 @@ impl Default for Config {
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 * MIB,
+            share: Share::Organization,
+            list_fill: true,
+            write_through: true,
+            lead_labels: CachedResource {
+                ttl: Duration::from_secs(300),
+                stale_while_revalidate: Duration::from_secs(30),
+                stale_if_error: Duration::from_secs(300),
+                upstream_directives: UpstreamDirectives::Ignore,
+            },
+            lead_label_lists: CachedResource {
+                ttl: Duration::from_secs(60),
+                stale_while_revalidate: Duration::ZERO,
+                stale_if_error: Duration::from_secs(300),
+                upstream_directives: UpstreamDirectives::Ignore,
+            },
         }
     }
 }

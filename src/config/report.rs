@@ -63,6 +63,7 @@ impl Loaded {
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
     let Config { listen, admin, upstream, cache, proof, shield, log, telemetry } = config;
     let tls = listen.tls.as_ref();
+    let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
         Key::ListenAddress => listen.address.to_string().into(),
         Key::ListenWorkers => listen.workers.map_or(0, NonZeroUsize::get).into(),
@@ -92,21 +93,17 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::CacheShare => parse::share_text(cache.share).into(),
         Key::CacheListFill => cache.list_fill.into(),
         Key::CacheWriteThrough => cache.write_through.into(),
-        Key::LeadLabelsTtl => parse::duration_text(cache.lead_labels.ttl).into(),
-        Key::LeadLabelsStaleWhileRevalidate => {
-            parse::duration_text(cache.lead_labels.stale_while_revalidate).into()
-        }
-        Key::LeadLabelsStaleIfError => parse::duration_text(cache.lead_labels.stale_if_error).into(),
+        Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
+        Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
+        Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
         Key::LeadLabelsUpstreamDirectives => {
-            parse::upstream_directives_text(cache.lead_labels.upstream_directives).into()
+            parse::upstream_directives_text(labels.upstream_directives).into()
         }
-        Key::LeadLabelListsTtl => parse::duration_text(cache.lead_label_lists.ttl).into(),
-        Key::LeadLabelListsStaleWhileRevalidate => {
-            parse::duration_text(cache.lead_label_lists.stale_while_revalidate).into()
-        }
-        Key::LeadLabelListsStaleIfError => parse::duration_text(cache.lead_label_lists.stale_if_error).into(),
+        Key::LeadLabelListsTtl => parse::duration_text(lists.ttl).into(),
+        Key::LeadLabelListsStaleWhileRevalidate => parse::duration_text(lists.stale_while_revalidate).into(),
+        Key::LeadLabelListsStaleIfError => parse::duration_text(lists.stale_if_error).into(),
         Key::LeadLabelListsUpstreamDirectives => {
-            parse::upstream_directives_text(cache.lead_label_lists.upstream_directives).into()
+            parse::upstream_directives_text(lists.upstream_directives).into()
         }
         Key::ProofMaxAge => parse::duration_text(proof.max_age).into(),
         Key::ProofOutageMaxAge => parse::duration_text(proof.outage_max_age).into(),

@@ -12,6 +12,7 @@ use super::{Fetcher, PATIENCE};
 use crate::cache::items;
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
+use crate::caller::standing::BackgroundRead;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::organization::Organization;
@@ -22,7 +23,7 @@ use crate::tick::Tick;
 impl Fetcher {
     /// Renews the proof, unless an attempt is under way. The answer is stored, too.
     pub fn prove_behind(self: &Arc<Self>, asker: &Asker<'_>, organization: &Arc<Organization>, now: Moment) {
-        if !self.bindings.may_ask_behind(asker.reader.credential, true, now) {
+        if !self.bindings.may_ask_behind(asker.reader.credential, BackgroundRead::Proof, now) {
             return;
         }
         let Some(attempt) = self.attempts.begin(asker.digest()) else { return };
@@ -31,7 +32,7 @@ impl Fetcher {
             return;
         }
         let target = self.target_behind(asker, organization, None, now);
-        let storing = Storing::of(asker.reader.read.storable);
+        let storing = Storing::of(asker.reader.read);
         let wanted = Wanted {
             key: asker.own_key(&target, storing),
             after: self.cache.fence().sequence().current(),
@@ -53,7 +54,7 @@ impl Fetcher {
     ) {
         let shield = self.origin.shield();
         if self.cache.is_closed()
-            || !self.bindings.may_ask_behind(asker.reader.credential, false, now)
+            || !self.bindings.may_ask_behind(asker.reader.credential, BackgroundRead::Refresh, now)
             || !shield.budget.spare(self.origin.account_of(organization), now)
             || shield.edge.is_blocked()
         {
@@ -126,7 +127,7 @@ pub(super) fn behind<'o>(
         organization: Some(organization),
         target,
         after: Tick::default(),
-        storing: Storing::of(asker.reader.read.storable),
+        storing: Storing::of(asker.reader.read),
         purpose,
         class,
         ground: Ground::Missing(Fallback::Nothing),

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::bounded::{bounded, sweep};
 use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
-use crate::classify::Target;
+use crate::classify::{Read, Target};
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::telemetry::Context;
 use crate::tick::Tick;
@@ -55,10 +55,10 @@ pub enum Storing {
 }
 
 impl Storing {
-    /// Of a read that may be stored, or not.
+    /// Of a read, whatever its client says.
     #[must_use]
-    pub const fn of(storable: bool) -> Self {
-        if storable { Self::Allowed } else { Self::Forbidden }
+    pub const fn of(read: &Read) -> Self {
+        if read.storable { Self::Allowed } else { Self::Forbidden }
     }
 }
 
@@ -304,7 +304,7 @@ impl<R> Publisher<R> {
         self.begun
     }
 
-    /// Says where the flight stands in a trace, to whom may follow it.
+    /// Says where the flight stands in a trace, to whoever joins it.
     pub fn note_trace(&self, trace: Context) {
         // A flight begins once.
         let _ = self.trace.set(trace);

@@ -15,6 +15,7 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
+use crate::organization::lists::Page;
 use crate::purpose::Purpose;
 
 /// A response that was just stored, and what else is known of it.
@@ -94,8 +95,9 @@ fn note_page(taught: Taught<'_>, count: usize) {
     if fetch.read.target != items::whole_list(resource) {
         return;
     }
-    let whole = items::is_whole(resource, &fetch.read.target, count);
-    organization.lists(resource).note_page(owner, whole, response.begun);
+    let is_whole = items::is_whole(resource, &fetch.read.target, count);
+    let page = if is_whole { Page::Whole } else { Page::First };
+    organization.lists(resource).note_page(owner, page, response.begun);
     if fetch.purpose == Purpose::ListFill {
         // It may have begun as one credential's own.
         let next = begun.sent.plus(fetch.rules.of_items(resource).ttl);

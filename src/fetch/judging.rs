@@ -1,6 +1,6 @@
 //! [`Judging`]: what is found out about a body by going through it, large ones off the control thread.
 //!
-//! One thread carries every fill and write: a list of 4 MB that it went through itself would hold up the calls of all other
+//! One thread carries every fetch and write: a list of 4 MB that it went through itself would hold up the calls of all other
 //! organizations for a tenth of a second. What is found out here is about the bytes alone. Whether they may be stored and
 //! delivered (proof, refusals, fence) is asked on the control thread after that, at the moment of storing.
 

@@ -60,7 +60,8 @@ impl Fetcher {
                     asker.reader.owner(organization),
                     item,
                     organization.raised(),
-                    (lifetime, now),
+                    lifetime,
+                    now,
                 ))
     }
 
@@ -84,7 +85,7 @@ impl Fetcher {
         }
         let lifetime = asker.reader.rules.of_items(resource).ttl;
         let owner = asker.reader.owner(organization);
-        if !organization.lists(resource).is_second_miss(owner, item, organization.raised(), (lifetime, now)) {
+        if !organization.lists(resource).is_second_miss(owner, item, organization.raised(), lifetime, now) {
             return None;
         }
         let flight = self.launch_behind(asker, &wanted)?;

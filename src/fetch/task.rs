@@ -13,6 +13,7 @@ use super::result::Fetched;
 use crate::body::Body;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::credential::Credential;
+use crate::caller::standing::BackgroundRead;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -133,7 +134,9 @@ impl Fetcher {
             NotAdmitted::Remembered(answer) => Fetched::Remembered(answer),
             NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error) => {
                 if fetch.waited == Waited::Behind {
-                    self.bindings.note_held(&fetch.credential, fetch.class == Class::Proof, self.clock.now());
+                    let is_proof = fetch.class == Class::Proof;
+                    let read = if is_proof { BackgroundRead::Proof } else { BackgroundRead::Refresh };
+                    self.bindings.note_held(&fetch.credential, read, self.clock.now());
                 }
                 Fetched::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
             }

@@ -35,7 +35,7 @@ impl Fetcher {
             let call = self.call_of(fetch, asked_at, max_wait);
             let connecting = AtomicBool::new(false);
             let connects = || {
-                // Nobody's patience is for that.
+                // No longest wait is for that.
                 connecting.store(true, Ordering::Relaxed);
                 if let Some(attempt) = &fetch.attempt {
                     attempt.note_sent(self.clock.now());

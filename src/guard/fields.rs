@@ -104,40 +104,37 @@ impl Rule {
         seen: &mut Seen<'a>,
     ) -> Result<(), ErrorKind> {
         let bytes = value.as_bytes();
-        match self {
-            Self::Host => require(seen.host.replace(value).is_none(), ErrorKind::RepeatedHost),
+        let (sound, otherwise) = match self {
+            Self::Host => (seen.host.replace(value).is_none(), ErrorKind::RepeatedHost),
             Self::Authorization => {
                 let once = !std::mem::replace(&mut seen.authorization, true);
                 // All of it, without an early end: so it is compared many bytes at a time.
                 let has_control = bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control());
-                require(once && !has_control, ErrorKind::BadAuthorization)
+                (once && !has_control, ErrorKind::BadAuthorization)
             }
             Self::ContentLength => {
                 let once = !std::mem::replace(&mut seen.content_length, true);
-                require(
-                    once && framing::is_length(bytes) && !seen.transfer_encoding,
-                    ErrorKind::BadContentLength,
-                )
+                let sound = once && framing::is_length(bytes) && !seen.transfer_encoding;
+                (sound, ErrorKind::BadContentLength)
             }
             Self::TransferEncoding => {
                 let once = !std::mem::replace(&mut seen.transfer_encoding, true);
                 let sound = version == Version::HTTP_11 && bytes.eq_ignore_ascii_case(b"chunked");
-                require(once && sound && !seen.content_length, ErrorKind::BadTransferEncoding)
+                (once && sound && !seen.content_length, ErrorKind::BadTransferEncoding)
             }
-            Self::Connection => require(!tokens(bytes).any(must_stay), ErrorKind::BadConnection),
+            Self::Connection => (!tokens(bytes).any(must_stay), ErrorKind::BadConnection),
             // RFC 9113 §8.2.2; on HTTP/1.1 it speaks of this hop alone, and ends here.
-            Self::Te => require(
+            Self::Te => (
                 version != Version::HTTP_2
                     || tokens(bytes).all(|coding| coding.eq_ignore_ascii_case(b"trailers")),
                 ErrorKind::BadTe,
             ),
-            Self::Expect => {
-                require(bytes.eq_ignore_ascii_case(b"100-continue"), ErrorKind::ExpectationFailed)
-            }
-            Self::Via => require(!via::names(value, own_via), ErrorKind::Loop),
-            Self::MethodOverride => Err(ErrorKind::MethodOverride),
-            Self::Genuine => Ok(()),
-        }
+            Self::Expect => (bytes.eq_ignore_ascii_case(b"100-continue"), ErrorKind::ExpectationFailed),
+            Self::Via => (!via::names(value, own_via), ErrorKind::Loop),
+            Self::MethodOverride => (false, ErrorKind::MethodOverride),
+            Self::Genuine => return Ok(()),
+        };
+        if sound { Ok(()) } else { Err(otherwise) }
     }
 }
 
@@ -147,15 +144,11 @@ fn begins_or_ends_with_space(value: &[u8]) -> bool {
     is_space(value.first()) || is_space(value.last())
 }
 
-fn require(sound: bool, otherwise: ErrorKind) -> Result<(), ErrorKind> {
-    if sound { Ok(()) } else { Err(otherwise) }
-}
-
 /// Q18: what one reader takes for another name than the next one does. Other names with `_` pass.
 fn refuse_look_alike(name: &HeaderName) -> Result<(), ErrorKind> {
     let name = name.as_str();
     let imitates = |name: &str| !matches!(Rule::of(name), None | Some(Rule::Via));
-    require(!(name.contains('_') && with_hyphens(name, imitates)), ErrorKind::LookAlikeField)
+    if name.contains('_') && with_hyphens(name, imitates) { Err(ErrorKind::LookAlikeField) } else { Ok(()) }
 }
 
 /// Q5: a field that `Connection` may not name, because it would be removed for the next hop. Any other is removed.

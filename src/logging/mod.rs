@@ -29,8 +29,17 @@ use crate::config::{self, LogFormat};
 pub struct Log {
     threshold: Threshold,
     style: Style,
-    terminal: bool,
+    reader: Reader,
     dropped: Arc<AtomicU64>,
+}
+
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Somebody at a terminal.
+    Person,
+    /// A program, or a file.
+    Program,
 }
 
 /// Starts logging for the whole process. What was logged is written once [`Flush`] has been dropped.
@@ -41,14 +50,14 @@ pub struct Log {
 pub fn init(settings: &config::Log) -> Result<(Log, Flush), String> {
     let (lines, flush) =
         Lines::to(io::stdout()).map_err(|error| format!("the log has no thread: {error}"))?;
-    let terminal = io::stdout().is_terminal();
+    let reader = if io::stdout().is_terminal() { Reader::Person } else { Reader::Program };
     let log = Log {
         threshold: Threshold::new(&settings.level)?,
-        style: Style::new(resolved(settings.format, terminal)),
-        terminal,
+        style: Style::new(resolved(settings.format, reader)),
+        reader,
         dropped: lines.dropped(),
     };
-    let subscriber = subscriber(log.threshold.clone(), log.style.clone(), terminal, lines);
+    let subscriber = subscriber(log.threshold.clone(), log.style.clone(), reader, lines);
     subscriber.try_init().map_err(|_| "logging was started before".to_owned())?;
     Ok((log, flush))
 }
@@ -61,7 +70,7 @@ impl Log {
     /// If the level is none: then nothing has changed.
     pub fn set(&self, settings: &config::Log) -> Result<(), String> {
         self.threshold.set(&settings.level)?;
-        self.style.set(resolved(settings.format, self.terminal));
+        self.style.set(resolved(settings.format, self.reader));
         Ok(())
     }
 
@@ -72,22 +81,23 @@ impl Log {
     }
 }
 
-const fn resolved(format: LogFormat, terminal: bool) -> Format {
-    match (format, terminal) {
-        (LogFormat::Json, _) | (LogFormat::Auto, false) => Format::Json,
-        (LogFormat::Text, _) | (LogFormat::Auto, true) => Format::Text,
+const fn resolved(format: LogFormat, reader: Reader) -> Format {
+    match (format, reader) {
+        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Program) => Format::Json,
+        (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => Format::Text,
     }
 }
 
 fn subscriber<W>(
     threshold: Threshold,
     style: Style,
-    colors: bool,
+    reader: Reader,
     out: W,
 ) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let colors = reader == Reader::Person;
     let lines = tracing_subscriber::fmt::layer().with_ansi(colors).fmt_fields(style.clone());
     tracing_subscriber::registry().with(lines.event_format(style).with_writer(out).with_filter(threshold))
 }
@@ -116,7 +126,8 @@ mod tests {
         fn of(level: &str, format: Format, log: impl FnOnce(&Threshold, &Style)) -> String {
             let (page, threshold) = (Self::default(), Threshold::new(level).unwrap());
             let (out, style) = (page.clone(), Style::new(format));
-            let subscriber = subscriber(threshold.clone(), style.clone(), false, move || out.clone());
+            let subscriber =
+                subscriber(threshold.clone(), style.clone(), Reader::Program, move || out.clone());
             tracing::subscriber::with_default(subscriber, || log(&threshold, &style));
             let written = page.0.lock().unwrap().clone();
             String::from_utf8(written).unwrap()
@@ -155,10 +166,10 @@ mod tests {
 
     #[test]
     fn auto_is_text_on_a_terminal_and_json_elsewhere() {
-        assert_eq!(resolved(LogFormat::Auto, true), Format::Text);
-        assert_eq!(resolved(LogFormat::Auto, false), Format::Json);
-        assert_eq!(resolved(LogFormat::Json, true), Format::Json);
-        assert_eq!(resolved(LogFormat::Text, false), Format::Text);
+        assert_eq!(resolved(LogFormat::Auto, Reader::Person), Format::Text);
+        assert_eq!(resolved(LogFormat::Auto, Reader::Program), Format::Json);
+        assert_eq!(resolved(LogFormat::Json, Reader::Person), Format::Json);
+        assert_eq!(resolved(LogFormat::Text, Reader::Program), Format::Text);
     }
 
     #[test]

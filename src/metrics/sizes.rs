@@ -31,7 +31,7 @@ pub struct Gauges {
     pub used_of_minute: f64,
     /// Whether the breaker is open.
     pub breaker_open: bool,
-    /// Whether the edge turns fills away.
+    /// Whether the edge turns fetches away.
     pub edge_blocked: bool,
 }
 

@@ -44,6 +44,15 @@ struct List {
     paged: Tick,
 }
 
+/// What a page of the largest size held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The whole list.
+    Whole,
+    /// Its beginning.
+    First,
+}
+
 /// What the members of labels look like.
 #[derive(Clone, Copy, Debug, Default)]
 struct Shapes {
@@ -71,11 +80,12 @@ impl Lists {
         owner: Option<CredentialDigest>,
         item: Uuid,
         raised: Tick,
-        (lifetime, now): (Duration, Moment),
+        lifetime: Duration,
+        now: Moment,
     ) -> bool {
         let mut known = self.0.lock();
         let list = known.list_mut(owner);
-        let second = list.would_be_second_miss(item, raised, (lifetime, now));
+        let second = list.would_be_second_miss(item, raised, lifetime, now);
         if list.missed.is_none_or(|(_, when)| now.since(when) >= lifetime) {
             list.missed = Some((item, now));
         }
@@ -89,9 +99,10 @@ impl Lists {
         owner: Option<CredentialDigest>,
         item: Uuid,
         raised: Tick,
-        times: (Duration, Moment),
+        lifetime: Duration,
+        now: Moment,
     ) -> bool {
-        self.0.lock().list(owner).would_be_second_miss(item, raised, times)
+        self.0.lock().list(owner).would_be_second_miss(item, raised, lifetime, now)
     }
 
     /// Notes that a list fill began: what it does not bring, another one before `next` will not either.
@@ -126,12 +137,12 @@ impl Lists {
         list.fits_one_page && !known.shapes.unlike && begun.is_none_or(|begun| begun >= list.paged)
     }
 
-    /// Notes a page of the largest size that was read at `begun`: whether it held the whole list.
-    pub fn note_page(&self, owner: Option<CredentialDigest>, whole: bool, begun: Tick) {
+    /// Notes a page of the largest size that was read at `begun`.
+    pub fn note_page(&self, owner: Option<CredentialDigest>, page: Page, begun: Tick) {
         let mut known = self.0.lock();
         let list = known.list_mut(owner);
         if begun >= list.paged {
-            (list.fits_one_page, list.paged) = (whole, begun);
+            (list.fits_one_page, list.paged) = (page == Page::Whole, begun);
         }
     }
 
@@ -175,7 +186,7 @@ impl Known {
 }
 
 impl List {
-    fn would_be_second_miss(&self, item: Uuid, raised: Tick, (lifetime, now): (Duration, Moment)) -> bool {
+    fn would_be_second_miss(&self, item: Uuid, raised: Tick, lifetime: Duration, now: Moment) -> bool {
         let filled = self.filled.is_some_and(|(begun, next)| begun >= raised && !now.reached(next));
         let missed = self.missed.filter(|(_, when)| now.since(*when) < lifetime);
         missed.is_some_and(|(first, _)| first != item) && !filled

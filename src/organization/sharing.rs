@@ -4,7 +4,7 @@
 //! answer may say nothing. One answer that shows it ends all sharing at once; only lists, which always show it, can bring
 //! sharing back. Where the list is asked for as a witness, nothing is shared before one was read.
 //!
-//! The argument needs no lock on the way of a hit: a stored response carries the tick of its fill, and is for everybody
+//! The argument needs no lock on the way of a hit: a stored response carries the tick of its fetch, and is for everybody
 //! only if that is not before the tick since which they share; while nothing is shared, no tick is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::closed_enum::closed_enum;
 use crate::lock::Mutex;
 use crate::tick::{Sequence, Tick};
 
-/// A tick that no fill has: nothing is shared.
+/// A tick that no fetch has: nothing is shared.
 const NEVER: u64 = u64::MAX;
 /// How long after a list that was asked for as a witness the next one may be, at first and at last.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -35,6 +35,15 @@ closed_enum! {
     }
 }
 
+/// What must have been read before credentials share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// A list, which shows whether the labels are for everybody.
+    Required,
+    /// Nothing.
+    NotRequired,
+}
+
 /// What an answer showed of who may see the labels of its organization.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
@@ -42,7 +51,7 @@ pub struct Shown {
     pub grants: bool,
     /// Whether it was a list of one label or more, which would have said so.
     pub is_witness: bool,
-    /// Place of its fill in the order of writes.
+    /// Place of its fetch in the order of writes.
     pub begun: Tick,
 }
 
@@ -99,27 +108,27 @@ impl Sharing {
         sharing
     }
 
-    /// Whether what a fill of `begun` brought may go to other credentials; where `needs_witness`, not before a list was
-    /// seen. Asked **after** what is to be served is at hand, so that nothing is served by what was true before that.
+    /// Whether what a fetch of `begun` brought may go to other credentials. Asked **after** what is to be served is at hand, so
+    /// that nothing is served by what was true before that.
     #[must_use]
-    pub fn admits(&self, begun: Tick, needs_witness: bool) -> bool {
+    pub fn admits(&self, begun: Tick, witness: Witness) -> bool {
         // In this order: grants are a witness too, and are noted after sharing has ended.
-        (!needs_witness || self.witnessed.load(Ordering::SeqCst))
+        (witness == Witness::NotRequired || self.witnessed.load(Ordering::SeqCst))
             && begun.0 >= self.since.load(Ordering::SeqCst)
     }
 
     /// Whether anything may go to other credentials.
     #[must_use]
-    pub fn admits_some(&self, needs_witness: bool) -> bool {
-        (!needs_witness || self.is_witnessed()) && !self.has_grants()
+    pub fn admits_some(&self, witness: Witness) -> bool {
+        (witness == Witness::NotRequired || self.is_witnessed()) && !self.has_grants()
     }
 
     /// Who may get what is read now, as far as the organization decides it.
     #[must_use]
-    pub fn shared(&self, needs_witness: bool) -> Shared {
+    pub fn shared(&self, witness: Witness) -> Shared {
         if self.has_grants() {
             Shared::Granted
-        } else if self.admits_some(needs_witness) {
+        } else if self.admits_some(witness) {
             Shared::Organization
         } else {
             Shared::Unwitnessed
@@ -235,7 +244,7 @@ mod tests {
                 let shown = answer(&sequence, *grants, *is_witness);
                 let _ = sharing.note(shown, &sequence, TTL, clock.now());
             }
-            assert_eq!(sharing.admits(sequence.advance(), false), *shared, "{row}");
+            assert_eq!(sharing.admits(sequence.advance(), Witness::NotRequired), *shared, "{row}");
             assert_eq!(sharing.has_grants(), !shared, "{row}");
         }
     }
@@ -263,9 +272,9 @@ mod tests {
         let ending = answer(&sequence, false, true);
         assert_eq!(sharing.note(ending, &sequence, TTL, clock.now()), Change::Resumed);
         for begun in [before, meanwhile, ending.begun] {
-            assert!(!sharing.admits(begun, false), "{begun:?}");
+            assert!(!sharing.admits(begun, Witness::NotRequired), "{begun:?}");
         }
-        assert!(sharing.admits(sequence.advance(), true));
+        assert!(sharing.admits(sequence.advance(), Witness::Required));
     }
 
     #[test]
@@ -274,14 +283,15 @@ mod tests {
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
         let first = answer(&sequence, false, false);
         let _ = sharing.note(first, &sequence, TTL, clock.now());
-        assert!(!sharing.admits(first.begun, true) && sharing.admits(first.begun, false));
+        assert!(!sharing.admits(first.begun, Witness::Required));
+        assert!(sharing.admits(first.begun, Witness::NotRequired));
         assert_eq!(
-            (sharing.shared(true), sharing.shared(false)),
+            (sharing.shared(Witness::Required), sharing.shared(Witness::NotRequired)),
             (Shared::Unwitnessed, Shared::Organization)
         );
         let list = answer(&sequence, false, true);
         let _ = sharing.note(list, &sequence, TTL, clock.now());
-        assert!(sharing.admits(list.begun, true) && sharing.is_witnessed());
+        assert!(sharing.admits(list.begun, Witness::Required) && sharing.is_witnessed());
     }
 
     #[test]

@@ -50,9 +50,18 @@ pub struct Turn(pub(super) Result<Admitted, ProxyError>);
 /// A call that goes now, on the connection that it has in hand. Dropped without an answer, it gives its places up.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    pub(super) places: Places,
+    /// In a box: the call is handed on several times before it goes.
+    pub(super) places: Box<Places>,
     pub(super) ready: Ready,
-    pub(super) permit: Option<Permit>,
+}
+
+/// Whether the upstream has answered a call's caller lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verification {
+    /// It has: its word is taken for the workspace that it names.
+    Verified,
+    /// It has not: garbage would spend the budget of others.
+    Unverified,
 }
 
 /// What a call that goes holds until the head of its answer.
@@ -62,6 +71,8 @@ pub(super) struct Places {
     pub(super) at: Moment,
     pub(super) pass: Pass,
     pub(super) admission: Admission,
+    /// For its connection, where those are counted.
+    pub(super) permit: Option<Permit>,
 }
 
 impl Origin {
@@ -145,7 +156,9 @@ impl Origin {
             .admit(call.caller.into(), call.peer, call.max_wait)
             .await
             .map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
-        let accounts = self.accounts(call, pass.is_unverified());
+        let verification =
+            if pass.is_unverified() { Verification::Unverified } else { Verification::Verified };
+        let accounts = self.accounts(call, verification);
         let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
@@ -167,8 +180,8 @@ impl Origin {
             self.shield.budget.give_back(admission);
             return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let places = Places { accounts, at: self.clock.now(), pass, admission };
-        Ok(Admitted { places, ready, permit })
+        let places = Box::new(Places { accounts, at: self.clock.now(), pass, admission, permit });
+        Ok(Admitted { places, ready })
     }
 
     /// A connection that a call could use now.
@@ -208,9 +221,8 @@ impl Origin {
         self.shield.refusals.check(call.digest()?, call.route, now)
     }
 
-    /// Who pays: the organization; with `x-as-workspace` the key's own account, too. An unverified caller's word is not
-    /// taken for the workspace that it names: garbage would spend the budget of others.
-    pub(super) fn accounts(&self, call: &Call<'_>, is_unverified: bool) -> Accounts {
+    /// Who pays: the organization; with `x-as-workspace` the key's own account, too.
+    pub(super) fn accounts(&self, call: &Call<'_>, verification: Verification) -> Accounts {
         let bound = call.organization.map(AccountKey::Organization);
         let Some(acting) = call.credential().filter(|credential| credential.workspace().is_some()) else {
             return Accounts::one(self.shield.account(bound.unwrap_or_else(|| call.own_account())));
@@ -219,7 +231,10 @@ impl Origin {
             .bindings
             .organization_of_key(acting)
             .map_or_else(|| call.own_account(), |organization| AccountKey::Organization(organization.id()));
-        let named = acting.workspace().filter(|_| !is_unverified).map(AccountKey::Organization);
+        let named = acting
+            .workspace()
+            .filter(|_| verification == Verification::Verified)
+            .map(AccountKey::Organization);
         let (first, second) = (self.shield.account(bound.or(named).unwrap_or(key)), self.shield.account(key));
         if first == second { Accounts::one(first) } else { Accounts::acting(first, second) }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Origin;
+use super::admit::Verification;
 use super::call::Call;
 use crate::clock::Moment;
 use crate::error::ProxyError;
@@ -87,8 +88,9 @@ impl Origin {
 
     fn spending(&self, call: &Call<'_>, now: Moment) -> budget::Call {
         let is_unverified = self.shield.unverified.is_unverified(call.caller.into(), now);
+        let verification = if is_unverified { Verification::Unverified } else { Verification::Verified };
         budget::Call {
-            accounts: self.accounts(call, is_unverified),
+            accounts: self.accounts(call, verification),
             caller: call.who(),
             class: call.class,
             max_wait: call.max_wait,

@@ -14,6 +14,7 @@ use crate::caller::identity::Caller;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
+use crate::race::{First, race};
 use crate::received::Received;
 use crate::shield::refusals::Unauthorized;
 use crate::shield::retry::may_retry;
@@ -112,13 +113,13 @@ impl Origin {
         request: &mut impl FnMut() -> Option<Outgoing>,
         mut give_up: Pin<&mut G>,
     ) -> Result<Answered, ProxyError> {
-        let Admitted { mut places, mut ready, mut permit } = admitted;
+        let Admitted { mut places, mut ready } = admitted;
         let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
         for left in (0..=RESENDS).rev() {
             // Awaited where it is made: a future that is bound to a name first takes its room twice.
             let sent = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut()).await;
             let Unanswered { error, fate } = match sent {
-                Ok(response) => return Ok(self.note_head(call, places, response, permit)),
+                Ok(response) => return Ok(self.note_head(call, *places, response)),
                 Err(unanswered) => unanswered,
             };
             if fate == RequestFate::Unknown || left == 0 {
@@ -126,36 +127,39 @@ impl Origin {
             }
             let Some(again) = request() else { return Err(error) };
             tracing::debug!(error = %error.kind(), cause = error.causes(), "sent again on another connection");
-            // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
-            // Whatever else the call held, the hold's probe and an unverified caller's place above all, it would wait for
-            // itself.
-            match fate {
-                RequestFate::Unprocessed => self.shield.budget.give_back(places.admission),
-                RequestFate::Harmless | RequestFate::Unknown => drop(places),
-            }
-            drop(permit);
-            let resending = Box::pin(self.admitted(call, || {}));
-            let admitted = tokio::select! {
-                biased;
-                admitted = resending => admitted,
-                () = give_up.as_mut() => return Err(ErrorKind::UpstreamTimeout.error()),
-            };
-            let Ok(admitted) = admitted else { return Err(error) };
-            Admitted { places, ready, permit } = admitted;
+            let turn = Box::pin(self.turn_again(call, *places, fate, give_up.as_mut())).await?;
+            let Some(admitted) = turn else { return Err(error) };
+            Admitted { places, ready } = admitted;
             outgoing = again;
         }
         Err(ErrorKind::Internal.error())
     }
 
-    /// Notes the head of an answer: its caller is verified by it, and the upstream limits its organization or does not.
-    fn note_head(
+    /// Another turn for a call that goes again; nothing if there is none to be had.
+    async fn turn_again<G: Future<Output = ()>>(
         &self,
         call: &Call<'_>,
         places: Places,
-        response: Response<Received>,
-        permit: Option<Permit>,
-    ) -> Answered {
-        let Places { accounts, at, pass, admission } = places;
+        fate: RequestFate,
+        give_up: Pin<&mut G>,
+    ) -> Result<Option<Admitted>, ProxyError> {
+        // What the upstream did not process is not counted there: the slot is for the moment at which it goes again.
+        // Whatever else the call held, the hold's probe and an unverified caller's place above all, it would wait for itself.
+        let Places { pass, admission, permit, .. } = places;
+        match fate {
+            RequestFate::Unprocessed => self.shield.budget.give_back(admission),
+            RequestFate::Harmless | RequestFate::Unknown => drop(admission),
+        }
+        drop((pass, permit));
+        match race(pin!(self.admitted(call, || {})), give_up).await {
+            First::One(admitted) => Ok(admitted.ok()),
+            First::Other(()) => Err(ErrorKind::UpstreamTimeout.error()),
+        }
+    }
+
+    /// Notes the head of an answer: its caller is verified by it, and the upstream limits its organization or does not.
+    fn note_head(&self, call: &Call<'_>, places: Places, response: Response<Received>) -> Answered {
+        let Places { accounts, at, pass, admission, permit } = places;
         let status = response.status();
         let meaning = Meaning::of(status, response.headers(), call.path());
         let sent = Sent { credential: call.digest(), route: call.route, at };

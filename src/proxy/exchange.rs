@@ -87,6 +87,15 @@ pub(super) struct Exchange {
     line: Option<Line>,
 }
 
+/// How an answer left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// All of it.
+    Complete,
+    /// Its client or its source was gone before its end.
+    Cut,
+}
+
 /// What is counted and logged of a request.
 #[derive(Debug)]
 struct Line {
@@ -201,10 +210,11 @@ impl Exchange {
         match response.body() {
             Body::Stream(_) => {
                 let id = self.asked.id.clone();
-                response.map(|body| Body::stream(Relayed { body, id, line, sent: 0, complete: false }))
+                response.map(|body| Body::stream(Relayed { body, id, line, sent: 0, ending: Ending::Cut }))
             }
             Body::Whole(body) => {
-                line.log(&self.asked.id, now, body.as_ref().map_or(0, Bytes::len) as u64, true);
+                let sent = body.as_ref().map_or(0, Bytes::len) as u64;
+                line.log(&self.asked.id, now, sent, Ending::Complete);
                 response
             }
         }
@@ -216,7 +226,7 @@ impl Drop for Exchange {
         if let Some(mut line) = self.line.take() {
             let now = line.proxy.clock.now();
             line.count(now);
-            line.log(&self.asked.id, now, 0, false);
+            line.log(&self.asked.id, now, 0, Ending::Cut);
         }
     }
 }
@@ -246,7 +256,7 @@ impl Line {
         Some(trace)
     }
 
-    fn log(&mut self, id: &RequestId, now: Moment, response_bytes: u64, complete: bool) {
+    fn log(&mut self, id: &RequestId, now: Moment, response_bytes: u64, ending: Ending) {
         let trace = self.end_span();
         // Exact below 104 days.
         #[expect(clippy::cast_precision_loss)]
@@ -265,7 +275,7 @@ impl Line {
             cause = self.cause.as_deref(),
             duration_ms,
             response_bytes,
-            complete,
+            complete = ending == Ending::Complete,
             "request",
         );
     }
@@ -286,7 +296,7 @@ struct Relayed {
     id: RequestId,
     line: Line,
     sent: u64,
-    complete: bool,
+    ending: Ending,
 }
 
 impl http_body::Body for Relayed {
@@ -301,9 +311,11 @@ impl http_body::Body for Relayed {
         match &frame {
             Some(Ok(frame)) => self.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
             Some(Err(error)) => self.line.cause = Some(error.to_string()),
-            None => self.complete = true,
+            None => self.ending = Ending::Complete,
         }
-        self.complete |= self.body.is_end_stream();
+        if self.body.is_end_stream() {
+            self.ending = Ending::Complete;
+        }
         Poll::Ready(frame)
     }
 
@@ -319,6 +331,6 @@ impl http_body::Body for Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         let now = self.line.proxy.clock.now();
-        self.line.log(&self.id, now, self.sent, self.complete);
+        self.line.log(&self.id, now, self.sent, self.ending);
     }
 }

@@ -12,20 +12,21 @@ use http::request::Parts;
 use super::Proxy;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::plan::{Plan, plan};
-use super::reading::{Around, Reading, Request};
+use super::reading::{Around, Obtained, Reading, Request};
 use crate::cache::decide::Decision;
 use crate::caller::standing::Standing;
 use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
-use crate::fetch::{Fallback, Ground, Part, Storing};
+use crate::fetch::{Fallback, Ground, Storing};
 use crate::guard;
 use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::purpose::Purpose;
-use crate::resource::target_path;
+use crate::resource::{Place, target_path};
 use crate::rules::Rules;
+use crate::semantics::framing::announces_body;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
 
@@ -38,7 +39,7 @@ const EDGE_BLOCK: CacheStatus = CacheStatus::Uncached(BypassReason::EdgeBlock);
 impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
-    pub fn explain(&self, head: &Parts, has_body: bool) -> Explanation {
+    pub fn explain(&self, head: &Parts) -> Explanation {
         let place = match guard::check(self.resources, head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
@@ -50,12 +51,10 @@ impl Proxy {
         let now = self.clock.now();
         let caller = self.digester.caller(&head.headers);
         let rules = self.rulebook.current();
+        let caller = caller.as_ref();
         let call = Call {
-            caller: caller.as_ref(),
-            organization: caller
-                .as_ref()
-                .credential()
-                .and_then(|credential| self.organization_of(credential)),
+            caller,
+            organization: caller.credential().and_then(|credential| self.organization_of(credential)),
             peer: NOWHERE,
             route: self.digester.route(&head.method, head.uri.path()),
             resource: place.resource(),
@@ -67,20 +66,11 @@ impl Proxy {
             retries: Retries::Never,
             trace: None,
         };
-        let spoken_of = place.resource().unwrap_or(self.resources.first());
+        let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
         let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
         told.credential = Some(self.known(&call, &rules, now));
         told.organization = call.organization.map(|organization| organization.to_string());
-        let class = match classify(head, place) {
-            // What the body says is told by the body alone: most say something.
-            classify::Class::Read(read) if has_body => classify::Class::Uncached {
-                resource: read.resource,
-                item: matches!(read.target, Target::Item(_)),
-                reason: BypassReason::Body,
-            },
-            class => class,
-        };
-        match class {
+        match classified(head, place) {
             classify::Class::Read(read) => {
                 told.class =
                     Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
@@ -164,17 +154,17 @@ impl Proxy {
         let wanted = self.fetcher.wanted(&reading.asker, organization, ground, call.asked_at);
         told.flight_under_way = self.fetcher.would_join(&reading.asker, &wanted);
         if told.flight_under_way {
-            let status = reading.cache_status(ground, Part::Joined, true);
+            let status = reading.cache_status(ground, Obtained::Joined);
             return told.conclude(Conclusion::Join, Some(status));
         }
-        let stores = wanted.storing() == Storing::Allowed && !self.cache.is_closed();
+        let stored = wanted.storing() == Storing::Allowed && !self.cache.is_closed();
         let (conclusion, class) = match ground {
             // Every hit of its credential waits for it.
             Ground::ToProve => (Conclusion::Prove, Class::Proof),
             Ground::Younger => (Conclusion::Refetch, Class::Interactive),
             Ground::Missing(_) => (Conclusion::Fetch, Class::Interactive),
         };
-        let status = reading.cache_status(ground, Part::Led, stores);
+        let status = reading.cache_status(ground, Obtained::Led { stored });
         self.explain_call(told, conclusion, status, &Call { class, ..*call });
     }
 
@@ -218,6 +208,19 @@ impl Proxy {
             proof_age_seconds: age.map(|age| age.as_secs()),
             stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),
         }
+    }
+}
+
+/// What kind of request it is, with the body that it announces.
+fn classified(head: &Parts, place: Place) -> classify::Class {
+    match classify(head, place) {
+        // What the body says is told by the body alone: most say something.
+        classify::Class::Read(read) if announces_body(&head.headers) => classify::Class::Uncached {
+            resource: read.resource,
+            item: matches!(read.target, Target::Item(_)),
+            reason: BypassReason::Body,
+        },
+        class => class,
     }
 }
 

@@ -23,6 +23,7 @@ mod shared;
 mod write;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -42,6 +43,7 @@ use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::Route;
+use crate::rules::Rules;
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
@@ -92,5 +94,10 @@ impl Worker {
         self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
         let (status, cause) = (status.as_u16(), fault.to_string());
         tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
+    }
+
+    /// What holds for a request that begins now.
+    fn rules(&self) -> Arc<Rules> {
+        self.copied.rules(&self.proxy.rulebook, |old| self.proxy.pass_through(Some(old)))
     }
 }

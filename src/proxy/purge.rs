@@ -30,7 +30,7 @@ pub struct Purged {
 impl Proxy {
     /// Takes stored responses away, and proofs with them where an organization or everything is named.
     ///
-    /// A purge is a raise: fills under way are not stored. With a label, lists of other organizations go too; they come
+    /// A purge is a raise: fetches under way are not stored. With a label, lists of other organizations go too; they come
     /// back with the next read, and telling them apart is not worth a second fence.
     pub fn purge(&self, what: Purge) -> Purged {
         let organization = what.organization.map(OrganizationId);

@@ -8,7 +8,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::plan::{Behind, Plan, Urgency, Wait, plan};
-use super::reading::{Around, Reading, Request};
+use super::reading::{Around, Obtained, Reading, Request};
 use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::render::render;
@@ -78,15 +78,6 @@ impl Proxy {
                 Step::Again => now = self.clock.now(),
             }
         }
-    }
-
-    fn look_up(&self, reading: &Reading<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
-        let begun = self.tracing.as_ref().map(|_| self.clock.now());
-        let stored = self.cache.look_up(reading.asker.reader, organization);
-        if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
-            tracing.record("look-up", parent, begun);
-        }
-        stored
     }
 
     async fn carry_out(
@@ -174,7 +165,7 @@ impl Proxy {
         match fetched {
             Ok(Got::Found(Found::Proof)) => Ok(Step::Again),
             Ok(Got::Found(Found::Response(stored))) => {
-                let cache_status = reading.cache_status(ground, Part::Joined, true);
+                let cache_status = reading.cache_status(ground, Obtained::Joined);
                 let response = render(reading.head, &stored, None);
                 Ok(Step::Done(Answer {
                     response,
@@ -285,10 +276,10 @@ fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'
         Delivery::Blocked => return Step::Pass,
         Delivery::Again => return Step::Again,
     };
-    let outcome = match (reading.asker.reader.read.storable, part) {
-        (false, _) => Outcome::Bypass,
-        (true, Part::Led) => Outcome::Miss,
-        (true, Part::Joined) => Outcome::Collapsed,
+    let (outcome, obtained) = match part {
+        Part::Led => (Outcome::Miss, Obtained::Led { stored }),
+        Part::Joined => (Outcome::Collapsed, Obtained::Joined),
     };
-    Step::Done(Answer { response, outcome, cache_status: Some(reading.cache_status(ground, part, stored)) })
+    let outcome = if reading.asker.reader.read.storable { outcome } else { Outcome::Bypass };
+    Step::Done(Answer { response, outcome, cache_status: Some(reading.cache_status(ground, obtained)) })
 }

@@ -16,7 +16,7 @@ use crate::caller::standing::Standing;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::config::CachedResource;
-use crate::fetch::{Asker, Ground, Part, Storing};
+use crate::fetch::{Asker, Ground, Storing};
 use crate::organization::Organization;
 use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::rules::Rules;
@@ -29,6 +29,18 @@ pub(super) struct Reading<'a> {
     pub(super) asker: Asker<'a>,
     pub(super) wishes: RequestDirectives,
     pub(super) waits: Waits,
+}
+
+/// How a read came by what answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obtained {
+    /// Its own token fetched it.
+    Led {
+        /// Whether it is in the store now.
+        stored: bool,
+    },
+    /// Another read's fetch did for it.
+    Joined,
 }
 
 /// A label read, before it is known who may answer it.
@@ -59,11 +71,25 @@ impl Proxy {
             arrived_at: at,
             max_wait,
             youngest: if wants_youngest { arrived } else { Tick::default() },
-            storing: Storing::of(read.storable && !wishes.no_store),
+            storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
             rounds: 0,
             trace: head.extensions.get(),
         };
         Reading { head, asker, wishes, waits: Waits::default() }
+    }
+
+    /// What is stored for a read, and may be served to this organization.
+    pub(super) fn look_up(
+        &self,
+        reading: &Reading<'_>,
+        organization: &Organization,
+    ) -> Option<Arc<StoredResponse>> {
+        let begun = self.tracing.as_ref().map(|_| self.clock.now());
+        let stored = self.cache.look_up(reading.asker.reader, organization);
+        if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
+            tracing.record("look-up", parent, begun);
+        }
+        stored
     }
 }
 
@@ -88,13 +114,13 @@ impl Reading<'_> {
     }
 
     /// What `Cache-Status` says of what was fetched on this ground.
-    pub(super) fn cache_status(&self, ground: Ground, part: Part, stored: bool) -> CacheStatus {
-        match ground {
+    pub(super) fn cache_status(&self, ground: Ground, obtained: Obtained) -> CacheStatus {
+        match (ground, obtained) {
             _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
-            Ground::ToProve => CacheStatus::Proof,
-            Ground::Younger => CacheStatus::Request,
-            Ground::Missing(_) if part == Part::Led => CacheStatus::Miss { stored },
-            Ground::Missing(_) => CacheStatus::Collapsed,
+            (Ground::ToProve, _) => CacheStatus::Proof,
+            (Ground::Younger, _) => CacheStatus::Request,
+            (Ground::Missing(_), Obtained::Led { stored }) => CacheStatus::Miss { stored },
+            (Ground::Missing(_), Obtained::Joined) => CacheStatus::Collapsed,
         }
     }
 }

@@ -69,11 +69,6 @@ pub(super) struct PassThrough {
 }
 
 impl Worker {
-    /// What holds for a request that begins now.
-    pub(super) fn rules(&self) -> Arc<Rules> {
-        self.copied.rules(&self.proxy.rulebook, |old| self.proxy.pass_through(Some(old)))
-    }
-
     pub(super) fn pass_through_client(&self) -> UpstreamClient {
         self.copied.more().client
     }
@@ -160,7 +155,7 @@ impl Proxy {
         }
     }
 
-    /// From now on no fill is stored, not even one under way: what a draining process does. Its successor may already
+    /// From now on no fetch is stored, not even one under way: what a draining process does. Its successor may already
     /// answer writes that this process will not hear of.
     pub fn stop_storing(&self) {
         self.cache.close();

@@ -82,7 +82,7 @@ pub(super) struct Write {
 /// When a write was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
-    /// Its place in the order of fills and raises.
+    /// Its place in the order of fetches and raises.
     pub(super) tick: Tick,
     pub(super) at: Moment,
 }

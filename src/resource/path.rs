@@ -116,12 +116,12 @@ fn is_plain_segment(segment: &str) -> bool {
 /// beyond ASCII taken for look-alikes.
 fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descriptor> {
     let text = folded(&unescaped(path.as_bytes()));
-    let mut climbs = false;
+    let mut dots = DotSegments::None;
     let mut segments = Vec::new();
     for segment in text.split(['/', '\\']) {
         match segment.split([';', '?', '#', '\0']).next().unwrap_or(segment) {
             "" | "." => {}
-            ".." => climbs = true,
+            ".." => dots = DotSegments::Climb,
             name => segments.push(name),
         }
     }
@@ -132,20 +132,29 @@ fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descr
         [Some(segments.as_slice()), behind_host]
             .into_iter()
             .flatten()
-            .any(|segments| reaches(segments, climbs, resource.collection))
+            .any(|segments| reaches(segments, dots, resource.collection))
     })
+}
+
+/// What a path's dot segments may do to its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DotSegments {
+    /// Nothing: it has none that climbs.
+    None,
+    /// A `..` may take any of them away.
+    Climb,
 }
 
 /// Whether these segments may lead to the collection or below it. Readers differ on what `..` takes away (an empty
 /// segment or the last name), but none of them reorders: what is left is always a subsequence.
-fn reaches(segments: &[&str], climbs: bool, collection: &str) -> bool {
+fn reaches(segments: &[&str], dots: DotSegments, collection: &str) -> bool {
     let names: Vec<&str> = collection.split('/').skip(1).collect();
     let mut matched = 0;
     for segment in segments {
         let last = matched + 1 == names.len();
         if resembles(if last { stem(segment) } else { segment }, names[matched]) {
             matched += 1;
-        } else if !climbs {
+        } else if dots == DotSegments::None {
             return false;
         }
         if matched == names.len() {

@@ -1,6 +1,6 @@
 //! [`Target`]: what a read asks for, and the one way in which it is written towards the upstream.
 //!
-//! A fill is built from its key and never by copying the client's request, so that every client spelling of a target
+//! A fetch is built from its key and never by copying the client's request, so that every client spelling of a target
 //! sends the same bytes. Reading a client's query is left to [`classify`](crate::classify).
 
 use uuid::Uuid;

@@ -10,6 +10,13 @@ pub fn is_length(value: &[u8]) -> bool {
     (1..=18).contains(&value.len()) && !leading_zero && value.iter().all(u8::is_ascii_digit)
 }
 
+/// Whether these fields announce a body (RFC 9112 §6.3).
+#[must_use]
+pub fn announces_body(fields: &HeaderMap) -> bool {
+    let has_length = fields.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    has_length || fields.contains_key(TRANSFER_ENCODING)
+}
+
 /// Why two parsers might end an answer at different bytes (RFC 9112 §6.3): a length that is repeated, or stands beside a
 /// transfer coding, or a coding other than one `chunked`, which a call without `TE` never asked for.
 #[must_use]

@@ -1,11 +1,11 @@
-//! `Vary` (RFC 9110 §12.5.5): whether an answer depends on something that a fill does not fix.
+//! `Vary` (RFC 9110 §12.5.5): whether an answer depends on something that a fetch does not fix.
 
 use http::HeaderMap;
 use http::header::VARY;
 
 use super::list::tokens;
 
-/// Whether `Vary` names nothing but `Accept-Encoding`, which a fill fixes, and `Origin`, which it never sends. `*` is
+/// Whether `Vary` names nothing but `Accept-Encoding`, which a fetch fixes, and `Origin`, which it never sends. `*` is
 /// something else.
 #[must_use]
 pub fn vary_is_inert(fields: &HeaderMap) -> bool {

@@ -124,7 +124,7 @@ impl Control {
             plan.access,
         );
         let bounds = Bounds { per_address: Some(ADMIN_PER_ADDRESS), head: config.admin.header_timeout };
-        let admin = serve_admin((plan.admin, bounds), admin, times.subscribe(), clock.clone())?;
+        let admin = serve_admin(plan.admin, bounds, admin, times.subscribe(), clock.clone())?;
         let most = descriptors::for_callers(config.listen.max_connections, config.upstream.max_connections);
         let acceptor = Acceptor::new("data", most, lanes, Some(metrics), clock.clone());
         let accepting = Accepting::start(acceptor, plan.data)?;
@@ -190,7 +190,8 @@ fn cores() -> usize {
 
 /// The admin port is served on this thread, by the code that serves the data port.
 fn serve_admin(
-    (listener, bounds): (TcpListener, Bounds),
+    listener: TcpListener,
+    bounds: Bounds,
     admin: Admin,
     times: watch::Receiver<Times>,
     clock: Clock,

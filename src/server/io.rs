@@ -22,8 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::progress::Progress;
-use super::under_way::Doubt;
+use super::progress::{Doubt, Progress};
 use crate::linger::{self, Left};
 use crate::peer::Peer;
 

@@ -13,7 +13,6 @@ use http::Version;
 
 use super::limits::Limits;
 use super::room::{Silence, SilenceKind};
-use super::under_way::{Answer, Doubt, UnderWay};
 use crate::clock::Clock;
 use crate::received::Unread;
 
@@ -68,6 +67,28 @@ enum Waiting {
     Answer,
     /// The end of what the client sends, after ours.
     Close { since: Duration, latest: Duration },
+}
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing of it is there.
+    Awaited,
+    /// All of it is, and waits to be taken.
+    InMemory,
+    /// Its next piece is awaited from whoever streams it.
+    Streamed,
+    /// A piece was handed over, and none has been asked for since.
+    Streaming,
+}
+
+/// What is to be found out about a client that sends no more, while its answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Whether an earlier question came back.
+    Look,
+    /// The same, and ask it.
+    Ask,
 }
 
 /// The notes of one connection.
@@ -155,12 +176,11 @@ impl Progress {
         }
     }
 
-    /// Notes that a request began; it ends when the guard is dropped.
-    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+    /// Notes that a request began.
+    pub(super) fn note_begun(&self) {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
-        UnderWay::new(Rc::clone(self))
     }
 
     /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.

@@ -1,23 +1,10 @@
-//! [`UnderWay`]: one request on its way, for as long as which its connection is busy, and what may be in doubt of its client.
+//! [`UnderWay`]: one request on its way, for as long as which its connection is busy.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::progress::{Progress, Stage};
+use super::progress::{Answer, Progress, Stage};
 use crate::body::Body;
-
-/// How far the answer to a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// Nothing of it is there.
-    Awaited,
-    /// All of it is, and waits to be taken.
-    InMemory,
-    /// Its next piece is awaited from whoever streams it.
-    Streamed,
-    /// A piece was handed over, and none has been asked for since.
-    Streaming,
-}
 
 /// Keeps one request counted as under way.
 #[derive(Debug)]
@@ -26,12 +13,15 @@ pub(super) struct UnderWay {
     answer: Cell<Answer>,
 }
 
-impl UnderWay {
-    /// A request that just began on the connection of these notes.
-    pub(super) const fn new(progress: Rc<Progress>) -> Self {
-        Self { progress, answer: Cell::new(Answer::Awaited) }
+impl Progress {
+    /// Notes that a request began; it ends when the guard is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+        self.note_begun();
+        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
     }
+}
 
+impl UnderWay {
     /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
     pub(super) fn note_answered(&self, body: &Body) {
         self.set(match body {
@@ -74,13 +64,4 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.progress.end(self.answer.get());
     }
-}
-
-/// What is to be found out about a client that sends no more, while its answer is awaited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// Whether an earlier question came back.
-    Look,
-    /// The same, and ask it.
-    Ask,
 }

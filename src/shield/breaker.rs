@@ -1,6 +1,6 @@
 //! [`Breaker`]: whether the upstream can be reached at all.
 //!
-//! It counts failures that speak of the upstream or the way to it: of connecting, of an HTTP/2 PING, of a fill's deadline.
+//! It counts failures that speak of the upstream or the way to it: of connecting, of an HTTP/2 PING, of a fetch's deadline.
 //! It never counts a 5xx, which is an answer, nor a pass-through deadline, which may be one slow endpoint. It opens when
 //! they come from several connections with no answer to anybody among them; then calls fail at once, but for one probe
 //! at a time, and the first answer heals it. Opening trial connections and sending probes is left to the caller.

@@ -16,66 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{AccountKey, Accounts};
+pub use super::call::{Call, Class, Reason, Rejection, Turned};
 use super::limits::{Limits, ShieldRules};
 use super::place::Place;
 use super::probe::Probe;
-use super::table::{Entry, Slot, Table};
+use super::shared::Shared;
+use super::slot::Slot;
+use super::table::{Entry, Table};
 use super::usage::{Snapshot, Usage, UsedRatio};
 use super::waiter::Readiness;
-use super::who::Who;
-use crate::clock::{Clock, Moment, Sleep};
-use crate::closed_enum::closed_enum;
-use crate::lock::{Mutex, MutexGuard};
-
-closed_enum! {
-    /// How urgent a call is.
-    pub enum Class {
-        /// Keeps a credential's hits going: before all calls that wait.
-        Proof = "proof",
-        /// Somebody waits for its answer.
-        Interactive = "interactive",
-        /// Never waits: goes if nobody else does and more than a fifth of the minute is left.
-        Background = "background",
-    }
-}
-
-closed_enum! {
-    /// Why a call may not go.
-    pub enum Reason {
-        /// Its turn does not come, or did not, before its longest wait is over.
-        Budget = "budget",
-        /// Too many wait already.
-        QueueFull = "queue_full",
-        /// The upstream limits the organization.
-        Hold = "gate",
-        /// There is no budget to spare for background work.
-        NoSpare = "no_spare",
-    }
-}
-
-/// Why a call does not go.
-#[derive(Debug)]
-pub enum Turned<E> {
-    /// It may not.
-    Rejected(Rejection),
-    /// It has no connection.
-    Unconnected(E),
-}
-
-/// A call that wants to go upstream.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// Who pays.
-    pub accounts: Accounts,
-    /// Who asks: callers take turns.
-    pub caller: Who,
-    /// How urgent it is.
-    pub class: Class,
-    /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.
-    pub max_wait: Duration,
-    /// How long before its turn it should begin to connect.
-    pub ahead: Duration,
-}
+use crate::clock::{Clock, Moment};
+use crate::lock::MutexGuard;
 
 /// A slot was spent for the call: send it now.
 #[derive(Debug)]
@@ -88,49 +39,27 @@ pub struct Admission {
     slot: Slot,
 }
 
-/// The call may not go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Why.
-    pub reason: Reason,
-    /// When it would have gone, as far as is known.
-    pub retry_after: Duration,
-}
-
 /// The upstream calls of all organizations: a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    clock: Clock,
-    table: Mutex<Table>,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The task has nothing left to do.
-        self.table.get_mut().agenda.wake().notify_one();
-    }
-}
 
 impl Budget {
     /// An unspent budget.
     #[must_use]
     pub fn new(rules: &ShieldRules, clock: Clock) -> Self {
-        Self(Arc::new(Shared { clock, table: Mutex::new(Table::new(rules)) }))
+        Self(Arc::new(Shared::new(rules, clock)))
     }
 
     /// Hands turns out at the moments at which they come, as long as there is this budget. One task of the process runs it.
     pub fn hand_out(&self) -> impl Future<Output = ()> + Send + use<> {
         let (shared, clock, wake) =
-            (Arc::downgrade(&self.0), self.0.clock.clone(), self.lock().agenda.wake());
+            (Arc::downgrade(&self.0), self.0.clock().clone(), self.lock().agenda.wake());
         async move {
             loop {
-                let Some(budget) = shared.upgrade().map(Self) else { return };
-                let now = budget.now();
-                let until = budget.lock().work_off(now);
-                drop(budget);
+                let Some(shared) = shared.upgrade() else { return };
+                let now = shared.now();
+                let until = shared.lock().work_off(now);
+                drop(shared);
                 tokio::select! {
                     biased;
                     () = wake.notified() => {}
@@ -181,7 +110,7 @@ impl Budget {
                 if free {
                     connects();
                 }
-                let turn = Place::new(self.clone(), waiting).turn(open, connect).await?;
+                let turn = Place::new(Arc::clone(&self.0), waiting).turn(open, connect).await?;
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
                 Ok((self.admission(turn.slot, since), turn.connection))
@@ -314,20 +243,16 @@ impl Budget {
 
     fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
         let (accounts, id) = (slot.accounts, slot.probe);
-        let probe = id.map(|id| Probe { budget: self.clone(), id, accounts });
+        let probe = id.map(|id| Probe::new(Arc::clone(&self.0), id, accounts));
         Admission { waited: self.now().saturating_sub(arrived), probe, slot }
     }
 
-    pub(super) fn now(&self) -> Duration {
-        self.0.clock.now().uptime()
+    fn now(&self) -> Duration {
+        self.0.now()
     }
 
-    pub(super) fn sleep_until(&self, uptime: Duration) -> Sleep {
-        self.0.clock.sleep_until_uptime(uptime)
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock()
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock()
     }
 }
 

@@ -1,8 +1,8 @@
 //! [`EdgeBlocks`]: whether the edge in front of the upstream turns our own reads away.
 //!
 //! An edge answers 403 without JSON to a client that it does not like. It may like the callers better than us: after a
-//! few such answers in a row their label reads go through as they are, uncached, until one fill is answered by the
-//! upstream again. Only answers to fills count: a caller's own request says nothing of ours.
+//! few such answers in a row their label reads go through as they are, uncached, until one fetch is answered by the
+//! upstream again. Only answers to fetches count: a caller's own request says nothing of ours.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::lock::{Mutex, MutexGuard};
 
 /// This many in a row are no accident.
 const IN_A_ROW: u32 = 3;
-/// How long no fill is sent then.
+/// How long no fetch is sent then.
 const PAUSE: Duration = Duration::from_secs(60);
-/// A trial that has not been answered by then is given up, and another one may begin: a fill has 10 s by default, and
+/// A trial that has not been answered by then is given up, and another one may begin: a fetch has 10 s by default, and
 /// two trials at once do no harm.
 const TRIAL_LASTS: Duration = Duration::from_secs(15);
 
@@ -22,25 +22,25 @@ const TRIAL_LASTS: Duration = Duration::from_secs(15);
 pub enum Blocked {
     /// Too few in a row to mean anything.
     Counted,
-    /// Fills stop from now on: the one time to warn.
+    /// Fetches stop from now on: the one time to warn.
     Began,
     /// They had stopped before.
     GoesOn,
 }
 
-/// The edge's recent answers to fills; one per process.
+/// The edge's recent answers to fetches; one per process.
 #[derive(Debug, Default)]
 pub struct EdgeBlocks(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     in_a_row: u32,
-    /// When the next fill may be tried; set while fills are stopped.
+    /// When the next fetch may be tried; set while fetches are stopped.
     next_trial: Option<Moment>,
 }
 
 impl EdgeBlocks {
-    /// Whether a fill may be sent at `now`; if not, a label read is plain pass-through. While fills are stopped, one that
+    /// Whether a fetch may be sent at `now`; if not, a label read is plain pass-through. While fetches are stopped, one that
     /// may be sent is a trial: for whoever asks next the answer is no, until the trial is answered or overdue.
     #[must_use]
     pub fn may_fill(&self, now: Moment) -> bool {
@@ -61,13 +61,13 @@ impl EdgeBlocks {
         self.lock().next_trial.is_none_or(|at| now.reached(at))
     }
 
-    /// Whether fills are stopped: the gauge, and what an explanation says. Nothing is tried by asking.
+    /// Whether fetches are stopped: the gauge, and what an explanation says. Nothing is tried by asking.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.lock().next_trial.is_some()
     }
 
-    /// Notes a 403 that is not JSON as the answer to a fill.
+    /// Notes a 403 that is not JSON as the answer to a fetch.
     #[must_use]
     pub fn on_block(&self, now: Moment) -> Blocked {
         let mut state = self.lock();
@@ -81,7 +81,7 @@ impl EdgeBlocks {
         }
     }
 
-    /// Notes any other answer to a fill: the edge lets them through. A time-out or a failed connection is no answer.
+    /// Notes any other answer to a fetch: the edge lets them through. A time-out or a failed connection is no answer.
     pub fn on_other(&self) {
         *self.lock() = State::default();
     }

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey, Accounts};
-use super::budget::{Call, Class, Reason, Rejection};
+use super::call::{Call, Class, Reason, Rejection};
 use super::limits::Limits;
 use super::queue::Line;
 use super::table::Table;

@@ -9,8 +9,10 @@ mod agenda;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
+mod call;
 pub mod edge;
 mod forecast;
+mod holds;
 pub mod limits;
 mod place;
 pub mod probe;
@@ -19,12 +21,15 @@ pub mod refetch;
 pub mod refusals;
 pub mod retry;
 pub mod retry_after;
+mod shared;
+mod slot;
 mod table;
 mod turns;
 pub mod unverified;
 mod upkeep;
 pub mod usage;
 mod waiter;
+mod waiters;
 pub mod who;
 mod window;
 
@@ -83,7 +88,7 @@ pub struct Shield {
     pub refusals: RememberedRefusals,
     /// Which failed reads are tried again.
     pub retries: RetryBudget,
-    /// Whether the edge turns fills away.
+    /// Whether the edge turns fetches away.
     pub edge: EdgeBlocks,
     /// Fetches of what is stored and fresh.
     pub refetches: Refetches,

@@ -2,18 +2,20 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::budget::{Budget, Rejection, Turned};
+use super::call::{Rejection, Turned};
 use super::queue::WaiterId;
-use super::table::Slot;
+use super::shared::Shared;
+use super::slot::Slot;
 use super::waiter::Waiting;
 
 /// A place in a queue; dropping it leaves the queue, and gives back a slot that it was handed and did not take.
 pub(super) struct Place {
-    budget: Budget,
+    shared: Arc<Shared>,
     id: WaiterId,
     deadline: Duration,
     /// Where the turn comes, or word that it does not.
@@ -31,9 +33,9 @@ pub(super) struct Turn<C> {
 }
 
 impl Place {
-    pub(super) fn new(budget: Budget, waiting: Waiting) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, waiting: Waiting) -> Self {
         let Waiting { id, deadline, turn, near, .. } = waiting;
-        Self { budget, id, deadline, turn, near }
+        Self { shared, id, deadline, turn, near }
     }
 
     /// Waits for the turn, and connects for it when it is near. While it is far, `open` is of use to others.
@@ -42,14 +44,14 @@ impl Place {
         open: Option<C>,
         connect: impl Future<Output = Result<C, E>>,
     ) -> Result<Turn<C>, Turned<E>> {
-        let Self { budget, id, deadline, turn, near } = &mut self;
-        let mut verdict = pin!(verdict(budget, *id, *deadline, turn));
+        let Self { shared, id, deadline, turn, near } = &mut self;
+        let mut verdict = pin!(verdict(shared, *id, *deadline, turn));
         let is_far = near.as_mut().is_some_and(|near| near.try_recv().is_err());
         let (connection, connected) = match open.filter(|_| !is_far) {
             Some(open) => {
                 // Where its turn has come near meanwhile, it has what others connect for.
                 if near.is_some() {
-                    connected(budget, *id);
+                    connected(shared, *id);
                 }
                 (open, None)
             }
@@ -70,7 +72,7 @@ impl Place {
                         return Err(Turned::Rejected(refused));
                     }
                     ready = connecting => {
-                        (ready.map_err(Turned::Unconnected)?, Some(connected(budget, *id)))
+                        (ready.map_err(Turned::Unconnected)?, Some(connected(shared, *id)))
                     }
                 }
             }
@@ -81,15 +83,15 @@ impl Place {
 }
 
 /// Says that a waiter is connected, and when that was.
-fn connected(budget: &Budget, id: WaiterId) -> Duration {
-    let now = budget.now();
-    budget.lock().connected(id, now);
+fn connected(shared: &Shared, id: WaiterId) -> Duration {
+    let now = shared.now();
+    shared.lock().connected(id, now);
     now
 }
 
 /// What a waiter is told: by others, or once its time is over.
 async fn verdict(
-    budget: &Budget,
+    shared: &Shared,
     id: WaiterId,
     deadline: Duration,
     turn: &mut oneshot::Receiver<Result<Slot, Rejection>>,
@@ -98,17 +100,17 @@ async fn verdict(
     tokio::select! {
         biased;
         verdict = &mut *turn => return verdict.expect(TOLD),
-        () = budget.sleep_until(deadline) => {}
+        () = shared.sleep_until(deadline) => {}
     }
-    let now = budget.now();
-    budget.lock().expire(id, now);
+    let now = shared.now();
+    shared.lock().expire(id, now);
     turn.await.expect(TOLD)
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let now = self.budget.now();
-        let mut table = self.budget.lock();
+        let now = self.shared.now();
+        let mut table = self.shared.lock();
         table.leave(self.id, now);
         // Told under this lock, and not heard.
         if let Ok(Ok(slot)) = self.turn.try_recv() {

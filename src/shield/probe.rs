@@ -1,83 +1,34 @@
-//! Closed accounts: who is told when one closes, and the one call that finds out whether it may go on.
+//! [`Probe`]: the one call that finds out whether a closed account may go on.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use super::account::{AccountKey, Accounts, Hold, ProbeId};
-use super::budget::{Budget, Reason, Rejection};
-use super::queue::WaiterId;
-use super::table::Table;
-use super::waiter::Waiter;
+use super::account::{Accounts, ProbeId};
+use super::shared::Shared;
 
 /// The one call that finds out whether a closed account may go on. Dropped without a word, the next call is the probe;
-/// after another 429, [`Budget::close_until`] first.
+/// after another 429, [`Budget::close_until`](super::budget::Budget::close_until) first.
 #[derive(Debug)]
 pub struct Probe {
-    pub(super) budget: Budget,
-    pub(super) id: ProbeId,
-    pub(super) accounts: Accounts,
+    shared: Arc<Shared>,
+    id: ProbeId,
+    accounts: Accounts,
 }
 
 impl Probe {
+    pub(super) const fn new(shared: Arc<Shared>, id: ProbeId, accounts: Accounts) -> Self {
+        Self { shared, id, accounts }
+    }
+
     /// The upstream answered, and not with 429: everybody may go on.
     pub fn passed(self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_passed(self.id, self.accounts, now);
+        let now = self.shared.now();
+        self.shared.lock().probe_passed(self.id, self.accounts, now);
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        let now = self.budget.now();
-        self.budget.lock().probe_lost(self.id, self.accounts, now);
-    }
-}
-
-impl Table {
-    pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let key = self.key(key, now);
-        let account = self.account(key, now);
-        account.close_until(until);
-        let until = account.opens_at();
-        self.refuse_before(key, until, now);
-    }
-
-    /// The upstream let a probe in: the accounts that it was sent for are open.
-    pub(super) fn probe_passed(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Hold::None, now);
-    }
-
-    /// Nobody knows what became of a probe: the next call is one.
-    pub(super) fn probe_lost(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Hold::Until { until: now }, now);
-    }
-
-    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, hold: Hold, now: Duration) {
-        for key in accounts.keys() {
-            match self.accounts.get_mut(&key) {
-                Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
-                    account.hold = hold;
-                }
-                _ => {}
-            }
-        }
-        self.changed(accounts, now);
-    }
-
-    /// Tells those who wait in vain so, now that an account is closed.
-    pub(super) fn refuse_before(&mut self, key: AccountKey, until: Duration, now: Duration) {
-        let rejection = Rejection { reason: Reason::Hold, retry_after: until.saturating_sub(now) };
-        for queue in self.queues_at(key) {
-            let Some(account) = self.accounts.get(&queue) else { continue };
-            let in_vain = |waiter: &Waiter| {
-                waiter.deadline < until && waiter.accounts.keys().any(|account| account == key)
-            };
-            let late: Vec<WaiterId> =
-                account.queue.waiters().filter(|id| self.waiters.get(id).is_some_and(in_vain)).collect();
-            for id in late {
-                if let Some(waiter) = self.withdraw(id, now) {
-                    waiter.tell(Err(rejection));
-                }
-            }
-        }
+        let now = self.shared.now();
+        self.shared.lock().probe_lost(self.id, self.accounts, now);
     }
 }

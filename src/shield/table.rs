@@ -11,9 +11,10 @@ use tokio::sync::oneshot;
 
 use super::account::{Account, AccountKey, Accounts, ProbeId};
 use super::agenda::Agenda;
-use super::budget::{Call, Class, Reason, Rejection};
+use super::call::{Call, Class, Reason, Rejection};
 use super::limits::{Limits, ShieldRules};
 use super::queue::{Line, WaiterId};
+use super::slot::Slot;
 use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;
 
@@ -42,16 +43,6 @@ pub(super) struct Table {
     pub(super) hasher: RandomState,
     pub(super) last_id: u64,
     pub(super) swept_at: Duration,
-}
-
-/// A slot that was spent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
-    pub(super) accounts: Accounts,
-    caller: CallerId,
-    at: Duration,
-    /// Set where the call is the probe of an account that was closed.
-    pub(super) probe: Option<ProbeId>,
 }
 
 /// What a call came to at once.

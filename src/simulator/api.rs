@@ -47,7 +47,7 @@ impl Api {
             world,
             faults: Faults::default(),
             clock,
-            edge: Edge::new(config.edge, config.seed),
+            edge: if config.edge { Edge::on(config.seed) } else { Edge::off() },
             missing_scope: config.missing_scope,
         }
     }

@@ -131,7 +131,7 @@ mod tests {
         assert!(
             Caller::identify(&world, &HeaderMap::new()).is_err_and(|r| r == Refusal::MissingAuthorization)
         );
-        key.set_revoked(true);
+        key.revoke();
         assert_eq!(with(&format!("Bearer {}", key.secret())), Err(Refusal::InvalidKey));
     }
 }

@@ -54,8 +54,13 @@ fn takes_gzip(list: &str) -> bool {
 const WORTH_COMPRESSING: usize = 48;
 
 impl Edge {
-    pub(super) const fn new(on: bool, seed: u64) -> Self {
-        Self { on, seed, answers: AtomicU64::new(0) }
+    pub(super) const fn on(seed: u64) -> Self {
+        Self { on: true, seed, answers: AtomicU64::new(0) }
+    }
+
+    /// No edge: answers leave as they are.
+    pub(super) const fn off() -> Self {
+        Self { on: false, seed: 0, answers: AtomicU64::new(0) }
     }
 
     /// The answer as it leaves: with the edge's fields, encoded, and without a body for HEAD.
@@ -183,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_takes_gzip_gets_it() {
-        let edge = Edge::new(true, 1);
+        let edge = Edge::on(1);
         let answer = edge.finish(client(Method::GET, &[("accept-encoding", "gzip")]), long_answer());
         assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
         let encoded = answer.into_body().collect().await.unwrap().to_bytes();
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_cookie_is_set_unless_the_client_has_it() {
-        let edge = Edge::new(true, 1);
+        let edge = Edge::on(1);
         let set = |fields| {
             edge.finish(client(Method::GET, fields), long_answer()).headers().contains_key(SET_COOKIE)
         };
@@ -205,7 +210,7 @@ mod tests {
 
     #[test]
     fn head_gets_the_length_and_no_body() {
-        let answer = Edge::new(false, 1).finish(client(Method::HEAD, &[]), long_answer());
+        let answer = Edge::off().finish(client(Method::HEAD, &[]), long_answer());
         assert_eq!(answer.headers()[CONTENT_LENGTH], "500");
         assert!(answer.body().is_end_stream());
         assert!(!answer.headers().contains_key(SERVER));

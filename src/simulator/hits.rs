@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Response;
 
 use super::answer::{edge_block, plain, too_many_requests};
-use super::faults::Fault;
+use super::fault::Fault;
 use super::transfers::Cut;
 use crate::body::Body;
 use crate::clock::Clock;

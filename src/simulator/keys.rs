@@ -60,8 +60,12 @@ impl Key {
         self.revoked.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_revoked(&self, revoked: bool) {
-        self.revoked.store(revoked, Ordering::Release);
+    pub(super) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(super) fn restore(&self) {
+        self.revoked.store(false, Ordering::Release);
     }
 
     /// Any one of `resource:action`, `resource:all`, `all:action`, `all:all` is enough.

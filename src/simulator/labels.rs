@@ -11,6 +11,7 @@ use super::caller;
 use super::keys::Key;
 use super::operation::Operation;
 use super::organization::Organization;
+use super::ownership::Answer;
 use super::query::{LabelMembers, page};
 use crate::body::Body;
 
@@ -34,7 +35,7 @@ impl Labels<'_> {
         let page = page(uri)?;
         let sees = |label| self.organization.ownership().shows(self.key, label);
         let items = self.organization.book().page(&page, sees, self.when.now);
-        let grants = self.grants(true);
+        let grants = self.grants(Answer::List);
         let mut body = Vec::with_capacity(64 + items.iter().map(|item| item.json.len() + 1).sum::<usize>());
         body.extend_from_slice(br#"{"items":["#);
         for (at, item) in items.iter().enumerate() {
@@ -106,7 +107,7 @@ impl Labels<'_> {
     }
 
     fn found(self, label: Option<Bytes>) -> Result<Response<Body>, Refusal> {
-        let grants = self.grants(false);
+        let grants = self.grants(Answer::Single);
         label
             .map(|label| json(StatusCode::OK, self.with_members(label, grants.as_deref())))
             .ok_or(Refusal::NotFound)
@@ -118,8 +119,8 @@ impl Labels<'_> {
         self.organization.ownership().shows(self.key, id).then_some(id).ok_or(Refusal::NotFound)
     }
 
-    fn grants(self, in_list: bool) -> Option<String> {
-        self.organization.ownership().member(in_list, self.organization.owner())
+    fn grants(self, answer: Answer) -> Option<String> {
+        self.organization.ownership().member(answer, self.organization.owner())
     }
 
     fn with_members(self, label: Bytes, grants: Option<&str>) -> Bytes {

@@ -15,6 +15,7 @@ mod caller;
 mod config;
 mod counters;
 mod edge;
+mod fault;
 mod faults;
 mod gate;
 mod hits;
@@ -47,7 +48,8 @@ use uuid::Uuid;
 pub use book::{Deletion, Interest, Label, Timestamp};
 pub use config::SimulatorConfig;
 pub use counters::{Arrival, Counters};
-pub use faults::{Aim, Canned, Fault, FaultId, Faults};
+pub use fault::{Canned, Fault};
+pub use faults::{Aim, FaultId, Faults};
 pub use gate::Gate;
 pub use keys::Key;
 pub use limits::{Limits, Peak};
@@ -137,12 +139,12 @@ impl Simulator {
 
     /// Answers 401 to this key from now on; requests under way are answered as they began.
     pub fn revoke(&self, key: &Key) {
-        key.set_revoked(true);
+        key.revoke();
     }
 
     /// Takes a revocation back.
     pub fn restore(&self, key: &Key) {
-        key.set_revoked(false);
+        key.restore();
     }
 
     /// Changes a label as the web app does: at once, and unseen by whatever is in front. False if there is none with

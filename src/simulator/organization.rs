@@ -132,9 +132,9 @@ impl Organization {
         self.member.load(Ordering::Acquire)
     }
 
-    /// Joins or leaves the admin workspace's group, as an owner can at any time.
-    pub fn set_member(&self, member: bool) {
-        self.member.store(member, Ordering::Release);
+    /// Leaves the admin workspace's group, as an owner can at any time.
+    pub fn leave_group(&self) {
+        self.member.store(false, Ordering::Release);
     }
 
     /// Switches resource ownership on or off, as an owner can at any time.

@@ -20,6 +20,15 @@ pub enum Grants {
     Everywhere,
 }
 
+/// An answer with labels in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A list of them.
+    List,
+    /// One alone.
+    Single,
+}
+
 /// The resource ownership of one organization; off at first.
 #[derive(Debug, Default)]
 pub(super) struct Ownership(Mutex<State>);
@@ -46,11 +55,11 @@ impl Ownership {
         state.grants.is_none() || !state.hidden.contains(&(key.index(), label))
     }
 
-    /// The member that a label has in an answer: of a list, or of another kind.
-    pub(super) fn member(&self, in_list: bool, owner: Uuid) -> Option<String> {
+    /// The member that a label has in an answer.
+    pub(super) fn member(&self, answer: Answer, owner: Uuid) -> Option<String> {
         let carried = match self.0.lock().grants {
             None => false,
-            Some(Grants::InLists) => in_list,
+            Some(Grants::InLists) => answer == Answer::List,
             Some(Grants::Everywhere) => true,
         };
         carried.then(|| format!(r#""access_grants":[{{"user_id":"{owner}","access_type":4}}]"#))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
@@ -66,12 +67,14 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, api: &Arc<Api>)
     match tls {
         Some(acceptor) => {
             let stream = acceptor.accept(stream).await?;
-            let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-            speak(stream, h2, api, number).await
+            let chosen = stream.get_ref().1.alpn_protocol();
+            let version = if chosen == Some(H2) { Version::HTTP_2 } else { Version::HTTP_11 };
+            speak(stream, version, api, number).await
         }
         None => {
-            let h2 = begins_with_preface(&stream).await?;
-            speak(stream, h2, api, number).await
+            let preface = begins_with_preface(&stream).await?;
+            let version = if preface { Version::HTTP_2 } else { Version::HTTP_11 };
+            speak(stream, version, api, number).await
         }
     }
 }
@@ -84,7 +87,7 @@ async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
     Ok(&start[..length] == b"PRI ")
 }
 
-async fn speak<S>(stream: S, h2: bool, api: &Arc<Api>, number: u64) -> io::Result<()>
+async fn speak<S>(stream: S, version: Version, api: &Arc<Api>, number: u64) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -92,7 +95,7 @@ where
         let api = Arc::clone(api);
         async move { api.handle(request, number).await }
     });
-    let served = if h2 {
+    let served = if version == Version::HTTP_2 {
         let stream = TokioIo::new(stream);
         hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
     } else {

@@ -5,14 +5,17 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, Response, StatusCode};
+use http::{Extensions, Method, Response, StatusCode};
+use hyper::body::Incoming;
 
 use super::client::Upstream;
 use super::connections::{Carrier, UpstreamClient};
 use super::failure::Failure;
 pub use super::failure::RequestFate;
+use super::http1::Http1;
 use super::lease::Lease;
 use super::outgoing::{Outgoing, Owner};
+use super::pool::Checkout;
 use super::stream::Link;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -121,15 +124,16 @@ impl Upstream {
     pub async fn send(
         &self,
         ready: Ready,
-        mut outgoing: Outgoing,
+        outgoing: Outgoing,
         purpose: Purpose,
         give_up: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Response<Received>, Unanswered> {
         let Ready { carrier, probe: _probe, .. } = ready;
-        let mut span = self.trace_call(&mut outgoing, purpose);
+        // By value, here and below: what is borrowed once is kept until the answer is here.
+        let (outgoing, mut span) = self.traced(outgoing, purpose);
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
-        let link = carrier.link();
+        let (carrier, link) = carrier.linked();
         let outcome = match race(pin!(self.exchange(carrier, outgoing, purpose)), give_up).await {
             First::One(answer) => answer,
             First::Other(()) => {
@@ -178,17 +182,7 @@ impl Upstream {
                     return Err(ErrorKind::Internal.error().into());
                 };
                 let answer = connection.send(outgoing, &self.host).await;
-                let answer = answer.inspect_err(|failure| {
-                    if failure.fate != RequestFate::Unknown {
-                        checkout.distrust_others();
-                    }
-                })?;
-                let answer = Received::answer(answer, &method);
-                check_head(&answer)?;
-                let link = Arc::clone(&connection.link);
-                let lease = Lease::new(connection, checkout, self.clock.clone(), Arc::clone(&self.metrics));
-                let mut answer = answer.map(|body| body.before(Box::new(lease)));
-                answer.extensions_mut().insert(Origin(link));
+                let mut answer = self.leased(answer, connection, checkout, &method)?;
                 // Where it is streamed, what came behind it went with its connection.
                 let ended = answer.body_mut().end_if_empty().await;
                 if let Err(excess) = ended
@@ -201,22 +195,45 @@ impl Upstream {
         }
     }
 
-    /// The span of a call, if its request says what it is a part of: the upstream is told of it.
-    fn trace_call(&self, outgoing: &mut Outgoing, purpose: Purpose) -> Option<Span> {
-        let tracing = self.tracing.as_ref()?;
-        let parent = outgoing.trace.as_ref()?;
+    /// The head of an answer whose body holds its HTTP/1.1 connection.
+    fn leased(
+        &self,
+        answer: Result<Response<Incoming>, Failure>,
+        connection: Http1,
+        checkout: Checkout,
+        method: &Method,
+    ) -> Result<Response<Received>, Failure> {
+        let answer = answer.inspect_err(|failure| {
+            if failure.fate != RequestFate::Unknown {
+                checkout.distrust_others();
+            }
+        })?;
+        let answer = Received::answer(answer, method);
+        check_head(&answer)?;
+        let link = Arc::clone(&connection.link);
+        let lease = Lease::new(connection, checkout, self.clock.clone(), Arc::clone(&self.metrics));
+        let mut answer = answer.map(|body| body.before(Box::new(lease)));
+        answer.extensions_mut().insert(Origin(link));
+        Ok(answer)
+    }
+
+    /// A request with the span of its call, if it says what it is a part of: the upstream is told of it.
+    fn traced(&self, mut outgoing: Outgoing, purpose: Purpose) -> (Outgoing, Option<Span>) {
+        let (Some(tracing), Some(parent)) = (&self.tracing, &outgoing.trace) else { return (outgoing, None) };
         let span = tracing.call(purpose.as_str(), &outgoing.method, parent);
         span.context().present(&mut outgoing.fields);
-        Some(span)
+        (outgoing, Some(span))
     }
 }
 
 impl Carrier {
-    fn link(&self) -> Option<Arc<Link>> {
-        match self {
+    /// The same, and how its connection is told that no call is put on it any more.
+    fn linked(self) -> (Self, Option<Arc<Link>>) {
+        let link = match &self {
             Self::Shared(connection) => Some(Arc::clone(&connection.link)),
             Self::Own(held) => held.link(),
-        }
+        };
+        (self, link)
     }
 }
 

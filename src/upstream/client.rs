@@ -183,7 +183,7 @@ impl Upstream {
         self.pool.idle()
     }
 
-    /// The fields that a fill carries besides its credential: our own, never a client's.
+    /// The fields that a fetch carries besides its credential: our own, never a client's.
     #[must_use]
     pub fn fill_fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::with_capacity(8);

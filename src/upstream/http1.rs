@@ -100,13 +100,7 @@ impl Http1 {
         host: &HeaderValue,
     ) -> Result<Response<Incoming>, Failure> {
         let (method, before) = (outgoing.method.clone(), self.link.moved());
-        let Outgoing { path, mut fields, body, .. } = outgoing;
-        let mut request = Request::new(Sending::new(body, Arc::clone(&self.link)));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = Uri::from(path);
-        fields.insert(HOST, host.clone());
-        *request.headers_mut() = fields;
-        let interim = Interim::of(&mut request);
+        let (request, interim) = self.request(outgoing, host);
         let error = match race(pin!(self.sender.try_send_request(request)), pin!(interim.too_many())).await {
             First::One(Ok(answer)) => {
                 interim.check()?;
@@ -124,6 +118,17 @@ impl Http1 {
             Progress::Written
         };
         Err(Failure::on_http1(error, progress, &method))
+    }
+
+    fn request(&self, outgoing: Outgoing, host: &HeaderValue) -> (Request<Sending>, Interim) {
+        let Outgoing { method, path, mut fields, body, .. } = outgoing;
+        let mut request = Request::new(Sending::new(body, Arc::clone(&self.link)));
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from(path);
+        fields.insert(HOST, host.clone());
+        *request.headers_mut() = fields;
+        let interim = Interim::of(&mut request);
+        (request, interim)
     }
 
     /// Whether nothing but the end is left of the call under way, and nothing came behind it.

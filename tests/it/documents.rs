@@ -7,18 +7,19 @@ use instantly_proxy::config::{Key, load};
 use instantly_proxy::metrics::{Gauges, Metrics};
 use instantly_proxy::resource::RESOURCES;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/ARCHITECTURE.md",
+    "docs/GLOSSARY.md",
     "docs/OPERATING.md",
     "docs/REFERENCE.md",
     "docs/SECURITY.md",
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 15] = [
+const LEAVES: [&str; 16] = [
     "body",
     "bounded",
     "clock",
@@ -30,6 +31,7 @@ const LEAVES: [&str; 15] = [
     "outcome",
     "peer",
     "purpose",
+    "race",
     "reason",
     "received",
     "setup_error",
@@ -303,6 +305,22 @@ fn what_is_to_be_opened_for_a_change_is_there() {
         rows += 1;
     }
     assert!(rows >= 15, "the form of the table has changed: {rows}");
+}
+
+#[test]
+fn what_bears_a_word_of_the_glossary_is_there() {
+    let glossary = text("docs/GLOSSARY.md");
+    let mut words = Vec::new();
+    for row in glossary.lines().filter(|line| line.contains("| `src/")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let named = quoted(cells[2]);
+        let [file, item] = &named[..] else { panic!("no item: {row}") };
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(text(file).split(|c| !is_part(c)).any(|word| word == *item), "{file} has no {item}");
+        words.push(cells[0]);
+    }
+    assert!(words.len() >= 60, "the form of the table has changed: {}", words.len());
+    assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
 }
 
 #[test]

@@ -28,12 +28,19 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Notes one answered read.
-    pub(super) fn note(&self, hit: bool, took: Duration) {
-        let mut latencies = self.0.lock();
-        let histogram = if hit { &mut latencies.hits } else { &mut latencies.misses };
-        histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    /// Notes a read that was answered from the store.
+    pub(super) fn note_hit(&self, took: Duration) {
+        self.0.lock().hits.saturating_record(micros(took));
     }
+
+    /// Notes a read that was answered in another way.
+    pub(super) fn note_miss(&self, took: Duration) {
+        self.0.lock().misses.saturating_record(micros(took));
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Counters of the proxy at one moment.
@@ -128,7 +135,7 @@ mod tests {
         }
         (0..3).for_each(|_| metrics.avoided(Avoided::Hit));
         let latencies = Latencies::default();
-        latencies.note(true, Duration::from_micros(500));
+        latencies.note_hit(Duration::from_micros(500));
         let summary = Figures::of(&metrics, Duration::from_secs(2)).summary(&latencies);
         for line in [
             "requests answered       5",

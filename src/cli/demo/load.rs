@@ -112,8 +112,12 @@ impl Caller {
     async fn timed_read(&self, path: &str, clock: &Clock, latencies: &Latencies) {
         let begun = clock.now();
         if let Some(cache_status) = self.call(Method::GET, path, "").await {
-            let hit = cache_status.to_str().is_ok_and(|value| value.contains("; hit"));
-            latencies.note(hit, clock.now().since(begun));
+            let took = clock.now().since(begun);
+            if cache_status.to_str().is_ok_and(|value| value.contains("; hit")) {
+                latencies.note_hit(took);
+            } else {
+                latencies.note_miss(took);
+            }
         }
     }
 

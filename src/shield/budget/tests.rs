@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::super::table::MAX_UNBOUND;
+use super::super::who::Who;
 use super::super::window::WINDOW;
 use super::*;
 use crate::caller::credential::{AuthorizationDigest, Digester};

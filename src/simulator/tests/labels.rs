@@ -193,7 +193,7 @@ async fn an_admin_key_sees_the_workspace_that_it_names() {
     assert_eq!(seen(None).await, (200, Some(simulator.world().admin().id())));
     assert_eq!(seen(Some(first.id())).await, (200, Some(first.id())));
     assert_eq!(seen(Some(outside.id())).await, (403, None));
-    first.set_member(false);
+    first.leave_group();
     assert_eq!(seen(Some(first.id())).await, (403, None));
 }
 

@@ -78,7 +78,7 @@ async fn who_has_a_connection_when_its_turn_comes_near_needs_no_other() {
     let Entry::Waiting(waiting) = entry else { panic!("{entry:?}") };
     // Time passes before its first look.
     world.hand.advance(WINDOW - ms(50));
-    let place = Place::new(world.budget.clone(), waiting);
+    let place = Place::new(Arc::clone(&world.budget.0), waiting);
     let turn = tokio::spawn(async move {
         let never = std::future::pending::<Result<(), Infallible>>();
         place.turn(Some(()), never).await.is_ok()
@@ -96,7 +96,7 @@ async fn who_is_refused_before_its_first_look_is_told_so_even_where_its_task_has
     let entry = world.budget.lock().enter(&call, Readiness::Connected, world.budget.now());
     let Entry::Waiting(waiting) = entry else { panic!("{entry:?}") };
     world.budget.close_until(key, world.clock.now().plus(MINUTE));
-    let place = Place::new(world.budget.clone(), waiting);
+    let place = Place::new(Arc::clone(&world.budget.0), waiting);
     let turn = tokio::spawn(async move {
         // The runtime lets it hear nothing before it has let others go.
         while tokio::task::coop::has_budget_remaining() {

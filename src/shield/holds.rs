@@ -1,0 +1,59 @@
+//! The holds of the [`Table`]: who is told when a 429 closes an account, and what its probe ends.
+
+use std::time::Duration;
+
+use super::account::{AccountKey, Accounts, Hold, ProbeId};
+use super::call::{Reason, Rejection};
+use super::queue::WaiterId;
+use super::table::Table;
+use super::waiter::Waiter;
+
+impl Table {
+    pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
+        let key = self.key(key, now);
+        let account = self.account(key, now);
+        account.close_until(until);
+        let until = account.opens_at();
+        self.refuse_before(key, until, now);
+    }
+
+    /// The upstream let a probe in: the accounts that it was sent for are open.
+    pub(super) fn probe_passed(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
+        self.end_probe(probe, accounts, Hold::None, now);
+    }
+
+    /// Nobody knows what became of a probe: the next call is one.
+    pub(super) fn probe_lost(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
+        self.end_probe(probe, accounts, Hold::Until { until: now }, now);
+    }
+
+    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, hold: Hold, now: Duration) {
+        for key in accounts.keys() {
+            match self.accounts.get_mut(&key) {
+                Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
+                    account.hold = hold;
+                }
+                _ => {}
+            }
+        }
+        self.changed(accounts, now);
+    }
+
+    /// Tells those who wait in vain so, now that an account is closed.
+    pub(super) fn refuse_before(&mut self, key: AccountKey, until: Duration, now: Duration) {
+        let rejection = Rejection { reason: Reason::Hold, retry_after: until.saturating_sub(now) };
+        for queue in self.queues_at(key) {
+            let Some(account) = self.accounts.get(&queue) else { continue };
+            let in_vain = |waiter: &Waiter| {
+                waiter.deadline < until && waiter.accounts.keys().any(|account| account == key)
+            };
+            let late: Vec<WaiterId> =
+                account.queue.waiters().filter(|id| self.waiters.get(id).is_some_and(in_vain)).collect();
+            for id in late {
+                if let Some(waiter) = self.withdraw(id, now) {
+                    waiter.tell(Err(rejection));
+                }
+            }
+        }
+    }
+}
