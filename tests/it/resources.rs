@@ -257,6 +257,20 @@ async fn misses_of_two_resources_are_not_two_misses_of_one() {
     }
 }
 
+#[tokio::test]
+async fn two_misses_are_two_inside_the_lifetime_of_their_own_resource() {
+    // A tag is kept for 100 s, and a label for 300.
+    for (kind, list_reads) in [(LABEL, 2), (TAG, 1)] {
+        let both = Both::start_by_default();
+        let caller = known_for_long(&both, kind).await;
+        caller.get(&kind.path(2)).send().await.assert_label(&kind.text("a", 2)).assert_miss();
+        both.world.proxy.advance_seconds(150);
+        caller.get(&kind.path(1)).send().await.assert_label(&kind.text("a", 1)).assert_proof();
+        caller.get(&kind.path(3)).send().await.assert_label(&kind.text("a", 3));
+        assert_eq!(kind.whole_list_reads(&both), list_reads, "{kind:?}");
+    }
+}
+
 /// Waits until the list of this kind has been read as a witness.
 async fn known_to_be_shared(both: &Both, caller: &Caller, kind: Kind) {
     caller.get(&kind.path(1)).send().await.assert_label(&kind.text("a", 1));
@@ -328,7 +342,7 @@ async fn an_item_of_either_resource_that_is_hidden_from_a_key_never_comes_to_it_
 /// Grants are given in a whole workspace; that there are none is said of the resource whose list shows none.
 #[tokio::test]
 async fn grants_of_one_resource_end_the_sharing_of_both_and_each_comes_back_by_its_own_list() {
-    for (kind, other) in KINDS {
+    for (kind, other, ttl_of_lists) in [(LABEL, TAG, 60), (TAG, LABEL, 40)] {
         let both = Both::start();
         let one = kind.proven(&both, "a", 1).await;
         other.proven(&both, "a", 2).await;
@@ -341,10 +355,11 @@ async fn grants_of_one_resource_end_the_sharing_of_both_and_each_comes_back_by_i
             assert_eq!(shared(&both, shares).await, json!("access_grants"));
         }
         kind.vendor(&both).disown("a");
-        both.world.proxy.advance_seconds(61);
+        both.world.proxy.advance_seconds(ttl_of_lists + 1);
         one.get(kind.list()).send().await.assert_status(200);
         assert_eq!(shared(&both, kind).await, json!("organization"));
         assert_eq!(shared(&both, other).await, json!("access_grants"));
+        both.world.proxy.advance_seconds(61);
         one.get(other.list()).send().await.assert_status(200);
         assert_eq!(shared(&both, other).await, json!("organization"));
     }
