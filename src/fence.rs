@@ -1,7 +1,7 @@
 //! The fence: what a write shuts out, in the process-wide order of fetches, writes and refusals.
 //!
-//! Every fetch takes a [`Tick`] before it is sent. A raise takes one once a write's answer or loss is known. What was
-//! begun before the raise is never served or stored after it, whichever way the answers overtake each other. The
+//! Every fetch takes a [`Tick`] before it is sent. An invalidation takes one once a write's answer or loss is known. What was
+//! begun before the invalidation is never served or stored after it, whichever way the answers overtake each other. The
 //! argument needs no lock: a stored response carries the tick of its fetch and is judged at each look-up.
 
 use std::num::NonZeroUsize;
@@ -23,8 +23,8 @@ use crate::tick::{Sequence, Tick};
 const SETTLE_KNOWN: Duration = Duration::from_secs(5);
 /// The same after a write whose fate is unknown.
 const SETTLE_UNKNOWN: Duration = Duration::from_secs(60);
-/// Ids raised for every organization that are told apart; an older one counts for all ids.
-const RAISED_IDS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+/// Ids invalidated for every organization that are told apart; an older one counts for all ids.
+const INVALIDATED_IDS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// Whether it is known what became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,26 +49,26 @@ impl Fate {
 pub struct Fence {
     sequence: Arc<Sequence>,
     organizations: Organizations,
-    /// Last raise of any kind: the bound for flights whose organization is not known.
+    /// Last invalidation of any kind: the bound for flights whose organization is not known.
     latest: AtomicU64,
-    lists: Mutex<Raise>,
-    lists_raised: AtomicU64,
-    ids: Mutex<RaisedIds>,
-    /// Last raise of any id, so that the table is not asked for what is younger than all in it.
-    ids_raised: AtomicU64,
+    lists: Mutex<Invalidation>,
+    lists_invalidated: AtomicU64,
+    ids: Mutex<InvalidatedIds>,
+    /// Last invalidation of any id, so that the table is not asked for what is younger than all in it.
+    ids_invalidated: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Raise {
+struct Invalidation {
     tick: Tick,
     settles: Option<Moment>,
 }
 
 #[derive(Debug)]
-struct RaisedIds {
-    table: LruCache<Uuid, Raise>,
-    /// Raise of every id that is not in the table.
-    others: Raise,
+struct InvalidatedIds {
+    table: LruCache<Uuid, Invalidation>,
+    /// Invalidation of every id that is not in the table.
+    others: Invalidation,
 }
 
 impl Default for Fence {
@@ -86,9 +86,12 @@ impl Fence {
             organizations,
             latest: AtomicU64::default(),
             lists: Mutex::default(),
-            lists_raised: AtomicU64::default(),
-            ids: Mutex::new(RaisedIds { table: bounded(RAISED_IDS), others: Raise::default() }),
-            ids_raised: AtomicU64::default(),
+            lists_invalidated: AtomicU64::default(),
+            ids: Mutex::new(InvalidatedIds {
+                table: bounded(INVALIDATED_IDS),
+                others: Invalidation::default(),
+            }),
+            ids_invalidated: AtomicU64::default(),
         }
     }
 
@@ -98,73 +101,74 @@ impl Fence {
         &self.sequence
     }
 
-    /// The organizations that can be raised.
+    /// The organizations that can be invalidated.
     #[must_use]
     pub const fn organizations(&self) -> &Organizations {
         &self.organizations
     }
 
-    /// Raises an organization because of a write. Returns the tick of the raise and that of the one before it.
-    pub fn raise(&self, organization: &Organization, fate: Fate, now: Moment) -> (Tick, Tick) {
+    /// Invalidates an organization because of a write. Returns the tick of the invalidation and that of the one before it.
+    pub fn invalidate(&self, organization: &Organization, fate: Fate, now: Moment) -> (Tick, Tick) {
         organization.settle_until(now.plus(fate.settles_after()));
-        self.raise_purged(organization)
+        self.invalidate_settled(organization)
     }
 
-    /// Raises an organization because of a purge: nothing was written, so nothing has to settle.
-    pub fn raise_purged(&self, organization: &Organization) -> (Tick, Tick) {
-        let (tick, before) = organization.raise(&self.sequence);
+    /// Invalidates an organization because of a purge: nothing was written, so nothing has to settle.
+    pub fn invalidate_settled(&self, organization: &Organization) -> (Tick, Tick) {
+        let (tick, before) = organization.invalidate(&self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
         (tick, before)
     }
 
-    /// Raises every organization: an operator purged everything.
-    pub fn raise_all(&self) {
+    /// Invalidates every organization: an operator purged everything.
+    pub fn invalidate_all(&self) {
         let tick = self.sequence.advance();
-        self.organizations.raise_all(tick);
+        self.organizations.invalidate_all(tick);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Raises all lists, and the item if there is one, of every organization: a write by a credential whose
+    /// Invalidates all lists, and the item if there is one, of every organization: a write by a credential whose
     /// organization nobody knows.
-    pub fn raise_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
+    pub fn invalidate_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
         let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
-        // The tick is taken under the lock: who asks under it sees every raise before its own tick.
+        // The tick is taken under the lock: who asks under it sees every invalidation before its own tick.
         let mut ids = self.ids.lock();
         let tick = self.sequence.advance();
-        let raise = Raise { tick, settles };
+        let invalidation = Invalidation { tick, settles };
         if let Some(id) = item {
-            ids.insert(id, raise);
-            self.ids_raised.fetch_max(tick.0, Ordering::SeqCst);
+            ids.insert(id, invalidation);
+            self.ids_invalidated.fetch_max(tick.0, Ordering::SeqCst);
         }
         drop(ids);
-        self.lists.lock().merge(raise);
-        self.lists_raised.fetch_max(tick.0, Ordering::SeqCst);
+        self.lists.lock().merge(invalidation);
+        self.lists_invalidated.fetch_max(tick.0, Ordering::SeqCst);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
     /// Whether a fetch that began at `begun` may still be stored, joined or served.
     #[must_use]
     pub fn admits(&self, organization: &Organization, target: &Target, begun: Tick) -> bool {
-        begun >= organization.raised()
+        begun >= organization.invalidated()
             && match target {
-                Target::List(_) => begun.0 >= self.lists_raised.load(Ordering::SeqCst),
+                Target::List(_) => begun.0 >= self.lists_invalidated.load(Ordering::SeqCst),
                 Target::Item(id) => {
-                    begun.0 >= self.ids_raised.load(Ordering::SeqCst)
-                        || begun >= self.ids.lock().raise_of(*id).tick
+                    begun.0 >= self.ids_invalidated.load(Ordering::SeqCst)
+                        || begun >= self.ids.lock().invalidation_of(*id).tick
                 }
             }
     }
 
-    /// Whether the item was not raised everywhere since `begun`. Asked after a tick was taken, it knows of every such raise
+    /// Whether the item was not invalidated everywhere since `begun`. Asked after a tick was taken, it knows of every such
+    /// invalidation
     /// before that tick.
     #[must_use]
-    pub fn nothing_raised_everywhere_since(&self, item: Uuid, begun: Tick) -> bool {
-        self.ids.lock().raise_of(item).tick <= begun
+    pub fn nothing_invalidated_everywhere_since(&self, item: Uuid, begun: Tick) -> bool {
+        self.ids.lock().invalidation_of(item).tick <= begun
     }
 
-    /// Whether nothing at all was raised since `begun`: for a flight whose organization is not known.
+    /// Whether nothing at all was invalidated since `begun`: for a flight whose organization is not known.
     #[must_use]
-    pub fn nothing_raised_since(&self, begun: Tick) -> bool {
+    pub fn nothing_invalidated_since(&self, begun: Tick) -> bool {
         begun.0 >= self.latest.load(Ordering::SeqCst)
     }
 
@@ -173,14 +177,14 @@ impl Fence {
     pub fn is_settling(&self, organization: &Organization, target: &Target, sent: Moment) -> bool {
         let everywhere = match target {
             Target::List(_) => self.lists.lock().settles,
-            Target::Item(id) => self.ids.lock().raise_of(*id).settles,
+            Target::Item(id) => self.ids.lock().invalidation_of(*id).settles,
         };
         [organization.settles(), everywhere].into_iter().flatten().any(|until| !sent.reached(until))
     }
 }
 
-impl Raise {
-    /// Both raises in one: the later of each part.
+impl Invalidation {
+    /// Both invalidations in one: the later of each part.
     fn merge(&mut self, other: Self) {
         self.tick = self.tick.max(other.tick);
         self.settles = match (self.settles, other.settles) {
@@ -190,24 +194,24 @@ impl Raise {
     }
 }
 
-impl RaisedIds {
-    fn insert(&mut self, id: Uuid, mut raise: Raise) {
+impl InvalidatedIds {
+    fn insert(&mut self, id: Uuid, mut invalidation: Invalidation) {
         if let Some(earlier) = self.table.get(&id) {
-            raise.merge(*earlier);
+            invalidation.merge(*earlier);
         }
-        if let Some((evicted_id, evicted)) = self.table.push(id, raise)
+        if let Some((evicted_id, evicted)) = self.table.push(id, invalidation)
             && evicted_id != id
         {
             self.others.merge(evicted);
         }
     }
 
-    fn raise_of(&self, id: Uuid) -> Raise {
-        let mut raise = self.others;
+    fn invalidation_of(&self, id: Uuid) -> Invalidation {
+        let mut invalidation = self.others;
         if let Some(own) = self.table.peek(&id) {
-            raise.merge(*own);
+            invalidation.merge(*own);
         }
-        raise
+        invalidation
     }
 }
 
@@ -237,14 +241,14 @@ mod tests {
         let (clock, _) = Clock::manual();
         let (a, b) = (organization(&fence, 1), organization(&fence, 2));
         let before = fence.sequence().advance();
-        fence.raise(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, Fate::Known, clock.now());
         let after = fence.sequence().advance();
         assert!(!fence.admits(&a, &item(1), before));
         assert!(!fence.admits(&a, &list(), before));
         assert!(fence.admits(&a, &item(1), after));
         assert!(fence.admits(&b, &item(1), before), "another organization is untouched");
-        assert!(!fence.nothing_raised_since(before));
-        assert!(fence.nothing_raised_since(after));
+        assert!(!fence.nothing_invalidated_since(before));
+        assert!(fence.nothing_invalidated_since(after));
     }
 
     #[test]
@@ -252,7 +256,7 @@ mod tests {
         let fence = Fence::default();
         let a = organization(&fence, 1);
         let before = fence.sequence().advance();
-        fence.raise_everywhere(Some(Uuid::from_u128(7)), None);
+        fence.invalidate_everywhere(Some(Uuid::from_u128(7)), None);
         assert!(!fence.admits(&a, &item(7), before));
         assert!(!fence.admits(&a, &list(), before));
         assert!(fence.admits(&a, &item(8), before));
@@ -263,8 +267,8 @@ mod tests {
         let fence = Fence::default();
         let a = organization(&fence, 1);
         let before = fence.sequence().advance();
-        for number in 0..=RAISED_IDS.get() as u128 {
-            fence.raise_everywhere(Some(Uuid::from_u128(number)), None);
+        for number in 0..=INVALIDATED_IDS.get() as u128 {
+            fence.invalidate_everywhere(Some(Uuid::from_u128(number)), None);
         }
         assert!(!fence.admits(&a, &item(0), before), "evicted, yet not forgotten");
     }
@@ -274,14 +278,14 @@ mod tests {
         let fence = Fence::default();
         let (clock, hand) = Clock::manual();
         let a = organization(&fence, 1);
-        fence.raise(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, Fate::Known, clock.now());
         hand.advance(Duration::from_millis(4_999));
         assert!(fence.is_settling(&a, &item(1), clock.now()));
         hand.advance(Duration::from_millis(1));
         assert!(!fence.is_settling(&a, &item(1), clock.now()));
 
-        fence.raise(&a, Fate::Unknown, clock.now());
-        fence.raise(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, Fate::Unknown, clock.now());
+        fence.invalidate(&a, Fate::Known, clock.now());
         hand.advance(Duration::from_secs(59));
         assert!(fence.is_settling(&a, &list(), clock.now()), "a later known write does not shorten it");
         hand.advance(Duration::from_secs(1));
@@ -296,9 +300,9 @@ mod tests {
             let a = organization(&fence, 1);
             let write = |fate| match item_alone {
                 false => {
-                    fence.raise(&a, fate, clock.now());
+                    fence.invalidate(&a, fate, clock.now());
                 }
-                true => fence.raise_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
+                true => fence.invalidate_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
             };
             write(Fate::Unknown);
             // A suspended machine wakes: the monotonic clock has stood still.

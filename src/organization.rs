@@ -1,7 +1,7 @@
 //! Organizations: the unit of isolation, and what the proxy remembers of each.
 //!
 //! An organization is known from an upstream body alone, never from anything that a client sent. The table forgets
-//! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as raised at that moment, so
+//! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as invalidated at that moment, so
 //! that nothing stored before it can come back.
 
 mod id;
@@ -37,9 +37,9 @@ const FORGOTTEN_WITH_GRANTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not 
 #[derive(Debug)]
 pub struct Organization {
     id: OrganizationId,
-    raised: AtomicU64,
-    /// Raises follow each other, so that a writer can tell whether anything but its own came since it began.
-    raising: Mutex<()>,
+    invalidated: AtomicU64,
+    /// Invalidates follow each other, so that a writer can tell whether anything but its own came since it began.
+    invalidating: Mutex<()>,
     settles: Mutex<Option<Moment>>,
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
@@ -55,11 +55,16 @@ struct Knowledge {
 }
 
 impl Organization {
-    fn new(id: OrganizationId, raised: Tick, resources: Resources, sharing: impl Fn() -> Sharing) -> Self {
+    fn new(
+        id: OrganizationId,
+        invalidated: Tick,
+        resources: Resources,
+        sharing: impl Fn() -> Sharing,
+    ) -> Self {
         Self {
             id,
-            raised: AtomicU64::new(raised.0),
-            raising: Mutex::default(),
+            invalidated: AtomicU64::new(invalidated.0),
+            invalidating: Mutex::default(),
             settles: Mutex::new(None),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
@@ -75,20 +80,20 @@ impl Organization {
 
     /// Its epoch: nothing whose fetch began before this may be served or stored.
     #[must_use]
-    pub fn raised(&self) -> Tick {
-        Tick(self.raised.load(Ordering::SeqCst))
+    pub fn invalidated(&self) -> Tick {
+        Tick(self.invalidated.load(Ordering::SeqCst))
     }
 
     /// Moves the epoch to the next tick; returns it and the epoch before it.
-    pub fn raise(&self, sequence: &Sequence) -> (Tick, Tick) {
-        let _raising = self.raising.lock();
+    pub fn invalidate(&self, sequence: &Sequence) -> (Tick, Tick) {
+        let _invalidating = self.invalidating.lock();
         let tick = sequence.advance();
-        (tick, Tick(self.raised.fetch_max(tick.0, Ordering::SeqCst)))
+        (tick, Tick(self.invalidated.fetch_max(tick.0, Ordering::SeqCst)))
     }
 
     /// Moves the epoch on to a tick that was taken for all organizations; never back.
-    pub fn raise_to(&self, tick: Tick) {
-        self.raised.fetch_max(tick.0, Ordering::SeqCst);
+    pub fn invalidate_to(&self, tick: Tick) {
+        self.invalidated.fetch_max(tick.0, Ordering::SeqCst);
     }
 
     /// Until when a fetch may meet the vendor's own replication lag.
@@ -241,12 +246,12 @@ impl Organizations {
         self.table.lock().known.get(&id).map(|seen| Arc::clone(&seen.organization))
     }
 
-    /// Raises every organization, known or not.
-    pub fn raise_all(&self, to: Tick) {
+    /// Invalidates every organization, known or not.
+    pub fn invalidate_all(&self, to: Tick) {
         let mut table = self.table.lock();
         table.forgotten = table.forgotten.max(to);
         for seen in table.known.values() {
-            seen.organization.raise_to(to);
+            seen.organization.invalidate_to(to);
         }
     }
 
@@ -309,7 +314,7 @@ mod tests {
         hand.advance(IDLE);
         organizations.forget_idle(&sequence, clock.now());
         assert!(organizations.is_empty());
-        assert!(organizations.get(id, clock.now()).raised() > begun);
+        assert!(organizations.get(id, clock.now()).invalidated() > begun);
     }
 
     #[test]

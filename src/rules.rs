@@ -106,7 +106,7 @@ impl Rules {
 /// The rules that hold now.
 #[derive(Debug)]
 pub struct Rulebook {
-    /// Raised by every change, behind it.
+    /// Goes up with every change, behind it.
     edition: AtomicU64,
     current: Mutex<Arc<Rules>>,
 }

@@ -119,7 +119,7 @@ impl Fetcher {
         let fence = self.cache.fence();
         let unwritten = match wanted.organization {
             Some(organization) => fence.admits(organization, &wanted.target, flight.begun),
-            None => fence.nothing_raised_since(flight.begun),
+            None => fence.nothing_invalidated_since(flight.begun),
         };
         unwritten && flight.begun > wanted.after && asker.rounds < JOINED_ROUNDS
     }

@@ -49,7 +49,7 @@ impl Fetcher {
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
             self.metrics.invalidation(InvalidationCause::UnlikeItems);
-            self.cache.fence().raise_purged(organization);
+            self.cache.fence().invalidate_settled(organization);
         }
     }
 

@@ -59,7 +59,7 @@ impl Fetcher {
                 || organization.lists(resource).would_be_second_miss(
                     asker.reader.owner(organization),
                     item,
-                    organization.raised(),
+                    organization.invalidated(),
                     lifetime,
                     now,
                 ))
@@ -85,7 +85,13 @@ impl Fetcher {
         }
         let lifetime = asker.reader.rules.of_items(resource).ttl;
         let owner = asker.reader.owner(organization);
-        if !organization.lists(resource).is_second_miss(owner, item, organization.raised(), lifetime, now) {
+        if !organization.lists(resource).is_second_miss(
+            owner,
+            item,
+            organization.invalidated(),
+            lifetime,
+            now,
+        ) {
             return None;
         }
         let flight = self.launch_behind(asker, &wanted)?;

@@ -79,13 +79,13 @@ impl Lists {
         &self,
         owner: Option<CredentialDigest>,
         item: Uuid,
-        raised: Tick,
+        invalidated: Tick,
         lifetime: Duration,
         now: Moment,
     ) -> bool {
         let mut known = self.0.lock();
         let list = known.list_mut(owner);
-        let second = list.would_be_second_miss(item, raised, lifetime, now);
+        let second = list.would_be_second_miss(item, invalidated, lifetime, now);
         if list.missed.is_none_or(|(_, when)| now.since(when) >= lifetime) {
             list.missed = Some((item, now));
         }
@@ -98,11 +98,11 @@ impl Lists {
         &self,
         owner: Option<CredentialDigest>,
         item: Uuid,
-        raised: Tick,
+        invalidated: Tick,
         lifetime: Duration,
         now: Moment,
     ) -> bool {
-        self.0.lock().list(owner).would_be_second_miss(item, raised, lifetime, now)
+        self.0.lock().list(owner).would_be_second_miss(item, invalidated, lifetime, now)
     }
 
     /// Notes that a list fill began: what it does not bring, another one before `next` will not either.
@@ -186,8 +186,8 @@ impl Known {
 }
 
 impl List {
-    fn would_be_second_miss(&self, item: Uuid, raised: Tick, lifetime: Duration, now: Moment) -> bool {
-        let filled = self.filled.is_some_and(|(begun, next)| begun >= raised && !now.reached(next));
+    fn would_be_second_miss(&self, item: Uuid, invalidated: Tick, lifetime: Duration, now: Moment) -> bool {
+        let filled = self.filled.is_some_and(|(begun, next)| begun >= invalidated && !now.reached(next));
         let missed = self.missed.filter(|(_, when)| now.since(*when) < lifetime);
         missed.is_some_and(|(first, _)| first != item) && !filled
     }

@@ -109,7 +109,8 @@ struct Line {
     status: Option<StatusCode>,
     error: Option<ErrorKind>,
     cause: Option<String>,
-    span: Option<Span>,
+    /// In a box: few requests are traced, and every one would move the room for it.
+    span: Option<Box<Span>>,
 }
 
 impl Exchange {
@@ -144,7 +145,7 @@ impl Exchange {
                 status: None,
                 error: None,
                 cause: None,
-                span,
+                span: span.map(Box::new),
             }),
         }
     }

@@ -132,7 +132,7 @@ impl Proxy {
             Plan::Stale(stale, reason, _) => conclude_stale(told, stale.ttl, reason),
             Plan::RefetchLimited(fresh) => conclude_limited(told, fresh.ttl),
             Plan::WaitForList => told.conclude(Conclusion::FetchList, None),
-            Plan::WaitForProof => told.conclude(Conclusion::WaitForProof, None),
+            Plan::WaitForProof(_) => told.conclude(Conclusion::WaitForProof, None),
             Plan::OnlyIfCached => told.fail(Conclusion::OnlyIfCached, &ErrorKind::OnlyIfCached.error()),
             Plan::Pass => self.explain_call(told, Conclusion::PassThrough, EDGE_BLOCK, call),
             Plan::Fetch(ground, _) => {

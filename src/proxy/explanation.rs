@@ -43,7 +43,7 @@ closed_enum! {
         Prove = "prove",
         /// Waits for the first proof of its credential.
         WaitForProof = "wait_for_proof",
-        /// A label write: sent on, and answered after the raise.
+        /// A label write: sent on, and answered after the invalidation.
         Write = "write",
         /// Sent on as it is.
         PassThrough = "pass_through",

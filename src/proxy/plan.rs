@@ -30,7 +30,7 @@ pub(super) enum Plan {
     /// Wait for a list that brings it along with others.
     WaitForList,
     /// Wait for the proof that another read of this credential asks for.
-    WaitForProof,
+    WaitForProof(Urgency),
     /// Ask the API, by itself or with whoever asks the same.
     Fetch(Ground, Urgency),
     /// Pass the caller's own request through: our own reads are turned away.
@@ -169,7 +169,7 @@ fn unproven(view: &View<'_>, urgency: Urgency, around: &impl Circumstances) -> P
         return Plan::OnlyIfCached;
     }
     if !view.waits.has(Wait::Proof) && around.has_attempt() {
-        return Plan::WaitForProof;
+        return Plan::WaitForProof(urgency);
     }
     if around.edge_is_open() { Plan::Fetch(Ground::ToProve, urgency) } else { Plan::Pass }
 }

@@ -30,13 +30,13 @@ pub struct Purged {
 impl Proxy {
     /// Takes stored responses away, and proofs with them where an organization or everything is named.
     ///
-    /// A purge is a raise: fetches under way are not stored. With a label, lists of other organizations go too; they come
+    /// A purge is an invalidation: fetches under way are not stored. With a label, lists of other organizations go too; they come
     /// back with the next read, and telling them apart is not worth a second fence.
     pub fn purge(&self, what: Purge) -> Purged {
         let organization = what.organization.map(OrganizationId);
         let (removed, proofs) = match (organization, what.label) {
             (_, Some(label)) => {
-                self.cache.fence().raise_everywhere(Some(label), None);
+                self.cache.fence().invalidate_everywhere(Some(label), None);
                 let concerned = |target: &Target| match target {
                     Target::Item(id) => *id == label,
                     Target::List(_) => true,
@@ -45,11 +45,11 @@ impl Proxy {
             }
             (Some(id), None) => {
                 let organization = self.cache.fence().organizations().get(id, self.clock.now());
-                self.cache.fence().raise_purged(&organization);
+                self.cache.fence().invalidate_settled(&organization);
                 (self.cache.remove_of(Some(id)), self.end_proofs(Some(id)))
             }
             (None, None) => {
-                self.cache.fence().raise_all();
+                self.cache.fence().invalidate_all();
                 (self.cache.remove_of(None), self.end_proofs(None))
             }
         };

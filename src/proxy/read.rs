@@ -1,5 +1,6 @@
 //! Label reads: [`plan`](super::plan) says what to do, this does it, until the read is answered.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -20,6 +21,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fetch::{Delivery, Fallback, Got, Ground, Part};
 use crate::organization::Organization;
 use crate::outcome::{Outcome, StaleReason};
+use crate::race::{First, race};
 use crate::semantics::directives::RequestDirectives;
 
 /// What a step came to.
@@ -98,15 +100,11 @@ impl Proxy {
             (Plan::RefetchLimited(servable), Some(stored)) => {
                 Ok(Step::Done(Answer::refetch_limited(reading.head, stored, servable)))
             }
-            (Plan::WaitForProof, _) => {
-                reading.waits.add(Wait::Proof);
-                Box::pin(self.fetcher.wait_for_attempt(&reading.asker)).await;
-                Ok(Step::Again)
-            }
-            (Plan::Pass, _) => Ok(Step::Pass),
-            (Plan::Fetch(Ground::ToProve, Urgency::Brief), _) => {
+            (Plan::WaitForProof(Urgency::Patient), _) => Box::pin(self.ask_for_proof(reading, seen)).await,
+            (Plan::WaitForProof(Urgency::Brief) | Plan::Fetch(Ground::ToProve, Urgency::Brief), _) => {
                 Box::pin(self.ask_briefly(reading, seen)).await
             }
+            (Plan::Pass, _) => Ok(Step::Pass),
             (Plan::Fetch(ground, _), _) => Box::pin(self.fetch(ground, reading, seen)).await,
             (Plan::WaitForList, _) => {
                 Box::pin(self.fetch(Ground::Missing(Fallback::Nothing), reading, seen)).await
@@ -231,6 +229,21 @@ impl Proxy {
         }))
     }
 
+    /// Waits for the proof that another read asks for, or asks for one.
+    async fn ask_for_proof(
+        self: &Arc<Self>,
+        reading: &mut Reading<'_>,
+        seen: Seen<'_>,
+    ) -> Result<Step, ProxyError> {
+        // Asked once more: what goes on behind a read in doubt may have begun an attempt since.
+        if !reading.waits.has(Wait::Proof) && self.fetcher.would_wait_for_attempt(&reading.asker) {
+            reading.waits.add(Wait::Proof);
+            self.fetcher.wait_for_attempt(&reading.asker).await;
+            return Ok(Step::Again);
+        }
+        self.fetch(Ground::ToProve, reading, seen).await
+    }
+
     /// Asks for a proof, and not for long: an old one would do if the API could not be asked.
     async fn ask_briefly(
         self: &Arc<Self>,
@@ -243,12 +256,14 @@ impl Proxy {
             self.fetcher.prove_behind(&reading.asker, organization, seen.now);
         }
         let Reader { credential, rules, .. } = reading.asker.reader;
-        let asked = self.fetch(Ground::ToProve, reading, seen);
-        let asked = tokio::select! {
-            biased;
-            asked = asked => asked,
-            // Asked for after the first poll of the read, with which the attempt may have begun.
-            () = self.fetcher.attempt_is_late(credential.digest()) => {
+        // Late is asked for after the first poll of the read, with which the attempt may have begun.
+        let first = {
+            let late = pin!(self.fetcher.attempt_is_late(credential.digest()));
+            race(pin!(self.ask_for_proof(reading, seen)), late).await
+        };
+        let asked = match first {
+            First::One(asked) => asked,
+            First::Other(()) => {
                 // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
                 reading.waits.add(Wait::OwnProof);
                 return Ok(Step::Again);

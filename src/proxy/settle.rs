@@ -20,9 +20,9 @@ use crate::origin::whole;
 use crate::semantics::{media_type, validator};
 use crate::tick::Tick;
 
-/// The raise that a write made of its writer's organization, and the one before it.
+/// The invalidation that a write made of its writer's organization, and the one before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OwnRaise {
+pub(super) struct OwnInvalidation {
     tick: Tick,
     before: Tick,
     /// An earlier write had not settled when this one was sent.
@@ -53,7 +53,7 @@ impl Proxy {
         self.fetcher.told(body, question).await
     }
 
-    /// Raises what was, or may have been, written; and stores what the answer says it is now.
+    /// Invalidates what was, or may have been, written; and stores what the answer says it is now.
     ///
     /// # Errors
     ///
@@ -66,28 +66,28 @@ impl Proxy {
         write: &Write,
     ) -> Result<(), ProxyError> {
         let Some(told) = told else {
-            self.raise(write, None, Fate::Unknown);
+            self.invalidate(write, None, Fate::Unknown);
             return Ok(());
         };
         if let Some(grants) = told.grants {
             self.cache.note_grants(grants, write.organization.as_ref(), &write.rules);
         }
         if let Some(reason) = told.mix_up {
-            self.raise(write, told.named, Fate::Unknown);
+            self.invalidate(write, told.named, Fate::Unknown);
             self.metrics.gate_rejection(reason);
             self.fetcher.discard(write.credential(), head, reason);
             return Err(ErrorKind::MixedUpAnswer.error());
         }
         let settling = self.met_another_write(told.id, begun, write);
-        let own = self.raise(write, told.named, Fate::Known);
+        let own = self.invalidate(write, told.named, Fate::Known);
         if let Some(own) = own {
-            self.write_through(head, told, begun, write, OwnRaise { settling, ..own });
+            self.write_through(head, told, begun, write, OwnInvalidation { settling, ..own });
         }
         Ok(())
     }
 
     /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change
-    /// for certain, and may lack that one's. Asked before its own raise.
+    /// for certain, and may lack that one's. Asked before its own invalidation.
     fn met_another_write(&self, id: Option<Uuid>, begun: Begun, write: &Write) -> bool {
         write.organization.as_ref().zip(id).is_some_and(|(organization, id)| {
             self.cache.fence().is_settling(organization, &Target::Item(id), begun.at)
@@ -95,21 +95,26 @@ impl Proxy {
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
-    /// names, or everywhere if neither is known. Returns the raise of the writer's own organization.
-    pub(super) fn raise(&self, write: &Write, named: Option<OrganizationId>, fate: Fate) -> Option<OwnRaise> {
+    /// names, or everywhere if neither is known. Returns the invalidation of the writer's own organization.
+    pub(super) fn invalidate(
+        &self,
+        write: &Write,
+        named: Option<OrganizationId>,
+        fate: Fate,
+    ) -> Option<OwnInvalidation> {
         let now = self.clock.now();
         let named = named
             .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
             .map(|id| self.cache.fence().organizations().get(id, now));
         let own = write.organization.as_ref().map(|organization| {
-            let (tick, before) = self.cache.fence().raise(organization, fate, now);
-            OwnRaise { tick, before, settling: false }
+            let (tick, before) = self.cache.fence().invalidate(organization, fate, now);
+            OwnInvalidation { tick, before, settling: false }
         });
         if let Some(organization) = &named {
-            self.cache.fence().raise(organization, fate, now);
+            self.cache.fence().invalidate(organization, fate, now);
         }
         if own.is_none() && named.is_none() {
-            self.cache.fence().raise_everywhere(write.subject.item, Some((fate, now)));
+            self.cache.fence().invalidate_everywhere(write.subject.item, Some((fate, now)));
         }
         self.metrics.invalidation(match fate {
             Fate::Known => InvalidationCause::Write,
@@ -118,8 +123,8 @@ impl Proxy {
         own.filter(|_| named.is_none())
     }
 
-    /// Stores the label that a proven writer's answer carries, if nothing but its own raise happened since it was sent.
-    fn write_through(&self, head: &Parts, told: Told, begun: Begun, write: &Write, own: OwnRaise) {
+    /// Stores the label that a proven writer's answer carries, if nothing but its own invalidation happened since it was sent.
+    fn write_through(&self, head: &Parts, told: Told, begun: Begun, write: &Write, own: OwnInvalidation) {
         let (Some(organization), Some(credential)) = (&write.organization, write.credential()) else {
             return;
         };
@@ -131,7 +136,7 @@ impl Proxy {
             && !self.cache.is_closed()
             && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
-        if !self.cache.fence().nothing_raised_everywhere_since(id, begun.tick) {
+        if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;
         }
         self.fetcher.accept_written(Written {

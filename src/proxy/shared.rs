@@ -137,7 +137,7 @@ impl Proxy {
             clock,
             metrics,
         });
-        proxy.runtime.spawn(proxy.origin.shield().budget.hand_out());
+        proxy.runtime.spawn(hand_out_turns(Arc::downgrade(&proxy), proxy.clock.clone()));
         proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
         Ok(proxy)
     }
@@ -187,6 +187,19 @@ impl Proxy {
             breaker_open: self.origin.upstream().is_unreachable(),
             edge_blocked: self.origin.shield().edge.is_blocked(),
         }
+    }
+}
+
+/// Hands out the turns of the budget until the proxy is gone; begins anew if that fails, for whoever waits would wait in vain.
+async fn hand_out_turns(proxy: Weak<Proxy>, clock: Clock) {
+    while let Some(proxy) = proxy.upgrade() {
+        let handing = proxy.runtime.spawn(proxy.origin.shield().budget.hand_out());
+        drop(proxy);
+        match handing.await {
+            Err(failed) if failed.is_panic() => tracing::error!(error = %failed, "handing out turns failed"),
+            _ => return,
+        }
+        clock.sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -82,13 +82,13 @@ pub(super) struct Write {
 /// When a write was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
-    /// Its place in the order of fetches and raises.
+    /// Its place in the order of fetches and invalidates.
     pub(super) tick: Tick,
     pub(super) at: Moment,
 }
 
 impl Proxy {
-    /// Sends a label write and answers it after the raise. The write goes on if its client leaves.
+    /// Sends a label write and answers it after the invalidation. The write goes on if its client leaves.
     pub(super) async fn write(
         self: &Arc<Self>,
         head: Parts,
@@ -112,19 +112,19 @@ impl Proxy {
             let _ = answer.send(proxy.send_write(&sent, turn).await);
         };
         self.writes.spawn_on(writing, &self.runtime);
-        let mut has_raised = false;
+        let mut has_invalidated = false;
         let outcome = poll_fn(|cx| {
             // It may have left, and look at its write by another way.
-            if !has_raised && peer.may_have_left() {
-                has_raised = true;
-                watch.raise();
+            if !has_invalidated && peer.may_have_left() {
+                has_invalidated = true;
+                watch.invalidate();
             }
             Pin::new(&mut answered).poll(cx)
         })
         .await;
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
-            let _ = self.raise(&write, None, Fate::Unknown);
+            let _ = self.invalidate(&write, None, Fate::Unknown);
             Err(ErrorKind::Internal.error().because(panicked))
         })
     }
@@ -194,7 +194,7 @@ impl Proxy {
             Ok(answered) => answered,
             Err(error) => {
                 if !was_never_sent(error.kind()) {
-                    self.raise(write, None, Fate::Unknown);
+                    self.invalidate(write, None, Fate::Unknown);
                 }
                 return Err(error);
             }
@@ -295,8 +295,8 @@ impl Write {
     }
 }
 
-/// Raises when the client leaves while its write is under way: it may read its own write through another connection
-/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, raises again. A write
+/// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
+/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again. A write
 /// without `Authorization` cannot come to anything.
 struct Abandoned<'a> {
     proxy: &'a Proxy,
@@ -305,16 +305,16 @@ struct Abandoned<'a> {
 }
 
 impl Abandoned<'_> {
-    fn raise(&self) {
+    fn invalidate(&self) {
         if self.write.caller.as_ref().authorization().is_none() {
             return;
         }
         let fence = self.proxy.cache.fence();
         match &self.write.organization {
             Some(organization) => {
-                fence.raise_purged(organization);
+                fence.invalidate_settled(organization);
             }
-            None => fence.raise_everywhere(self.write.subject.item, None),
+            None => fence.invalidate_everywhere(self.write.subject.item, None),
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
     }
@@ -323,7 +323,7 @@ impl Abandoned<'_> {
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.raise();
+            self.invalidate();
         }
     }
 }

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -33,7 +34,8 @@ pub(super) trait Handler: Clone + 'static {
     /// Answers one request; never fails: a failure is an answer.
     fn answer(
         &self,
-        request: Request<Received>,
+        head: Parts,
+        body: Received,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
 
@@ -144,11 +146,10 @@ where
         if progress.take_fragment() {
             head.extensions.insert(Fragment);
         }
-        let request = Request::from_parts(head, body);
         let (handler, peer) = (context.handler.clone(), peer.clone());
         // Its future is made inside: one that came from outside would be kept twice by every idle connection.
         async move {
-            let mut response = handler.answer(request, peer).await;
+            let mut response = handler.answer(head, body, peer).await;
             under_way.note_answered(response.body());
             // A client that is not told sends its next request on a connection that ends under it.
             let ends = under_way.is_last() || (is_long && under_way.leaves_unread());

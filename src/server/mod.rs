@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -173,10 +174,10 @@ impl Server {
 impl Handler for Rc<Worker> {
     fn answer(
         &self,
-        request: Request<Received>,
+        head: Parts,
+        body: Received,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
-        let (head, body) = request.into_parts();
         Worker::handle(Self::clone(self), head, body, peer)
     }
 
@@ -188,10 +189,11 @@ impl Handler for Rc<Worker> {
 impl Handler for Rc<Admin> {
     fn answer(
         &self,
-        request: Request<Received>,
+        head: Parts,
+        body: Received,
         _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let admin = Self::clone(self);
-        async move { admin.handle(request).await }
+        async move { admin.handle(Request::from_parts(head, body)).await }
     }
 }

@@ -31,6 +31,8 @@ enum Deed {
     NoEnd(Reason),
     /// Refuses the stream before it looks at it.
     Refuse,
+    /// The same once eight of them are here.
+    RefuseEight,
     /// Answers, and takes no further streams on this connection (RFC 9113 §6.8).
     Leave,
     /// Answers with a head of so many bytes.
@@ -120,7 +122,7 @@ impl Served {
         while let Some(Ok((request, answer))) = connection.accept().await {
             let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
             let deed = (self.script)(request.method(), number);
-            if deed != Deed::Refuse {
+            if !matches!(deed, Deed::Refuse | Deed::RefuseEight) {
                 let (head, _) = request.into_parts();
                 self.processed.lock().expect("no panic").push((head.method, head.headers));
             }
@@ -136,6 +138,16 @@ fn perform(deed: Deed, mut answer: SendResponse<Bytes>) {
     let body = Bytes::from(label("a", 1, "a-1"));
     let head = || Response::builder().header("content-type", "application/json");
     match deed {
+        Deed::RefuseEight => {
+            static EIGHT: Mutex<Vec<SendResponse<Bytes>>> = Mutex::new(Vec::new());
+            let mut eight = EIGHT.lock().expect("no panic");
+            eight.push(answer);
+            if eight.len() == 8 {
+                for mut answer in eight.drain(..) {
+                    answer.send_reset(Reason::REFUSED_STREAM);
+                }
+            }
+        }
         Deed::Refuse => answer.send_reset(Reason::REFUSED_STREAM),
         Deed::Answer | Deed::Leave => {
             let mut stream =
@@ -259,4 +271,15 @@ async fn an_upstream_that_leaves_after_every_answer_loses_no_call() {
     }
     assert_eq!(stage.processed(&Method::PATCH), 5);
     assert_eq!(stage.proxy.metric("instantly_proxy_retries_total", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_refused_call_of_an_unverified_caller_does_not_wait_for_its_own_place() {
+    let stage = Stage::start(|_, number| if number <= 8 { Deed::RefuseEight } else { Deed::Answer }).await;
+    let caller = stage.caller();
+    // As many as an unverified caller may have under way.
+    let patch = || caller.patch(&label_path(1), r#"{"label":"x"}"#).field("prefer", "wait=0");
+    for answer in together(8, |_| patch().send()).await {
+        answer.assert_status(200);
+    }
 }

@@ -178,7 +178,11 @@ fn without_a_proof_nothing_stored_is_served_whatever_is_there() {
             let closed = Told { edge_is_open: false, ..FAIR };
             assert_eq!(of(&standing, decision, &closed), Plan::Pass, "{standing:?} {decision:?}");
             let attempt = Told { has_attempt: true, ..FAIR };
-            assert_eq!(of(&standing, decision, &attempt), Plan::WaitForProof, "{standing:?} {decision:?}");
+            assert_eq!(
+                of(&standing, decision, &attempt),
+                Plan::WaitForProof(Urgency::Patient),
+                "{standing:?} {decision:?}"
+            );
             let view = View { standing: &standing, decision, only_if_cached: true, waits: Waits::default() };
             assert_eq!(plan(&view, &FAIR), Plan::OnlyIfCached, "{standing:?} {decision:?}");
         }
@@ -192,6 +196,8 @@ fn an_old_proof_does_in_an_outage_alone_and_the_api_is_asked_first() {
     let asks = Plan::Fetch(Ground::ToProve, Urgency::Brief);
     assert_eq!(of(&is_in_doubt(false, true), SERVE, &FAIR), asks);
     assert_eq!(of(&is_in_doubt(false, true), FALLS_BACK, &FAIR), asks);
+    let attempt = Told { has_attempt: true, ..FAIR };
+    assert_eq!(of(&is_in_doubt(false, true), SERVE, &attempt), Plan::WaitForProof(Urgency::Brief));
     let dead = Told { cannot_be_asked: true, ..FAIR };
     for (due, behind) in [(true, Behind::Prove), (false, Behind::Nothing)] {
         assert_eq!(of(&is_in_doubt(true, due), SERVE, &FAIR), serves(behind));

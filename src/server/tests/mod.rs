@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -34,13 +35,14 @@ struct Scripted {
 impl Handler for Scripted {
     fn answer(
         &self,
-        request: Request<Received>,
+        head: Parts,
+        _body: Received,
         _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let Self { gate, arrivals } = self.clone();
         async move {
-            let path = request.uri().path().to_owned();
-            let fragment = if request.extensions().get::<Fragment>().is_some() { "#" } else { "" };
+            let path = head.uri.path().to_owned();
+            let fragment = if head.extensions.get::<Fragment>().is_some() { "#" } else { "" };
             arrivals.send(format!("{path}{fragment}")).ok();
             match path.as_str() {
                 "/big" => Response::new(Body::whole(Bytes::from(vec![b'b'; BIG]))),
