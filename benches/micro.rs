@@ -23,7 +23,7 @@ use instantly_proxy::config::Config;
 use instantly_proxy::guard;
 use instantly_proxy::metrics::Metrics;
 use instantly_proxy::organization::{Organization, OrganizationId, Organizations};
-use instantly_proxy::resource::{LEAD_LABEL, locate};
+use instantly_proxy::resource::{LEAD_LABEL, RESOURCES};
 use instantly_proxy::semantics::directives::RequestDirectives;
 use instantly_proxy::tick::Tick;
 use uuid::Uuid;
@@ -75,13 +75,13 @@ fn key(organization: &Organization, number: u64) -> CacheKey {
 #[divan::bench]
 fn guard_check(bencher: Bencher<'_, '_>) {
     let head = head();
-    bencher.bench(|| guard::check(black_box(&head), "instantly-proxy-7f3a"));
+    bencher.bench(|| guard::check(RESOURCES, black_box(&head), "instantly-proxy-7f3a"));
 }
 
 #[divan::bench]
 fn classify_label_read(bencher: Bencher<'_, '_>) {
     let head = head();
-    let place = locate(head.uri.path());
+    let place = RESOURCES.locate(head.uri.path());
     bencher.bench(|| classify(black_box(&head), black_box(place)));
 }
 

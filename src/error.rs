@@ -22,6 +22,8 @@ pub use table::Counts;
 #[derive(Debug)]
 pub struct ProxyError {
     kind: ErrorKind,
+    /// In place of the kind's own sentence.
+    message: Option<&'static str>,
     retry_after: Option<Duration>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -30,7 +32,13 @@ impl ErrorKind {
     /// A failure without a cause to log.
     #[must_use]
     pub const fn error(self) -> ProxyError {
-        ProxyError { kind: self, retry_after: None, cause: None }
+        ProxyError { kind: self, message: None, retry_after: None, cause: None }
+    }
+}
+
+impl From<ErrorKind> for ProxyError {
+    fn from(kind: ErrorKind) -> Self {
+        kind.error()
     }
 }
 
@@ -46,6 +54,19 @@ impl ProxyError {
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// The same failure in the words of the resource that it is about.
+    #[must_use]
+    pub const fn saying(mut self, message: &'static str) -> Self {
+        self.message = Some(message);
+        self
+    }
+
+    /// The sentence that the client reads.
+    #[must_use]
+    pub fn message(&self) -> &'static str {
+        self.message.unwrap_or_else(|| self.kind.message())
     }
 
     /// The same failure with a wait to recommend; sent in whole seconds, rounded up.
@@ -79,7 +100,7 @@ impl ProxyError {
     #[must_use]
     pub fn response(&self) -> Response<Body> {
         let status = self.kind.status();
-        let mut response = Response::new(Body::whole(envelope(status, self.kind.message())));
+        let mut response = Response::new(Body::whole(envelope(status, self.message())));
         *response.status_mut() = status;
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -115,7 +136,7 @@ fn whole_seconds_up(wait: Duration) -> u64 {
 
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.message())
+        f.write_str(self.message())
     }
 }
 

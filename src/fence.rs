@@ -73,9 +73,17 @@ struct InvalidatedIds {
 
 impl Default for Fence {
     fn default() -> Self {
+        Self::of(Organizations::default())
+    }
+}
+
+impl Fence {
+    /// That of these organizations.
+    #[must_use]
+    pub fn of(organizations: Organizations) -> Self {
         Self {
             sequence: Arc::default(),
-            organizations: Organizations::default(),
+            organizations,
             latest: AtomicU64::default(),
             lists: Mutex::default(),
             lists_invalidated: AtomicU64::default(),
@@ -86,9 +94,7 @@ impl Default for Fence {
             ids_invalidated: AtomicU64::default(),
         }
     }
-}
 
-impl Fence {
     /// The order of fetches, writes and refusals.
     #[must_use]
     pub const fn sequence(&self) -> &Arc<Sequence> {

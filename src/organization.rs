@@ -17,10 +17,11 @@ use std::time::Duration;
 use lru::LruCache;
 
 use self::lists::Lists;
-use self::sharing::Sharing;
+use self::sharing::{Change, Sharing, Shown};
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::lock::Mutex;
+use crate::resource::{ByResource, Descriptor, RESOURCES, Resources};
 use crate::tick::{Sequence, Tick};
 
 pub use self::id::OrganizationId;
@@ -43,12 +44,23 @@ pub struct Organization {
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
     avoided: AtomicU64,
+    known: ByResource<Knowledge>,
+}
+
+/// What answers have taught of one resource of an organization: it says nothing of its other resources.
+#[derive(Debug)]
+struct Knowledge {
     sharing: Sharing,
     lists: Lists,
 }
 
 impl Organization {
-    fn new(id: OrganizationId, invalidated: Tick, sharing: Sharing) -> Self {
+    fn new(
+        id: OrganizationId,
+        invalidated: Tick,
+        resources: Resources,
+        sharing: impl Fn() -> Sharing,
+    ) -> Self {
         Self {
             id,
             invalidated: AtomicU64::new(invalidated.0),
@@ -56,8 +68,7 @@ impl Organization {
             settles: Mutex::new(None),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
-            sharing,
-            lists: Lists::default(),
+            known: ByResource::new(resources, || Knowledge { sharing: sharing(), lists: Lists::default() }),
         }
     }
 
@@ -108,16 +119,51 @@ impl Organization {
         self.private.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its credentials share what they read.
+    /// Whether its credentials share what they read of a resource.
     #[must_use]
-    pub const fn sharing(&self) -> &Sharing {
-        &self.sharing
+    pub fn sharing(&self, resource: &'static Descriptor) -> &Sharing {
+        &self.known.of(resource).sharing
     }
 
-    /// What is known of its lists.
+    /// The same of every resource.
+    fn sharings(&self) -> impl Iterator<Item = &Sharing> {
+        self.known.iter().map(|known| &known.sharing)
+    }
+
+    /// What is known of its lists of a resource.
     #[must_use]
-    pub const fn lists(&self) -> &Lists {
-        &self.lists
+    pub fn lists(&self, resource: &'static Descriptor) -> &Lists {
+        &self.known.of(resource).lists
+    }
+
+    /// Notes what an answer showed of who may see the items of a resource. Grants are a matter of the whole workspace: they
+    /// end the sharing of every resource. That a list shows none is said of its own resource alone.
+    pub fn note_shown(
+        &self,
+        resource: &'static Descriptor,
+        shown: Shown,
+        sequence: &Sequence,
+        ttl: Duration,
+        now: Moment,
+    ) -> Change {
+        if !shown.grants {
+            return self.sharing(resource).note(shown, sequence, ttl, now);
+        }
+        let noted = self.sharings().map(|sharing| sharing.note(shown, sequence, ttl, now));
+        // All of them, and not as many as it takes to know.
+        let ended = noted.filter(|change| *change == Change::Ended).count();
+        if ended > 0 { Change::Ended } else { Change::None }
+    }
+
+    /// Forgets what is known of the lists of every resource.
+    pub fn forget_lists(&self) {
+        for known in self.known.iter() {
+            known.lists.forget();
+        }
+    }
+
+    fn has_grants(&self) -> bool {
+        self.sharings().any(Sharing::has_grants)
     }
 
     /// Counts an answer that needed no upstream call of its own.
@@ -133,8 +179,11 @@ impl Organization {
 }
 
 /// Every organization that was seen of late.
-#[derive(Debug, Default)]
-pub struct Organizations(Mutex<Table>);
+#[derive(Debug)]
+pub struct Organizations {
+    resources: Resources,
+    table: Mutex<Table>,
+}
 
 #[derive(Debug)]
 struct Table {
@@ -164,15 +213,28 @@ struct Seen {
     last: Moment,
 }
 
+impl Default for Organizations {
+    fn default() -> Self {
+        Self::new(RESOURCES)
+    }
+}
+
 impl Organizations {
+    /// None yet, of which these resources will be cached.
+    #[must_use]
+    pub fn new(resources: Resources) -> Self {
+        Self { resources, table: Mutex::default() }
+    }
+
     /// The organization with this id; made if it is new.
     #[must_use]
     pub fn get(&self, id: OrganizationId, now: Moment) -> Arc<Organization> {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.0.lock();
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.table.lock();
         let seen = known.entry(id).or_insert_with(|| {
             let had_grants = granted.pop(&id).is_some() || *granted_were_lost;
-            let sharing = if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
-            Seen { organization: Arc::new(Organization::new(id, *forgotten, sharing)), last: now }
+            let sharing = || if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
+            let organization = Organization::new(id, *forgotten, self.resources, sharing);
+            Seen { organization: Arc::new(organization), last: now }
         });
         seen.last = now;
         Arc::clone(&seen.organization)
@@ -181,12 +243,12 @@ impl Organizations {
     /// The organization with this id, if it is known; asking does not keep it known.
     #[must_use]
     pub fn peek(&self, id: OrganizationId) -> Option<Arc<Organization>> {
-        self.0.lock().known.get(&id).map(|seen| Arc::clone(&seen.organization))
+        self.table.lock().known.get(&id).map(|seen| Arc::clone(&seen.organization))
     }
 
     /// Invalidates every organization, known or not.
     pub fn invalidate_all(&self, to: Tick) {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.forgotten = table.forgotten.max(to);
         for seen in table.known.values() {
             seen.organization.invalidate_to(to);
@@ -195,7 +257,7 @@ impl Organizations {
 
     /// Forgets what nobody holds and nobody asked for in the last [`IDLE`].
     pub fn forget_idle(&self, sequence: &Sequence, now: Moment) {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.0.lock();
+        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.table.lock();
         let before = known.len();
         known.retain(|id, seen| {
             // Nobody else can take a hold of it meanwhile: holds are given out under this lock or cloned from one.
@@ -204,7 +266,7 @@ impl Organizations {
                 seen.last = now;
             }
             let stays = held || now.since(seen.last) < IDLE;
-            if !stays && seen.organization.sharing.has_grants() {
+            if !stays && seen.organization.has_grants() {
                 *granted_were_lost |= granted.push(*id, ()).is_some_and(|(lost, ())| lost != *id);
             }
             stays
@@ -217,13 +279,13 @@ impl Organizations {
     /// Answers that needed no upstream call of their own, of all that are known.
     #[must_use]
     pub fn avoided(&self) -> u64 {
-        self.0.lock().known.values().map(|seen| seen.organization.avoided()).sum()
+        self.table.lock().known.values().map(|seen| seen.organization.avoided()).sum()
     }
 
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().known.len()
+        self.table.lock().known.len()
     }
 
     /// Whether none is known.
@@ -237,9 +299,9 @@ impl Organizations {
 mod tests {
     use uuid::Uuid;
 
-    use super::sharing::Shown;
     use super::*;
     use crate::clock::Clock;
+    use crate::resource::LEAD_LABEL;
 
     #[test]
     fn a_forgotten_organization_counts_as_raised_when_it_was_forgotten() {
@@ -269,20 +331,20 @@ mod tests {
         };
         let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance() };
         for id in ids(FORGOTTEN_WITH_GRANTS.get()) {
-            let _ = known(id).sharing().note(shown(true), &sequence, IDLE, clock.now());
+            let _ = known(id).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         }
         forget();
         let last = OrganizationId(Uuid::from_u128(FORGOTTEN_WITH_GRANTS.get() as u128));
-        assert!(known(last).sharing().has_grants());
+        assert!(known(last).sharing(&LEAD_LABEL).has_grants());
         let other = OrganizationId(Uuid::from_u128(u128::MAX));
-        assert!(!known(other).sharing().has_grants(), "told apart");
-        let _ = known(other).sharing().note(shown(true), &sequence, IDLE, clock.now());
+        assert!(!known(other).sharing(&LEAD_LABEL).has_grants(), "told apart");
+        let _ = known(other).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         forget();
         let unheard_of = OrganizationId(Uuid::from_u128(u128::MAX - 1));
-        assert!(known(unheard_of).sharing().has_grants(), "one was lost: it could be this one");
+        assert!(known(unheard_of).sharing(&LEAD_LABEL).has_grants(), "one was lost: it could be this one");
         hand.advance(IDLE);
-        let _ = known(unheard_of).sharing().note(shown(false), &sequence, IDLE, clock.now());
-        assert!(!known(unheard_of).sharing().has_grants(), "and a list tells");
+        let _ = known(unheard_of).sharing(&LEAD_LABEL).note(shown(false), &sequence, IDLE, clock.now());
+        assert!(!known(unheard_of).sharing(&LEAD_LABEL).has_grants(), "and a list tells");
     }
 
     #[test]

@@ -8,22 +8,6 @@ use crate::closed_enum::closed_enum;
 use crate::semantics::seconds::Seconds;
 
 closed_enum! {
-    /// What kind of request it was: the `route` label.
-    pub enum Route {
-        /// A read of one lead label.
-        LeadLabel = "lead_label",
-        /// A read of a page of lead labels.
-        LeadLabelList = "lead_label_list",
-        /// A write of a lead label.
-        LeadLabelWrite = "lead_label_write",
-        /// Anything else that the API offers.
-        PassThrough = "pass_through",
-        /// Refused by the guard before it was looked at.
-        Refused = "refused",
-    }
-}
-
-closed_enum! {
     /// How a request was answered: the `outcome` label. The first that fits, in this order.
     pub enum Outcome {
         /// Refused here, with a 4xx of our own.

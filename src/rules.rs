@@ -14,6 +14,7 @@ use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
 use crate::organization::Organization;
 use crate::organization::sharing::{Shared, Witness};
+use crate::resource::Descriptor;
 use crate::tick::Tick;
 
 /// What holds for one request.
@@ -46,12 +47,25 @@ impl Rules {
         }
     }
 
-    /// Lifetimes of a kind of target.
-    pub const fn of(&self, target: &Target) -> &CachedResource {
+    /// Lifetimes of a target of a resource.
+    #[must_use]
+    pub fn of(&self, resource: &Descriptor, target: &Target) -> &CachedResource {
         match target {
-            Target::Item(_) => &self.cache.lead_labels,
-            Target::List(_) => &self.cache.lead_label_lists,
+            Target::Item(_) => self.of_items(resource),
+            Target::List(_) => self.of_lists(resource),
         }
+    }
+
+    /// Those of a resource's items.
+    #[must_use]
+    pub fn of_items(&self, resource: &Descriptor) -> &CachedResource {
+        (resource.item_lifetimes)(&self.cache)
+    }
+
+    /// Those of its lists.
+    #[must_use]
+    pub fn of_lists(&self, resource: &Descriptor) -> &CachedResource {
+        (resource.list_lifetimes)(&self.cache)
     }
 
     /// Whether credentials of one organization share what is stored.
@@ -59,22 +73,22 @@ impl Rules {
         self.cache.share == Share::Organization
     }
 
-    /// Who may get what a credential of this organization reads now.
+    /// Who may get what a credential of this organization reads now of a resource.
     #[must_use]
-    pub fn shared_in(&self, organization: &Organization) -> Shared {
-        if self.shares() { organization.sharing().shared(self.witness()) } else { Shared::Configured }
+    pub fn shared_in(&self, organization: &Organization, resource: &'static Descriptor) -> Shared {
+        if self.shares() { organization.sharing(resource).shared(self.witness()) } else { Shared::Configured }
     }
 
-    /// Whether credentials of this organization share what they read now.
+    /// Whether credentials of this organization share what they read now of a resource.
     #[must_use]
-    pub fn shares_in(&self, organization: &Organization) -> bool {
-        self.shares() && organization.sharing().admits_some(self.witness())
+    pub fn shares_in(&self, organization: &Organization, resource: &'static Descriptor) -> bool {
+        self.shares() && organization.sharing(resource).admits_some(self.witness())
     }
 
-    /// Whether what was read in a fetch of `begun` may go to every credential of this organization.
+    /// Whether what was read of a resource in a fetch of `begun` may go to every credential of this organization.
     #[must_use]
-    pub fn may_share(&self, organization: &Organization, begun: Tick) -> bool {
-        self.shares() && organization.sharing().admits(begun, self.witness())
+    pub fn may_share(&self, organization: &Organization, resource: &'static Descriptor, begun: Tick) -> bool {
+        self.shares() && organization.sharing(resource).admits(begun, self.witness())
     }
 
     /// Where lists fill items, that of a new organization is read in any case: nothing is shared before.

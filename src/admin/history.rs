@@ -158,14 +158,20 @@ fn differences<T>(before: &[(T, u64)], now: &[(T, u64)]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Route, StatusClass};
+    use crate::outcome::StatusClass;
+    use crate::resource::{LEAD_LABEL, Route};
 
     #[test]
     fn a_step_holds_what_went_on_in_it_and_an_hour_is_kept() {
         let (history, metrics) = (History::default(), Metrics::default());
         let (clock, hand) = Clock::manual();
         let hit = |ms| {
-            metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::from_millis(ms))
+            metrics.request(
+                Route::Item(&LEAD_LABEL),
+                Outcome::Hit,
+                StatusClass::Success,
+                Duration::from_millis(ms),
+            )
         };
         history.end_step(metrics.snapshot(), Gauges::default(), clock.now());
         assert_eq!(history.columns().at.len(), 0, "a step has a beginning");

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{Config, files};
+use crate::resource::{LEAD_LABEL, RESOURCES, Route};
 
 const TOKEN: &str = "a-token-of-the-operator";
 const ORGANIZATION: &str = "0a11ce00-0000-4000-8000-000000000001";
@@ -40,7 +41,8 @@ fn admin(access: Access) -> TestAdmin {
     let (clock, hand) = Clock::manual();
     let (metrics, ready) = (Arc::new(Metrics::default()), Arc::new(AtomicBool::new(true)));
     let flights = tokio::runtime::Handle::current();
-    let proxy = Proxy::new(&Config::default(), clock.clone(), Arc::clone(&metrics), flights).unwrap();
+    let proxy =
+        Proxy::new(&Config::default(), RESOURCES, clock.clone(), Arc::clone(&metrics), flights).unwrap();
     let admin = Admin::new(proxy, Arc::clone(&metrics), clock, Arc::clone(&ready), access);
     TestAdmin { admin, metrics, ready, clock: hand }
 }
@@ -181,10 +183,10 @@ async fn an_unknown_path_or_method_is_refused() {
 
 #[tokio::test]
 async fn status_shows_totals_of_every_kind() {
-    use crate::outcome::{Avoided, Outcome, Route};
+    use crate::outcome::{Avoided, Outcome};
     use crate::purpose::{Purpose, UpstreamStatus};
     let admin = admin(loopback());
-    admin.metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::ZERO);
+    admin.metrics.request(Route::Item(&LEAD_LABEL), Outcome::Hit, StatusClass::Success, Duration::ZERO);
     admin.metrics.avoided(Avoided::Hit);
     admin.metrics.upstream(Purpose::Fill, UpstreamStatus::Success, Duration::ZERO);
     let _open = admin.metrics.connection();

@@ -9,7 +9,7 @@ use crate::resource::Descriptor;
 /// to make one without an organization, which the upstream itself has named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CacheKey {
-    resource: &'static str,
+    resource: &'static Descriptor,
     organization: OrganizationId,
     owner: Option<CredentialDigest>,
     target: Target,
@@ -24,7 +24,7 @@ impl CacheKey {
         owner: Option<CredentialDigest>,
         target: Target,
     ) -> Self {
-        Self { resource: resource.name, organization: organization.id(), owner, target }
+        Self { resource, organization: organization.id(), owner, target }
     }
 
     /// The same for one credential alone.
@@ -33,9 +33,9 @@ impl CacheKey {
         Self { owner: Some(credential), ..self }
     }
 
-    /// Name of the resource.
+    /// The resource.
     #[must_use]
-    pub const fn resource(&self) -> &'static str {
+    pub const fn resource(&self) -> &'static Descriptor {
         self.resource
     }
 

@@ -25,7 +25,7 @@ impl Reader<'_> {
     /// Whose a response is that this read brings, or finds: its credential's, or, where there is none, everybody's.
     #[must_use]
     pub fn owner(&self, organization: &Organization) -> Option<CredentialDigest> {
-        (!self.rules.shares_in(organization)).then(|| self.credential.digest())
+        (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest())
     }
 
     /// The key of a target of this read's resource.
@@ -64,7 +64,7 @@ impl Cache {
         let is_own = key.owner().is_some();
         // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
         let may_have = |stored: &Arc<StoredResponse>| {
-            admitted(stored) && (is_own || rules.may_share(organization, stored.begun))
+            admitted(stored) && (is_own || rules.may_share(organization, read.resource, stored.begun))
         };
         let stored = get(&key).filter(may_have);
         if stored.is_some() || is_own || !organization.has_private_responses() {

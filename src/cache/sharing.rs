@@ -7,7 +7,7 @@ use super::Cache;
 use super::gate::{self, Identity};
 use super::key::CacheKey;
 use super::stored::StoredResponse;
-use crate::classify::Target;
+use crate::classify::{Read, Target};
 use crate::metrics::InvalidationCause;
 use crate::organization::sharing::{Change, Shown};
 use crate::organization::{Organization, OrganizationId};
@@ -18,6 +18,7 @@ use crate::tick::Tick;
 /// A body says who may see what is in it: that concerns the organization that it names, or else its caller's.
 #[derive(Clone, Copy, Debug)]
 pub struct Grants {
+    resource: &'static Descriptor,
     named: Option<OrganizationId>,
 }
 
@@ -25,39 +26,52 @@ impl Grants {
     /// Those that a body shows, whatever else is wrong with it.
     #[must_use]
     pub fn in_body(resource: &'static Descriptor, body: &[u8]) -> Option<Self> {
-        gate::shows_grants(resource, body).then(|| Self { named: gate::organization_of(resource, body) })
+        gate::shows_grants(resource, body)
+            .then(|| Self { resource, named: gate::organization_of(resource, body) })
     }
 }
 
 impl Cache {
-    /// Notes what a sound body, read of `target` in a fetch of `begun`, shows of who may see the labels of its organization,
-    /// before anything else is done with it.
-    pub fn note_identity(&self, identity: Identity, target: &Target, begun: Tick, rules: &Rules) {
+    /// Notes what a sound body, the answer to `read` in a fetch of `begun`, shows of who may see the items of its
+    /// organization, before anything else is done with it.
+    pub fn note_identity(&self, read: &Read, identity: Identity, begun: Tick, rules: &Rules) {
         let organization = self.fence.organizations().get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
-        let is_witness = matches!(target, Target::List(_));
-        self.note_shown(&organization, Shown { grants: identity.grants, is_witness, begun }, rules);
+        let is_witness = matches!(read.target, Target::List(_));
+        self.note_shown(
+            read.resource,
+            &organization,
+            Shown { grants: identity.grants, is_witness, begun },
+            rules,
+        );
     }
 
-    fn note_shown(&self, organization: &Organization, shown: Shown, rules: &Rules) {
-        let ttl = rules.cache.lead_label_lists.ttl;
-        match organization.sharing().note(shown, self.fence.sequence(), ttl, self.clock.now()) {
+    fn note_shown(
+        &self,
+        resource: &'static Descriptor,
+        organization: &Organization,
+        shown: Shown,
+        rules: &Rules,
+    ) {
+        let items = resource.sentences.items;
+        let ttl = rules.of_lists(resource).ttl;
+        match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => {}
             Change::Ended => {
-                organization.lists().forget();
+                organization.forget_lists();
                 let id = organization.id();
                 self.store.remove_all(|key| key.organization() == id && key.owner().is_none());
                 self.metrics.invalidation(InvalidationCause::AccessGrants);
                 tracing::warn!(
                     organization = %id,
-                    "labels say who may see them: credentials of this organization share nothing"
+                    "{items} say who may see them: credentials of this organization share nothing"
                 );
             }
             Change::Resumed => {
-                organization.lists().forget();
+                organization.lists(resource).forget();
                 tracing::info!(
                     organization = %organization.id(),
-                    "labels no longer say who may see them: credentials of this organization share again"
+                    "{items} no longer say who may see them: credentials of this organization share again"
                 );
             }
         }
@@ -68,15 +82,15 @@ impl Cache {
         let named = grants.named.map(|id| self.fence.organizations().get(id, self.clock.now()));
         if let Some(organization) = named.as_ref().or(caller) {
             let shown = Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() };
-            self.note_shown(organization, shown, rules);
+            self.note_shown(grants.resource, organization, shown, rules);
         }
     }
 
     /// Whether a response that others wait for is still for everybody: sharing may have ended while they did.
     #[must_use]
-    pub fn is_shared(&self, response: &StoredResponse, rules: &Rules) -> bool {
+    pub fn is_shared(&self, resource: &'static Descriptor, response: &StoredResponse, rules: &Rules) -> bool {
         let organization = self.fence.organizations().peek(response.organization);
-        organization.is_some_and(|organization| rules.may_share(&organization, response.begun))
+        organization.is_some_and(|organization| rules.may_share(&organization, resource, response.begun))
     }
 
     /// Stores a response; one for everybody only as long as credentials of its organization share what they read.
@@ -95,7 +109,7 @@ impl Cache {
         self.store.insert(key, response, useful_for);
         // Sharing may have ended since it was asked about: what was to be taken away was looked for before this was there.
         if let Some(key) = everybodys
-            && !rules.may_share(organization, begun)
+            && !rules.may_share(organization, key.resource(), begun)
         {
             self.store.remove(&key);
         }

@@ -98,8 +98,8 @@ fn is_kept_safe(path: &str) -> bool {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let Ok(request) = request.header("authorization", "Bearer a").body(()) else { return false };
         let (head, ()) = request.into_parts();
-        match guard::check(&head, "own") {
-            Err(kind) => assert_eq!(kind, ErrorKind::PathSpelling, "{method} {path}"),
+        match guard::check(RESOURCES, &head, "own") {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::PathSpelling, "{method} {path}"),
             Ok(place) => match classify(&head, place) {
                 Class::Uncached { reason, .. } => assert_eq!(reason, BypassReason::Path, "{method} {path}"),
                 Class::Write { .. } => assert!(!matches!(method, "GET" | "HEAD"), "{method} {path}"),

@@ -2,7 +2,7 @@ use super::*;
 use http::Request;
 use proptest::prelude::*;
 
-use crate::resource::{self, LEAD_LABEL, RESOURCES, target_path};
+use crate::resource::{LEAD_LABEL, RESOURCES, target_path};
 
 const ID: &str = "01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
 /// The look of a key of the vendor: base64 of `<uuid>:<12 characters>`.
@@ -14,7 +14,7 @@ fn classified(method: &str, target: &str, fields: &[(&str, &str)]) -> Class {
         request = request.header(*name, *value);
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    classify(&head, resource::locate(head.uri.path()))
+    classify(&head, RESOURCES.locate(head.uri.path()))
 }
 
 fn get(target: &str) -> Class {
@@ -178,7 +178,7 @@ fn a_method_other_than_get_and_head_is_a_write_at_and_below_the_collection() {
 
 #[test]
 fn only_the_post_that_changes_nothing_passes() {
-    for resource in RESOURCES {
+    for resource in RESOURCES.iter() {
         for path in resource.harmless_posts {
             assert_eq!(classified("POST", path, &[]), Class::PassThrough);
             assert_eq!(classified("PUT", path, &[]), write(None));
@@ -334,12 +334,12 @@ fn targets() -> impl Strategy<Value = Target> {
 proptest! {
     #[test]
     fn what_a_fill_asks_for_is_what_was_asked(target in targets()) {
-        for resource in RESOURCES {
+        for resource in RESOURCES.iter() {
             let Class::Read(read) = get(&target_path(resource, &target)) else {
                 return Err(TestCaseError::fail("no read"));
             };
             prop_assert_eq!(&read.target, &target);
-            prop_assert_eq!(read.resource, *resource);
+            prop_assert_eq!(read.resource, resource);
         }
     }
 

@@ -236,6 +236,15 @@ impl ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::RESOURCES;
+
+    /// Of a kind alone, without the request, the first resource is spoken of.
+    #[test]
+    fn what_is_said_of_a_resource_is_what_the_table_says_of_the_first() {
+        let sentences = RESOURCES.first().sentences;
+        assert_eq!(ErrorKind::PathSpelling.message(), sentences.misspelt);
+        assert_eq!(ErrorKind::BodyTooLarge.message(), sentences.write_too_large);
+    }
 
     #[test]
     fn every_kind_has_a_status_of_the_contract_and_a_sentence() {

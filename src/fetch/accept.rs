@@ -107,7 +107,7 @@ impl Fetcher {
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
-                self.cache.note_identity(sound.identity, &fetch.read.target, begun.tick, &fetch.rules);
+                self.cache.note_identity(&fetch.read, sound.identity, begun.tick, &fetch.rules);
             }
             Err(Unsound { grants: Some(grants), .. }) => {
                 self.cache.note_grants(*grants, fetch.organization.as_ref(), &fetch.rules);
@@ -142,9 +142,10 @@ impl Fetcher {
             }
         }
         let (target, rules) = (&fetch.read.target, &fetch.rules);
-        let allowed = Allowed::by(&head, rules.of(target));
-        let alone =
-            !rules.may_share(&organization, begun.tick) || !fetch.use_of.proves() || allowed.is_nothing();
+        let allowed = Allowed::by(&head, rules.of(fetch.read.resource, target));
+        let alone = !rules.may_share(&organization, fetch.read.resource, begun.tick)
+            || !fetch.use_of.proves()
+            || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
         let response = Arc::new(StoredResponse {
             // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
@@ -158,7 +159,7 @@ impl Fetcher {
             && fence.admits(&organization, target, begun.tick);
         if stored {
             let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
-            let useful_for = useful_for(rules.of(target));
+            let useful_for = useful_for(rules.of(fetch.read.resource, target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
                 let (organization, head, response) = (&organization, &head, &*response);
@@ -250,18 +251,18 @@ impl Fetcher {
     pub fn accept_written(&self, written: Written<'_>) {
         let Written { organization, credential, rules, head, resource, target, packed, sent, begun, .. } =
             written;
-        let allowed = Allowed::by(head, rules.of(&target));
+        let allowed = Allowed::by(head, rules.of(resource, &target));
         if gate::examine_head(head).is_err() || allowed.is_nothing() {
             return;
         }
-        let alone = written.grants || !rules.may_share(organization, begun);
+        let alone = written.grants || !rules.may_share(organization, resource, begun);
         let begun = Begun { tick: begun, sent };
         let response = StoredResponse {
             settling: written.settling,
             ..made(organization.id(), head, packed, begun, allowed.limit())
         };
         let owner = alone.then(|| credential.digest());
-        let lifetimes = rules.of(&target);
+        let lifetimes = rules.of(resource, &target);
         let useful_for = lifetimes.ttl + lifetimes.stale_if_error;
         let key = CacheKey::new(resource, organization, owner, target);
         self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
@@ -271,7 +272,8 @@ impl Fetcher {
 impl Fetch {
     /// What its answer would be stored under.
     fn key(&self, organization: &Organization) -> CacheKey {
-        let owner = (!self.rules.shares_in(organization)).then(|| self.credential.digest());
+        let owner =
+            (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest());
         CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())
     }
 }

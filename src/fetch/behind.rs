@@ -108,7 +108,7 @@ impl Fetcher {
         let list = items::whole_list(read.resource);
         let covers = matches!(read.target, Target::Item(_)) || read.target == list;
         let shared = rules.cache.list_fill && rules.shares();
-        let fits = organization.lists().fit_one_page(asker.reader.owner(organization), begun);
+        let fits = organization.lists(read.resource).fit_one_page(asker.reader.owner(organization), begun);
         let brings = fits && !self.cache.fence().is_settling(organization, &list, now);
         if covers && shared && brings { list } else { read.target.clone() }
     }

@@ -248,7 +248,7 @@ impl Fetcher {
     /// Whether a read may have what another credential fetched.
     fn may_have(&self, asker: &Asker<'_>, response: &StoredResponse) -> bool {
         let rules = asker.reader.rules;
-        self.cache.is_shared(response, rules)
+        self.cache.is_shared(asker.reader.read.resource, response, rules)
             && self.bindings.is_proven_for(
                 asker.reader.credential,
                 response.organization,

@@ -12,7 +12,6 @@ use crate::cache::items;
 use crate::caller::credential::Credential;
 use crate::classify::Read;
 use crate::purpose::Purpose;
-use crate::resource::LEAD_LABEL;
 use crate::rules::Rules;
 use crate::shield::budget::Class;
 
@@ -28,7 +27,7 @@ impl Fetcher {
             return;
         }
         let Some(attempt) = self.attempts.begin(credential.digest()) else { return };
-        let resource = &LEAD_LABEL;
+        let resource = self.resources.first();
         let target = items::whole_list(resource);
         let key = FlightKey::Own {
             credential: credential.digest(),

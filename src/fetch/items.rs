@@ -33,13 +33,14 @@ pub(super) struct Taught<'a> {
 impl Fetcher {
     /// Takes the items of a list as single reads, as long as they look like those.
     pub(super) fn learn(&self, taught: Taught<'_>, lesson: Lesson) {
-        let Taught { organization, response, .. } = taught;
+        let Taught { fetch, organization, response, .. } = taught;
+        let lists = organization.lists(fetch.read.resource);
         if response.settling {
             return;
         }
         let unlike = match lesson {
             Lesson::Nothing => false,
-            Lesson::Single(shape) => shape.is_some_and(|shape| organization.lists().note_item_shape(shape)),
+            Lesson::Single(shape) => shape.is_some_and(|shape| lists.note_item_shape(shape)),
             Lesson::Page(page, count) => {
                 note_page(taught, count);
                 self.take_items(taught, page)
@@ -55,16 +56,16 @@ impl Fetcher {
     fn take_items(&self, taught: Taught<'_>, list: Vec<Item>) -> bool {
         let Taught { fetch, begun, organization, owner, head, response } = taught;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
-        let unlike = list.iter().any(|item| organization.lists().note_list_shape(item.shape));
-        if unlike || !organization.lists().stand_for_items() {
+        let unlike = list.iter().any(|item| organization.lists(resource).note_list_shape(item.shape));
+        if unlike || !organization.lists(resource).stand_for_items() {
             return unlike;
         }
         // What the upstream said of the page counts for them as the operator wants it for single reads.
-        let allowed = Allowed::by(head, &rules.cache.lead_labels);
+        let allowed = Allowed::by(head, rules.of_items(resource));
         if allowed.is_nothing() {
             return false;
         }
-        let useful_for = useful_for(&rules.cache.lead_labels);
+        let useful_for = useful_for(rules.of_items(resource));
         let fence = self.cache.fence();
         for item in list {
             let target = Target::Item(item.id);
@@ -96,10 +97,10 @@ fn note_page(taught: Taught<'_>, count: usize) {
     }
     let is_whole = items::is_whole(resource, &fetch.read.target, count);
     let page = if is_whole { Page::Whole } else { Page::First };
-    organization.lists().note_page(owner, page, response.begun);
+    organization.lists(resource).note_page(owner, page, response.begun);
     if fetch.purpose == Purpose::ListFill {
         // It may have begun as one credential's own.
-        let next = begun.sent.plus(fetch.rules.cache.lead_labels.ttl);
-        organization.lists().note_list_fill(owner, response.begun, next);
+        let next = begun.sent.plus(fetch.rules.of_items(resource).ttl);
+        organization.lists(resource).note_list_fill(owner, response.begun, next);
     }
 }

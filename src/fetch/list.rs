@@ -52,11 +52,11 @@ impl Fetcher {
         let Target::Item(item) = asker.reader.read.target else { return false };
         let resource = asker.reader.read.resource;
         let key = FlightKey::Shared(asker.reader.key(organization, &items::whole_list(resource)));
-        let lifetime = asker.reader.rules.of(&asker.reader.read.target).ttl;
+        let lifetime = asker.reader.rules.of_items(resource).ttl;
         self.takes_lists(asker, organization, now)
             && (self.flights.is_under_way(&key)
                 || self.witness_under_way(resource, organization).is_some()
-                || organization.lists().would_be_second_miss(
+                || organization.lists(resource).would_be_second_miss(
                     asker.reader.owner(organization),
                     item,
                     organization.invalidated(),
@@ -83,13 +83,19 @@ impl Fetcher {
         if let Some(witness) = self.witness_under_way(resource, organization) {
             return Some(witness);
         }
-        let lifetime = asker.reader.rules.of(&asker.reader.read.target).ttl;
+        let lifetime = asker.reader.rules.of_items(resource).ttl;
         let owner = asker.reader.owner(organization);
-        if !organization.lists().is_second_miss(owner, item, organization.invalidated(), lifetime, now) {
+        if !organization.lists(resource).is_second_miss(
+            owner,
+            item,
+            organization.invalidated(),
+            lifetime,
+            now,
+        ) {
             return None;
         }
         let flight = self.launch_behind(asker, &wanted)?;
-        organization.lists().note_list_fill(owner, flight.begun, now.plus(lifetime));
+        organization.lists(resource).note_list_fill(owner, flight.begun, now.plus(lifetime));
         Some(flight)
     }
 
@@ -100,7 +106,7 @@ impl Fetcher {
         rules.cache.list_fill
             && rules.shares()
             && asker.storing == Storing::Allowed
-            && organization.lists().stand_for_items()
+            && organization.lists(read.resource).stand_for_items()
             && !self.cache.fence().is_settling(organization, &list, now)
             && !self.origin.shield().edge.is_blocked()
             && !self.origin.upstream().is_unreachable()
@@ -115,7 +121,7 @@ impl Fetcher {
         let Some(organization) = known.filter(|_| asks) else { return };
         let (now, resource) = (self.clock.now(), fetch.read.resource);
         let target = items::whole_list(resource);
-        if organization.sharing().is_witnessed()
+        if organization.sharing(resource).is_witnessed()
             || self.cache.is_closed()
             || self.cache.fence().is_settling(&organization, &target, now)
             || self.origin.shield().edge.is_blocked()
@@ -124,7 +130,7 @@ impl Fetcher {
             return;
         }
         let digest = fetch.credential.digest();
-        if !organization.sharing().asks_for_witness(digest, now) {
+        if !organization.sharing(resource).asks_for_witness(digest, now) {
             return;
         }
         let witness = || Fetch {
@@ -142,8 +148,8 @@ impl Fetcher {
         };
         let key = witness_key(resource, &organization, digest);
         if let Some(flight) = self.launch_alone(key, witness, digest) {
-            let next = now.plus(fetch.rules.cache.lead_labels.ttl);
-            organization.lists().note_list_fill(Some(digest), flight.begun, next);
+            let next = now.plus(fetch.rules.of_items(resource).ttl);
+            organization.lists(resource).note_list_fill(Some(digest), flight.begun, next);
         }
     }
 
@@ -155,7 +161,7 @@ impl Fetcher {
         resource: &'static Descriptor,
         organization: &Organization,
     ) -> Option<Arc<Flight<Fetched>>> {
-        let asked = organization.sharing().asked_for_witness()?;
+        let asked = organization.sharing(resource).asked_for_witness()?;
         self.flights.under_way(&witness_key(resource, organization, asked))
     }
 }

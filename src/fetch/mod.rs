@@ -40,6 +40,7 @@ use crate::clock::{Clock, Moment};
 use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::resource::Resources;
 use crate::telemetry::Tracing;
 
 /// How long a read waits for another read's first proof, for a list, or for its own attempt while an old proof would do.
@@ -48,6 +49,8 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 /// What fetches for reads, and joins those that want the same; one per process.
 #[derive(Debug)]
 pub struct Fetcher {
+    /// What is cached.
+    resources: Resources,
     origin: Arc<Origin>,
     cache: Arc<Cache>,
     /// What the API has proved and refused of each credential.
@@ -70,6 +73,8 @@ pub struct Fetcher {
 /// What a [`Fetcher`] is made of.
 #[derive(Debug)]
 pub struct Parts {
+    /// What is cached.
+    pub resources: Resources,
     /// The only way out.
     pub origin: Arc<Origin>,
     /// Where results go.
@@ -94,8 +99,10 @@ impl Fetcher {
     /// Of these parts, with no fetch under way.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { origin, cache, bindings, held, digester, tracing, runtime, clock, metrics } = parts;
+        let Parts { resources, origin, cache, bindings, held, digester, tracing, runtime, clock, metrics } =
+            parts;
         Self {
+            resources,
             origin,
             cache,
             bindings,

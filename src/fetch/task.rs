@@ -112,7 +112,11 @@ impl Fetcher {
                 && let (Some(organization), false) = (&fetch.organization, result.is_answer())
             {
                 let (credential, now) = (fetch.credential.digest(), fetcher.clock.now());
-                organization.lists().note_failed_list_fill(credential, publisher.begun(), now);
+                organization.lists(fetch.read.resource).note_failed_list_fill(
+                    credential,
+                    publisher.begun(),
+                    now,
+                );
             }
             fetcher.ask_for_witness(&fetch, &result);
             // First: who is woken by the result must be free to begin the next attempt.

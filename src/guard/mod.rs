@@ -11,8 +11,8 @@ mod target;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
-use crate::error::ErrorKind;
-use crate::resource::{self, Place};
+use crate::error::{ErrorKind, ProxyError};
+use crate::resource::{Place, Resources};
 
 /// In a request's extensions: its target came with a fragment, which its type does not show.
 #[derive(Clone, Copy, Debug)]
@@ -25,22 +25,24 @@ pub struct Fragment;
 ///
 /// # Errors
 ///
-/// The kind of refusal; nothing of the request is sent upstream then.
-pub fn check(head: &Parts, own_via: &str) -> Result<Place, ErrorKind> {
+/// The refusal; nothing of the request is sent upstream then.
+pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place, ProxyError> {
     if !is_passed_on(&head.method) {
-        return Err(ErrorKind::MethodNotAllowed);
+        return Err(ErrorKind::MethodNotAllowed.error());
     }
     target::check(&head.uri)?;
     if head.extensions.get::<Fragment>().is_some() {
-        return Err(ErrorKind::BadTarget);
+        return Err(ErrorKind::BadTarget.error());
     }
     let seen = fields::check(head.version, &head.headers, own_via)?;
     target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
 
-    let place = resource::locate(head.uri.path());
+    let place = resources.locate(head.uri.path());
     match place {
         Place::Elsewhere => Ok(place),
-        Place::Disguised(_) => Err(ErrorKind::PathSpelling),
+        Place::Disguised(resource) => {
+            Err(ErrorKind::PathSpelling.error().saying(resource.sentences.misspelt))
+        }
         _ => Ok(place),
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::resource::RESOURCES;
 use http::Request;
 use proptest::prelude::*;
 
@@ -50,7 +51,9 @@ impl Case {
         for (name, value) in &self.fields {
             request = request.header(name, HeaderValue::from_bytes(value).unwrap());
         }
-        check(&request.body(()).unwrap().into_parts().0, OWN_VIA).map(|_| ())
+        check(RESOURCES, &request.body(()).unwrap().into_parts().0, OWN_VIA)
+            .map(|_| ())
+            .map_err(|error| error.kind())
     }
 
     #[track_caller]
@@ -390,7 +393,7 @@ proptest! {
             }
         }
         if let Ok(request) = request.body(()) {
-            let _ = check(&request.into_parts().0, OWN_VIA);
+            let _ = check(RESOURCES, &request.into_parts().0, OWN_VIA);
         }
     }
 }

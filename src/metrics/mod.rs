@@ -1,7 +1,7 @@
 //! [`Metrics`]: every counter and histogram, held by closed enums so that nothing is looked up on the way of a request.
 //!
 //! A hit costs three atomic additions. Names, labels and bounds are part of the contract with dashboards and alerts; the
-//! number of series depends on the enums alone, never on tokens, ids or paths.
+//! number of series depends on the enums and the table of resources alone, never on tokens, ids or paths.
 
 mod drops;
 mod failures;
@@ -20,9 +20,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorKind;
-use crate::outcome::{Avoided, Outcome, Route, StatusClass};
+use crate::outcome::{Avoided, Outcome, StatusClass};
 use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
+use crate::resource::{RESOURCES, Resources, Route};
 
 use drops::LogDrops;
 pub use failures::Failure;
@@ -41,6 +42,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    resources: Resources,
     requests: Table<Histogram, 3>,
     upstream: Table<Histogram, 2>,
     avoided: Table<Counter, 1>,
@@ -62,8 +64,9 @@ pub struct Metrics {
 impl Metrics {
     /// Counts one answered request and its duration from head to the end of the head's answer.
     pub fn request(&self, route: Route, outcome: Outcome, status: StatusClass, duration: Duration) {
-        let index =
-            (route.index() * Outcome::ALL.len() + outcome.index()) * StatusClass::ALL.len() + status.index();
+        let index = (route.index(self.resources) * Outcome::ALL.len() + outcome.index())
+            * StatusClass::ALL.len()
+            + status.index();
         let labels =
             || [("route", route.as_str()), ("outcome", outcome.as_str()), ("status", status.as_str())];
         self.requests.at(index, labels).observe(duration);
@@ -237,9 +240,18 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::of(RESOURCES)
+    }
+}
+
+impl Metrics {
+    /// Those of a process with these resources.
+    #[must_use]
+    pub fn of(resources: Resources) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            requests: Table::of(Route::ALL.len() * Outcome::ALL.len() * StatusClass::ALL.len()),
+            resources,
+            requests: Table::of(Route::count(resources) * Outcome::ALL.len() * StatusClass::ALL.len()),
             upstream: Table::of(Purpose::ALL.len() * UpstreamStatus::ALL.len()),
             avoided: Table::shown("by", Avoided::ALL.iter().map(|by| by.as_str())),
             proofs: Table::shown("result", ProofResult::ALL.iter().map(|result| result.as_str())),

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::resource::LEAD_LABEL;
 
 fn sample<'a>(page: &'a str, series: &str) -> Option<&'a str> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
@@ -8,10 +9,10 @@ fn sample<'a>(page: &'a str, series: &str) -> Option<&'a str> {
 
 fn with_everything() -> Metrics {
     let metrics = Metrics::default();
-    for route in Route::ALL {
+    for route in Route::all(RESOURCES) {
         for outcome in Outcome::ALL {
             for status in StatusClass::ALL {
-                metrics.request(*route, *outcome, *status, Duration::from_micros(70));
+                metrics.request(route, *outcome, *status, Duration::from_micros(70));
             }
         }
     }
@@ -27,8 +28,13 @@ fn with_everything() -> Metrics {
 #[test]
 fn one_request_is_counted_under_both_names() {
     let metrics = Metrics::default();
-    metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::from_micros(70));
-    metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Redirection, Duration::from_secs(200));
+    metrics.request(Route::Item(&LEAD_LABEL), Outcome::Hit, StatusClass::Success, Duration::from_micros(70));
+    metrics.request(
+        Route::Item(&LEAD_LABEL),
+        Outcome::Hit,
+        StatusClass::Redirection,
+        Duration::from_secs(200),
+    );
     let page = metrics.render(Gauges::default());
     let rows = [
         (r#"instantly_proxy_requests_total{route="lead_label",outcome="hit",status="2xx"}"#, "1"),
@@ -137,7 +143,7 @@ fn saved_is_what_was_avoided_less_what_proving_cost() {
     for _ in 0..3 {
         metrics.upstream(Purpose::Proof, UpstreamStatus::Success, Duration::ZERO);
     }
-    metrics.request(Route::LeadLabel, Outcome::Hit, StatusClass::Success, Duration::ZERO);
+    metrics.request(Route::Item(&LEAD_LABEL), Outcome::Hit, StatusClass::Success, Duration::ZERO);
     let totals = metrics.totals();
     assert_eq!(totals.saved(), -1);
     assert!(totals.requests.contains(&(Outcome::Hit, 1)) && totals.upstream.contains(&(Purpose::Proof, 3)));

@@ -21,9 +21,9 @@ use crate::caller::identity::Caller;
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::outcome::{Outcome, Route, StatusClass};
+use crate::outcome::{Outcome, StatusClass};
 use crate::peer::Peer;
-use crate::resource::Descriptor;
+use crate::resource::{Descriptor, Route};
 use crate::rules::Rules;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
@@ -160,12 +160,12 @@ impl Exchange {
         let line = self.line.as_mut().expect("taken by `finish` alone");
         (line.route, line.outcome) = match class {
             Class::Read(read) => match read.target {
-                Target::Item(_) => (Route::LeadLabel, Outcome::Miss),
-                Target::List(_) => (Route::LeadLabelList, Outcome::Miss),
+                Target::Item(_) => (Route::Item(read.resource), Outcome::Miss),
+                Target::List(_) => (Route::List(read.resource), Outcome::Miss),
             },
-            Class::Uncached { item: true, .. } => (Route::LeadLabel, Outcome::Bypass),
-            Class::Uncached { item: false, .. } => (Route::LeadLabelList, Outcome::Bypass),
-            Class::Write { .. } => (Route::LeadLabelWrite, Outcome::Forwarded),
+            Class::Uncached { resource, item: true, .. } => (Route::Item(resource), Outcome::Bypass),
+            Class::Uncached { resource, item: false, .. } => (Route::List(resource), Outcome::Bypass),
+            Class::Write { resource, .. } => (Route::Write(resource), Outcome::Forwarded),
             Class::PassThrough => (Route::PassThrough, Outcome::Forwarded),
         };
         (&self.asked, &line.peer)

@@ -40,11 +40,11 @@ impl Proxy {
     /// Says what would happen to a request with this head and why; sends and changes nothing.
     #[must_use]
     pub fn explain(&self, head: &Parts) -> Explanation {
-        let place = match guard::check(head, self.origin.upstream().pseudonym()) {
+        let place = match guard::check(self.resources, head, self.origin.upstream().pseudonym()) {
             Ok(place) => place,
             Err(refused) => {
-                let mut told = Explanation::new(Conclusion::Refuse);
-                told.fail(Conclusion::Refuse, &refused.error());
+                let mut told = Explanation::new(Conclusion::Refuse, self.resources.first());
+                told.fail(Conclusion::Refuse, &refused);
                 return told;
             }
         };
@@ -66,7 +66,8 @@ impl Proxy {
             retries: Retries::Never,
             trace: None,
         };
-        let mut told = Explanation::new(Conclusion::PassThrough);
+        let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
+        let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
         told.credential = Some(self.known(&call, &rules, now));
         told.organization = call.organization.map(|organization| organization.to_string());
         match classified(head, place) {
@@ -113,10 +114,10 @@ impl Proxy {
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
-                resource: key.resource(),
+                resource: key.resource().name,
                 organization: organization.id().to_string(),
                 own: key.owner().is_some(),
-                shared: rules.shared_in(organization),
+                shared: rules.shared_in(organization, read.resource),
                 target: target_path(read.resource, key.target()),
             });
             self.cache.peek(reading.asker.reader, organization)

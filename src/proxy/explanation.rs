@@ -15,6 +15,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::organization::sharing::Shared;
 use crate::origin::Foreseen;
 use crate::outcome::CacheStatus;
+use crate::resource::{Descriptor, Sentences};
 use crate::shield::account::AccountKey;
 
 closed_enum! {
@@ -56,8 +57,8 @@ closed_enum! {
 }
 
 impl Conclusion {
-    /// The reason in a sentence.
-    const fn why(self) -> &'static str {
+    /// The reason in a sentence, in the words of the resource that it is about.
+    const fn why(self, of: &Sentences) -> &'static str {
         match self {
             Self::Refuse => "The guard turns it away: nothing is sent.",
             Self::Hit => "A fresh response is stored, and the credential may have it.",
@@ -71,9 +72,7 @@ impl Conclusion {
                 "The client asks for a stored response alone, and there is none that it may have."
             }
             Self::Fetch => "The credential is proven, and nothing that may be served is stored.",
-            Self::FetchList => {
-                "The credential is proven, and one list read brings this label along with the others."
-            }
+            Self::FetchList => of.fetched_by_list,
             Self::Refetch => {
                 "The client asks for a younger response than the stored one: only a fetch begun after the request will do."
             }
@@ -82,7 +81,7 @@ impl Conclusion {
                 "The credential has no proof that is young enough: the API is asked with its own token."
             }
             Self::WaitForProof => "Another read of this credential is asking for its proof: this one waits.",
-            Self::Write => "A label write is sent on and answered after what is stored has been shut out.",
+            Self::Write => of.written,
             Self::PassThrough => "It is sent on as it is, and nothing of it is stored.",
             Self::Latched => "The API answered this credential 401 on this route a moment ago: said again.",
             Self::Limited => "Its turn would not come in time: 429 at once.",
@@ -113,6 +112,9 @@ pub struct Explanation {
     #[serde(serialize_with = "word")]
     pub(super) decision: Conclusion,
     why: &'static str,
+    /// What is said of the resource that it is about.
+    #[serde(skip)]
+    sentences: &'static Sentences,
     /// The member that `Cache-Status` would have, if the upstream answers what it usually does.
     pub(super) cache_status: Option<String>,
     /// An answer of ours.
@@ -235,11 +237,12 @@ impl From<Foreseen> for Shield {
 }
 
 impl Explanation {
-    /// Nothing is known but what would happen.
-    pub(super) const fn new(decision: Conclusion) -> Self {
+    /// Nothing is known but what would happen, and in whose words to tell it.
+    pub(super) const fn new(decision: Conclusion, resource: &'static Descriptor) -> Self {
         Self {
             decision,
-            why: decision.why(),
+            why: decision.why(&resource.sentences),
+            sentences: &resource.sentences,
             cache_status: None,
             error: None,
             class: None,
@@ -255,7 +258,7 @@ impl Explanation {
 
     /// Something else would happen.
     pub(super) fn conclude(&mut self, decision: Conclusion, cache_status: Option<CacheStatus>) {
-        (self.decision, self.why, self.error) = (decision, decision.why(), None);
+        (self.decision, self.why, self.error) = (decision, decision.why(self.sentences), None);
         self.cache_status = cache_status.map(text);
     }
 
@@ -270,7 +273,7 @@ impl Explanation {
         self.error = Some(Refused {
             kind: error.kind(),
             status: error.kind().status().as_u16(),
-            message: error.kind().message(),
+            message: error.message(),
             retry_after_ms: error.wait().map(millis),
         });
     }

@@ -39,9 +39,10 @@ use self::write::Subject;
 use crate::body::{self, Body};
 use crate::classify::{Class, classify};
 use crate::guard;
-use crate::outcome::{BypassReason, CacheStatus, Outcome, Route, StatusClass};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
+use crate::resource::Route;
 use crate::rules::Rules;
 
 impl Worker {
@@ -52,9 +53,9 @@ impl Worker {
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
-        let place = match guard::check(&head, proxy.origin.upstream().pseudonym()) {
+        let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
-            Err(refused) => return exchange.finish(Err(refused.error())),
+            Err(refused) => return exchange.finish(Err(refused)),
         };
         let resource = place.resource();
         let class = classify(&head, place);
@@ -72,7 +73,7 @@ impl Worker {
                 Err(error) => Err(error),
             },
             Class::Write { resource, item } => {
-                let subject = Subject { resource, item };
+                let subject = Subject { resource, item, place };
                 Box::pin(proxy.write(head, body, subject, asked, peer)).await
             }
             Class::Uncached { reason, .. } => {

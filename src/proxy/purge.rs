@@ -12,7 +12,7 @@ use crate::organization::OrganizationId;
 pub struct Purge {
     /// This organization alone.
     pub organization: Option<Uuid>,
-    /// This label alone, and every list, for a list may hold it.
+    /// The item with this id alone, of whichever resource, and every list, for a list may hold it.
     pub label: Option<Uuid>,
 }
 

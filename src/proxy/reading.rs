@@ -110,7 +110,7 @@ impl Reading<'_> {
     }
 
     pub(super) fn lifetimes(&self) -> &CachedResource {
-        self.asker.reader.rules.of(&self.asker.reader.read.target)
+        self.asker.reader.rules.of(self.asker.reader.read.resource, &self.asker.reader.read.target)
     }
 
     /// What `Cache-Status` says of what was fetched on this ground.

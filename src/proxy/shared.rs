@@ -15,7 +15,9 @@ use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
+use crate::organization::Organizations;
 use crate::origin::{self, Origin};
+use crate::resource::Resources;
 use crate::rules::{Copied, Rulebook, Rules};
 use crate::setup_error::SetupError;
 use crate::shield::Shield;
@@ -28,6 +30,8 @@ use crate::upstream::way::{Way, public_client};
 /// Everything that requests share; one per process.
 #[derive(Debug)]
 pub struct Proxy {
+    /// What it caches.
+    pub(super) resources: Resources,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) digester: Arc<Digester>,
@@ -71,13 +75,14 @@ impl Worker {
 }
 
 impl Proxy {
-    /// Sets up the store, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
+    /// Sets up the store for `resources`, the bindings and the way to the upstream. `runtime` runs everything that outlives a caller.
     ///
     /// # Errors
     ///
     /// If the roots to trust cannot be read.
     pub fn new(
         config: &Config,
+        resources: Resources,
         clock: Clock,
         metrics: Arc<Metrics>,
         runtime: Handle,
@@ -88,8 +93,9 @@ impl Proxy {
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
+        let organizations = Organizations::new(resources);
         let (bindings, fence) =
-            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::<Fence>::default());
+            (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {
             upstream,
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
@@ -108,6 +114,7 @@ impl Proxy {
             origin: Arc::clone(&origin),
             cache: Arc::clone(&cache),
             bindings: Arc::clone(&bindings),
+            resources,
             held: held.clone(),
             digester: Arc::clone(&digester),
             tracing: tracing.clone(),
@@ -116,6 +123,7 @@ impl Proxy {
             metrics: Arc::clone(&metrics),
         }));
         let proxy = Arc::new(Self {
+            resources,
             digester,
             origin,
             bindings,

@@ -36,7 +36,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
 use crate::purpose::Purpose;
 use crate::received::Received;
-use crate::resource::{self, Descriptor, Place};
+use crate::resource::{Descriptor, Place};
 use crate::rules::Rules;
 use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
@@ -58,6 +58,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Subject {
     pub(super) resource: &'static Descriptor,
     pub(super) item: Option<Uuid>,
+    /// Where its path lies.
+    pub(super) place: Place,
 }
 
 /// A label write, whole, in memory of its own: it goes on when its client leaves.
@@ -137,7 +139,7 @@ impl Proxy {
     ) -> Result<Write, ProxyError> {
         let is_framed = !body.is_end_stream();
         let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
-        let body = self.read_request(&head.headers, body).await?;
+        let body = self.read_request(&head.headers, body, subject.resource).await?;
         // It may outlive its client: it takes along nothing of that one's connection.
         let caller = asked.caller.detached();
         let pseudonym = self.origin.upstream().pseudonym();
@@ -164,15 +166,21 @@ impl Proxy {
         })
     }
 
-    async fn read_request(&self, fields: &HeaderMap, body: Paced) -> Result<Bytes, ProxyError> {
+    async fn read_request(
+        &self,
+        fields: &HeaderMap,
+        body: Paced,
+        resource: &'static Descriptor,
+    ) -> Result<Bytes, ProxyError> {
+        let too_large = || ErrorKind::BodyTooLarge.error().saying(resource.sentences.write_too_large);
         let announced = fields.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > MAX_REQUEST as u64) {
-            return Err(ErrorKind::BodyTooLarge.error());
+            return Err(too_large());
         }
         let deadline = self.clock.now().plus(REQUEST_TIMEOUT);
         match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST, &self.held)).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
-            Ok(Ok(whole::Read::TooLarge(..))) => Err(ErrorKind::BodyTooLarge.error()),
+            Ok(Ok(whole::Read::TooLarge(..))) => Err(too_large()),
             Ok(Err(cause)) => Err(unreadable(cause)),
             Err(elapsed) => Err(ErrorKind::BodyIncomplete.error().because(elapsed)),
         }
@@ -251,7 +259,7 @@ impl Write {
     /// The label that it changes or takes away as a whole: its answer must be that label, if it is one at all. What stands
     /// below a label, or is posted to one, may be answered with another.
     pub(super) fn written(&self) -> Option<Uuid> {
-        match resource::locate(self.path.path()) {
+        match self.subject.place {
             Place::Item(_, id) if matches!(self.method, Method::PUT | Method::PATCH | Method::DELETE) => {
                 Some(id)
             }

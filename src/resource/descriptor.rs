@@ -1,10 +1,18 @@
 //! [`Descriptor`]: what tells one cached resource from another.
 
-/// What the proxy must know of a kind of reference data to cache it.
-#[derive(Debug, PartialEq)]
+use std::hash::{Hash, Hasher};
+
+use crate::config::{Cache, CachedResource};
+
+/// What the proxy must know of a kind of reference data to cache it. There is one of each kind, in a `static`.
+#[derive(Debug)]
 pub struct Descriptor {
-    /// Name in keys, logs and metrics.
+    /// Name in keys and explanations.
     pub name: &'static str,
+    /// Names of its routes in logs and metrics.
+    pub routes: RouteNames,
+    /// What is said of it.
+    pub sentences: Sentences,
     /// Path of the collection, without escapes; an item is one segment below it, a UUID.
     pub collection: &'static str,
     /// Query parameters of a list that may be stored, sorted.
@@ -24,4 +32,49 @@ pub struct Descriptor {
     pub grants_member: &'static str,
     /// Member of a page that holds its items.
     pub items_member: &'static str,
+    /// For how long an item is kept.
+    pub item_lifetimes: fn(&Cache) -> &CachedResource,
+    /// For how long a page is kept.
+    pub list_lifetimes: fn(&Cache) -> &CachedResource,
+}
+
+/// What the routes of one resource are called, in logs and metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteNames {
+    /// A read of one item.
+    pub item: &'static str,
+    /// A read of a page.
+    pub list: &'static str,
+    /// A write.
+    pub write: &'static str,
+}
+
+/// What is said of a resource, to clients and in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Sentences {
+    /// What its items are called, at the beginning of a sentence of the log.
+    pub items: &'static str,
+    /// The error of a path that only some readers take for one of its own: which paths to send.
+    pub misspelt: &'static str,
+    /// The error of a write whose body is too large.
+    pub write_too_large: &'static str,
+    /// Why a list is read for an item.
+    pub fetched_by_list: &'static str,
+    /// What becomes of a write.
+    pub written: &'static str,
+}
+
+/// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.
+impl PartialEq for Descriptor {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Descriptor {}
+
+impl Hash for Descriptor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self, state);
+    }
 }

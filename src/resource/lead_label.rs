@@ -1,11 +1,19 @@
 //! Lead labels: a short list, read by every service that looks at a lead, written rarely.
 
-use super::descriptor::Descriptor;
+use super::{Descriptor, RouteNames, Sentences};
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.
-pub const LEAD_LABEL: Descriptor = Descriptor {
+pub static LEAD_LABEL: Descriptor = Descriptor {
     name: "lead_label",
+    routes: RouteNames { item: "lead_label", list: "lead_label_list", write: "lead_label_write" },
+    sentences: Sentences {
+        items: "labels",
+        misspelt: "This is another spelling of a lead-label path: send /api/v2/lead-labels or /api/v2/lead-labels/{id}.",
+        write_too_large: "The body of a lead-label write may have 1 MiB at most; nothing was sent to the API.",
+        fetched_by_list: "The credential is proven, and one list read brings this label along with the others.",
+        written: "A label write is sent on and answered after what is stored has been shut out.",
+    },
     collection: "/api/v2/lead-labels",
     list_parameters: &["interest_status", "limit", "starting_after"],
     largest_page: ("limit", "100", 100),
@@ -15,4 +23,6 @@ pub const LEAD_LABEL: Descriptor = Descriptor {
     organization_member: "organization_id",
     grants_member: "access_grants",
     items_member: "items",
+    item_lifetimes: |cache| &cache.lead_labels,
+    list_lifetimes: |cache| &cache.lead_label_lists,
 };

@@ -1,22 +1,29 @@
 //! The cached resources: one descriptor each, one line each in [`RESOURCES`].
 //!
 //! Paths, queries, keys, writes and the tables of the tests all iterate [`RESOURCES`], so that another kind of
-//! reference data is one more file here and one more line. What a request asks of a resource is said by
+//! reference data is one more file here and one more line. A process is handed its table when it starts: one with another
+//! resource in it needs no other code. What a request asks of a resource is said by
 //! [`classify`](crate::classify); this module only knows how paths are spelled.
 
 mod descriptor;
 mod lead_label;
 mod path;
 pub(crate) mod percent;
+mod route;
+mod table;
 mod target;
 
-pub use descriptor::Descriptor;
+pub use descriptor::{Descriptor, RouteNames, Sentences};
 pub use lead_label::LEAD_LABEL;
-pub use path::{Place, locate};
+pub use path::Place;
+pub use route::Route;
+pub use table::{ByResource, Resources};
 pub use target::{ListQuery, Target, target_path};
 
 /// Every cached resource.
-pub const RESOURCES: &[&Descriptor] = &[&LEAD_LABEL];
+pub const RESOURCES: Resources = Resources::new(TABLE);
+
+const TABLE: &[&Descriptor] = &[&LEAD_LABEL];
 
 #[cfg(test)]
 mod tests {
@@ -24,17 +31,34 @@ mod tests {
 
     #[test]
     fn every_descriptor_keeps_what_the_rest_relies_on() {
-        for resource in RESOURCES {
+        for resource in RESOURCES.iter() {
             assert!(resource.collection.starts_with('/') && !resource.collection.ends_with('/'));
             assert!(
                 resource.collection.bytes().all(|b| b.is_ascii_lowercase() || b"/-0123456789".contains(&b))
             );
             assert!(resource.list_parameters.is_sorted());
+            let (parameter, text, number) = resource.largest_page;
+            assert!(resource.list_parameters.contains(&parameter) && text == number.to_string());
+            assert!(resource.sentences.misspelt.contains(resource.collection));
             for post in resource.harmless_posts {
                 assert!(post.strip_prefix(resource.collection).is_some_and(|rest| rest.starts_with('/')));
             }
             for parameter in resource.unstored_parameters {
                 assert!(!resource.list_parameters.contains(parameter));
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_descriptors_are_taken_for_each_other() {
+        for (place, resource) in RESOURCES.iter().enumerate() {
+            for other in RESOURCES.iter().take(place) {
+                assert_ne!(resource.name, other.name);
+                let is_below = |path: &str, other: &str| {
+                    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                assert!(!is_below(resource.collection, other.collection));
+                assert!(!is_below(other.collection, resource.collection));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! [`locate`]: where a request's path lies, seen from the cached resources.
+//! [`Resources::locate`]: where a request's path lies, seen from the cached resources.
 //!
 //! Two readers of one path must not disagree about whether it is a resource's: a write that we take for something else
 //! leaves an old value in the cache. So the strict reading here knows a few spellings, and whatever only a permissive
@@ -7,7 +7,7 @@
 
 use uuid::Uuid;
 
-use super::{Descriptor, RESOURCES, percent};
+use super::{Descriptor, Resources, percent};
 
 /// Where a path lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,23 +61,25 @@ impl Place {
     }
 }
 
-/// Says where a path lies. Allocates only for a path that is not plain.
-#[must_use]
-pub fn locate(path: &str) -> Place {
-    for &resource in RESOURCES {
-        let Some(rest) = path.strip_prefix(resource.collection) else { continue };
-        if rest.is_empty() {
-            return Place::Collection(resource);
+impl Resources {
+    /// Says where a path lies. Allocates only for a path that is not plain.
+    #[must_use]
+    pub fn locate(self, path: &str) -> Place {
+        for resource in self.iter() {
+            let Some(rest) = path.strip_prefix(resource.collection) else { continue };
+            if rest.is_empty() {
+                return Place::Collection(resource);
+            }
+            if let Some(below) = rest.strip_prefix('/') {
+                return below_collection(resource, below);
+            }
         }
-        if let Some(below) = rest.strip_prefix('/') {
-            return below_collection(resource, below);
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'/');
+        if path.bytes().all(plain) && !path.contains("//") {
+            return Place::Elsewhere;
         }
+        permissive_reading(self, path).map_or(Place::Elsewhere, Place::Disguised)
     }
-    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'/');
-    if path.bytes().all(plain) && !path.contains("//") {
-        return Place::Elsewhere;
-    }
-    permissive_reading(path).map_or(Place::Elsewhere, Place::Disguised)
 }
 
 fn below_collection(resource: &'static Descriptor, below: &str) -> Place {
@@ -112,7 +114,7 @@ fn is_plain_segment(segment: &str) -> bool {
 /// The resource at or below whose collection this path lies by some reading: escapes decoded any number of times,
 /// back-slashes taken for slashes, empty and dot segments resolved, parameters and suffixes cut, case folded, characters
 /// beyond ASCII taken for look-alikes.
-fn permissive_reading(path: &str) -> Option<&'static Descriptor> {
+fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descriptor> {
     let text = folded(&unescaped(path.as_bytes()));
     let mut dots = DotSegments::None;
     let mut segments = Vec::new();
@@ -126,7 +128,7 @@ fn permissive_reading(path: &str) -> Option<&'static Descriptor> {
     // A URL parser takes what stands behind two slashes for a host (RFC 3986 §4.2).
     let behind_host =
         text.get(1..).filter(|rest| rest.starts_with(['/', '\\'])).and_then(|_| segments.get(1..));
-    RESOURCES.iter().copied().find(|resource| {
+    resources.iter().find(|resource| {
         [Some(segments.as_slice()), behind_host]
             .into_iter()
             .flatten()

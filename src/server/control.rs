@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
+use crate::resource::Resources;
 
 /// Connections that the admin port keeps open at once.
 pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
@@ -43,6 +44,7 @@ const ADMIN_PER_ADDRESS: usize = 16;
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
     pub(super) config: Config,
+    pub(super) resources: Resources,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) data: TcpListener,
@@ -98,7 +100,7 @@ impl Control {
         H: Handler,
     {
         let Plan { config, clock, metrics, .. } = plan;
-        let proxy = Proxy::new(&config, clock.clone(), Arc::clone(&metrics), flights)
+        let proxy = Proxy::new(&config, plan.resources, clock.clone(), Arc::clone(&metrics), flights)
             .map_err(|error| StartError(error.to_string()))?;
         let (times, _) = watch::channel(Times::from(&config));
         let (stages, stage) = watch::channel(Stage::Serving);

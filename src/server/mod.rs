@@ -40,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Worker};
 use crate::received::Received;
+use crate::resource::{RESOURCES, Resources};
 use connection::Handler;
 use control::Plan;
 use live::{AdminToken, Followed, Live};
@@ -66,10 +67,24 @@ impl Server {
     ///
     /// If a port is taken or a file cannot be read.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::start_with(config, clock, |proxy| Rc::new(proxy.worker()))
+        Self::start_for(RESOURCES, config, clock)
     }
 
-    fn start_with<F, H>(config: Config, clock: Clock, handler: F) -> Result<Self, StartError>
+    /// The same, with other resources to cache.
+    ///
+    /// # Errors
+    ///
+    /// If a port is taken or a file cannot be read.
+    pub fn start_for(resources: Resources, config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_with(resources, config, clock, |proxy| Rc::new(proxy.worker()))
+    }
+
+    fn start_with<F, H>(
+        resources: Resources,
+        config: Config,
+        clock: Clock,
+        handler: F,
+    ) -> Result<Self, StartError>
     where
         F: Fn(&Arc<Proxy>) -> H + Clone + Send + 'static,
         H: Handler,
@@ -80,11 +95,12 @@ impl Server {
         let access = Access::new(admin_address, None);
         let token = AdminToken::new(access.clone(), Followed::read(config.admin.token_file.as_deref())?);
         let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::of(resources));
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
         let plan = Plan {
             config,
+            resources,
             clock,
             metrics: Arc::clone(&metrics),
             data,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use instantly_proxy::resource::RESOURCES;
 use serde_json::Value;
 
 use crate::support::labels::{CAMPAIGNS, LABELS, label_path, token};
@@ -167,12 +168,16 @@ fn every_other_line_is_documented_with_its_level_and_its_fields() {
             if message == "{notice}" || message == "request" {
                 continue;
             }
-            let row = documented.get(&message).unwrap_or_else(|| panic!("{message:?} is not documented"));
-            let wanted: BTreeSet<_> = row[1].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-            assert_eq!(row[0], level, "{message}");
-            assert_eq!(names.iter().cloned().collect::<BTreeSet<_>>(), wanted, "{message}");
+            // What is said of items is said of those of each resource.
+            for resource in RESOURCES.iter() {
+                let message = message.replace("{items}", resource.sentences.items);
+                let row = documented.get(&message).unwrap_or_else(|| panic!("{message:?} is not documented"));
+                let wanted: BTreeSet<_> = row[1].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+                assert_eq!(row[0], level, "{message}");
+                assert_eq!(names.iter().cloned().collect::<BTreeSet<_>>(), wanted, "{message}");
+                said.insert(message);
+            }
             named.extend(names);
-            said.insert(message);
         }
     }
     assert_eq!(said, documented.keys().cloned().collect());

@@ -40,6 +40,7 @@ mod reference;
 mod reload;
 mod reload_keys;
 mod resent;
+mod resources;
 mod rotation;
 mod savings;
 mod secrets;

@@ -9,12 +9,11 @@ use instantly_proxy::metrics::{
     AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ReloadResult, RetryResult,
 };
 use instantly_proxy::organization::sharing::Shared;
-use instantly_proxy::outcome::{
-    Avoided, BypassReason, CacheStatus, Outcome, Route, StaleReason, StatusClass,
-};
+use instantly_proxy::outcome::{Avoided, BypassReason, CacheStatus, Outcome, StaleReason, StatusClass};
 use instantly_proxy::proxy::{Conclusion, Proof};
 use instantly_proxy::purpose::{Purpose, UpstreamStatus};
 use instantly_proxy::reason::{GateReason, ProofResult, RejectionReason};
+use instantly_proxy::resource::{RESOURCES, Route};
 use instantly_proxy::semantics::response_directives::ForbidReason;
 use instantly_proxy::shield::retry::may_retry;
 use serde_json::Value;
@@ -95,7 +94,6 @@ fn explained() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         RejectionReason => "reason-of-a-rejection",
         ReloadResult => "result-of-a-reload",
         RetryResult => "result-of-a-retry",
-        Route => "route",
         Shared => "shared",
         StaleReason => "stale-detail",
         StatusClass => "status-of-answers",
@@ -109,6 +107,8 @@ fn every_value_of_a_closed_label_is_explained() {
     for (name, section, values) in explained() {
         assert_eq!(words(&tables, section), values, "{name} and docs/REFERENCE.md#{section}");
     }
+    let routes = Route::all(RESOURCES).map(|route| route.as_str().to_owned()).collect();
+    assert_eq!(words(&tables, "route"), routes);
 }
 
 /// A closed enum that is new needs a table, or a reason why it has none.
@@ -171,10 +171,10 @@ fn every_error_says_whether_it_may_be_sent_again() {
 fn scraped() -> BTreeMap<String, (String, BTreeMap<String, BTreeSet<String>>)> {
     let metrics = Metrics::default();
     for (route, outcome) in
-        Route::ALL.iter().flat_map(|route| Outcome::ALL.iter().map(move |outcome| (route, outcome)))
+        Route::all(RESOURCES).flat_map(|route| Outcome::ALL.iter().map(move |outcome| (route, outcome)))
     {
         for status in StatusClass::ALL {
-            metrics.request(*route, *outcome, *status, Duration::ZERO);
+            metrics.request(route, *outcome, *status, Duration::ZERO);
         }
     }
     for (purpose, status) in Purpose::ALL

@@ -119,13 +119,19 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Avoided, Route, StatusClass};
+    use crate::outcome::{Avoided, StatusClass};
+    use crate::resource::{LEAD_LABEL, Route};
 
     #[test]
     fn the_summary_tells_reads_hits_and_what_was_avoided() {
         let metrics = Metrics::default();
         for outcome in [Outcome::Miss, Outcome::Hit, Outcome::Hit, Outcome::Hit, Outcome::Forwarded] {
-            metrics.request(Route::LeadLabel, outcome, StatusClass::Success, Duration::from_millis(1));
+            metrics.request(
+                Route::Item(&LEAD_LABEL),
+                outcome,
+                StatusClass::Success,
+                Duration::from_millis(1),
+            );
         }
         (0..3).for_each(|_| metrics.avoided(Avoided::Hit));
         let latencies = Latencies::default();

@@ -1,8 +1,12 @@
 use super::*;
-use crate::resource::LEAD_LABEL;
+use crate::resource::{LEAD_LABEL, RESOURCES};
 use proptest::prelude::*;
 
 const ID: &str = "01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
+
+fn locate(path: &str) -> Place {
+    RESOURCES.locate(path)
+}
 
 fn id() -> Uuid {
     ID.parse().unwrap()

@@ -77,7 +77,7 @@ impl TestServer {
         let gate = Arc::new(Semaphore::new(0));
         let (arrived, arrivals) = mpsc::channel();
         let handler = Scripted { gate: Arc::clone(&gate), arrivals: arrived };
-        let server = Server::start_with(config, clock, move |_| handler.clone()).unwrap();
+        let server = Server::start_with(RESOURCES, config, clock, move |_| handler.clone()).unwrap();
         Self { server, hand, gate, arrivals: Mutex::new(arrivals) }
     }
 

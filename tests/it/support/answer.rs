@@ -66,6 +66,12 @@ impl Answer {
         answer
     }
 
+    /// The same with another text.
+    pub fn map_text(mut self, text: impl FnOnce(String) -> String) -> Self {
+        self.body = text(String::from_utf8_lossy(&self.body).into_owned()).into_bytes();
+        self
+    }
+
     /// JSON, with the media type that the vendor's framework sends.
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::body(status, "application/json; charset=utf-8", body)

@@ -9,6 +9,7 @@
 //!   [`Streams`] is one HTTP/2 connection, frame by frame.
 //! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
+//! - [`Both`] is a world whose proxy caches a second resource, which the program does not know; [`Kind`] is one of the two.
 //!
 //! Nothing sleeps. What a test waits for it awaits ([`TestUpstream::arrived`], [`Gate::held`],
 //! [`TestProxy::metric_reaches`]); what takes time moves with [`TestProxy::advance`]. The one real timer is in
@@ -29,7 +30,9 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing: what is public is for every promise")]
 
 mod answer;
+mod both;
 mod caller;
+mod custom_tag;
 mod gate;
 pub mod labels;
 mod patience;
@@ -45,6 +48,7 @@ mod wire;
 mod world;
 
 pub use answer::Answer;
+pub use both::{Both, Kind, LABEL, TAG};
 pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
 pub use patience::{patiently, together};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use instantly_proxy::clock::{Clock, ManualClock};
 use instantly_proxy::config::{Burst, Change, Config, MaxHeldBytes};
+use instantly_proxy::resource::{RESOURCES, Resources};
 use instantly_proxy::server::{Server, Shutdown};
 
 use super::caller::{Caller, Outgoing};
@@ -45,6 +46,16 @@ impl TestProxy {
     /// them is tested on any machine, and connections that outlive hours of the test's clock.
     #[track_caller]
     pub fn start_with(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_for(RESOURCES, upstream, change)
+    }
+
+    /// The same, with other resources to cache.
+    #[track_caller]
+    pub fn start_for(
+        resources: Resources,
+        upstream: &TestUpstream,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::default();
         config.listen.address = free;
@@ -60,7 +71,8 @@ impl TestProxy {
         lower_the_shield(&mut config);
         change(&mut config);
         let (clock, hand) = Clock::manual();
-        let server = Server::start(config.clone(), clock).expect("a proxy on free ports starts");
+        let server =
+            Server::start_for(resources, config.clone(), clock).expect("a proxy on free ports starts");
         let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
         Self { server: Some(server), config: Mutex::new(config), clock: hand, data, admin }
     }
@@ -69,10 +81,7 @@ impl TestProxy {
     #[track_caller]
     pub fn start_by_default(upstream: &TestUpstream, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(upstream, |config| {
-            let Config { cache, shield, .. } = Config::default();
-            (config.cache, config.shield) = (cache, shield);
-            // A second's calls that are spent at one moment: its time stands still.
-            config.shield.burst = Burst::Whole;
+            by_default(config);
             change(config);
         })
     }
@@ -233,6 +242,14 @@ pub fn sum_of_series(text: &str, name: &str, labels: &[String]) -> f64 {
         wanted.then(|| value.parse::<f64>().ok()).flatten()
     });
     samples.sum()
+}
+
+/// Switches on what is on by default.
+pub fn by_default(config: &mut Config) {
+    let Config { cache, shield, .. } = Config::default();
+    (config.cache, config.shield) = (cache, shield);
+    // A second's calls that are spent at one moment: its time stands still.
+    config.shield.burst = Burst::Whole;
 }
 
 /// Switches off what saves calls by itself, so that a test of a promise sees each call that its requests ask for, and
