@@ -36,11 +36,13 @@ impl Handler for Scripted {
     fn answer(
         &self,
         head: Parts,
-        _body: Received,
+        body: Received,
         _peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         let Self { gate, arrivals } = self.clone();
         async move {
+            // Held until it has answered, as by who may still read it.
+            let _body = body;
             let path = head.uri.path().to_owned();
             let fragment = if head.extensions.get::<Fragment>().is_some() { "#" } else { "" };
             arrivals.send(format!("{path}{fragment}")).ok();
