@@ -15,7 +15,7 @@ TEST = "traces::a_miss_is_a_look_up_a_flight_and_a_call_and_a_hit_is_a_look_up"
 MISS = 2
 ROOM = re.compile(rf"<?instantly_proxy::(?:{'|'.join(walk.FOLDERS)})::")
 # What the compiler adds or derives: no call in the code stands for it, or one that tells nothing.
-ADDED = re.compile(r" as core::(?:ops::drop::Drop|clone::Clone|fmt::\w+)>|drop_in_place")
+ADDED = re.compile(r" as core::(?:ops::drop::Drop|clone::Clone|cmp::\w+|default::Default|fmt::\w+|hash::Hash)>|drop_in_place")
 
 
 def main(binary, scratch):
