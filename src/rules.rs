@@ -4,7 +4,6 @@
 //! a fetch has those of the read that began it. Each worker has a copy of its own: while nothing changes, taking it costs
 //! one read of a counter and touches no memory that other threads write to. What is fixed at start is not here.
 
-use crate::lock::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
+use crate::lock::{Mutex, MutexGuard};
 use crate::organization::Organization;
 use crate::organization::sharing::{Shared, Witness};
 use crate::resource::Descriptor;

@@ -92,12 +92,6 @@ pub struct Wanted<'o> {
 }
 
 impl Wanted<'_> {
-    /// Why it is wanted.
-    #[must_use]
-    pub const fn ground(&self) -> Ground {
-        self.ground
-    }
-
     /// Whether what it brings may be stored.
     #[must_use]
     pub const fn storing(&self) -> Storing {
@@ -106,6 +100,15 @@ impl Wanted<'_> {
 }
 
 impl Asker<'_> {
+    /// Only what was begun after this answers it on this ground.
+    #[must_use]
+    pub fn after(&self, ground: Ground) -> Tick {
+        match ground {
+            Ground::Younger => self.arrived,
+            Ground::ToProve | Ground::Missing(_) => self.youngest,
+        }
+    }
+
     pub(super) fn digest(&self) -> CredentialDigest {
         self.reader.credential.digest()
     }
@@ -140,7 +143,7 @@ impl Fetcher {
             },
             organization,
             target: target.clone(),
-            after: if ground == Ground::Younger { asker.arrived } else { asker.youngest },
+            after: asker.after(ground),
             storing: asker.storing,
             purpose: Purpose::Fill,
             class: Class::Interactive,

@@ -3,7 +3,6 @@
 //! A fetch runs in a task of its own, so that no caller's leaving cancels it. Who arrives while it is under way joins its
 //! flight. However the task ends, a panic included, its key is free again and everybody who waits is woken.
 
-use crate::lock::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
@@ -19,6 +18,7 @@ use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
 use crate::clock::{Clock, Elapsed, Moment};
+use crate::lock::Mutex;
 use crate::telemetry::Context;
 use crate::tick::Tick;
 

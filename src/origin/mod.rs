@@ -12,7 +12,6 @@ mod send;
 pub mod status;
 pub mod whole;
 
-use crate::lock::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ pub use self::send::{Answered, Sent};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::organization::Organization;
 use crate::shield::Shield;

@@ -3,7 +3,6 @@
 //! What is read whole outlives the exchange that it came with: it is kept in memory of its own, of no more than its size,
 //! and so are the fields beside it. A slice of what was received would hold the connection's read buffer.
 
-use crate::lock::Mutex;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use crate::body::{Body, BodyError};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full, Held};
+use crate::lock::Mutex;
 use crate::received::Received;
 use crate::semantics::{fields, owned};
 use crate::shield::refusals::Unauthorized;

@@ -192,11 +192,10 @@ impl Proxy {
             }
             (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
                 let stored = self.look_up(reading, organization)?;
-                let after =
-                    if ground == Ground::Younger { reading.asker.arrived } else { reading.asker.youngest };
                 let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
                 let decision = decide(&wishes, Some(&stored), reading.lifetimes(), now);
-                let serves = matches!(decision, Decision::Serve { .. }) && stored.begun > after;
+                let is_young = stored.begun > reading.asker.after(ground);
+                let serves = is_young && matches!(decision, Decision::Serve { .. });
                 serves.then_some(Found::Response(stored))
             }
         }
