@@ -179,7 +179,8 @@ impl Proxy {
         told.shield = Some(self.origin.foresee(call, call.asked_at).into());
         match self.origin.obstacle(call, call.asked_at) {
             None => told.conclude(conclusion, Some(status)),
-            Some(Obstacle::Remembered) => told.conclude(Conclusion::Latched, Some(status)),
+            // Neither the store nor the API is asked: the answer says nothing of a cache.
+            Some(Obstacle::Remembered) => told.conclude(Conclusion::Latched, None),
             Some(Obstacle::Error(error)) => {
                 let unreachable = error.kind() == ErrorKind::Unreachable;
                 told.fail(if unreachable { Conclusion::Unreachable } else { Conclusion::Limited }, &error);

@@ -210,6 +210,8 @@ async fn a_remembered_refusal_is_told_and_not_prolonged() {
     let told = explain(&world, &token, Asked::get(CAMPAIGNS)).await;
     assert_eq!((&told["decision"], &told["shield"]["latched_for_ms"]), (&json!("latched"), &json!(1000)));
     assert_eq!(told["credential"]["stranger"], json!(true));
+    let answer = world.proxy.caller(&token).get(CAMPAIGNS).send().await;
+    assert_eq!((&told["cache_status"], answer.cache_status()), (&json!(null), ""), "as the answer itself");
     world.proxy.advance_seconds(1);
     assert_foretold(&world, &token, Asked::get(CAMPAIGNS), "pass_through").await;
 }
