@@ -195,8 +195,7 @@ impl Proxy {
                 let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
                 let decision = decide(&wishes, Some(&stored), reading.lifetimes(), now);
                 let is_young = stored.begun > reading.asker.after(ground);
-                let serves = is_young && matches!(decision, Decision::Serve { .. });
-                serves.then_some(Found::Response(stored))
+                (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
             }
         }
     }
