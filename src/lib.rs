@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod error;
 pub mod fence;
 pub mod fetch;
+pub mod fleet;
 pub mod guard;
 pub mod held;
 mod linger;
