@@ -85,9 +85,9 @@ impl Fleet {
     #[must_use]
     pub fn lifetimes(&self, configured: &CachedResource, read_at: Moment) -> CachedResource {
         if self.lease.holds_at(read_at) {
-            return configured.clone();
+            return *configured;
         }
-        CachedResource { ttl: configured.ttl.min(self.alone_ttl), ..configured.clone() }
+        CachedResource { ttl: configured.ttl.min(self.alone_ttl), ..*configured }
     }
 
     /// Whether this replica has a lease for what was read at this moment; without one it is alone, and asks the store nothing.
