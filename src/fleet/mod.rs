@@ -4,3 +4,5 @@
 //! may serve what is stored. `docs/FLEET.md` has the whole argument. Without `[shared]` nothing here runs.
 
 pub mod lease;
+pub mod names;
+pub mod seal;
