@@ -5,8 +5,10 @@
 
 pub mod heard;
 pub mod lease;
+pub mod names;
 pub mod notice;
 pub mod open_write;
+pub mod seal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
