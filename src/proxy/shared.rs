@@ -104,6 +104,7 @@ impl Proxy {
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             bindings: Arc::clone(&bindings),
+            fleet: None,
             sequence: Arc::clone(fence.sequence()),
             tracing: tracing.clone(),
             runtime: runtime.clone(),
