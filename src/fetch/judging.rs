@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_page_is_taken_as_its_items_up_to_as_many_as_a_page_can_have() {
-        let organization = OrganizationId(Uuid::from_u128(1));
+        let organization = OrganizationId::example(1);
         for (count, taken) in [(1, 1), (100, 100), (101, 0)] {
             let item = |number| {
                 let id = Uuid::from_u128(number);

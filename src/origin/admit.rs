@@ -223,14 +223,14 @@ impl Origin {
 
     /// Who pays: the organization; with `x-as-workspace` the key's own account, too.
     pub(super) fn accounts(&self, call: &Call<'_>, verification: Verification) -> Accounts {
-        let bound = call.organization.map(AccountKey::Organization);
+        let bound = call.organization.map(|id| AccountKey::Organization(id.name()));
         let Some(acting) = call.credential().filter(|credential| credential.workspace().is_some()) else {
             return Accounts::one(self.shield.account(bound.unwrap_or_else(|| call.own_account())));
         };
-        let key = self
-            .bindings
-            .organization_of_key(acting)
-            .map_or_else(|| call.own_account(), |organization| AccountKey::Organization(organization.id()));
+        let key = self.bindings.organization_of_key(acting).map_or_else(
+            || call.own_account(),
+            |organization| AccountKey::Organization(organization.id().name()),
+        );
         let named = acting
             .workspace()
             .filter(|_| verification == Verification::Verified)

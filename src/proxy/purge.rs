@@ -5,13 +5,13 @@ use uuid::Uuid;
 use super::Proxy;
 use crate::classify::Target;
 use crate::metrics::InvalidationCause;
-use crate::organization::OrganizationId;
+use crate::organization::OrganizationName;
 
 /// What a purge is to reach; nothing given is everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purge {
     /// This organization alone.
-    pub organization: Option<Uuid>,
+    pub organization: Option<OrganizationName>,
     /// The item with this id alone, of whichever resource, and every list, for a list may hold it.
     pub label: Option<Uuid>,
 }
@@ -33,8 +33,7 @@ impl Proxy {
     /// A purge is an invalidation: fetches under way are not stored. With a label, lists of other organizations go too; they come
     /// back with the next read, and telling them apart is not worth a second fence.
     pub fn purge(&self, what: Purge) -> Purged {
-        let organization = what.organization.map(OrganizationId);
-        let (removed, proofs) = match (organization, what.label) {
+        let (removed, proofs) = match (what.organization, what.label) {
             (_, Some(label)) => {
                 self.cache.fence().invalidate_everywhere(Some(label), None);
                 let concerned = |target: &Target| match target {
@@ -43,10 +42,9 @@ impl Proxy {
                 };
                 (self.cache.remove_targets(concerned), 0)
             }
-            (Some(id), None) => {
-                let organization = self.cache.fence().organizations().get(id, self.clock.now());
-                self.cache.fence().invalidate_settled(&organization);
-                (self.cache.remove_of(Some(id)), self.end_proofs(Some(id)))
+            (Some(name), None) => {
+                self.cache.fence().invalidate_named(name);
+                (self.cache.remove_of(Some(name)), self.end_proofs(Some(name)))
             }
             (None, None) => {
                 self.cache.fence().invalidate_all();
@@ -59,7 +57,7 @@ impl Proxy {
         Purged { entries, bytes, proofs }
     }
 
-    fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
+    fn end_proofs(&self, organization: Option<OrganizationName>) -> u64 {
         self.bindings.end_proofs(organization, self.cache.fence().sequence().advance())
     }
 }

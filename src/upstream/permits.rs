@@ -93,12 +93,12 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::organization::OrganizationId;
+    use crate::organization::OrganizationName;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
     fn organization(number: u128) -> AccountKey {
-        AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
+        AccountKey::Organization(OrganizationName(uuid::Uuid::from_u128(number)))
     }
 
     #[tokio::test]
