@@ -159,17 +159,17 @@ impl Origin {
         let verification =
             if pass.is_unverified() { Verification::Unverified } else { Verification::Verified };
         let accounts = self.accounts(call, verification);
-        let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
+        let max_wait = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
             caller: call.who(),
             class: call.class,
-            max_wait: patience,
+            max_wait,
             ahead: self.upstream.connects_ahead(),
         };
         let open = self.open_connection(call);
         // In a box that is made when it is needed: few calls connect, and every one would keep the room for it.
-        let connect = async { Box::pin(self.connect(call, patience)).await };
+        let connect = async { Box::pin(self.connect(call, max_wait)).await };
         let admitted = self.shield.budget.admit(asked, open, connect, connects).await;
         let (admission, (mut ready, permit)) = admitted.map_err(|turned| match turned {
             Turned::Rejected(no) => rejected(no.reason.into(), no.retry_after),

@@ -58,7 +58,7 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
-        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.patience);
+        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.max_wait);
         let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait });
         let mut now = at;
         loop {
@@ -152,7 +152,7 @@ impl Proxy {
         {
             return Ok(Step::Again);
         }
-        if !shield.edge.may_fill(now) {
+        if !shield.edge.may_fetch(now) {
             return Ok(Step::Pass);
         }
         let wanted = self.fetcher.wanted(&reading.asker, organization, ground, now);
@@ -285,7 +285,7 @@ fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'
         Delivery::Response { response, stored } => (render(reading.head, &response, None), stored),
         Delivery::Whole(answer) => (answer.response(&reading.head.method), false),
         Delivery::Streamed(response) => (response, false),
-        Delivery::Remembered(answer) => return Step::Done(Answer::latched(&answer, &reading.head.method)),
+        Delivery::Remembered(answer) => return Step::Done(Answer::remembered(&answer, &reading.head.method)),
         Delivery::Blocked => return Step::Pass,
         Delivery::Again => return Step::Again,
     };

@@ -173,6 +173,6 @@ impl Circumstances for Around<'_> {
     }
 
     fn edge_is_open(&self) -> bool {
-        self.proxy.origin.shield().edge.would_fill(self.now)
+        self.proxy.origin.shield().edge.would_fetch(self.now)
     }
 }

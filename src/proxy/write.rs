@@ -102,7 +102,7 @@ impl Proxy {
         let turn = match self.origin.admit(&write.call(self.clock.now()), || {}).await {
             Ok(turn) => turn,
             Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => return Err(error),
-            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::latched(&answer, &write.method)),
+            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &write.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, write: &write, answered: false };
@@ -160,7 +160,7 @@ impl Proxy {
             body,
             route: self.digester.route(&head.method, head.uri.path()),
             peer: asked.peer,
-            max_wait: asked.patience,
+            max_wait: asked.max_wait,
             trace: head.extensions.get().cloned(),
             method: head.method,
         })
