@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::plan::{Circumstances, View, Waits};
 use crate::cache::Reader;
-use crate::cache::decide::decide;
+use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::config::CachedResource;
 use crate::fetch::{Asker, Ground, Storing};
 use crate::organization::Organization;
-use crate::outcome::{BypassReason, CacheStatus, StaleReason};
+use crate::outcome::StaleReason;
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
 use crate::tick::Tick;
@@ -31,16 +31,12 @@ pub(super) struct Reading<'a> {
     pub(super) waits: Waits,
 }
 
-/// How a read came by what answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obtained {
-    /// Its own token fetched it.
-    Led {
-        /// Whether it is in the store now.
-        stored: bool,
-    },
-    /// Another read's fetch did for it.
-    Joined,
+/// What makes a fetch needless.
+pub(super) enum Found {
+    /// A response that another fetch has stored.
+    Response(Arc<StoredResponse>),
+    /// A proof, with which to look again.
+    Proof,
 }
 
 /// A label read, before it is known who may answer it.
@@ -91,6 +87,29 @@ impl Proxy {
         }
         stored
     }
+
+    /// What makes a fetch needless by now.
+    pub(super) fn found(
+        &self,
+        ground: Ground,
+        reading: &Reading<'_>,
+        organization: Option<&Arc<Organization>>,
+    ) -> Option<Found> {
+        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
+        match (ground, organization) {
+            (Ground::ToProve, _) | (_, None) => {
+                let standing = self.bindings.standing(credential, &rules.proof, now);
+                matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
+            }
+            (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
+                let stored = self.look_up(reading, organization)?;
+                let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
+                let decision = decide(&wishes, Some(&stored), reading.lifetimes(), now);
+                let is_young = stored.begun > reading.asker.after(ground);
+                (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
+            }
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -111,17 +130,6 @@ impl Reading<'_> {
 
     pub(super) fn lifetimes(&self) -> &CachedResource {
         self.asker.reader.rules.of(self.asker.reader.read.resource, &self.asker.reader.read.target)
-    }
-
-    /// What `Cache-Status` says of what was fetched on this ground.
-    pub(super) fn cache_status(&self, ground: Ground, obtained: Obtained) -> CacheStatus {
-        match (ground, obtained) {
-            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
-            (Ground::ToProve, _) => CacheStatus::Proof,
-            (Ground::Younger, _) => CacheStatus::Request,
-            (Ground::Missing(_), Obtained::Led { stored }) => CacheStatus::Miss { stored },
-            (Ground::Missing(_), Obtained::Joined) => CacheStatus::Collapsed,
-        }
     }
 }
 
