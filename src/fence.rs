@@ -16,7 +16,7 @@ use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::lock::Mutex;
-use crate::organization::{Organization, Organizations};
+use crate::organization::{Organization, OrganizationName, Organizations};
 use crate::tick::{Sequence, Tick};
 
 /// How long after a write, whose fate is known, a fetch may still read what was before it.
@@ -113,7 +113,13 @@ impl Fence {
         self.invalidate_settled(organization)
     }
 
-    /// Invalidates an organization because of a purge: nothing was written, so nothing has to settle.
+    /// Invalidates the organization that an operator names.
+    pub fn invalidate_named(&self, name: OrganizationName) {
+        let tick = self.organizations.invalidate_named(name, &self.sequence);
+        self.latest.fetch_max(tick.0, Ordering::SeqCst);
+    }
+
+    /// Invalidates an organization although nothing was written, so that nothing has to settle.
     pub fn invalidate_settled(&self, organization: &Organization) -> (Tick, Tick) {
         let (tick, before) = organization.invalidate(&self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
@@ -232,7 +238,7 @@ mod tests {
 
     fn organization(fence: &Fence, number: u128) -> Arc<Organization> {
         let (clock, _) = Clock::manual();
-        fence.organizations().get(OrganizationId(Uuid::from_u128(number)), clock.now())
+        fence.organizations().get(OrganizationId::example(number), clock.now())
     }
 
     #[test]

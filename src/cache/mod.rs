@@ -27,7 +27,7 @@ use crate::classify::Target;
 use crate::clock::Clock;
 use crate::fence::Fence;
 use crate::metrics::{InvalidationCause, Metrics};
-use crate::organization::OrganizationId;
+use crate::organization::OrganizationName;
 
 /// Stored responses, and what may be served of them; one per process.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl Cache {
     }
 
     /// Takes away what is stored under the keys of this organization, or of any.
-    pub fn remove_of(&self, organization: Option<OrganizationId>) -> (u64, u64) {
-        self.store.remove_all(|key| organization.is_none_or(|id| key.organization() == id))
+    pub fn remove_of(&self, organization: Option<OrganizationName>) -> (u64, u64) {
+        self.store.remove_all(|key| organization.is_none_or(|name| key.organization().name() == name))
     }
 
     /// Takes away what is stored of these targets, whosever they are.
