@@ -36,7 +36,9 @@ pub enum Fate {
 }
 
 impl Fate {
-    const fn settles_after(self) -> Duration {
+    /// For how long after it a fetch may still read what was before the write.
+    #[must_use]
+    pub const fn settles_after(self) -> Duration {
         match self {
             Self::Known => SETTLE_KNOWN,
             Self::Unknown => SETTLE_UNKNOWN,
@@ -124,6 +126,24 @@ impl Fence {
         let (tick, before) = organization.invalidate(&self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
         (tick, before)
+    }
+
+    /// Invalidates an organization because of a write that another process has told of: what is left of its settling is this.
+    pub fn invalidate_settling(&self, organization: &Organization, settles: Duration, now: Moment) {
+        if !settles.is_zero() {
+            organization.settle_until(now.plus(settles));
+        }
+        self.invalidate_settled(organization);
+    }
+
+    /// Invalidates everything because nobody knows what was written; all of it settles for so long.
+    pub fn invalidate_all_settling(&self, settles: Duration, now: Moment) {
+        if !settles.is_zero() {
+            let until = Invalidation { tick: Tick::default(), settles: Some(now.plus(settles)) };
+            self.ids.lock().others.merge(until);
+            self.lists.lock().merge(until);
+        }
+        self.invalidate_all();
     }
 
     /// Invalidates every organization: an operator purged everything.
