@@ -73,6 +73,12 @@ impl Link {
         self.server.version()
     }
 
+    /// Whether scripts may say by flags what they do.
+    #[must_use]
+    pub fn knows_flags_of_scripts(&self) -> bool {
+        self.server.knows_flags_of_scripts()
+    }
+
     /// The server that it goes to.
     #[must_use]
     pub const fn address(&self) -> &Address {
