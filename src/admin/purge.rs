@@ -6,6 +6,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::refusal::Refusal;
+use crate::fleet::Receipt;
+use crate::organization::OrganizationName;
 use crate::proxy::{Purge, Purged};
 
 const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";
@@ -27,7 +29,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Purge, Refusal> {
         [b'[', ..] => return Err(refused("an array is no object")),
         body => serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))?,
     };
-    Ok(Purge { organization: member("organization", raw.organization)?, label: member("label", raw.label)? })
+    let organization = member("organization", raw.organization)?.map(OrganizationName);
+    Ok(Purge { organization, label: member("label", raw.label)? })
 }
 
 /// A null is not taken for an absent member: that would purge more than a script with an unset variable meant.
@@ -53,11 +56,28 @@ pub(super) struct Gone {
     entries: u64,
     bytes: u64,
     proofs: u64,
+    /// What the other replicas say, where there is a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Replicas>,
 }
 
-impl From<Purged> for Gone {
-    fn from(Purged { entries, bytes, proofs }: Purged) -> Self {
-        Self { entries, bytes, proofs }
+/// Which replicas have confirmed a purge.
+#[derive(Serialize)]
+struct Replicas {
+    /// Whether the store took it; else it is told when the link is back.
+    announced: bool,
+    /// How many have applied it, this one included.
+    confirmed: u32,
+    /// How many said nothing until their lease was over: they serve nothing from before it without asking.
+    silent: u32,
+}
+
+impl Gone {
+    pub(super) fn new(purged: Purged, receipt: Option<Receipt>) -> Self {
+        let Purged { entries, bytes, proofs } = purged;
+        let replicas =
+            receipt.map(|Receipt { announced, confirmed, silent }| Replicas { announced, confirmed, silent });
+        Self { entries, bytes, proofs, replicas }
     }
 }
 
@@ -79,6 +99,7 @@ mod tests {
             (format!(r#"{{"label":"{B}","organization":"{A}"}}"#), Some(A), Some(B)),
         ];
         for (body, organization, label) in rows {
+            let organization = organization.map(OrganizationName);
             assert_eq!(parse(body.as_bytes()), Ok(Purge { organization, label }), "{body}");
         }
     }

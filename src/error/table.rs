@@ -141,7 +141,7 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
     Row(ErrorKind::UnaskedUpgrade, 502, "http_upgrade_failed", NOTHING,
         "The API asked to switch protocols, which is not passed on."),
     Row(ErrorKind::MixedUpAnswer, 502, "http_protocol_error", NOTHING,
-        "The API's answer was not the one to this request and was discarded: try again."),
+        "The API's answer was not the one to this request and was discarded; a write may have taken effect."),
     Row(ErrorKind::UpstreamFailed, 502, "http_response_incomplete", NOTHING.stale(StaleReason::Error),
         "The API failed to answer this read: try again."),
     Row(ErrorKind::UpstreamLimited, 429, DENIED, NOTHING.stale(StaleReason::Limit),
@@ -167,6 +167,8 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
     Row(ErrorKind::OutOfResources, 503, "proxy_internal_error",
         NOTHING.never_sent().stale(StaleReason::Error),
         "The proxy has no file or port left for a connection to the API; nothing was sent to it: try again after the time in Retry-After."),
+    Row(ErrorKind::StoreUnreachable, 503, "proxy_internal_error", NOTHING.never_sent(),
+        "The proxy cannot reach the store through which it tells the others of a write, and was told to refuse writes then; nothing was sent to the API: try again after the time in Retry-After."),
     Row(ErrorKind::Internal, 500, "proxy_internal_error", NOTHING,
         "The proxy failed to answer: see its log."),
 ];

@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::plan::{Circumstances, View, Waits};
 use crate::cache::Reader;
-use crate::cache::decide::decide;
+use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::config::CachedResource;
 use crate::fetch::{Asker, Ground, Storing};
 use crate::organization::Organization;
-use crate::outcome::{BypassReason, CacheStatus, StaleReason};
+use crate::outcome::StaleReason;
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
 use crate::tick::Tick;
@@ -31,16 +31,25 @@ pub(super) struct Reading<'a> {
     pub(super) waits: Waits,
 }
 
-/// How a read came by what answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obtained {
-    /// Its own token fetched it.
-    Led {
-        /// Whether it is in the store now.
-        stored: bool,
-    },
-    /// Another read's fetch did for it.
-    Joined,
+/// What is stored for a read, and for how long it may be served.
+pub(super) struct LookUp {
+    pub(super) stored: Option<Arc<StoredResponse>>,
+    pub(super) lifetimes: CachedResource,
+}
+
+impl LookUp {
+    /// What is to be done by what is stored and the client's wishes alone.
+    pub(super) fn decide(&self, wishes: &RequestDirectives, now: Moment) -> Decision {
+        decide(wishes, self.stored.as_deref(), &self.lifetimes, now)
+    }
+}
+
+/// What makes a fetch needless.
+pub(super) enum Found {
+    /// A response that another fetch has stored.
+    Response(Arc<StoredResponse>),
+    /// A proof, with which to look again.
+    Proof,
 }
 
 /// A label read, before it is known who may answer it.
@@ -78,49 +87,62 @@ impl Proxy {
         Reading { head, asker, wishes, waits: Waits::default() }
     }
 
-    /// What is stored for a read, and may be served to this organization.
-    pub(super) fn look_up(
-        &self,
-        reading: &Reading<'_>,
-        organization: &Organization,
-    ) -> Option<Arc<StoredResponse>> {
+    /// What is stored for a read, and may be served to this organization, and for how long.
+    ///
+    /// The lease of the fleet is asked first, always: one that came back behind the look-up would vouch for what was looked up
+    /// before it. It is asked of the moment at which the request was read: what the lease's last beat brought was appended
+    /// before any write was answered that the request may rely on.
+    pub(super) fn look_up(&self, reading: &Reading<'_>, organization: Option<&Arc<Organization>>) -> LookUp {
+        let lifetimes = self.lifetimes(reading);
         let begun = self.tracing.as_ref().map(|_| self.clock.now());
-        let stored = self.cache.look_up(reading.asker.reader, organization);
+        let stored =
+            organization.and_then(|organization| self.cache.look_up(reading.asker.reader, organization));
         if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
             tracing.record("look-up", parent, begun);
         }
-        stored
+        LookUp { stored, lifetimes }
+    }
+
+    /// For how long what is stored may be served to a read: as configured, and only briefly by a replica that is alone.
+    pub(super) fn lifetimes(&self, reading: &Reading<'_>) -> CachedResource {
+        let Asker { reader, arrived_at, .. } = &reading.asker;
+        let configured = reader.rules.of(reader.read.resource, &reader.read.target);
+        self.fleet.as_ref().map_or(*configured, |fleet| fleet.lifetimes(configured, *arrived_at))
+    }
+
+    /// What makes a fetch needless by now.
+    pub(super) fn found(
+        &self,
+        ground: Ground,
+        reading: &Reading<'_>,
+        organization: Option<&Arc<Organization>>,
+    ) -> Option<Found> {
+        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
+        match (ground, organization) {
+            (Ground::ToProve, _) | (_, None) => {
+                let standing = self.bindings.standing(credential, &rules.proof, now);
+                matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
+            }
+            (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
+                let look_up = self.look_up(reading, Some(organization));
+                let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
+                let decision = look_up.decide(&wishes, now);
+                let stored = look_up.stored?;
+                let is_young = stored.begun > reading.asker.after(ground);
+                (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
+            }
+        }
     }
 }
 
 impl Reading<'_> {
     /// What is known of it.
-    pub(super) fn view<'v>(
-        &self,
-        standing: &'v Standing,
-        stored: Option<&StoredResponse>,
-        now: Moment,
-    ) -> View<'v> {
+    pub(super) fn view<'v>(&self, standing: &'v Standing, look_up: &LookUp, now: Moment) -> View<'v> {
         View {
             standing,
-            decision: decide(&self.wishes, stored, self.lifetimes(), now),
+            decision: look_up.decide(&self.wishes, now),
             only_if_cached: self.wishes.only_if_cached,
             waits: self.waits,
-        }
-    }
-
-    pub(super) fn lifetimes(&self) -> &CachedResource {
-        self.asker.reader.rules.of(self.asker.reader.read.resource, &self.asker.reader.read.target)
-    }
-
-    /// What `Cache-Status` says of what was fetched on this ground.
-    pub(super) fn cache_status(&self, ground: Ground, obtained: Obtained) -> CacheStatus {
-        match (ground, obtained) {
-            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
-            (Ground::ToProve, _) => CacheStatus::Proof,
-            (Ground::Younger, _) => CacheStatus::Request,
-            (Ground::Missing(_), Obtained::Led { stored }) => CacheStatus::Miss { stored },
-            (Ground::Missing(_), Obtained::Joined) => CacheStatus::Collapsed,
         }
     }
 }
@@ -173,6 +195,6 @@ impl Circumstances for Around<'_> {
     }
 
     fn edge_is_open(&self) -> bool {
-        self.proxy.origin.shield().edge.would_fill(self.now)
+        self.proxy.origin.shield().edge.would_fetch(self.now)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
+use crate::fleet::Fleet;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -43,6 +45,8 @@ pub struct Proxy {
     pub(super) fetcher: Arc<Fetcher>,
     /// The only way out.
     pub(super) origin: Arc<Origin>,
+    /// The other replicas, where there are any.
+    pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) rulebook: Rulebook,
     /// Spans, where they are asked for.
     pub(super) tracing: Option<Tracing>,
@@ -101,6 +105,7 @@ impl Proxy {
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             bindings: Arc::clone(&bindings),
+            fleet: None,
             sequence: Arc::clone(fence.sequence()),
             tracing: tracing.clone(),
             runtime: runtime.clone(),
@@ -115,6 +120,7 @@ impl Proxy {
             cache: Arc::clone(&cache),
             bindings: Arc::clone(&bindings),
             resources,
+            fleet: None,
             held: held.clone(),
             digester: Arc::clone(&digester),
             tracing: tracing.clone(),
@@ -129,6 +135,7 @@ impl Proxy {
             bindings,
             cache,
             fetcher,
+            fleet: None,
             held,
             rulebook: Rulebook::new(Rules::new(config)),
             writes: TaskTracker::new(),
@@ -190,11 +197,18 @@ impl Proxy {
     }
 }
 
-/// Hands out the turns of the budget until the proxy is gone; begins anew if that fails, for whoever waits would wait in vain.
+/// Hands out the turns of the budget until the proxy is gone.
 async fn hand_out_turns(proxy: Weak<Proxy>, clock: Clock) {
-    while let Some(proxy) = proxy.upgrade() {
-        let handing = proxy.runtime.spawn(proxy.origin.shield().budget.hand_out());
-        drop(proxy);
+    let hand_out = || {
+        let proxy = proxy.upgrade()?;
+        Some(proxy.runtime.spawn(proxy.origin.shield().budget.hand_out()))
+    };
+    keep_handing_out(hand_out, &clock).await;
+}
+
+/// Begins anew, after a second, each time that handing out turns panics: whoever waits would wait in vain.
+async fn keep_handing_out(hand_out: impl Fn() -> Option<JoinHandle<()>>, clock: &Clock) {
+    while let Some(handing) = hand_out() {
         match handing.await {
             Err(failed) if failed.is_panic() => tracing::error!(error = %failed, "handing out turns failed"),
             _ => return,
@@ -212,5 +226,36 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         proxy.cache.tidy();
         proxy.origin.tidy(now);
         proxy.fetcher.tidy(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Mutex;
+
+    #[tokio::test]
+    async fn handing_out_turns_begins_anew_a_second_after_each_panic() {
+        let (clock, hand) = Clock::manual();
+        let begun = Mutex::new(Vec::new());
+        let hand_out = || {
+            let mut begun = begun.lock();
+            begun.push(clock.now());
+            let times = begun.len();
+            Some(tokio::spawn(async move { assert!(times > 2, "the panic that is meant") }))
+        };
+        let time_passes = async {
+            loop {
+                hand.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = keep_handing_out(hand_out, &clock) => {}
+            () = time_passes => {}
+        }
+        let begun = begun.lock();
+        assert_eq!(begun.len(), 3, "what ends by itself is over");
+        assert!(begun.windows(2).all(|two| two[1].since(two[0]) >= Duration::from_secs(1)));
     }
 }
