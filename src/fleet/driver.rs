@@ -17,9 +17,10 @@ use super::heard::Number;
 use super::notice::Notice;
 use super::roster::{self, Introduction, Replica};
 use super::seal::{SealPurpose, Sealer};
-use super::store::{Backoff, Bells, Link, Reply, StoreError, StoreErrorKind, StoreSettings};
+use super::store::{Backoff, Bells, Link, Reply, StoreError, StoreErrorKind};
 use super::{Fleet, Order, Receipt};
 use crate::clock::{Clock, Moment};
+use crate::config::StoreSettings;
 
 /// Calls in a row that were not answered in time, after which the link is given up: the server may be frozen, or the way to it.
 const UNANSWERED: u32 = 8;

@@ -36,7 +36,7 @@ use self::seal::Sealer;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential};
 use crate::clock::Moment;
-use crate::config::CachedResource;
+use crate::config::{CachedResource, WhenLost};
 
 /// What the rest of the process asks of the fleet: a handle; the link to the store is a task of the control thread.
 #[derive(Debug)]
@@ -50,15 +50,6 @@ pub struct Fleet {
     sealer: Arc<Sealer>,
     orders: mpsc::UnboundedSender<Order>,
     replicas: AtomicU64,
-}
-
-/// What becomes of label writes while this replica has no lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenLost {
-    /// They are sent, and announced when the link is back.
-    Alone,
-    /// They are refused.
-    RefuseWrites,
 }
 
 /// What the link's task is asked to do.

@@ -1,8 +1,8 @@
-//! How a process becomes a replica: [`FleetSettings`] make a [`Fleet`] and the [`Link`](super::store::Link)'s task that is still to be started.
+//! How a process becomes a replica: the configuration makes a [`Fleet`], whose link is started once there is what notices
+//! change.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -16,37 +16,21 @@ use super::lease::Lease;
 use super::names::Names;
 use super::roster::{self, About, Introduction};
 use super::seal::{Sealer, Secret};
-use super::store::{Mode, StoreSettings};
-use super::{Fleet, Order, WhenLost};
+use super::{Fleet, Order};
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
+use crate::config::{Shared, StoreMode, files};
 use crate::metrics::Metrics;
 use crate::resource::Resources;
-
-/// What a fleet is made of.
-#[derive(Debug)]
-pub struct FleetSettings {
-    /// Where the store is.
-    pub store: StoreSettings,
-    /// What all names in the store begin with.
-    pub namespace: String,
-    /// The first seals, each opens.
-    pub secrets: Vec<Secret>,
-    /// How long stored responses may be served after a good beat was sent.
-    pub lease: Duration,
-    /// How old a stored response may be that is served without a lease.
-    pub alone_ttl: Duration,
-    /// What becomes of label writes without a lease.
-    pub when_lost: WhenLost,
-}
+use crate::setup_error::SetupError;
 
 /// A replica's link that is still to be started, once there is what notices change.
 #[derive(Debug)]
 #[must_use = "without its task the replica is alone for ever"]
 pub struct Unlinked {
     fleet: Arc<Fleet>,
-    settings: FleetSettings,
+    settings: Shared,
     heard: Arc<Heard>,
     lease: Arc<Lease>,
     orders: mpsc::UnboundedReceiver<Order>,
@@ -71,21 +55,29 @@ pub struct Linking {
 
 impl Fleet {
     /// A replica that is alone until its link is [started](Unlinked::start).
-    pub fn new(settings: FleetSettings) -> (Arc<Self>, Unlinked) {
+    ///
+    /// # Errors
+    ///
+    /// If the secrets cannot be read.
+    pub fn new(shared: &Shared) -> Result<(Arc<Self>, Unlinked), SetupError> {
+        let secrets = files::shared_secrets(&shared.secret_file);
+        let secrets = secrets.map_err(|problem| SetupError(format!("shared.secret_file {problem}")))?;
+        let secrets: Vec<_> = secrets.expose().filter_map(Secret::new).collect();
         let (orders, ordered) = mpsc::unbounded_channel();
         let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
         let fleet = Arc::new(Self {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
-            alone_ttl: settings.alone_ttl,
-            when_lost: settings.when_lost,
-            names: Arc::new(Names::new(&settings.namespace, &settings.secrets)),
-            sealer: Arc::new(Sealer::new(&settings.secrets, &settings.namespace)),
+            alone_ttl: shared.alone_ttl,
+            when_lost: shared.when_lost,
+            names: Arc::new(Names::new(&shared.namespace, &secrets)),
+            sealer: Arc::new(Sealer::new(&secrets, &shared.namespace)),
             orders,
             replicas: AtomicU64::new(0),
         });
+        let settings = shared.clone();
         let unlinked = Unlinked { fleet: Arc::clone(&fleet), settings, heard, lease, orders: ordered };
-        (fleet, unlinked)
+        Ok((fleet, unlinked))
     }
 }
 
@@ -98,8 +90,8 @@ impl Unlinked {
         let names = fleet.names.control();
         let bell = names.part("bell");
         let ring = match settings.store.mode {
-            Mode::Standalone | Mode::Sentinel { .. } => Ring::Publish,
-            Mode::Cluster => Ring::ShardPublish,
+            StoreMode::Standalone | StoreMode::Sentinel { .. } => Ring::Publish,
+            StoreMode::Cluster => Ring::ShardPublish,
         };
         let control = Control::new(ControlSettings::new(settings.lease, bell.clone(), ring), member, lease);
         let sealer = Arc::clone(&fleet.sealer);
