@@ -197,6 +197,7 @@ impl Running {
         let (version, address) = (link.version(), link.address().to_string());
         tracing::info!(version, address, "linked to the store of the fleet");
         self.driver.control.link_up(link.run_id());
+        self.note_store(Some(format!("{version} at {address}")));
         let link = Arc::new(link);
         let (introduction, clock) = (self.driver.introduction.clone(), self.driver.clock.clone());
         self.driver.runtime.spawn(introduction.keep_up(Arc::downgrade(&link), clock));
@@ -216,6 +217,7 @@ impl Running {
         if let Way::Linked { .. } = self.way {
             tracing::warn!(kind = kind.as_str(), "the link to the store of the fleet is lost");
             self.driver.control.link_down();
+            self.note_store(None);
             self.way = Way::Waiting(now.plus(self.backoff.next()));
         }
     }
@@ -340,6 +342,12 @@ impl Running {
     fn show(&self) {
         if let Some(fleet) = self.driver.fleet.upgrade() {
             fleet.note_status(&self.driver.control.status());
+        }
+    }
+
+    fn note_store(&self, store: Option<String>) {
+        if let Some(fleet) = self.driver.fleet.upgrade() {
+            fleet.note_store(store);
         }
     }
 

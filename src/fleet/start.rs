@@ -21,6 +21,7 @@ use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
 use crate::config::{Shared, StoreMode, files};
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::resource::Resources;
 use crate::setup_error::SetupError;
@@ -73,6 +74,7 @@ impl Fleet {
             names: Arc::new(Names::new(&shared.namespace, &secrets)),
             sealer: Arc::new(Sealer::new(&secrets, &shared.namespace)),
             orders,
+            seen: Mutex::default(),
             replicas: AtomicU64::new(0),
         });
         let settings = shared.clone();
