@@ -257,7 +257,7 @@ impl Running {
         self.driver.runtime.spawn(async move {
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
-            let flags = link.knows_flags_of_scripts();
+            let flags = link.knows_script_flags();
             let spelling = if flags { Spelling::Flagged } else { Spelling::Plain };
             let answer = link.call(calls::script(call.script, spelling), &keys, &args).await;
             let _ = answers.send((call.id, answer));
