@@ -7,6 +7,7 @@
 pub mod account;
 mod agenda;
 pub mod backoff;
+pub mod beside;
 pub mod breaker;
 pub mod budget;
 mod call;
