@@ -36,6 +36,34 @@ impl AuthorizationDigest {
     }
 }
 
+impl AuthorizationDigest {
+    /// That which another replica made under the same key.
+    #[must_use]
+    pub const fn told(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl CredentialDigest {
+    /// That which another replica made under the same key.
+    #[must_use]
+    pub const fn told(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 // A keyed digest tells nothing of the token without this process's key, but it has no place in a log line either.
 macro_rules! redacted {
     ($($name:ident)+) => { $(
@@ -70,8 +98,14 @@ impl Default for Digester {
 }
 
 impl Digester {
+    /// A digester with this key, as all replicas of a fleet have: a refusal that one of them meets is told by its digest.
+    #[must_use]
+    pub const fn keyed(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
     pub(super) fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
-        AuthorizationDigest(*blake3::keyed_hash(&self.0, value.as_bytes()).as_bytes())
+        digest_of(&self.0, value)
     }
 
     /// The credential of an `Authorization` value, and of an `x-as-workspace` value that is an organization's id.
@@ -81,15 +115,7 @@ impl Digester {
         workspace: Option<(&HeaderValue, Uuid)>,
     ) -> Credential {
         let authorization_digest = self.authorization_of(authorization);
-        let digest = match workspace {
-            None => CredentialDigest(authorization_digest.0),
-            // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
-            Some((value, _)) => {
-                let mut hasher = blake3::Hasher::new_keyed(&self.0);
-                hasher.update(&[0]).update(&authorization_digest.0).update(value.as_bytes());
-                CredentialDigest(*hasher.finalize().as_bytes())
-            }
-        };
+        let digest = credential_digest_of(&self.0, authorization_digest, workspace.map(|(value, _)| value));
         let mut authorization = authorization.clone();
         authorization.set_sensitive(true);
         let workspace = workspace.map(|(value, id)| (value.clone(), id));
@@ -106,6 +132,22 @@ impl Digester {
         }
         RouteDigest(*hasher.finalize().as_bytes())
     }
+}
+
+fn digest_of(key: &[u8; 32], authorization: &HeaderValue) -> AuthorizationDigest {
+    AuthorizationDigest(*blake3::keyed_hash(key, authorization.as_bytes()).as_bytes())
+}
+
+fn credential_digest_of(
+    key: &[u8; 32],
+    authorization: AuthorizationDigest,
+    workspace: Option<&HeaderValue>,
+) -> CredentialDigest {
+    let Some(workspace) = workspace else { return CredentialDigest(authorization.0) };
+    // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&[0]).update(&authorization.0).update(workspace.as_bytes());
+    CredentialDigest(*hasher.finalize().as_bytes())
 }
 
 /// What identifies a caller, with the field values that its own upstream calls carry.
@@ -144,6 +186,14 @@ impl Credential {
     #[must_use]
     pub const fn key_digest(&self) -> CredentialDigest {
         CredentialDigest(self.authorization_digest.0)
+    }
+
+    /// The same digests under a key that other processes have as well.
+    #[must_use]
+    pub fn digests_under(&self, key: &[u8; 32]) -> (AuthorizationDigest, CredentialDigest) {
+        let authorization = digest_of(key, &self.authorization);
+        let workspace = self.workspace.as_ref().map(|(value, _)| value);
+        (authorization, credential_digest_of(key, authorization, workspace))
     }
 
     /// The organization that `x-as-workspace` asks for: the only one that a body may name to prove it.

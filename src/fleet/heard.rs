@@ -1,0 +1,177 @@
+//! [`Heard`]: the latest notice of each organization that was applied here. It judges what others have stored.
+//!
+//! An entry of the second tier carries the stamp of its fetch: the number of the last notice that its reader's replica had
+//! applied when the upstream call was sent. Whoever finds it judges it by what it has applied itself, so that nothing in the
+//! store says how old an entry may be, and nothing there can be evicted, replayed or raced into saying it wrongly.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lru::LruCache;
+use uuid::Uuid;
+
+use crate::bounded::bounded;
+use crate::classify::Target;
+use crate::lock::Mutex;
+
+/// Organizations whose latest notice is told apart, known here or not; for the rest the latest that left counts.
+const ORGANIZATIONS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+/// The same of items.
+const ITEMS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// A notice's place in the log: larger than all before it, below 2^53.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(pub u64);
+
+/// What has been applied here.
+#[derive(Debug)]
+pub struct Heard {
+    /// The last notice that was applied.
+    applied: AtomicU64,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    organizations: Latest<Uuid>,
+    items: Latest<Uuid>,
+    lists: Number,
+    /// Nothing from before this notice counts: of everything, or the oldest that was read, for what was before is not known.
+    everything: Number,
+}
+
+/// The latest number of each key, and of all that left the table.
+#[derive(Debug)]
+struct Latest<K: std::hash::Hash + Eq> {
+    table: LruCache<K, Number>,
+    others: Number,
+}
+
+impl<K: std::hash::Hash + Eq + Copy> Latest<K> {
+    fn new(size: NonZeroUsize) -> Self {
+        Self { table: bounded(size), others: Number::default() }
+    }
+
+    fn note(&mut self, key: K, number: Number) {
+        if let Some((left, its)) = self.table.push(key, number)
+            && left != key
+        {
+            self.others = self.others.max(its);
+        }
+    }
+
+    fn of(&self, key: &K) -> Number {
+        self.table.peek(key).copied().unwrap_or(self.others)
+    }
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            applied: AtomicU64::new(0),
+            table: Mutex::new(Table {
+                organizations: Latest::new(ORGANIZATIONS),
+                items: Latest::new(ITEMS),
+                lists: Number::default(),
+                everything: Number::default(),
+            }),
+        }
+    }
+}
+
+impl Heard {
+    /// The number of the last notice that was applied.
+    #[must_use]
+    pub fn applied(&self) -> Number {
+        Number(self.applied.load(Ordering::SeqCst))
+    }
+
+    /// All notices up to this one have been applied.
+    pub fn note_applied(&self, number: Number) {
+        self.applied.fetch_max(number.0, Ordering::SeqCst);
+    }
+
+    /// This notice concerned an organization.
+    pub fn note_organization(&self, organization: Uuid, number: Number) {
+        self.table.lock().organizations.note(organization, number);
+    }
+
+    /// This notice concerned an item, of whichever organization.
+    pub fn note_item(&self, item: Uuid, number: Number) {
+        self.table.lock().items.note(item, number);
+    }
+
+    /// This notice concerned the lists of all organizations.
+    pub fn note_lists(&self, number: Number) {
+        let mut table = self.table.lock();
+        table.lists = table.lists.max(number);
+    }
+
+    /// This notice concerned everything; or what was said before it is not known.
+    pub fn note_everything(&self, number: Number) {
+        let mut table = self.table.lock();
+        table.everything = table.everything.max(number);
+    }
+
+    /// Whether what was fetched under `stamp` is from after all that was heard of it.
+    #[must_use]
+    pub fn admits(&self, organization: Uuid, target: &Target, stamp: Number) -> bool {
+        let table = self.table.lock();
+        stamp >= table.everything
+            && stamp >= table.organizations.of(&organization)
+            && stamp
+                >= match target {
+                    Target::Item(id) => table.items.of(id),
+                    Target::List(_) => table.lists,
+                }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::ListQuery;
+
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+    const ITEM: Target = Target::Item(Uuid::from_u128(7));
+
+    fn list() -> Target {
+        Target::List(ListQuery::default())
+    }
+
+    #[test]
+    fn an_entry_from_before_the_latest_notice_of_its_organization_does_not_count() {
+        let heard = Heard::default();
+        heard.note_organization(A, Number(10));
+        assert!(!heard.admits(A, &ITEM, Number(9)));
+        assert!(!heard.admits(A, &list(), Number(9)));
+        assert!(heard.admits(A, &ITEM, Number(10)), "sent after it was applied");
+        assert!(heard.admits(B, &ITEM, Number(9)), "another organization is untouched");
+    }
+
+    #[test]
+    fn notices_of_an_item_of_lists_and_of_everything_concern_what_they_name() {
+        let heard = Heard::default();
+        heard.note_item(Uuid::from_u128(7), Number(10));
+        assert!(!heard.admits(A, &ITEM, Number(9)) && heard.admits(A, &list(), Number(9)));
+        heard.note_lists(Number(20));
+        assert!(heard.admits(A, &ITEM, Number(10)) && !heard.admits(A, &list(), Number(19)));
+        heard.note_everything(Number(30));
+        assert!(!heard.admits(B, &ITEM, Number(29)) && heard.admits(B, &ITEM, Number(30)));
+    }
+
+    #[test]
+    fn an_organization_that_left_the_table_counts_by_the_latest_that_did() {
+        let heard = Heard::default();
+        for number in 0..=ORGANIZATIONS.get() as u64 {
+            heard.note_organization(Uuid::from_u128(u128::from(number) + 1), Number(number + 1));
+        }
+        assert!(!heard.admits(A, &ITEM, Number(0)), "it was the first, and has left");
+        assert!(heard.admits(A, &ITEM, Number(1)));
+        assert!(
+            !heard.admits(Uuid::from_u128(u128::MAX), &ITEM, Number(0)),
+            "never heard of: it may have been"
+        );
+    }
+}

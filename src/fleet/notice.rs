@@ -1,0 +1,137 @@
+//! [`Notice`]: what one replica has to tell all others, in the order of the log.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fence::Fate;
+
+/// What every replica must know. It is sealed in the store's log; a replica that cannot read one invalidates everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// A write of this organization: nothing of it from before counts any more.
+    Organization {
+        /// Which.
+        id: Uuid,
+        /// What became of the write; it says for how long what is read has to settle.
+        fate: Told,
+    },
+    /// A write by a credential of unknown organization: all lists of every organization, and the item if there is one.
+    Everywhere {
+        /// The item.
+        item: Option<Uuid>,
+        /// What became of the write.
+        fate: Told,
+    },
+    /// An operator says that stored responses must go. Nothing was written.
+    Purge {
+        /// Of this organization alone.
+        organization: Option<Uuid>,
+        /// This item alone, and every list.
+        label: Option<Uuid>,
+    },
+    /// A 404: the item is gone.
+    Gone {
+        /// Name of its resource.
+        resource: String,
+        /// Whose it was.
+        organization: Uuid,
+        /// Which it was.
+        item: Uuid,
+    },
+    /// The API refused an `Authorization` value, or one credential of it.
+    Refused {
+        /// Under each secret that the teller knows.
+        digests: Vec<Digests>,
+        /// Which of the two digests says who it is.
+        whom: Whom,
+    },
+}
+
+/// What a credential is called under one secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Its `Authorization` value.
+    pub authorization: [u8; 32],
+    /// With its `x-as-workspace`.
+    pub credential: [u8; 32],
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// It was done.
+    Known,
+    /// It may have been done, or may yet be.
+    Unknown,
+}
+
+/// Whom a refusal concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    /// Every credential with the `Authorization` value.
+    Authorization,
+    /// One credential.
+    Credential,
+}
+
+impl From<Fate> for Told {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Known => Self::Known,
+            Fate::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<Told> for Fate {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Known => Self::Known,
+            Told::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl Notice {
+    /// As bytes, to be sealed.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a notice has no map and nothing that fails")
+    }
+
+    /// What was sealed; nothing if it is of a form that this version does not know.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_notice_comes_back_as_it_was_said() {
+        let id = Uuid::from_u128(7);
+        for notice in [
+            Notice::Organization { id, fate: Told::Known },
+            Notice::Everywhere { item: Some(id), fate: Told::Unknown },
+            Notice::Everywhere { item: None, fate: Told::Known },
+            Notice::Purge { organization: None, label: Some(id) },
+            Notice::Gone { resource: "lead_label".into(), organization: id, item: id },
+            Notice::Refused {
+                digests: vec![Digests { authorization: [1; 32], credential: [2; 32] }],
+                whom: Whom::Credential,
+            },
+        ] {
+            assert_eq!(Notice::from_bytes(&notice.to_bytes()), Some(notice));
+        }
+    }
+
+    #[test]
+    fn a_notice_of_a_later_version_is_not_half_read() {
+        for later in [r#"{"Moved":{"id":1}}"#, r#"{"Purge":{"organization":1}}"#, "", "[]"] {
+            assert_eq!(Notice::from_bytes(later.as_bytes()), None, "{later}");
+        }
+    }
+}
