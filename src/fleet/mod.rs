@@ -3,6 +3,7 @@
 //! What every replica must know is a [`Notice`] in the store's log; a replica that has applied all of it holds a [`Lease`] and
 //! may serve what is stored. `docs/FLEET.md` has the whole argument. Without `[shared]` nothing here runs.
 
+pub mod account;
 pub mod heard;
 pub mod lease;
 pub mod names;

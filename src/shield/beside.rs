@@ -37,6 +37,12 @@ impl Part {
         u32::try_from(part).unwrap_or(u32::MAX).max(1)
     }
 
+    /// So many thousandths, at most all.
+    #[must_use]
+    pub fn thousandths(part: u64) -> Self {
+        Self(u32::try_from(part).unwrap_or(u32::MAX).min(Self::WHOLE.0))
+    }
+
     /// As a number, 1 being all.
     #[must_use]
     pub fn ratio(self) -> f64 {
