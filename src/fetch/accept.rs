@@ -240,7 +240,7 @@ impl Fetcher {
     /// Takes away what is stored of something that is gone, here and everywhere.
     pub fn evict(&self, key: CacheKey, credential: &Credential) {
         if let (Some(fleet), Target::Item(item)) = (&self.fleet, key.target()) {
-            let (resource, organization) = (key.resource().name.to_owned(), key.organization().0);
+            let (resource, organization) = (key.resource().name.to_owned(), key.organization().name().0);
             fleet.tell(Notice::Gone { resource, organization, item: *item });
         }
         self.cache.evict(key, credential);

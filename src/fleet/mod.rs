@@ -1,7 +1,8 @@
 //! The fleet: through a Redis or Valkey store many replicas are one cache with one budget and one order of writes.
 //!
 //! What every replica must know is a [`Notice`] in the store's log; a replica that has applied all of it holds a [`Lease`] and
-//! may serve what is stored. `docs/FLEET.md` has the whole argument. Without `[shared]` nothing here runs.
+//! may serve what is stored. `docs/FLEET.md` has the whole argument. [`store`] is the way to the store. Without `[shared]`
+//! nothing here runs.
 
 pub mod account;
 pub mod heard;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod notice;
 pub mod open_write;
 pub mod seal;
+pub mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

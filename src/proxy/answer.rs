@@ -48,7 +48,7 @@ impl Answer {
     }
 
     /// The vendor's 401, said again by us. `Proxy-Status` tells that the API was not asked, and there is no `Cache-Status`.
-    pub(super) fn latched(answer: &Unauthorized, method: &Method) -> Self {
+    pub(super) fn remembered(answer: &Unauthorized, method: &Method) -> Self {
         let is_head = method == Method::HEAD;
         let mut response =
             Response::new(if is_head { Body::empty() } else { Body::whole(answer.body.clone()) });
