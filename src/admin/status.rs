@@ -121,6 +121,8 @@ struct Account {
     used_of_second: u32,
     used_of_minute: u32,
     queued: usize,
+    /// What it may spend of the limits, 1 being all: less since the API answered 429 below them.
+    allowed_ratio: f64,
     /// How long the API's own 429 still holds.
     closed_for_seconds: Option<u64>,
     calls: u64,
@@ -191,6 +193,7 @@ impl Account {
             used_of_second: usage.second,
             used_of_minute: usage.minute,
             queued: usage.queued,
+            allowed_ratio: usage.allowed.ratio(),
             closed_for_seconds: usage.closed_for.map(seconds),
             calls: usage.calls,
             avoided,

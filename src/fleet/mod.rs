@@ -4,6 +4,7 @@
 //! may serve what is stored. `docs/FLEET.md` has the whole argument. [`store`] is the way to the store. Without `[shared]`
 //! nothing here runs.
 
+pub mod account;
 mod apply;
 mod calls;
 pub mod control;
@@ -200,9 +201,9 @@ impl Fleet {
         &self.sealer
     }
 
-    fn note_status(&self, status: &Status) {
+    fn note_status(&self, status: Status) {
         self.replicas.store(status.members.max(1).into(), Ordering::Relaxed);
-        self.seen.lock().status = Some(status.clone());
+        self.seen.lock().status = Some(status);
     }
 
     fn note_store(&self, store: Option<String>) {

@@ -88,6 +88,7 @@ impl Unlinked {
     pub fn start(self, linking: Linking) {
         let Self { fleet, settings, heard, lease, orders } = self;
         let Linking { cache, bindings, resources, runtime, clock, metrics } = linking;
+        metrics.shared().show();
         let member = MemberId(*Uuid::new_v4().as_bytes());
         let names = fleet.names.control();
         let bell = names.part("bell");
@@ -111,7 +112,7 @@ impl Unlinked {
                 sealer: Arc::clone(&sealer),
                 resources,
                 clock: clock.clone(),
-                metrics,
+                metrics: Arc::clone(&metrics),
             },
             fleet: Arc::downgrade(&fleet),
             settings: settings.store,
@@ -123,6 +124,7 @@ impl Unlinked {
             orders,
             runtime: runtime.clone(),
             clock,
+            metrics,
         };
         runtime.spawn(driver.run());
     }

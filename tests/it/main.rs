@@ -1,6 +1,7 @@
 //! Behaviour over real sockets: one file a promise.
 
 mod accounts;
+mod beside;
 mod bindings;
 mod breaker;
 mod circles;
