@@ -21,6 +21,7 @@ use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
 use crate::config::{Shared, StoreMode, files};
+use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::resource::Resources;
 use crate::setup_error::SetupError;
@@ -73,6 +74,7 @@ impl Fleet {
             names: Arc::new(Names::new(&shared.namespace, &secrets)),
             sealer: Arc::new(Sealer::new(&secrets, &shared.namespace)),
             orders,
+            seen: Mutex::default(),
             replicas: AtomicU64::new(0),
         });
         let settings = shared.clone();
@@ -86,6 +88,7 @@ impl Unlinked {
     pub fn start(self, linking: Linking) {
         let Self { fleet, settings, heard, lease, orders } = self;
         let Linking { cache, bindings, resources, runtime, clock, metrics } = linking;
+        metrics.shared().show();
         let member = MemberId(*Uuid::new_v4().as_bytes());
         let names = fleet.names.control();
         let bell = names.part("bell");
@@ -109,7 +112,7 @@ impl Unlinked {
                 sealer: Arc::clone(&sealer),
                 resources,
                 clock: clock.clone(),
-                metrics,
+                metrics: Arc::clone(&metrics),
             },
             fleet: Arc::downgrade(&fleet),
             settings: settings.store,
@@ -121,6 +124,7 @@ impl Unlinked {
             orders,
             runtime: runtime.clone(),
             clock,
+            metrics,
         };
         runtime.spawn(driver.run());
     }

@@ -216,6 +216,7 @@ impl Proxy {
             latched: self.origin.shield().refusals.count(now) as u64,
             used_of_second: used.second,
             used_of_minute: used.minute,
+            allowed: self.origin.shield().budget.least_allowed(now).ratio(),
             breaker_open: self.origin.upstream().is_unreachable(),
             edge_blocked: self.origin.shield().edge.is_blocked(),
         }

@@ -6,14 +6,16 @@
 
 use tokio::sync::mpsc;
 
-use super::client::Wire;
-use super::error::{StoreError, StoreErrorKind};
+use super::client::{Subscribe, Wire};
+use super::error::StoreError;
+use super::find;
 use super::reply::Reply;
 use super::script::Script;
 use super::server::Server;
-use super::way::{CONNECT, Way, run, within};
+use super::way::{As, CONNECT, Way, run, within};
 use crate::clock::Clock;
-use crate::config::{StoreAddress, StoreSettings};
+use crate::config::{StoreAddress, StoreMode, StoreSettings};
+use crate::metrics::{Operation, OperationResult, SharedSeries};
 
 /// One connection to the server that owns the control slot, subscribed to the bell.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Link {
     way: Way,
     address: StoreAddress,
     server: Server,
+    series: SharedSeries,
 }
 
 /// What the bell brings, for as long as the [`Link`] lasts.
@@ -41,24 +44,27 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::ReadOnly`] of a replica, [`StoreErrorKind::TooOld`], and whatever connecting fails of.
+    /// [`ReadOnly`](super::StoreErrorKind::ReadOnly) of a replica, [`TooOld`](super::StoreErrorKind::TooOld), and whatever connecting fails of.
     pub async fn connect(
         settings: &StoreSettings,
         bell: &[u8],
         clock: &Clock,
+        series: &SharedSeries,
     ) -> Result<(Self, Bells), StoreError> {
         let way = Way::new(settings.clone(), clock.clone());
         let deadline = clock.now().plus(CONNECT);
-        within(clock, deadline, Self::connect_by(way, bell)).await
+        within(clock, deadline, Self::connect_by(way, bell, series.clone())).await
     }
 
-    async fn connect_by(way: Way, bell: &[u8]) -> Result<(Self, Bells), StoreError> {
-        let address = way.settings().addresses.first().cloned();
-        let address = address.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "no address is set"))?;
-        let (wire, pushes) = way.connect(&address).await?;
+    async fn connect_by(way: Way, bell: &[u8], series: SharedSeries) -> Result<(Self, Bells), StoreError> {
+        let address = find::owner(&way, bell).await?;
+        let (wire, pushes) = way.connect(&address, As::User).await?;
         let server = Server::ask(&wire).await?;
-        wire.subscribe(bell).await?;
-        Ok((Self { wire, way, address, server }, Bells(pushes)))
+        wire.subscribe(Subscribe::Everywhere, bell).await?;
+        if way.settings().mode == StoreMode::Cluster && server.knows_slot_channels() {
+            wire.subscribe(Subscribe::InSlot, bell).await?;
+        }
+        Ok((Self { wire, way, address, server, series }, Bells(pushes)))
     }
 
     /// Which run of the server process this is: another one after each restart.
@@ -73,10 +79,17 @@ impl Link {
         self.server.version()
     }
 
-    /// Whether scripts may say by flags what they do.
+    /// Whether the server knows `#!lua` lines with flags at the head of a script: Redis and Valkey from 7.0 on.
     #[must_use]
-    pub fn knows_flags_of_scripts(&self) -> bool {
-        self.server.knows_flags_of_scripts()
+    pub fn knows_script_flags(&self) -> bool {
+        self.server.knows_script_flags()
+    }
+
+    /// Whether it has subscribed to a channel of the control slot as well, so that `SPUBLISH` rings the bell: in a Cluster, from
+    /// 7.0 on.
+    #[must_use]
+    pub fn hears_slot_channels(&self) -> bool {
+        self.way.settings().mode == StoreMode::Cluster && self.server.knows_slot_channels()
     }
 
     /// The server that it goes to.
@@ -97,8 +110,18 @@ impl Link {
     /// # Errors
     ///
     /// If there was no answer in time, or the server refused.
-    pub async fn call(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Reply, StoreError> {
-        let deadline = self.way.clock().now().plus(self.way.settings().timeout);
-        within(self.way.clock(), deadline, run(&self.wire, script, keys, args)).await
+    pub async fn call(
+        &self,
+        operation: Operation,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+    ) -> Result<Reply, StoreError> {
+        let (clock, asked) = (self.way.clock(), self.way.clock().now());
+        let deadline = asked.plus(self.way.settings().timeout);
+        let answer = within(clock, deadline, run(&self.wire, script, keys, args)).await;
+        let result = answer.as_ref().err().map_or(OperationResult::Answered, StoreError::result);
+        self.series.operation(operation, result, clock.now().since(asked));
+        answer
     }
 }

@@ -9,23 +9,26 @@
 mod backoff;
 mod breaker;
 mod client;
+mod cluster;
 mod data;
 mod error;
+mod find;
 mod link;
 mod node;
-mod operation;
 mod reply;
 mod script;
 mod server;
+mod slots;
+mod tls;
 mod way;
 
 pub use self::backoff::Backoff;
 pub use self::data::Data;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::link::{Bells, Link};
-pub use self::operation::Operation;
 pub use self::reply::Reply;
 pub use self::script::Script;
+pub use crate::metrics::Operation;
 
 #[cfg(test)]
 #[path = "../../../tests/it/support/store.rs"]
