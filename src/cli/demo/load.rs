@@ -26,8 +26,9 @@ const CALLERS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(40);
 /// Between two writes, of all organizations in turn.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
-/// The same in a fleet, where they are what is to be seen.
-const WRITE_EVERY_IN_FLEET: Duration = Duration::from_secs(1);
+/// The same in a fleet, where they are what is to be seen, and when the first is.
+const WRITE_EVERY_IN_FLEET: Duration = Duration::from_secs(5);
+const FIRST_WRITE_IN_FLEET: Duration = Duration::from_secs(2);
 /// Of this many requests of a caller one is a list, and one passes through.
 const ROUND: u64 = 25;
 /// Positions of the keys whose scopes allow reading labels.
@@ -81,10 +82,12 @@ pub(super) fn start(
             load.spawn(async move { caller.read(turn as u64).await });
         }
         let writer = caller(index, 0);
-        let every = if addresses.len() > 1 { WRITE_EVERY_IN_FLEET } else { WRITE_EVERY };
-        let (turn, of) = (index + 1, organizations.len());
+        let (first, every) = match addresses.len() {
+            1 => (WRITE_EVERY, WRITE_EVERY),
+            _ => (FIRST_WRITE_IN_FLEET, WRITE_EVERY_IN_FLEET),
+        };
         let times = |count: usize| every * u32::try_from(count).unwrap_or(u32::MAX);
-        let (first, round) = (times(turn), times(of));
+        let (first, round) = (first + times(index), times(organizations.len()));
         load.spawn(async move { writer.write(first, round).await });
     }
     load
