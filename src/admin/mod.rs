@@ -140,7 +140,8 @@ impl Admin {
             AdminPath::Purge => {
                 self.access.act(&head)?;
                 let what = purge::parse(&self.whole(body).await?)?;
-                Ok(json(&purge::Gone::from(self.proxy.purge(what))))
+                let (purged, receipt) = self.proxy.purge(what).await;
+                Ok(json(&purge::Gone::new(purged, receipt)))
             }
             AdminPath::Explain => {
                 self.access.act(&head)?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::refusal::Refusal;
+use crate::fleet::Receipt;
 use crate::proxy::{Purge, Purged};
 
 const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";
@@ -53,11 +54,28 @@ pub(super) struct Gone {
     entries: u64,
     bytes: u64,
     proofs: u64,
+    /// What the other replicas say, where there is a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Replicas>,
 }
 
-impl From<Purged> for Gone {
-    fn from(Purged { entries, bytes, proofs }: Purged) -> Self {
-        Self { entries, bytes, proofs }
+/// Which replicas have confirmed a purge.
+#[derive(Serialize)]
+struct Replicas {
+    /// Whether the store took it; else it is told when the link is back.
+    announced: bool,
+    /// How many have applied it, this one included.
+    confirmed: u32,
+    /// How many said nothing until their lease was over: they serve nothing from before it without asking.
+    silent: u32,
+}
+
+impl Gone {
+    pub(super) fn new(purged: Purged, receipt: Option<Receipt>) -> Self {
+        let Purged { entries, bytes, proofs } = purged;
+        let replicas =
+            receipt.map(|Receipt { announced, confirmed, silent }| Replicas { announced, confirmed, silent });
+        Self { entries, bytes, proofs, replicas }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod gate;
 pub mod items;
 pub mod key;
 mod lookup;
+mod purge;
 pub mod render;
 mod scan;
 mod sharing;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::key::CacheKey;
 pub use self::lookup::Reader;
+pub use self::purge::{Purge, Purged};
 pub use self::sharing::Grants;
 use self::store::Store;
 use crate::caller::credential::Credential;

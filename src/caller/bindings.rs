@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credential::{AuthorizationDigest, Credential, RouteDigest};
+use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use super::shard::{Shard, share_of};
 use super::standing::{BackgroundRead, Outage, Standing};
 use crate::clock::Moment;
@@ -33,6 +33,23 @@ pub enum Refusal {
     },
     /// 402, or a JSON 403 on a label path: about this credential alone.
     Credential,
+}
+
+/// What a refusal has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing: the key merely has no scope for that route.
+    Nothing,
+    /// No proof, for there was none; but answers under way prove nothing any more.
+    NoProof,
+    /// One proof or more.
+    Proofs,
+}
+
+impl Ended {
+    pub(super) const fn of(proofs: usize) -> Self {
+        if proofs == 0 { Self::NoProof } else { Self::Proofs }
+    }
 }
 
 /// Every binding, proof and refusal.
@@ -168,20 +185,17 @@ impl Bindings {
     }
 
     /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns.
-    ///
-    /// Returns whether it ended anything: a 401 on a route that the key has no scope for does not.
-    pub fn refuse(&self, credential: &Credential, refusal: Refusal, arrived: Tick, now: Moment) -> bool {
+    pub fn refuse(&self, credential: &Credential, refusal: Refusal, arrived: Tick, now: Moment) -> Ended {
         let mut shard = self.shard(credential);
         match refusal {
             Refusal::Credential => shard.refuse_credential(credential.digest(), arrived),
             Refusal::Unauthorized { route, label_path } => {
                 if !label_path && shard.is_scope_refusal(credential, route, arrived, now) {
-                    return false;
+                    return Ended::Nothing;
                 }
-                shard.refuse_authorization(credential.authorization_digest(), arrived);
+                shard.refuse_authorization(credential.authorization_digest(), arrived)
             }
         }
-        true
     }
 
     /// Whether this credential was refused after `begun`; counts what is no longer told apart as refused.
@@ -190,9 +204,19 @@ impl Bindings {
         self.shard(credential).is_refused(credential, begun)
     }
 
-    /// Notes a 401 to an `Authorization` value that came without a credential.
-    pub fn refuse_authorization(&self, authorization: AuthorizationDigest, arrived: Tick) {
-        self.shard_of(authorization).refuse_authorization(authorization, arrived);
+    /// Notes a 401 to an `Authorization` value that came without a credential, or to another replica.
+    pub fn refuse_authorization(&self, authorization: AuthorizationDigest, arrived: Tick) -> Ended {
+        self.shard_of(authorization).refuse_authorization(authorization, arrived)
+    }
+
+    /// Notes that another replica's call with this credential of this `Authorization` was refused.
+    pub fn refuse_credential(
+        &self,
+        authorization: AuthorizationDigest,
+        credential: CredentialDigest,
+        arrived: Tick,
+    ) -> Ended {
+        self.shard_of(authorization).refuse_credential(credential, arrived)
     }
 
     /// Notes that a label read of this credential is sent now.

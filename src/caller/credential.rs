@@ -37,6 +37,12 @@ impl AuthorizationDigest {
 }
 
 impl AuthorizationDigest {
+    /// That which another replica made under the same key.
+    #[must_use]
+    pub const fn told(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
@@ -45,6 +51,12 @@ impl AuthorizationDigest {
 }
 
 impl CredentialDigest {
+    /// That which another replica made under the same key.
+    #[must_use]
+    pub const fn told(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
@@ -86,6 +98,12 @@ impl Default for Digester {
 }
 
 impl Digester {
+    /// A digester with this key, as all replicas of a fleet have: a refusal that one of them meets is told by its digest.
+    #[must_use]
+    pub const fn keyed(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
     pub(super) fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
         digest_of(&self.0, value)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use super::bindings::Ended;
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use super::standing::{BackgroundRead, Outage};
 use crate::bounded::bounded;
@@ -153,20 +154,24 @@ impl Shard {
             || self.refused_credentials.refused_since(&credential.digest(), begun)
     }
 
-    pub(super) fn refuse_authorization(&mut self, authorization: AuthorizationDigest, arrived: Tick) {
+    pub(super) fn refuse_authorization(
+        &mut self,
+        authorization: AuthorizationDigest,
+        arrived: Tick,
+    ) -> Ended {
         self.refused_authorizations.note(authorization, arrived);
-        for credential in self.by_authorization.get(&authorization).into_iter().flatten() {
-            if let Some(binding) = self.bindings.peek_mut(credential) {
-                binding.proof = None;
-            }
-        }
+        let credentials = self.by_authorization.get(&authorization).into_iter().flatten();
+        let ended = credentials.filter(|credential| {
+            self.bindings.peek_mut(credential).is_some_and(|binding| binding.proof.take().is_some())
+        });
+        // All of them, and not as many as it takes to know.
+        Ended::of(ended.count())
     }
 
-    pub(super) fn refuse_credential(&mut self, credential: CredentialDigest, arrived: Tick) {
+    pub(super) fn refuse_credential(&mut self, credential: CredentialDigest, arrived: Tick) -> Ended {
         self.refused_credentials.note(credential, arrived);
-        if let Some(binding) = self.bindings.peek_mut(&credential) {
-            binding.proof = None;
-        }
+        let binding = self.bindings.peek_mut(&credential);
+        Ended::of(usize::from(binding.is_some_and(|binding| binding.proof.take().is_some())))
     }
 
     /// A 401 on a route that was refused before, while a label read sent after that refusal was answered 200, says

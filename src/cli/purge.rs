@@ -54,6 +54,29 @@ struct Purged {
     entries: u64,
     bytes: u64,
     proofs: u64,
+    replicas: Option<Replicas>,
+}
+
+/// What the other replicas say, where there is a fleet.
+#[derive(Deserialize)]
+struct Replicas {
+    announced: bool,
+    confirmed: u32,
+    silent: u32,
+}
+
+impl Replicas {
+    fn told(&self) -> String {
+        let Self { announced, confirmed, silent } = self;
+        match (announced, silent) {
+            (false, _) => "; the store cannot be reached: other replicas are told when it can".to_owned(),
+            (true, 0) => format!("; {confirmed} replica{} confirmed", plural((*confirmed).into())),
+            (true, _) => format!(
+                "; {confirmed} replica{} confirmed, {silent} did not, and may serve nothing without asking",
+                plural((*confirmed).into())
+            ),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,13 +90,14 @@ fn outcome(answer: &Answer) -> Result<String, Failure> {
         let reason = reason.unwrap_or_else(|_| "without a reason".to_owned());
         return Err(Failure::failed(format!("the admin listener answered {}: {reason}", answer.status)));
     }
-    let Purged { entries, bytes, proofs } = serde_json::from_slice(&answer.body)
+    let Purged { entries, bytes, proofs, replicas } = serde_json::from_slice(&answer.body)
         .map_err(|_| Failure::failed("the admin listener's answer does not say what went"))?;
     Ok(format!(
-        "purged {entries} stored response{} ({bytes} byte{}), ended {proofs} proof{}",
+        "purged {entries} stored response{} ({bytes} byte{}), ended {proofs} proof{}{}",
         plural(entries),
         plural(bytes),
-        plural(proofs)
+        plural(proofs),
+        replicas.map(|replicas| replicas.told()).unwrap_or_default()
     ))
 }
 
@@ -112,6 +136,23 @@ mod tests {
                 200,
                 r#"{"entries":1,"bytes":1,"proofs":1}"#,
                 "purged 1 stored response (1 byte), ended 1 proof",
+            ),
+            (
+                200,
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":3,"silent":0}}"#,
+                "purged 0 stored responses (0 bytes), ended 0 proofs; 3 replicas confirmed",
+            ),
+            (
+                200,
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":1,"silent":2}}"#,
+                "purged 0 stored responses (0 bytes), ended 0 proofs; 1 replica confirmed, 2 did not, and may serve nothing \
+                 without asking",
+            ),
+            (
+                200,
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":false,"confirmed":0,"silent":0}}"#,
+                "purged 0 stored responses (0 bytes), ended 0 proofs; the store cannot be reached: other replicas are told \
+                 when it can",
             ),
             (200, "{}", "the admin listener's answer does not say what went"),
             (

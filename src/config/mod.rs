@@ -176,7 +176,7 @@ pub enum Share {
 }
 
 /// Lifetime of one kind of stored response. Both stale windows start at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedResource {
     /// Freshness lifetime, before jitter; the upper bound of what the upstream says where that is respected.
     pub ttl: Duration,

@@ -93,6 +93,8 @@ closed_enum! {
         NoMemoryForAnswer = "no_memory_for_answer",
         /// No descriptor, port, buffer or memory is left here for a connection to the upstream.
         OutOfResources = "out_of_resources",
+        /// No lease of the fleet, and label writes are refused without one.
+        StoreUnreachable = "store_unreachable",
         /// A fault of this proxy.
         Internal = "internal",
     }

@@ -167,6 +167,8 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
     Row(ErrorKind::OutOfResources, 503, "proxy_internal_error",
         NOTHING.never_sent().stale(StaleReason::Error),
         "The proxy has no file or port left for a connection to the API; nothing was sent to it: try again after the time in Retry-After."),
+    Row(ErrorKind::StoreUnreachable, 503, "proxy_internal_error", NOTHING.never_sent(),
+        "The proxy cannot reach the store through which it tells the others of a write, and was told to refuse writes then; nothing was sent to the API: try again after the time in Retry-After."),
     Row(ErrorKind::Internal, 500, "proxy_internal_error", NOTHING,
         "The proxy failed to answer: see its log."),
 ];

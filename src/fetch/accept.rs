@@ -21,6 +21,7 @@ use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::fleet::notice::Notice;
 use crate::organization::{Organization, OrganizationId};
 use crate::origin::Answered;
 use crate::origin::status::Meaning;
@@ -212,7 +213,7 @@ impl Fetcher {
         if meaning == Meaning::NotFound
             && let Some(organization) = &fetch.organization
         {
-            self.cache.evict(fetch.key(organization), &fetch.credential);
+            self.evict(fetch.key(organization), &fetch.credential);
         }
         let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
@@ -234,6 +235,15 @@ impl Fetcher {
             return Ok(Fetched::Upstream(answer));
         }
         Ok(Fetched::Own(OwnAnswer::Whole(answer)))
+    }
+
+    /// Takes away what is stored of something that is gone, here and everywhere.
+    pub fn evict(&self, key: CacheKey, credential: &Credential) {
+        if let (Some(fleet), Target::Item(item)) = (&self.fleet, key.target()) {
+            let (resource, organization) = (key.resource().name.to_owned(), key.organization().0);
+            fleet.tell(Notice::Gone { resource, organization, item: *item });
+        }
+        self.cache.evict(key, credential);
     }
 
     fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {

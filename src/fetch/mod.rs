@@ -37,6 +37,7 @@ use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
 use crate::caller::introduced::Introduced;
 use crate::clock::{Clock, Moment};
+use crate::fleet::Fleet;
 use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -60,6 +61,8 @@ pub struct Fetcher {
     /// Callers that were introduced by a list read of late.
     introduced: Introduced,
     judging: Judging,
+    /// The other replicas, where there are any.
+    fleet: Option<Arc<Fleet>>,
     /// What calls hold of memory.
     held: Held,
     digester: Arc<Digester>,
@@ -81,6 +84,8 @@ pub struct Parts {
     pub cache: Arc<Cache>,
     /// What the API has proved and refused.
     pub bindings: Arc<Bindings>,
+    /// The other replicas, where there are any.
+    pub fleet: Option<Arc<Fleet>>,
     /// What calls hold of memory.
     pub held: Held,
     /// Makes digests.
@@ -99,8 +104,8 @@ impl Fetcher {
     /// Of these parts, with no fetch under way.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { resources, origin, cache, bindings, held, digester, tracing, runtime, clock, metrics } =
-            parts;
+        let Parts { resources, origin, cache, bindings, fleet, held, .. } = parts;
+        let Parts { digester, tracing, runtime, clock, metrics, .. } = parts;
         Self {
             resources,
             origin,
@@ -110,6 +115,7 @@ impl Fetcher {
             flights: Flights::default(),
             introduced: Introduced::default(),
             judging: Judging::new(runtime.clone()),
+            fleet,
             held,
             digester,
             tracing,

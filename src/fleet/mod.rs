@@ -18,8 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::heard::{Heard, Number};
 use self::lease::Lease;
-use self::notice::Notice;
+use self::names::Names;
+use self::notice::{Digests, Notice, Whom};
 use self::open_write::OpenWrite;
+use crate::caller::bindings::Refusal;
+use crate::caller::credential::{AuthorizationDigest, Credential};
 use crate::clock::Moment;
 use crate::config::CachedResource;
 
@@ -31,6 +34,7 @@ pub struct Fleet {
     /// How old a stored response may be that is served without a lease.
     alone_ttl: Duration,
     when_lost: WhenLost,
+    names: Arc<Names>,
     orders: mpsc::UnboundedSender<Order>,
     replicas: AtomicU64,
 }
@@ -87,9 +91,9 @@ impl Fleet {
     #[must_use]
     pub fn lifetimes(&self, configured: &CachedResource, read_at: Moment) -> CachedResource {
         if self.lease.holds_at(read_at) {
-            return configured.clone();
+            return *configured;
         }
-        CachedResource { ttl: configured.ttl.min(self.alone_ttl), ..configured.clone() }
+        CachedResource { ttl: configured.ttl.min(self.alone_ttl), ..*configured }
     }
 
     /// Whether this replica has a lease for what was read at this moment; without one it is alone, and asks the store nothing.
@@ -132,6 +136,26 @@ impl Fleet {
         let ((appended, _), (settled, _)) = (oneshot::channel(), oneshot::channel());
         // The task is gone when the process ends: then nobody is to be told any more.
         let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
+    }
+
+    /// Tells all others that the API has refused a credential, which ended a proof here.
+    pub fn tell_refusal(&self, credential: &Credential, refusal: Refusal) {
+        let digests = self.names.credentials(credential).map(|known| Digests {
+            authorization: *known.authorization.bytes(),
+            credential: *known.credential.bytes(),
+        });
+        let whom = match refusal {
+            Refusal::Unauthorized { .. } => Whom::Authorization,
+            Refusal::Credential => Whom::Credential,
+        };
+        self.tell(Notice::Refused { digests: digests.collect(), whom });
+    }
+
+    /// The same of an `Authorization` value that came without a credential.
+    pub fn tell_refused_authorization(&self, authorization: AuthorizationDigest) {
+        let authorization = *authorization.bytes();
+        let digests = vec![Digests { authorization, credential: authorization }];
+        self.tell(Notice::Refused { digests, whom: Whom::Authorization });
     }
 
     /// Tells all others and waits until they have applied it, or their leases are over.

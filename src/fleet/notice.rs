@@ -40,11 +40,20 @@ pub enum Notice {
     },
     /// The API refused an `Authorization` value, or one credential of it.
     Refused {
-        /// Digests under each secret that the teller knows: of the `Authorization` value, or of the credential.
-        digests: Vec<[u8; 32]>,
-        /// Of which of the two.
+        /// Under each secret that the teller knows.
+        digests: Vec<Digests>,
+        /// Which of the two digests says who it is.
         whom: Whom,
     },
+}
+
+/// What a credential is called under one secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Its `Authorization` value.
+    pub authorization: [u8; 32],
+    /// With its `x-as-workspace`.
+    pub credential: [u8; 32],
 }
 
 /// What became of a write.
@@ -110,7 +119,10 @@ mod tests {
             Notice::Everywhere { item: None, fate: Told::Known },
             Notice::Purge { organization: None, label: Some(id) },
             Notice::Gone { resource: "lead_label".into(), organization: id, item: id },
-            Notice::Refused { digests: vec![[1; 32], [2; 32]], whom: Whom::Credential },
+            Notice::Refused {
+                digests: vec![Digests { authorization: [1; 32], credential: [2; 32] }],
+                whom: Whom::Credential,
+            },
         ] {
             assert_eq!(Notice::from_bytes(&notice.to_bytes()), Some(notice));
         }

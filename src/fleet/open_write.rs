@@ -33,15 +33,21 @@ enum State {
 /// What a write has invalidated, on its way to the others.
 #[derive(Debug)]
 #[must_use = "the answer is to be held until it is settled"]
-pub struct Announced {
-    settled: oneshot::Receiver<Receipt>,
+pub enum Announced {
+    /// There is nobody to be told.
+    Nobody,
+    /// To the members of the fleet.
+    Members(oneshot::Receiver<Receipt>),
 }
 
 impl Announced {
     /// Waits until every member has applied it, or the leases of those that have not are over.
     pub async fn settled(self) -> Receipt {
-        // The task ends with the process.
-        self.settled.await.unwrap_or_default()
+        match self {
+            Self::Nobody => Receipt::default(),
+            // The task ends with the process.
+            Self::Members(settled) => settled.await.unwrap_or_default(),
+        }
     }
 }
 
@@ -62,6 +68,7 @@ impl OpenWrite {
 
     /// The write has changed nothing for certain.
     pub fn close(mut self) {
+        // Dropped so, it is taken out.
         self.state = State::Unsent;
     }
 
@@ -71,7 +78,7 @@ impl OpenWrite {
         let ((appended, done), (settled, receipt)) = (oneshot::channel(), oneshot::channel());
         let _ = self.orders.send(Order::Announce { write: Some(self.number), notices, appended, settled });
         let _ = done.await;
-        Announced { settled: receipt }
+        Announced::Members(receipt)
     }
 }
 

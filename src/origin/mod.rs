@@ -24,6 +24,7 @@ pub use self::send::{Answered, Sent};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
+use crate::fleet::Fleet;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::organization::Organization;
@@ -49,6 +50,8 @@ pub struct Origin {
     shield: Shield,
     /// What the API has proved and refused of each credential.
     bindings: Arc<Bindings>,
+    /// The other replicas, where there are any.
+    fleet: Option<Arc<Fleet>>,
     /// The order of fetches, writes and refusals.
     sequence: Arc<Sequence>,
     tracing: Option<Tracing>,
@@ -69,6 +72,8 @@ pub struct Parts {
     pub shield: Shield,
     /// What the API has proved and refused.
     pub bindings: Arc<Bindings>,
+    /// The other replicas, where there are any.
+    pub fleet: Option<Arc<Fleet>>,
     /// The order of fetches, writes and refusals.
     pub sequence: Arc<Sequence>,
     /// Spans, where they are asked for.
@@ -85,9 +90,22 @@ impl Origin {
     /// Of these parts, with no connection open.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { upstream, permits, shield, bindings, sequence, tracing, runtime, clock, metrics } = parts;
+        let Parts { upstream, permits, shield, bindings, fleet, sequence, tracing, .. } = parts;
+        let Parts { runtime, clock, metrics, .. } = parts;
         let label_client = Mutex::new(upstream.label_client(runtime.clone()));
-        Self { upstream, label_client, permits, shield, bindings, sequence, tracing, runtime, clock, metrics }
+        Self {
+            upstream,
+            label_client,
+            permits,
+            shield,
+            bindings,
+            fleet,
+            sequence,
+            tracing,
+            runtime,
+            clock,
+            metrics,
+        }
     }
 
     /// What keeps the limit: asked by who decides whether to call at all.

@@ -9,6 +9,7 @@ use super::Origin;
 use super::admit::{Admitted, Places, Turn};
 use super::call::{Call, Retries};
 use super::status::{Meaning, Path};
+use crate::caller::bindings::Ended;
 use crate::caller::credential::{CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
 use crate::clock::Moment;
@@ -188,10 +189,17 @@ impl Origin {
         let arrived = self.sequence.advance();
         match call.caller {
             Caller::Credential(credential) => {
-                self.bindings.refuse(credential, refusal, arrived, self.clock.now());
+                let ended = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
+                // Told where it ended something: tokens that somebody made up must not fill the log.
+                if let (Some(fleet), Ended::Proofs) = (&self.fleet, ended) {
+                    fleet.tell_refusal(credential, refusal);
+                }
             }
             Caller::Authorization(authorization) if meaning == Meaning::KeyRefused => {
-                self.bindings.refuse_authorization(authorization, arrived);
+                let ended = self.bindings.refuse_authorization(authorization, arrived);
+                if let (Some(fleet), Ended::Proofs) = (&self.fleet, ended) {
+                    fleet.tell_refused_authorization(authorization);
+                }
             }
             Caller::Authorization(_) | Caller::Anonymous => {}
         }

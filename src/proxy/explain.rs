@@ -12,7 +12,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::explanation::{Conclusion, Explanation, Key, Known, Proof, Stored};
 use super::plan::{Plan, plan};
-use super::reading::{Around, Obtained, Reading, Request};
+use super::reading::{Around, LookUp, Obtained, Reading, Request};
 use crate::cache::decide::Decision;
 use crate::caller::standing::Standing;
 use crate::classify::{self, Read, Target, classify};
@@ -122,8 +122,9 @@ impl Proxy {
             });
             self.cache.peek(reading.asker.reader, organization)
         });
-        told.stored = stored.as_deref().map(|stored| Stored::of(stored, reading.lifetimes(), now));
-        let view = reading.view(&standing, stored.as_deref(), now);
+        let look_up = LookUp { stored, lifetimes: self.lifetimes(&reading) };
+        told.stored = look_up.stored.as_deref().map(|stored| Stored::of(stored, &look_up.lifetimes, now));
+        let view = reading.view(&standing, &look_up, now);
         let around = Around { proxy: self, reading: &reading, standing: &standing, now };
         match plan(&view, &around) {
             Plan::Serve(stored, _) => {

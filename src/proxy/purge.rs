@@ -1,65 +1,19 @@
-//! Purge: an operator says that stored responses must go.
-
-use uuid::Uuid;
+//! Purge: an operator says that stored responses must go, here and at every other replica.
 
 use super::Proxy;
-use crate::classify::Target;
-use crate::metrics::InvalidationCause;
-use crate::organization::OrganizationId;
-
-/// What a purge is to reach; nothing given is everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purge {
-    /// This organization alone.
-    pub organization: Option<Uuid>,
-    /// The item with this id alone, of whichever resource, and every list, for a list may hold it.
-    pub label: Option<Uuid>,
-}
-
-/// What a purge took away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Stored responses.
-    pub entries: u64,
-    /// Their bytes, keys and overhead included.
-    pub bytes: u64,
-    /// Proofs of credentials, which must be earned again.
-    pub proofs: u64,
-}
+pub use crate::cache::{Purge, Purged};
+use crate::fleet::Receipt;
+use crate::fleet::notice::Notice;
 
 impl Proxy {
-    /// Takes stored responses away, and proofs with them where an organization or everything is named.
-    ///
-    /// A purge is an invalidation: fetches under way are not stored. With a label, lists of other organizations go too; they come
-    /// back with the next read, and telling them apart is not worth a second fence.
-    pub fn purge(&self, what: Purge) -> Purged {
-        let organization = what.organization.map(OrganizationId);
-        let (removed, proofs) = match (organization, what.label) {
-            (_, Some(label)) => {
-                self.cache.fence().invalidate_everywhere(Some(label), None);
-                let concerned = |target: &Target| match target {
-                    Target::Item(id) => *id == label,
-                    Target::List(_) => true,
-                };
-                (self.cache.remove_targets(concerned), 0)
-            }
-            (Some(id), None) => {
-                let organization = self.cache.fence().organizations().get(id, self.clock.now());
-                self.cache.fence().invalidate_settled(&organization);
-                (self.cache.remove_of(Some(id)), self.end_proofs(Some(id)))
-            }
-            (None, None) => {
-                self.cache.fence().invalidate_all();
-                (self.cache.remove_of(None), self.end_proofs(None))
-            }
+    /// Takes stored responses away here; then tells the fleet, if there is one, and waits until its members have confirmed.
+    pub async fn purge(&self, what: Purge) -> (Purged, Option<Receipt>) {
+        let purged = self.cache.purge(what, &self.bindings);
+        let Purge { organization, label } = what;
+        let receipt = match &self.fleet {
+            Some(fleet) => Some(fleet.announce(Notice::Purge { organization, label }).await),
+            None => None,
         };
-        self.metrics.invalidation(InvalidationCause::Purge);
-        let (entries, bytes) = removed;
-        tracing::info!(entries, size_bytes = bytes, proofs, "purged");
-        Purged { entries, bytes, proofs }
-    }
-
-    fn end_proofs(&self, organization: Option<OrganizationId>) -> u64 {
-        self.bindings.end_proofs(organization, self.cache.fence().sequence().advance())
+        (purged, receipt)
     }
 }

@@ -11,7 +11,7 @@ use super::exchange::Asked;
 use super::plan::{Behind, Plan, Urgency, Wait, plan};
 use super::reading::{Around, Obtained, Reading, Request};
 use crate::cache::Reader;
-use crate::cache::decide::{Decision, decide};
+use crate::cache::decide::Decision;
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::caller::standing::Standing;
@@ -63,11 +63,11 @@ impl Proxy {
         let mut now = at;
         loop {
             let standing = self.bindings.standing(credential, &rules.proof, now);
-            let stored = standing.served().and_then(|organization| self.look_up(&reading, organization));
-            let view = reading.view(&standing, stored.as_deref(), now);
+            let look_up = self.look_up(&reading, standing.served());
+            let view = reading.view(&standing, &look_up, now);
             let around = Around { proxy: self, reading: &reading, standing: &standing, now };
             let plan = plan(&view, &around);
-            let seen = Seen { standing: &standing, stored: stored.as_ref(), now };
+            let seen = Seen { standing: &standing, stored: look_up.stored.as_ref(), now };
             match self.carry_out(plan, &mut reading, seen).await? {
                 Step::Done(answer) => {
                     if let (Some(organization), Some(_)) = (standing.organization(), answer.outcome.avoided())
@@ -191,9 +191,10 @@ impl Proxy {
                 matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
             }
             (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
-                let stored = self.look_up(reading, organization)?;
+                let look_up = self.look_up(reading, Some(organization));
                 let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-                let decision = decide(&wishes, Some(&stored), reading.lifetimes(), now);
+                let decision = look_up.decide(&wishes, now);
+                let stored = look_up.stored?;
                 let is_young = stored.begun > reading.asker.after(ground);
                 (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
             }
@@ -215,8 +216,9 @@ impl Proxy {
             }
             Standing::Lapsed { .. } | Standing::Unknown => return Err(error),
         };
-        let Some(stored) = self.look_up(reading, &organization) else { return Err(error) };
-        let decision = decide(&reading.wishes, Some(&stored), reading.lifetimes(), now);
+        let look_up = self.look_up(reading, Some(&organization));
+        let decision = look_up.decide(&reading.wishes, now);
+        let Some(stored) = look_up.stored else { return Err(error) };
         Ok(Step::Done(match decision {
             Decision::Serve { stored: servable, .. } => Answer::hit(reading.head, &stored, servable),
             Decision::Refetch(servable) => Answer::refetch_limited(reading.head, &stored, servable),

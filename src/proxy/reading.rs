@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::plan::{Circumstances, View, Waits};
 use crate::cache::Reader;
-use crate::cache::decide::decide;
+use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
@@ -29,6 +29,19 @@ pub(super) struct Reading<'a> {
     pub(super) asker: Asker<'a>,
     pub(super) wishes: RequestDirectives,
     pub(super) waits: Waits,
+}
+
+/// What is stored for a read, and for how long it may be served.
+pub(super) struct LookUp {
+    pub(super) stored: Option<Arc<StoredResponse>>,
+    pub(super) lifetimes: CachedResource,
+}
+
+impl LookUp {
+    /// What is to be done by what is stored and the client's wishes alone.
+    pub(super) fn decide(&self, wishes: &RequestDirectives, now: Moment) -> Decision {
+        decide(wishes, self.stored.as_deref(), &self.lifetimes, now)
+    }
 }
 
 /// How a read came by what answers it.
@@ -78,39 +91,39 @@ impl Proxy {
         Reading { head, asker, wishes, waits: Waits::default() }
     }
 
-    /// What is stored for a read, and may be served to this organization.
-    pub(super) fn look_up(
-        &self,
-        reading: &Reading<'_>,
-        organization: &Organization,
-    ) -> Option<Arc<StoredResponse>> {
+    /// What is stored for a read, and may be served to this organization, and for how long.
+    ///
+    /// The lease of the fleet is asked first, always: one that came back behind the look-up would vouch for what was looked up
+    /// before it. It is asked of the moment at which the request was read: what the lease's last beat brought was appended
+    /// before any write was answered that the request may rely on.
+    pub(super) fn look_up(&self, reading: &Reading<'_>, organization: Option<&Arc<Organization>>) -> LookUp {
+        let lifetimes = self.lifetimes(reading);
         let begun = self.tracing.as_ref().map(|_| self.clock.now());
-        let stored = self.cache.look_up(reading.asker.reader, organization);
+        let stored =
+            organization.and_then(|organization| self.cache.look_up(reading.asker.reader, organization));
         if let (Some(begun), Some(tracing), Some(parent)) = (begun, &self.tracing, reading.asker.trace) {
             tracing.record("look-up", parent, begun);
         }
-        stored
+        LookUp { stored, lifetimes }
+    }
+
+    /// For how long what is stored may be served to a read: as configured, and only briefly by a replica that is alone.
+    pub(super) fn lifetimes(&self, reading: &Reading<'_>) -> CachedResource {
+        let Asker { reader, arrived_at, .. } = &reading.asker;
+        let configured = reader.rules.of(reader.read.resource, &reader.read.target);
+        self.fleet.as_ref().map_or(*configured, |fleet| fleet.lifetimes(configured, *arrived_at))
     }
 }
 
 impl Reading<'_> {
     /// What is known of it.
-    pub(super) fn view<'v>(
-        &self,
-        standing: &'v Standing,
-        stored: Option<&StoredResponse>,
-        now: Moment,
-    ) -> View<'v> {
+    pub(super) fn view<'v>(&self, standing: &'v Standing, look_up: &LookUp, now: Moment) -> View<'v> {
         View {
             standing,
-            decision: decide(&self.wishes, stored, self.lifetimes(), now),
+            decision: look_up.decide(&self.wishes, now),
             only_if_cached: self.wishes.only_if_cached,
             waits: self.waits,
         }
-    }
-
-    pub(super) fn lifetimes(&self) -> &CachedResource {
-        self.asker.reader.rules.of(self.asker.reader.read.resource, &self.asker.reader.read.target)
     }
 
     /// What `Cache-Status` says of what was fetched on this ground.

@@ -1,6 +1,8 @@
 //! What becomes of the cache when a label write's answer, or its loss, is known: everything older is shut out, and the
 //! label that the answer carries is stored.
 
+use std::sync::Arc;
+
 use http::Method;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
@@ -14,15 +16,52 @@ use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::fetch::{Told, WriteQuestion, Written};
+use crate::fleet::notice::Notice;
 use crate::metrics::InvalidationCause;
-use crate::organization::OrganizationId;
+use crate::organization::{Organization, OrganizationId};
 use crate::origin::whole;
 use crate::semantics::{media_type, validator};
 use crate::tick::Tick;
 
+/// What a write has shut out.
+#[derive(Debug)]
+pub(super) struct Invalidated {
+    own: Option<OwnInvalidation>,
+    /// Of the writer, and the one that the answer names where it is another.
+    organizations: [Option<OrganizationId>; 2],
+    /// Where neither is known, this item and all lists are invalidated everywhere.
+    item: Option<Uuid>,
+    fate: Fate,
+}
+
+/// What has become of a write.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) invalidated: Invalidated,
+    /// The label that the answer carries, to be stored; or why the answer is delivered to nobody.
+    pub(super) label: Result<Option<Carried>, ProxyError>,
+}
+
+/// The label that a write's answer carries.
+#[derive(Debug)]
+pub(super) struct Carried {
+    told: Told,
+    own: OwnInvalidation,
+}
+
+impl Invalidated {
+    /// What all others have to know of it.
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        let fate = self.fate.into();
+        let named = self.organizations.iter().flatten();
+        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.0, fate }).collect();
+        if notices.is_empty() { vec![Notice::Everywhere { item: self.item, fate }] } else { notices }
+    }
+}
+
 /// The invalidation that a write made of its writer's organization, and the one before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OwnInvalidation {
+struct OwnInvalidation {
     tick: Tick,
     before: Tick,
     /// An earlier write had not settled when this one was sent.
@@ -53,37 +92,25 @@ impl Proxy {
         self.fetcher.told(body, question).await
     }
 
-    /// Invalidates what was, or may have been, written; and stores what the answer says it is now.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::MixedUpAnswer`] if the answer belongs to another call: it is delivered to nobody.
-    pub(super) fn settle(
-        &self,
-        head: &Parts,
-        told: Option<Told>,
-        begun: Begun,
-        write: &Write,
-    ) -> Result<(), ProxyError> {
+    /// Invalidates what was, or may have been, written; says what the answer says it is now, or that the answer belongs to
+    /// another call.
+    pub(super) fn settle(&self, head: &Parts, told: Option<Told>, begun: Begun, write: &Write) -> Settled {
         let Some(told) = told else {
-            self.invalidate(write, None, Fate::Unknown);
-            return Ok(());
+            return Settled { invalidated: self.invalidate(write, None, Fate::Unknown), label: Ok(None) };
         };
         if let Some(grants) = told.grants {
             self.cache.note_grants(grants, write.organization.as_ref(), &write.rules);
         }
         if let Some(reason) = told.mix_up {
-            self.invalidate(write, told.named, Fate::Unknown);
+            let invalidated = self.invalidate(write, told.named, Fate::Unknown);
             self.metrics.gate_rejection(reason);
             self.fetcher.discard(write.credential(), head, reason);
-            return Err(ErrorKind::MixedUpAnswer.error());
+            return Settled { invalidated, label: Err(ErrorKind::MixedUpAnswer.error()) };
         }
         let settling = self.met_another_write(told.id, begun, write);
-        let own = self.invalidate(write, told.named, Fate::Known);
-        if let Some(own) = own {
-            self.write_through(head, told, begun, write, OwnInvalidation { settling, ..own });
-        }
-        Ok(())
+        let invalidated = self.invalidate(write, told.named, Fate::Known);
+        let label = invalidated.own.map(|own| Carried { told, own: OwnInvalidation { settling, ..own } });
+        Settled { invalidated, label: Ok(label) }
     }
 
     /// Whether the answer may have met the vendor's own replication lag after an earlier write: it shows its own change
@@ -95,13 +122,8 @@ impl Proxy {
     }
 
     /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
-    /// names, or everywhere if neither is known. Returns the invalidation of the writer's own organization.
-    pub(super) fn invalidate(
-        &self,
-        write: &Write,
-        named: Option<OrganizationId>,
-        fate: Fate,
-    ) -> Option<OwnInvalidation> {
+    /// names, or everywhere if neither is known.
+    pub(super) fn invalidate(&self, write: &Write, named: Option<OrganizationId>, fate: Fate) -> Invalidated {
         let now = self.clock.now();
         let named = named
             .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
@@ -120,11 +142,18 @@ impl Proxy {
             Fate::Known => InvalidationCause::Write,
             Fate::Unknown => InvalidationCause::UnknownWrite,
         });
-        own.filter(|_| named.is_none())
+        let id = |organization: &Arc<Organization>| organization.id();
+        Invalidated {
+            own: own.filter(|_| named.is_none()),
+            organizations: [write.organization.as_ref().map(id), named.as_ref().map(id)],
+            item: write.subject.item,
+            fate,
+        }
     }
 
     /// Stores the label that a proven writer's answer carries, if nothing but its own invalidation happened since it was sent.
-    fn write_through(&self, head: &Parts, told: Told, begun: Begun, write: &Write, own: OwnInvalidation) {
+    pub(super) fn write_through(&self, head: &Parts, carried: Carried, begun: Begun, write: &Write) {
+        let Carried { told, own } = carried;
         let (Some(organization), Some(credential)) = (&write.organization, write.credential()) else {
             return;
         };

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
+use crate::fleet::Fleet;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -43,6 +44,8 @@ pub struct Proxy {
     pub(super) fetcher: Arc<Fetcher>,
     /// The only way out.
     pub(super) origin: Arc<Origin>,
+    /// The other replicas, where there are any.
+    pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) rulebook: Rulebook,
     /// Spans, where they are asked for.
     pub(super) tracing: Option<Tracing>,
@@ -101,6 +104,7 @@ impl Proxy {
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             bindings: Arc::clone(&bindings),
+            fleet: None,
             sequence: Arc::clone(fence.sequence()),
             tracing: tracing.clone(),
             runtime: runtime.clone(),
@@ -115,6 +119,7 @@ impl Proxy {
             cache: Arc::clone(&cache),
             bindings: Arc::clone(&bindings),
             resources,
+            fleet: None,
             held: held.clone(),
             digester: Arc::clone(&digester),
             tracing: tracing.clone(),
@@ -129,6 +134,7 @@ impl Proxy {
             bindings,
             cache,
             fetcher,
+            fleet: None,
             held,
             rulebook: Rulebook::new(Rules::new(config)),
             writes: TaskTracker::new(),

@@ -19,6 +19,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::posted::unreadable;
+use super::settle::Invalidated;
 use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
@@ -27,6 +28,8 @@ use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
+use crate::fleet::notice::{Notice, Told};
+use crate::fleet::open_write::{Announced, OpenWrite};
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::origin::status::Meaning;
@@ -98,6 +101,7 @@ impl Proxy {
         peer: &Peer,
     ) -> Result<Answer, ProxyError> {
         let write = Arc::new(self.read_write(head, body, subject, asked).await?);
+        let open = self.open(&write).await?;
         // Here and not in the task: a write whose client leaves before its turn is not sent.
         let turn = match self.origin.admit(&write.call(self.clock.now()), || {}).await {
             Ok(turn) => turn,
@@ -109,7 +113,7 @@ impl Proxy {
         let (answer, mut answered) = oneshot::channel();
         let (proxy, sent) = (Arc::clone(self), Arc::clone(&write));
         let writing = async move {
-            let _ = answer.send(proxy.send_write(&sent, turn).await);
+            let _ = answer.send(proxy.send_write(&sent, turn, open).await);
         };
         self.writes.spawn_on(writing, &self.runtime);
         let mut has_invalidated = false;
@@ -125,6 +129,7 @@ impl Proxy {
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
             let _ = self.invalidate(&write, None, Fate::Unknown);
+            // Its open write is dropped with the task, and tells the fleet the same.
             Err(ErrorKind::Internal.error().because(panicked))
         })
     }
@@ -186,20 +191,31 @@ impl Proxy {
         }
     }
 
-    async fn send_write(&self, write: &Write, turn: Turn) -> Result<Answer, ProxyError> {
+    async fn send_write(
+        &self,
+        write: &Write,
+        turn: Turn,
+        mut open: Option<OpenWrite>,
+    ) -> Result<Answer, ProxyError> {
+        if let Some(open) = &mut open {
+            open.note_sent();
+        }
         let begun = Begun { tick: self.cache.fence().sequence().advance(), at: self.clock.now() };
         let give_up = || self.clock.sleep(write.rules.timeouts.first_byte_timeout);
         let call = write.call(begun.at);
         let answered = match self.origin.send(&call, turn, || Some(write.request()), give_up).await {
             Ok(answered) => answered,
             Err(error) => {
-                if !was_never_sent(error.kind()) {
-                    self.invalidate(write, None, Fate::Unknown);
+                if was_never_sent(error.kind()) {
+                    open.map(OpenWrite::close);
+                } else {
+                    let invalidated = self.invalidate(write, None, Fate::Unknown);
+                    announce(open, &invalidated).await.settled().await;
                 }
                 return Err(error);
             }
         };
-        let response = self.conclude(answered, begun, write).await?;
+        let response = self.conclude(answered, begun, write, open).await?;
         Ok(Answer { response, outcome: Outcome::Forwarded, cache_status: Some(CacheStatus::Method) })
     }
 
@@ -209,6 +225,7 @@ impl Proxy {
         answered: Answered,
         begun: Begun,
         write: &Write,
+        open: Option<OpenWrite>,
     ) -> Result<Response<Body>, ProxyError> {
         let Answered { response, meaning, sent, .. } = answered;
         let (head, body) = response.into_parts();
@@ -222,9 +239,17 @@ impl Proxy {
             Ok(Err(cause)) => Err(whole::unread(cause)),
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
-        if !meaning.has_changed_nothing() {
+        if meaning.has_changed_nothing() {
+            open.map(OpenWrite::close);
+        } else {
             let told = self.told(&head, read.as_ref().ok(), write).await;
-            self.settle(&head, told, begun, write)?;
+            let settled = self.settle(&head, told, begun, write);
+            let announced = announce(open, &settled.invalidated).await;
+            // Behind what others have said meanwhile, which is applied by now.
+            if let Some(label) = settled.label? {
+                self.write_through(&head, label, begun, write);
+            }
+            announced.settled().await;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
@@ -247,7 +272,16 @@ impl Proxy {
             return;
         };
         let key = CacheKey::new(write.subject.resource, organization, None, Target::Item(id));
-        self.cache.evict(key, credential);
+        self.fetcher.evict(key, credential);
+    }
+
+    /// Tells the fleet of a write before it is sent, so that it is invalidated even if this replica dies with it.
+    async fn open(&self, write: &Write) -> Result<Option<OpenWrite>, ProxyError> {
+        let Some(fleet) = &self.fleet else { return Ok(None) };
+        if fleet.refuses_writes(self.clock.now()) {
+            return Err(ErrorKind::StoreUnreachable.error().retry_after(Duration::from_secs(1)));
+        }
+        Ok(Some(fleet.open_write(write.last_will()).await))
     }
 }
 
@@ -264,6 +298,15 @@ impl Write {
                 Some(id)
             }
             _ => None,
+        }
+    }
+
+    /// What is invalidated if nobody learns what became of it.
+    fn last_will(&self) -> Notice {
+        let fate = Told::Unknown;
+        match &self.organization {
+            Some(organization) => Notice::Organization { id: organization.id().0, fate },
+            None => Notice::Everywhere { item: self.subject.item, fate },
         }
     }
 
@@ -292,6 +335,14 @@ impl Write {
             body: Body::whole(self.body.clone()),
             trace: self.trace.clone(),
         }
+    }
+}
+
+/// Tells the fleet what a write has invalidated here; the answer is held until that has been settled.
+async fn announce(open: Option<OpenWrite>, invalidated: &Invalidated) -> Announced {
+    match open {
+        Some(open) => open.announce(invalidated.notices()).await,
+        None => Announced::Nobody,
     }
 }
 

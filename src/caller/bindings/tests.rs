@@ -63,7 +63,7 @@ impl World {
     }
 
     fn refuse(&self, credential: &Credential, refusal: Refusal) -> bool {
-        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now())
+        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now()) != Ended::Nothing
     }
 
     fn is_proven(&self, credential: &Credential) -> bool {
@@ -251,4 +251,20 @@ fn a_table_that_shrinks_forgets_the_least_recently_proven_at_once() {
         assert_eq!(large.prove(&large.credential(&format!("t{number}"), None), 1), ProofResult::Bound);
     }
     assert!(large.bindings.len() <= 100, "{}", large.bindings.len());
+}
+
+#[test]
+fn a_refusal_says_whether_it_ended_a_proof_so_that_random_tokens_are_told_to_nobody() {
+    let world = World::new();
+    let caller = world.credential("a");
+    let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now());
+    assert_eq!(refuse(Refusal::Credential), Ended::NoProof);
+    assert_eq!(world.prove(&caller, A), ProofResult::Bound);
+    assert_eq!(refuse(Refusal::Credential), Ended::Proofs);
+    assert_eq!(refuse(Refusal::Credential), Ended::NoProof, "once is enough");
+    assert_eq!(world.prove(&caller, A), ProofResult::Renewed);
+    assert_eq!(
+        world.bindings.refuse_authorization(caller.authorization_digest(), world.tick()),
+        Ended::Proofs
+    );
 }
