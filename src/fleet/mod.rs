@@ -9,6 +9,7 @@ pub mod names;
 pub mod notice;
 pub mod open_write;
 pub mod seal;
+pub mod tier;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

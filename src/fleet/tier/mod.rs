@@ -1,0 +1,168 @@
+//! The second tier: stored responses and proofs in the store, behind the memory of each replica.
+//!
+//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `ended` what
+//! proofs no longer count, `hold` the lock of a fill, `scripts` what the store does in one step. What was found is handed on
+//! as it is: whether it is the answer to a read is judged by whoever asked, as a body from the upstream would be.
+//!
+//! A replica without a lease asks nothing. All calls of one request share one [`Patience`]; when it is spent the rest goes
+//! without the store.
+
+pub mod ended;
+pub mod entry;
+mod hold;
+mod look_up;
+mod look_up_proof;
+pub mod proof;
+mod record;
+pub mod times;
+mod write_behind;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+pub use self::hold::Hold;
+pub use self::look_up::{Found, LookUp, Wanted};
+pub use self::look_up_proof::ProofLookUp;
+pub use self::write_behind::{Learned, Proved};
+use self::ended::Ended;
+use self::record::Writer;
+use self::times::StoreClock;
+use super::heard::Heard;
+use super::lease::Lease;
+use super::names::Names;
+use super::seal::Sealer;
+use super::store::Data;
+use crate::clock::{Clock, Moment};
+use crate::closed_enum::closed_enum;
+
+closed_enum! {
+    /// Why something that the store has does not count.
+    pub enum Rejected {
+        /// It was not sealed by a replica of this fleet, for this name; or it was cut or changed.
+        Unreadable = "unreadable",
+        /// It is sealed, and not what it should be.
+        Malformed = "malformed",
+        /// It is of another upstream, fleet, organization, key or credential.
+        Foreign = "foreign",
+        /// It is from before a notice that was applied here.
+        Superseded = "superseded",
+        /// It is too old, or how old it is cannot be told.
+        Old = "old",
+        /// The gate did not let it through.
+        Gate = "gate",
+        /// It names another organization than the credential is bound to.
+        Moved = "moved",
+    }
+}
+
+/// Of which fleet and upstream something is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The fleet's namespace.
+    pub namespace: &'a str,
+    /// Host and port of the upstream.
+    pub authority: &'a str,
+}
+
+impl Scope<'_> {
+    fn write(self, record: &mut Writer) {
+        record.bytes(self.namespace.as_bytes()).bytes(self.authority.as_bytes());
+    }
+}
+
+/// How much longer a request may wait for the store, all of its calls together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(Duration);
+
+impl Patience {
+    /// What is left.
+    #[must_use]
+    pub const fn left(self) -> Duration {
+        self.0
+    }
+
+    /// Less so much.
+    pub fn spend(&mut self, waited: Duration) {
+        self.0 = self.0.saturating_sub(waited);
+    }
+}
+
+/// What a [`Tier`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Until when this replica may ask.
+    pub lease: Arc<Lease>,
+    /// What judges the stamps of entries.
+    pub heard: Arc<Heard>,
+    /// What judges those of proofs.
+    pub ended: Arc<Ended>,
+    /// What is known of the store's clock.
+    pub times: Arc<StoreClock>,
+    /// The connections.
+    pub data: Arc<Data>,
+    /// What everything is called.
+    pub names: Arc<Names>,
+    /// What seals it.
+    pub sealer: Arc<Sealer>,
+    /// Host and port of the upstream.
+    pub authority: Box<str>,
+    /// Whether proofs are shared.
+    pub proofs: ShareProofs,
+    /// How long one request may wait for the store.
+    pub timeout: Duration,
+    /// Runs what nobody waits for.
+    pub runtime: Handle,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Whether proofs are shared (`shared.share_proofs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareProofs {
+    /// They are.
+    Yes,
+    /// Each replica proves for itself.
+    No,
+}
+
+/// The second tier, as requests ask it.
+#[derive(Debug)]
+pub struct Tier(Parts);
+
+impl Tier {
+    /// Of these parts.
+    #[must_use]
+    pub const fn new(parts: Parts) -> Self {
+        Self(parts)
+    }
+
+    /// How long one request may wait for the store.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        Patience(self.0.timeout)
+    }
+
+    /// Whether the store may be asked now.
+    #[must_use]
+    pub fn may_ask(&self, now: Moment) -> bool {
+        self.0.lease.holds_at(now)
+    }
+
+    /// Whether proofs are shared.
+    #[must_use]
+    pub fn shares_proofs(&self) -> bool {
+        self.0.proofs == ShareProofs::Yes
+    }
+
+    /// What judges the stamps of entries.
+    #[must_use]
+    pub fn heard(&self) -> &Heard {
+        &self.0.heard
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { namespace: self.0.names.namespace(), authority: &self.0.authority }
+    }
+}
