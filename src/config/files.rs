@@ -87,6 +87,40 @@ pub fn token_of(bytes: &[u8]) -> Result<Token, String> {
     }
 }
 
+/// A password of the store's. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself, for logging in.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
+
+/// Reads a password of a file: one line, whose newline does not count.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds anything but one line of UTF-8 text.
+pub fn password(path: &Path) -> Result<Password, String> {
+    let text = String::from_utf8(contents(path)?).map_err(|_| "is not UTF-8 text".to_owned())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => Err("is empty".to_owned()),
+        line if line.contains(char::is_control) => Err("holds more than one line of text".to_owned()),
+        line => Ok(Password(line.to_owned())),
+    }
+}
+
 /// Reads a certificate chain, leaf first.
 ///
 /// # Errors

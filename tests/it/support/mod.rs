@@ -8,6 +8,7 @@
 //! - [`Caller`] is a well-behaved client; its [`Reply`] has the asserts. [`RawConnection`] sends any bytes.
 //!   [`Streams`] is one HTTP/2 connection, frame by frame.
 //! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
+//! - [`TestStore`](store::TestStore) is a real Redis or Valkey server.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
 //! - [`Both`] is a world whose proxy caches a second resource, which the program does not know; [`Kind`] is one of the two.
 //!
@@ -41,6 +42,7 @@ mod proxy;
 mod raw;
 mod recorded;
 mod reply;
+pub mod store;
 mod streams;
 mod upstream;
 mod vendor;

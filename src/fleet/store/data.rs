@@ -1,0 +1,68 @@
+//! [`Data`]: the connection for what may be missed: entries, proofs, accounts.
+//!
+//! A call goes at once or not at all: nobody waits for a connection to come back. A call that waited for long without a
+//! reply ends the connection for all, because what is frozen for one is frozen for all, and after five misses in a row the
+//! store is not asked for a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::error::StoreError;
+use super::node::Node;
+use super::operation::Operation;
+use super::reply::Reply;
+use super::script::Script;
+use super::settings::StoreSettings;
+use super::way::{Way, run};
+use crate::clock::{Clock, Moment};
+
+/// The connections for what may be missed.
+#[derive(Debug)]
+pub struct Data {
+    node: Arc<Node>,
+}
+
+impl Data {
+    /// Begins to connect, and goes on with that for as long as this lives, on that runtime.
+    #[must_use]
+    pub fn start(settings: StoreSettings, clock: Clock, runtime: &Handle) -> Self {
+        let way = Way::new(settings, clock);
+        Self { node: Node::start(way, runtime) }
+    }
+
+    /// Runs a script. All keys lie in one slot. The call ends at the deadline, or after `shared.timeout` if that is earlier.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection, no reply in time, or the server refused.
+    pub async fn call(
+        &self,
+        _operation: Operation,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        deadline: Moment,
+    ) -> Result<Reply, StoreError> {
+        self.node.ask(deadline, async |wire| run(&wire, script, keys, args).await).await
+    }
+
+    /// Stores a value under a key for as long as it lives, and in whole milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::call`].
+    pub async fn set(
+        &self,
+        _operation: Operation,
+        key: &[u8],
+        value: &[u8],
+        lives: Duration,
+        deadline: Moment,
+    ) -> Result<(), StoreError> {
+        let lives = lives.as_millis().max(1).to_string();
+        let words: [&[u8]; 5] = [b"SET", key, value, b"PX", lives.as_bytes()];
+        self.node.ask(deadline, async |wire| wire.ask(&words).await).await.map(drop)
+    }
+}

@@ -1,0 +1,98 @@
+//! [`Link`]: the control link, to the server that owns the control slot.
+//!
+//! It is made once and ends when it is lost. What it read of the server when it was made, the `run_id` above all, is then
+//! true of every answer that it gives: a connection that came back by itself would go on sending an old one to a server that
+//! has forgotten everything.
+
+use tokio::sync::mpsc;
+
+use super::client::Wire;
+use super::error::{StoreError, StoreErrorKind};
+use super::reply::Reply;
+use super::script::Script;
+use super::server::Server;
+use super::settings::{Address, StoreSettings};
+use super::way::{CONNECT, Way, run, within};
+use crate::clock::Clock;
+
+/// One connection to the server that owns the control slot, subscribed to the bell.
+#[derive(Debug)]
+pub struct Link {
+    wire: Wire,
+    way: Way,
+    address: Address,
+    server: Server,
+}
+
+/// What the bell brings, for as long as the [`Link`] lasts.
+#[derive(Debug)]
+pub struct Bells(mpsc::Receiver<Vec<u8>>);
+
+impl Bells {
+    /// The next message of the bell's channel; `None` once the link is lost. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        self.0.recv().await
+    }
+}
+
+impl Link {
+    /// Finds the server, connects to it, asks what it is and subscribes to the channel of this name, whose hash tag is the
+    /// control slot's; 2 s at most. The link lives on the runtime that this is called on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::ReadOnly`] of a replica, [`StoreErrorKind::TooOld`], and whatever connecting fails of.
+    pub async fn connect(
+        settings: &StoreSettings,
+        bell: &[u8],
+        clock: &Clock,
+    ) -> Result<(Self, Bells), StoreError> {
+        let way = Way::new(settings.clone(), clock.clone());
+        let deadline = clock.now().plus(CONNECT);
+        within(clock, deadline, Self::connect_by(way, bell)).await
+    }
+
+    async fn connect_by(way: Way, bell: &[u8]) -> Result<(Self, Bells), StoreError> {
+        let address = way.settings().addresses.first().cloned();
+        let address = address.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "no address is set"))?;
+        let (wire, pushes) = way.connect(&address).await?;
+        let server = Server::ask(&wire).await?;
+        wire.subscribe(bell).await?;
+        Ok((Self { wire, way, address, server }, Bells(pushes)))
+    }
+
+    /// Which run of the server process this is: another one after each restart.
+    #[must_use]
+    pub fn run_id(&self) -> &str {
+        self.server.run_id()
+    }
+
+    /// What the server is, as it says: `Valkey 8.0.1`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.server.version()
+    }
+
+    /// The server that it goes to.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whether it has been lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.wire.is_over()
+    }
+
+    /// Runs a script, within `shared.timeout`. A call without an answer leaves the link as it is: replies come in order, and
+    /// one that is late is nobody's. Whether to give it up is its owner's to say.
+    ///
+    /// # Errors
+    ///
+    /// If there was no answer in time, or the server refused.
+    pub async fn call(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Reply, StoreError> {
+        let deadline = self.way.clock().now().plus(self.way.settings().timeout);
+        within(self.way.clock(), deadline, run(&self.wire, script, keys, args)).await
+    }
+}

@@ -1,0 +1,124 @@
+//! [`Way`]: how a connection to a server of the store is made, within a time of its own.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::client::{Login, Wire};
+use super::error::{StoreError, StoreErrorKind};
+use super::reply::Reply;
+use super::script::Script;
+use super::settings::{Address, StoreSettings, Transport};
+use crate::clock::{Clock, Moment};
+use crate::config::files;
+
+/// For name look-up, TCP, TLS and log-in together. No request waits for any of it, and a thousand replicas that connect at
+/// once keep a server busy for longer than one call may take.
+pub(super) const CONNECT: Duration = Duration::from_secs(2);
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    settings: StoreSettings,
+    clock: Clock,
+}
+
+impl Way {
+    pub(super) const fn new(settings: StoreSettings, clock: Clock) -> Self {
+        Self { settings, clock }
+    }
+
+    pub(super) const fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A connection to this server, as the configured user.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Lost`] if there is none, [`StoreErrorKind::Timeout`] if it takes too long, and whatever the server
+    /// refuses the log-in for.
+    pub(super) async fn connect(
+        &self,
+        address: &Address,
+    ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
+        let deadline = self.clock.now().plus(CONNECT);
+        within(&self.clock, deadline, self.connect_whenever(address)).await
+    }
+
+    async fn connect_whenever(
+        &self,
+        address: &Address,
+    ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
+        let login = self.login()?;
+        let stream = TcpStream::connect((address.host.as_str(), address.port));
+        let stream = stream.await.map_err(|fault| lost(address, &fault))?;
+        stream.set_nodelay(true).map_err(|fault| lost(address, &fault))?;
+        match &self.settings.transport {
+            Transport::Plain => Wire::open(stream, &login).await,
+            Transport::Tls { .. } => Err(StoreError::new(StoreErrorKind::Tls, "not yet")),
+        }
+    }
+
+    /// Who connects. The file is read each time, so that a password that was changed counts from the next connection on.
+    fn login(&self) -> Result<Login, StoreError> {
+        let password = match &self.settings.password_file {
+            None => None,
+            Some(path) => {
+                let unusable = |problem| {
+                    let detail = format!("shared.password_file {} {problem}", path.display());
+                    StoreError::new(StoreErrorKind::NoAuth, detail)
+                };
+                Some(files::password(path).map_err(unusable)?)
+            }
+        };
+        Ok(Login {
+            username: self.settings.username.clone(),
+            password: password.map(|password| password.expose().to_owned()),
+            database: self.settings.database,
+        })
+    }
+}
+
+fn lost(address: &Address, fault: &io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Lost, format!("{address}: {fault}"))
+}
+
+/// What a future gives, or [`StoreErrorKind::Timeout`] at the deadline.
+pub(super) async fn within<T>(
+    clock: &Clock,
+    deadline: Moment,
+    future: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    clock
+        .deadline(deadline, future)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout, "")))
+}
+
+/// Runs a script: by its digest, and whole where the server does not know it.
+pub(super) async fn run(
+    wire: &Wire,
+    script: &Script,
+    keys: &[&[u8]],
+    args: &[&[u8]],
+) -> Result<Reply, StoreError> {
+    let count = keys.len().to_string();
+    let mut words = Vec::with_capacity(3 + keys.len() + args.len());
+    words.extend([b"EVALSHA".as_slice(), script.digest().as_bytes(), count.as_bytes()]);
+    words.extend_from_slice(keys);
+    words.extend_from_slice(args);
+    match wire.ask(&words).await {
+        Err(error) if error.kind() == StoreErrorKind::NoScript => {
+            words[..2].copy_from_slice(&[b"EVAL".as_slice(), script.body().as_bytes()]);
+            wire.ask(&words).await
+        }
+        answered => answered,
+    }
+}
