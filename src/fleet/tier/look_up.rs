@@ -140,6 +140,17 @@ impl LookUp {
         &self.wanted[place]
     }
 
+    /// Whether it is the list that would bring what is looked for.
+    #[must_use]
+    pub fn is_list(&self, place: usize) -> bool {
+        place > 0 && self.wanted[place].path != self.wanted[0].path
+    }
+
+    /// From now on nobody waits for the list.
+    pub fn forget_list(&mut self) {
+        self.names[1] = self.names[0].clone();
+    }
+
     fn open(&mut self, tier: &Tier, place: usize, value: &[u8]) -> Option<Entry> {
         let Wanted { path, owner } = &self.wanted[place];
         let owner = owner.as_ref().map(|owner| owner.credential.bytes());

@@ -22,11 +22,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use self::hold::Hold;
+pub use self::hold::{Hold, Progress};
 pub use self::look_up::{Found, LookUp, Wanted};
 pub use self::look_up_proof::ProofLookUp;
 pub use self::write_behind::{Learned, Proved};
 use self::ended::Ended;
+use self::proof::SharedProof;
 use self::record::Writer;
 use self::times::StoreClock;
 use super::heard::Heard;
@@ -34,6 +35,7 @@ use super::lease::Lease;
 use super::names::Names;
 use super::seal::Sealer;
 use super::store::Data;
+use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
 
@@ -160,6 +162,12 @@ impl Tier {
     #[must_use]
     pub fn heard(&self) -> &Heard {
         &self.0.heard
+    }
+
+    /// Whether a proof is from after all that ended proofs of this credential here.
+    #[must_use]
+    pub fn admits_proof(&self, credential: &Credential, proof: &SharedProof) -> bool {
+        self.0.ended.admits(self.0.names.credentials(credential), proof.organization, proof.stamp)
     }
 
     fn scope(&self) -> Scope<'_> {
