@@ -12,6 +12,7 @@ use divan::Bencher;
 use http::request::Parts;
 use http::{HeaderValue, Request};
 use instantly_proxy::cache::decide::decide;
+use instantly_proxy::cache::gate::organization_of;
 use instantly_proxy::cache::key::CacheKey;
 use instantly_proxy::cache::render::render;
 use instantly_proxy::cache::store::Store;
@@ -49,7 +50,7 @@ fn head() -> Parts {
 
 fn stored(clock: &Clock) -> Arc<StoredResponse> {
     Arc::new(StoredResponse {
-        organization: OrganizationId(Uuid::nil()),
+        organization: organization_id(),
         body: Bytes::from(vec![b'x'; BODY_BYTES]),
         content_type: HeaderValue::from_static("application/json; charset=utf-8"),
         etag: HeaderValue::from_static("\"0123456789abcdef0123456789abcdef\""),
@@ -62,9 +63,14 @@ fn stored(clock: &Clock) -> Arc<StoredResponse> {
     })
 }
 
+/// As a body names it: an id is made of nothing else.
+fn organization_id() -> OrganizationId {
+    let body = br#"{"organization_id":"01920000-0000-7000-8000-000000000061"}"#;
+    organization_of(&LEAD_LABEL, body).expect("a body that names its organization")
+}
+
 fn organization() -> Arc<Organization> {
-    let id = OrganizationId(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0061));
-    Organizations::default().get(id, Clock::system().now())
+    Organizations::default().get(organization_id(), Clock::system().now())
 }
 
 fn key(organization: &Organization, number: u64) -> CacheKey {

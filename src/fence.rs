@@ -16,7 +16,7 @@ use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::lock::Mutex;
-use crate::organization::{Organization, Organizations};
+use crate::organization::{Organization, OrganizationName, Organizations};
 use crate::tick::{Sequence, Tick};
 
 /// How long after a write, whose fate is known, a fetch may still read what was before it.
@@ -36,7 +36,9 @@ pub enum Fate {
 }
 
 impl Fate {
-    const fn settles_after(self) -> Duration {
+    /// For how long after it a fetch may still read what was before the write.
+    #[must_use]
+    pub const fn settles_after(self) -> Duration {
         match self {
             Self::Known => SETTLE_KNOWN,
             Self::Unknown => SETTLE_UNKNOWN,
@@ -113,11 +115,35 @@ impl Fence {
         self.invalidate_settled(organization)
     }
 
-    /// Invalidates an organization because of a purge: nothing was written, so nothing has to settle.
+    /// Invalidates the organization that an operator names.
+    pub fn invalidate_named(&self, name: OrganizationName) {
+        let tick = self.organizations.invalidate_named(name, &self.sequence);
+        self.latest.fetch_max(tick.0, Ordering::SeqCst);
+    }
+
+    /// Invalidates an organization although nothing was written, so that nothing has to settle.
     pub fn invalidate_settled(&self, organization: &Organization) -> (Tick, Tick) {
         let (tick, before) = organization.invalidate(&self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
         (tick, before)
+    }
+
+    /// Invalidates an organization because of a write that another process has told of: what is left of its settling is this.
+    pub fn invalidate_settling(&self, organization: &Organization, settles: Duration, now: Moment) {
+        if !settles.is_zero() {
+            organization.settle_until(now.plus(settles));
+        }
+        self.invalidate_settled(organization);
+    }
+
+    /// Invalidates everything because nobody knows what was written; all of it settles for so long.
+    pub fn invalidate_all_settling(&self, settles: Duration, now: Moment) {
+        if !settles.is_zero() {
+            let until = Invalidation { tick: Tick::default(), settles: Some(now.plus(settles)) };
+            self.ids.lock().others.merge(until);
+            self.lists.lock().merge(until);
+        }
+        self.invalidate_all();
     }
 
     /// Invalidates every organization: an operator purged everything.
@@ -232,7 +258,7 @@ mod tests {
 
     fn organization(fence: &Fence, number: u128) -> Arc<Organization> {
         let (clock, _) = Clock::manual();
-        fence.organizations().get(OrganizationId(Uuid::from_u128(number)), clock.now())
+        fence.organizations().get(OrganizationId::example(number), clock.now())
     }
 
     #[test]

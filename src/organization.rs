@@ -24,7 +24,7 @@ use crate::lock::Mutex;
 use crate::resource::{ByResource, Descriptor, RESOURCES, Resources};
 use crate::tick::{Sequence, Tick};
 
-pub use self::id::OrganizationId;
+pub use self::id::{OrganizationId, OrganizationName};
 
 /// How long an organization without a binding is remembered.
 pub const IDLE: Duration = Duration::from_secs(600);
@@ -246,6 +246,17 @@ impl Organizations {
         self.table.lock().known.get(&id).map(|seen| Arc::clone(&seen.organization))
     }
 
+    /// Invalidates the organization that somebody names, and returns the tick of it. None is made of a name: where none is
+    /// known by it, whichever becomes known later counts as invalidated now.
+    pub fn invalidate_named(&self, name: OrganizationName, sequence: &Sequence) -> Tick {
+        let Table { known, forgotten, .. } = &mut *self.table.lock();
+        if let Some(seen) = known.get(&name) {
+            return seen.organization.invalidate(sequence).0;
+        }
+        *forgotten = sequence.advance();
+        *forgotten
+    }
+
     /// Invalidates every organization, known or not.
     pub fn invalidate_all(&self, to: Tick) {
         let mut table = self.table.lock();
@@ -276,6 +287,12 @@ impl Organizations {
         }
     }
 
+    /// Answers of one organization that needed no upstream call of their own, if it is known.
+    #[must_use]
+    pub fn avoided_of(&self, name: OrganizationName) -> Option<u64> {
+        self.table.lock().known.get(&name).map(|seen| seen.organization.avoided())
+    }
+
     /// Answers that needed no upstream call of their own, of all that are known.
     #[must_use]
     pub fn avoided(&self) -> u64 {
@@ -297,8 +314,6 @@ impl Organizations {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::clock::Clock;
     use crate::resource::LEAD_LABEL;
@@ -308,7 +323,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let sequence = Sequence::default();
         let organizations = Organizations::default();
-        let id = OrganizationId(Uuid::from_u128(1));
+        let id = OrganizationId::example(1);
         drop(organizations.get(id, clock.now()));
         let begun = sequence.advance();
         hand.advance(IDLE);
@@ -318,11 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn an_organization_is_purged_by_name_before_it_is_known_and_is_not_made_by_it() {
+        let (clock, _) = Clock::manual();
+        let sequence = Sequence::default();
+        let organizations = Organizations::default();
+        let known = organizations.get(OrganizationId::example(1), clock.now());
+        let begun = sequence.advance();
+        let later = organizations.invalidate_named(OrganizationId::example(2).name(), &sequence);
+        assert_eq!(organizations.len(), 1);
+        assert!(known.invalidated() < begun, "another one");
+        assert_eq!(organizations.get(OrganizationId::example(2), clock.now()).invalidated(), later);
+        let purged = organizations.invalidate_named(known.id().name(), &sequence);
+        assert_eq!(known.invalidated(), purged);
+        assert!(purged > later && later > begun);
+    }
+
+    #[test]
     fn an_organization_that_showed_grants_is_forgotten_without_sharing_again() {
         let (clock, hand) = Clock::manual();
         let sequence = Sequence::default();
         let organizations = Organizations::default();
-        let ids = |count: usize| (1..=count as u128).map(|id| OrganizationId(Uuid::from_u128(id)));
+        let ids = |count: usize| (1..=count as u128).map(|id| OrganizationId::example(id));
         let known = |id| organizations.get(id, clock.now());
         let forget = || {
             hand.advance(IDLE);
@@ -334,13 +365,13 @@ mod tests {
             let _ = known(id).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         }
         forget();
-        let last = OrganizationId(Uuid::from_u128(FORGOTTEN_WITH_GRANTS.get() as u128));
+        let last = OrganizationId::example(FORGOTTEN_WITH_GRANTS.get() as u128);
         assert!(known(last).sharing(&LEAD_LABEL).has_grants());
-        let other = OrganizationId(Uuid::from_u128(u128::MAX));
+        let other = OrganizationId::example(u128::MAX);
         assert!(!known(other).sharing(&LEAD_LABEL).has_grants(), "told apart");
         let _ = known(other).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         forget();
-        let unheard_of = OrganizationId(Uuid::from_u128(u128::MAX - 1));
+        let unheard_of = OrganizationId::example(u128::MAX - 1);
         assert!(known(unheard_of).sharing(&LEAD_LABEL).has_grants(), "one was lost: it could be this one");
         hand.advance(IDLE);
         let _ = known(unheard_of).sharing(&LEAD_LABEL).note(shown(false), &sequence, IDLE, clock.now());
@@ -352,7 +383,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let sequence = Sequence::default();
         let organizations = Organizations::default();
-        let held = organizations.get(OrganizationId(Uuid::from_u128(1)), clock.now());
+        let held = organizations.get(OrganizationId::example(1), clock.now());
         hand.advance(IDLE * 2);
         organizations.forget_idle(&sequence, clock.now());
         assert!(Arc::ptr_eq(&held, &organizations.get(held.id(), clock.now())));

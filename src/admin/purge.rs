@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::refusal::Refusal;
 use crate::fleet::Receipt;
+use crate::organization::OrganizationName;
 use crate::proxy::{Purge, Purged};
 
 const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";
@@ -28,7 +29,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Purge, Refusal> {
         [b'[', ..] => return Err(refused("an array is no object")),
         body => serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))?,
     };
-    Ok(Purge { organization: member("organization", raw.organization)?, label: member("label", raw.label)? })
+    let organization = member("organization", raw.organization)?.map(OrganizationName);
+    Ok(Purge { organization, label: member("label", raw.label)? })
 }
 
 /// A null is not taken for an absent member: that would purge more than a script with an unset variable meant.
@@ -97,6 +99,7 @@ mod tests {
             (format!(r#"{{"label":"{B}","organization":"{A}"}}"#), Some(A), Some(B)),
         ];
         for (body, organization, label) in rows {
+            let organization = organization.map(OrganizationName);
             assert_eq!(parse(body.as_bytes()), Ok(Purge { organization, label }), "{body}");
         }
     }

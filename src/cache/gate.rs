@@ -9,7 +9,7 @@ use http::response::Parts;
 
 use super::scan::Scan;
 use crate::classify::Target;
-use crate::organization::OrganizationId;
+use crate::organization::{OrganizationId, OrganizationName};
 use crate::reason::GateReason;
 use crate::resource::Descriptor;
 use crate::semantics::{cookie, media_type, vary};
@@ -29,7 +29,7 @@ pub struct Expected {
     /// The organization that the credential is bound to.
     pub organization: Option<OrganizationId>,
     /// The organization that `x-as-workspace` asks for.
-    pub workspace: Option<OrganizationId>,
+    pub workspace: Option<OrganizationName>,
 }
 
 /// Judges the head of a 200.
@@ -79,7 +79,7 @@ pub fn examine_body(
         },
     }
     let organization = scan.organization()?;
-    if expected.workspace.is_some_and(|workspace| workspace != organization) {
+    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {
         return Err(GateReason::OtherWorkspace);
     }
     if expected.organization.is_some_and(|bound| bound != organization) {

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::resource::LEAD_LABEL;
 
-    const A: OrganizationId = OrganizationId(Uuid::from_u128(0xa));
+    const A: OrganizationId = OrganizationId::example(0xa);
 
     fn item(id: &str, organization: u128) -> String {
         format!(r#"{{"id":"{id}","n":1.0,"organization_id":"{}"}}"#, Uuid::from_u128(organization))

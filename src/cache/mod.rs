@@ -17,6 +17,8 @@ pub mod stored;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use uuid::Uuid;
+
 use self::key::CacheKey;
 pub use self::lookup::Reader;
 pub use self::purge::{Purge, Purged};
@@ -27,7 +29,8 @@ use crate::classify::Target;
 use crate::clock::{Clock, Moment};
 use crate::fence::Fence;
 use crate::metrics::{InvalidationCause, Metrics};
-use crate::organization::{Organization, OrganizationId};
+use crate::organization::{Organization, OrganizationName};
+use crate::resource::Descriptor;
 
 /// Stored responses, and what may be served of them; one per process.
 #[derive(Debug)]
@@ -94,9 +97,16 @@ impl Cache {
         })
     }
 
+    /// Takes away what is stored of an item that is gone, as another replica has told: what everybody may have. What is one
+    /// credential's own is not found without it, and lives until its lifetime ends or that credential asks.
+    pub fn evict_item(&self, resource: &'static Descriptor, organization: &Organization, item: Uuid) {
+        self.store.remove(&CacheKey::new(resource, organization, None, Target::Item(item)));
+        self.metrics.invalidation(InvalidationCause::NotFound);
+    }
+
     /// Takes away what is stored under the keys of this organization, or of any.
-    pub fn remove_of(&self, organization: Option<OrganizationId>) -> (u64, u64) {
-        self.store.remove_all(|key| organization.is_none_or(|id| key.organization() == id))
+    pub fn remove_of(&self, organization: Option<OrganizationName>) -> (u64, u64) {
+        self.store.remove_all(|key| organization.is_none_or(|name| key.organization().name() == name))
     }
 
     /// Takes away what is stored of these targets, whosever they are.

@@ -6,13 +6,13 @@ use super::Cache;
 use crate::caller::bindings::Bindings;
 use crate::classify::Target;
 use crate::metrics::InvalidationCause;
-use crate::organization::OrganizationId;
+use crate::organization::OrganizationName;
 
 /// What a purge is to reach; nothing given is everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purge {
     /// This organization alone.
-    pub organization: Option<Uuid>,
+    pub organization: Option<OrganizationName>,
     /// The item with this id alone, of whichever resource, and every list, for a list may hold it.
     pub label: Option<Uuid>,
 }
@@ -34,9 +34,8 @@ impl Cache {
     /// A purge is an invalidation: fetches under way are not stored. With a label, lists of other organizations go too; they come
     /// back with the next read, and telling them apart is not worth a second fence.
     pub fn purge(&self, what: Purge, bindings: &Bindings) -> Purged {
-        let organization = what.organization.map(OrganizationId);
-        let end_proofs = |id| bindings.end_proofs(id, self.fence.sequence().advance());
-        let (removed, proofs) = match (organization, what.label) {
+        let end_proofs = |name| bindings.end_proofs(name, self.fence.sequence().advance());
+        let (removed, proofs) = match (what.organization, what.label) {
             (_, Some(label)) => {
                 self.fence.invalidate_everywhere(Some(label), None);
                 let concerned = |target: &Target| match target {
@@ -45,10 +44,9 @@ impl Cache {
                 };
                 (self.remove_targets(concerned), 0)
             }
-            (Some(id), None) => {
-                let organization = self.fence.organizations().get(id, self.clock.now());
-                self.fence.invalidate_settled(&organization);
-                (self.remove_of(Some(id)), end_proofs(Some(id)))
+            (Some(name), None) => {
+                self.fence.invalidate_named(name);
+                (self.remove_of(Some(name)), end_proofs(Some(name)))
             }
             (None, None) => {
                 self.fence.invalidate_all();

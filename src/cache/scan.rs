@@ -9,7 +9,6 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use uuid::Uuid;
 
 use crate::organization::OrganizationId;
 use crate::reason::GateReason;
@@ -77,7 +76,7 @@ impl Scan {
 
     fn name_organization(&mut self, value: &Node<'_>) {
         let named = match value {
-            Node::Text(text) if text.len() == 36 => Uuid::try_parse(text).ok().map(OrganizationId),
+            Node::Text(text) => OrganizationId::in_body(text),
             _ => None,
         };
         match (named, self.organization) {

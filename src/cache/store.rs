@@ -154,7 +154,7 @@ mod tests {
     use crate::resource::LEAD_LABEL;
     use crate::tick::Tick;
 
-    const ORGANIZATION: OrganizationId = OrganizationId(Uuid::from_u128(1));
+    const ORGANIZATION: OrganizationId = OrganizationId::example(1);
 
     #[test]
     fn what_is_stored_stays_inside_its_bytes() {

@@ -128,7 +128,7 @@ mod tests {
     fn jitter_shortens_by_a_tenth_at_most_and_settling_to_a_second() {
         let (clock, _) = Clock::manual();
         let mut stored = StoredResponse {
-            organization: OrganizationId(uuid::Uuid::nil()),
+            organization: OrganizationId::example(0),
             body: Bytes::new(),
             content_type: HeaderValue::from_static("application/json"),
             etag: HeaderValue::from_static("\"x\""),

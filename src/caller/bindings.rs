@@ -14,7 +14,7 @@ use super::standing::{BackgroundRead, Outage, Standing};
 use crate::clock::Moment;
 use crate::config;
 use crate::lock::{Mutex, MutexGuard};
-use crate::organization::{Organization, OrganizationId};
+use crate::organization::{Organization, OrganizationId, OrganizationName};
 use crate::reason::ProofResult;
 use crate::tick::Tick;
 
@@ -289,11 +289,11 @@ impl Bindings {
 
     /// Ends the proofs of one organization, or all, and those that reads under way at `ended` would still bring; returns
     /// how many there were.
-    pub fn end_proofs(&self, organization: Option<OrganizationId>, ended: Tick) -> u64 {
+    pub fn end_proofs(&self, organization: Option<OrganizationName>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
             for (_, binding) in &mut shard.lock().bindings {
-                if organization.is_some_and(|id| binding.organization.id() != id) {
+                if organization.is_some_and(|name| binding.organization.id().name() != name) {
                     continue;
                 }
                 binding.ended = ended;

@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::organization::OrganizationId;
+use crate::organization::OrganizationName;
 use crate::semantics::owned;
 
 /// The field that makes an admin key act for another workspace.
@@ -198,8 +198,8 @@ impl Credential {
 
     /// The organization that `x-as-workspace` asks for: the only one that a body may name to prove it.
     #[must_use]
-    pub fn workspace(&self) -> Option<OrganizationId> {
-        self.workspace.as_ref().map(|(_, id)| OrganizationId(*id))
+    pub fn workspace(&self) -> Option<OrganizationName> {
+        self.workspace.as_ref().map(|(_, id)| OrganizationName(*id))
     }
 
     /// Puts it into the fields of an upstream request, as it came.

@@ -141,7 +141,7 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
     Row(ErrorKind::UnaskedUpgrade, 502, "http_upgrade_failed", NOTHING,
         "The API asked to switch protocols, which is not passed on."),
     Row(ErrorKind::MixedUpAnswer, 502, "http_protocol_error", NOTHING,
-        "The API's answer was not the one to this request and was discarded: try again."),
+        "The API's answer was not the one to this request and was discarded; a write may have taken effect."),
     Row(ErrorKind::UpstreamFailed, 502, "http_response_incomplete", NOTHING.stale(StaleReason::Error),
         "The API failed to answer this read: try again."),
     Row(ErrorKind::UpstreamLimited, 429, DENIED, NOTHING.stale(StaleReason::Limit),

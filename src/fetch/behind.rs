@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::asker::{Asker, Fallback, Ground, Wanted};
 use super::flight::{FlightKey, Join, Storing};
 use super::task::Fetch;
-use super::{Fetcher, PATIENCE};
+use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
@@ -28,7 +28,7 @@ impl Fetcher {
         }
         let Some(attempt) = self.attempts.begin(asker.digest()) else { return };
         // Last: where fetches are stopped, asking takes the one trial.
-        if !self.origin.shield().edge.may_fill(now) {
+        if !self.origin.shield().edge.may_fetch(now) {
             return;
         }
         let target = self.target_behind(asker, organization, None, now);
@@ -78,8 +78,8 @@ impl Fetcher {
         let now = self.clock.now();
         // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
         let max_wait = asker.max_wait.saturating_sub(now.since(asker.arrived_at));
-        if attempt.clone().sent_by(&self.clock, now.plus(PATIENCE.min(max_wait))).await.is_ok() {
-            let _ = self.clock.deadline(now.plus(PATIENCE), attempt.ended()).await;
+        if attempt.clone().sent_by(&self.clock, now.plus(BRIEF_MAX_WAIT.min(max_wait))).await.is_ok() {
+            let _ = self.clock.deadline(now.plus(BRIEF_MAX_WAIT), attempt.ended()).await;
         }
     }
 
@@ -89,7 +89,7 @@ impl Fetcher {
         if let Some(attempt) = self.attempts.under_way(credential)
             && let Some(sent) = attempt.sent().await
         {
-            self.clock.sleep_until(sent.plus(PATIENCE)).await;
+            self.clock.sleep_until(sent.plus(BRIEF_MAX_WAIT)).await;
         } else {
             std::future::pending::<()>().await;
         }

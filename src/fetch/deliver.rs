@@ -143,7 +143,7 @@ impl Fetcher {
     /// The fetch that a flight of this read carries.
     pub(super) fn fetch_of(&self, asker: &Asker<'_>, wanted: &Wanted<'_>) -> Fetch {
         let read = asker.reader.read;
-        // The client of a HEAD sees no body: its answer proves nothing, even though a GET fills it (R2).
+        // The client of a HEAD sees no body: its answer proves nothing, even though a GET fetches it (R2).
         let proves = wanted.ground != Ground::ToProve || !read.head;
         Fetch {
             credential: asker.reader.credential.detached(),
@@ -195,7 +195,7 @@ impl Fetcher {
         }
         let result = match ended {
             Ok(Ok(result)) => result,
-            Ok(Err(Crashed)) => return Err(ErrorKind::Internal.error().because("the fill panicked")),
+            Ok(Err(Crashed)) => return Err(ErrorKind::Internal.error().because("the fetch panicked")),
             Err(Elapsed) => return Err(ErrorKind::UpstreamTimeout.error()),
         };
         asker.rounds = asker.rounds.saturating_add(1);

@@ -81,7 +81,7 @@ impl Fetcher {
     async fn take(&self, tier: &Tier, found: FoundEntry<'_>) -> Result<Option<Fetched>, Rejected> {
         let FoundEntry { fetch, organization, target, tick, is_own, entry, .. } = &found;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
-        if !tier.heard().admits(organization.id().0, target, entry.stamp) {
+        if !tier.heard().admits(organization.id().name().0, target, entry.stamp) {
             return Err(Rejected::Superseded);
         }
         self.check_age(&found)?;
@@ -218,8 +218,8 @@ impl Fetcher {
         if age >= needed {
             return Err(Rejected::Old);
         }
-        let id = OrganizationId(proof.organization);
-        if credential.workspace().is_some_and(|workspace| workspace != id) {
+        let id = OrganizationId::sealed_by_replica(proof.organization);
+        if credential.workspace().is_some_and(|workspace| workspace != id.name()) {
             return Err(Rejected::Foreign);
         }
         if !tier.admits_proof(credential, proof) {

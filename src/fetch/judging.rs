@@ -218,7 +218,7 @@ mod tests {
     use crate::resource::LEAD_LABEL;
 
     /// Far above what anything takes here: a test that would hang fails.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const MAX_WAIT: Duration = Duration::from_secs(60);
 
     fn large() -> Bytes {
         Bytes::from(vec![b'x'; JUDGED_HERE + 1])
@@ -232,7 +232,7 @@ mod tests {
         let body = large();
         let judged = judging.of(&body, move |body: &[u8]| {
             let _ = tell.send(());
-            (gate.recv_timeout(PATIENCE).is_ok(), body.len())
+            (gate.recv_timeout(MAX_WAIT).is_ok(), body.len())
         });
         // This runtime has one thread, and only while that is free does anything here come to its end.
         let others = async {
@@ -270,7 +270,7 @@ mod tests {
         let body = large();
         let left = judging.of(&body, move |_: &[u8]| {
             let _ = tell.send(());
-            gate.recv_timeout(PATIENCE).is_ok()
+            gate.recv_timeout(MAX_WAIT).is_ok()
         });
         tokio::select! {
             biased;
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_page_is_taken_as_its_items_up_to_as_many_as_a_page_can_have() {
-        let organization = OrganizationId(Uuid::from_u128(1));
+        let organization = OrganizationId::example(1);
         for (count, taken) in [(1, 1), (100, 100), (101, 0)] {
             let item = |number| {
                 let id = Uuid::from_u128(number);

@@ -11,7 +11,7 @@ use super::flight::{Flight, FlightKey, Storing};
 use super::result::Fetched;
 use super::second_tier::Asks;
 use super::task::{Fetch, Use, Waited};
-use super::{Fetcher, PATIENCE};
+use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::CredentialDigest;
@@ -37,8 +37,8 @@ impl Fetcher {
         }
         let Some(flight) = self.list(asker, organization, item, now) else { return false };
         // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
-        if flight.sent_by(&self.clock, now.plus(PATIENCE.min(asker.max_wait))).await.is_ok() {
-            let _ = flight.result(&self.clock, now.plus(PATIENCE)).await;
+        if flight.sent_by(&self.clock, now.plus(BRIEF_MAX_WAIT.min(asker.max_wait))).await.is_ok() {
+            let _ = flight.result(&self.clock, now.plus(BRIEF_MAX_WAIT)).await;
         }
         true
     }

@@ -47,7 +47,7 @@ use crate::resource::Resources;
 use crate::telemetry::Tracing;
 
 /// How long a read waits for another read's first proof, for a list, or for its own attempt while an old proof would do.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+pub const BRIEF_MAX_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What fetches for reads, and joins those that want the same; one per process.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::asker::{Asker, Ground, Wanted};
 use super::flight::{Publisher, Storing};
 use super::result::Fetched;
 use super::task::{Begun, Fetch, Waited};
-use super::{Fetcher, PATIENCE};
+use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::Credential;
@@ -195,7 +195,7 @@ impl Fetcher {
                 Found::Mine(hold) => return Spared::Not(Some(hold)),
                 Found::Without => return Spared::Not(None),
                 Found::List(progress) => {
-                    if self.clock.now().since(begun) >= PATIENCE {
+                    if self.clock.now().since(begun) >= BRIEF_MAX_WAIT {
                         look_up.forget_list();
                     }
                     progress
@@ -329,7 +329,8 @@ impl Fetcher {
         let (resource, organization, target) = (key.resource(), key.organization(), key.target().clone());
         let evicted = self.cache.evict(key, credential);
         let (Some(fleet), Target::Item(item)) = (&self.fleet, target) else { return };
-        let notice = Notice::Gone { resource: resource.name.to_owned(), organization: organization.0, item };
+        let notice =
+            Notice::Gone { resource: resource.name.to_owned(), organization: organization.name().0, item };
         if evicted {
             fleet.tell(notice.clone());
         }
@@ -351,7 +352,7 @@ impl Fetcher {
         target: &Target,
     ) -> bool {
         let heard = self.fleet.as_ref().map(|fleet| fleet.heard());
-        heard.is_some_and(|heard| heard.admits(organization.id().0, target, stamp))
+        heard.is_some_and(|heard| heard.admits(organization.id().name().0, target, stamp))
     }
 }
 

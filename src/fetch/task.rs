@@ -179,7 +179,7 @@ impl Fetcher {
     async fn run(&self, fetch: &Fetch, begun: Begun, turn: Turn) -> Fetched {
         self.bindings.note_attempt(&fetch.credential, begun.sent);
         let result = self.ask(fetch, begun, turn).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fetch.purpose, "fill failed");
+            tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fetch.purpose, "fetch failed");
             Fetched::Failed(error.kind(), error.wait())
         });
         if matches!(result, Fetched::Failed(..) | Fetched::Upstream(_) | Fetched::Blocked) {
@@ -197,7 +197,7 @@ impl Fetcher {
         let path = PathAndQuery::try_from(resource::target_path(fetch.read.resource, &fetch.read.target))
             .map_err(|cause| ErrorKind::Internal.error().because(cause))?;
         let request = || {
-            let mut fields = self.origin.upstream().fill_fields();
+            let mut fields = self.origin.upstream().fetch_fields();
             fetch.credential.present(&mut fields);
             let (method, path, trace) = (Method::GET, path.clone(), fetch.trace.clone());
             Some(Outgoing { method, path, fields, body: Body::empty(), trace })

@@ -1,8 +1,186 @@
 //! The fleet: through a Redis or Valkey store many replicas are one cache with one budget and one order of writes.
 //!
 //! What every replica must know is a [`Notice`] in the store's log; a replica that has applied all of it holds a [`Lease`] and
-//! may serve what is stored. `docs/FLEET.md` has the whole argument. [`store`] is the way to the store, [`tier`] what the
-//! replicas share of what they have read. Without `[shared]` nothing here runs.
+//! may serve what is stored. `docs/FLEET.md` has the whole argument. [`store`] is the way to the store. Without `[shared]`
+//! nothing here runs.
 
 pub mod heard;
 pub mod lease;
+pub mod names;
+pub mod notice;
+pub mod open_write;
+pub mod seal;
+pub mod store;
+pub mod tier;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::heard::{Heard, Number};
+use self::lease::Lease;
+use self::names::Names;
+use self::notice::{Digests, Notice, Whom};
+use self::open_write::OpenWrite;
+use self::tier::Tier;
+use crate::caller::bindings::Refusal;
+use crate::caller::credential::{AuthorizationDigest, Credential};
+use crate::clock::Moment;
+use crate::config::CachedResource;
+
+/// What the rest of the process asks of the fleet: a handle; the link to the store is a task of the control thread.
+#[derive(Debug)]
+pub struct Fleet {
+    lease: Arc<Lease>,
+    heard: Arc<Heard>,
+    /// How old a stored response may be that is served without a lease.
+    alone_ttl: Duration,
+    when_lost: WhenLost,
+    names: Arc<Names>,
+    tier: Arc<Tier>,
+    orders: mpsc::UnboundedSender<Order>,
+    replicas: AtomicU64,
+}
+
+/// What becomes of label writes while this replica has no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenLost {
+    /// They are sent, and announced when the link is back.
+    Alone,
+    /// They are refused.
+    RefuseWrites,
+}
+
+/// What the link's task is asked to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Enter a write among the open ones: `last_will` is what the others append if this replica dies with it.
+    Open {
+        /// Number of the write in this process.
+        write: u64,
+        /// Told when it has been entered, or cannot be.
+        entered: oneshot::Sender<()>,
+        last_will: Notice,
+    },
+    /// A write changed nothing: it is open no more.
+    Close { write: u64 },
+    /// Append these; tell when every member has applied them, or a lease is over. The write, if there is one, is open no more.
+    Announce {
+        write: Option<u64>,
+        notices: Vec<Notice>,
+        appended: oneshot::Sender<()>,
+        settled: oneshot::Sender<Receipt>,
+    },
+    /// Leave the fleet.
+    Leave { left: oneshot::Sender<()> },
+}
+
+/// What is known of those that had to apply a notice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// How many members have confirmed, this one included.
+    pub confirmed: u32,
+    /// How many had not when the wait was over; their leases are.
+    pub silent: u32,
+    /// Whether it could be announced at all.
+    pub announced: bool,
+}
+
+impl Fleet {
+    /// How long a stored response may be served to what was read at `read_at`: as configured with a lease, briefly without.
+    ///
+    /// To be asked before the look-up, never behind it: a lease that came back between the two would vouch for what was
+    /// looked up before.
+    #[must_use]
+    pub fn lifetimes(&self, configured: &CachedResource, read_at: Moment) -> CachedResource {
+        if self.lease.holds_at(read_at) {
+            return *configured;
+        }
+        CachedResource { ttl: configured.ttl.min(self.alone_ttl), ..*configured }
+    }
+
+    /// Whether this replica has a lease for what was read at this moment; without one it is alone, and asks the store nothing.
+    #[must_use]
+    pub fn has_lease(&self, read_at: Moment) -> bool {
+        self.lease.holds_at(read_at)
+    }
+
+    /// Whether label writes are refused at this moment.
+    #[must_use]
+    pub fn refuses_writes(&self, now: Moment) -> bool {
+        self.when_lost == WhenLost::RefuseWrites && !self.lease.holds_at(now)
+    }
+
+    /// The number of the last notice applied here: to be read before an upstream call is sent.
+    #[must_use]
+    pub fn stamp(&self) -> Number {
+        self.heard.applied()
+    }
+
+    /// What was heard of each organization; it judges stamps.
+    #[must_use]
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// What others have stored.
+    #[must_use]
+    pub const fn tier(&self) -> &Arc<Tier> {
+        &self.tier
+    }
+
+    /// How many replicas were seen last, this one included; one if none ever was.
+    #[must_use]
+    pub fn replicas(&self) -> u64 {
+        self.replicas.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Enters a write among the open ones, before it is sent. Never fails: what could not be entered is told others later.
+    pub async fn open_write(&self, last_will: Notice) -> OpenWrite {
+        OpenWrite::enter(self.orders.clone(), last_will).await
+    }
+
+    /// Tells all others; nobody waits for it.
+    pub fn tell(&self, notice: Notice) {
+        let ((appended, _), (settled, _)) = (oneshot::channel(), oneshot::channel());
+        // The task is gone when the process ends: then nobody is to be told any more.
+        let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
+    }
+
+    /// Tells all others that the API has refused a credential, which ended a proof here.
+    pub fn tell_refusal(&self, credential: &Credential, refusal: Refusal) {
+        let digests = self.names.credentials(credential).map(|known| Digests {
+            authorization: *known.authorization.bytes(),
+            credential: *known.credential.bytes(),
+        });
+        let whom = match refusal {
+            Refusal::Unauthorized { .. } => Whom::Authorization,
+            Refusal::Credential => Whom::Credential,
+        };
+        self.tell(Notice::Refused { digests: digests.collect(), whom });
+    }
+
+    /// The same of an `Authorization` value that came without a credential.
+    pub fn tell_refused_authorization(&self, authorization: AuthorizationDigest) {
+        let authorization = *authorization.bytes();
+        let digests = vec![Digests { authorization, credential: authorization }];
+        self.tell(Notice::Refused { digests, whom: Whom::Authorization });
+    }
+
+    /// Tells all others and waits until they have applied it, or their leases are over.
+    pub async fn announce(&self, notice: Notice) -> Receipt {
+        let ((appended, _), (settled, receipt)) = (oneshot::channel(), oneshot::channel());
+        let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
+        receipt.await.unwrap_or_default()
+    }
+
+    /// Gives the lease up and takes this replica out of the fleet: the last thing it does.
+    pub async fn leave(&self) {
+        let (left, done) = oneshot::channel();
+        if self.orders.send(Order::Leave { left }).is_ok() {
+            let _ = done.await;
+        }
+    }
+}

@@ -124,7 +124,7 @@ impl Names {
         owner: Option<&SharedCredential>,
     ) -> Vec<u8> {
         let mut hasher = self.hasher(b"entry");
-        hasher.update(organization.0.as_bytes()).update(path.as_bytes());
+        hasher.update(organization.name().0.as_bytes()).update(path.as_bytes());
         if let Some(owner) = owner {
             // No path has a zero byte.
             hasher.update(&[0]).update(owner.credential.bytes());
@@ -168,7 +168,7 @@ impl Names {
 
     fn of_organization(&self, organization: OrganizationId) -> String {
         let mut hasher = self.hasher(b"organization");
-        hasher.update(organization.0.as_bytes());
+        hasher.update(organization.name().0.as_bytes());
         short(&hasher)
     }
 
@@ -218,8 +218,8 @@ mod tests {
     use super::*;
     use crate::caller::credential::Digester;
 
-    const ONE: OrganizationId = OrganizationId(Uuid::from_u128(1));
-    const OTHER: OrganizationId = OrganizationId(Uuid::from_u128(2));
+    const ONE: OrganizationId = OrganizationId::example(1);
+    const OTHER: OrganizationId = OrganizationId::example(2);
     const WORKSPACE: &str = "018f2a00-0000-7000-8000-00000000000a";
 
     fn secret(byte: u8) -> Secret {

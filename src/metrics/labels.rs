@@ -17,6 +17,8 @@ closed_enum! {
         UnlikeItems = "unlike_items",
         /// An operator said so.
         Purge = "purge",
+        /// Another replica of the fleet has told of a write, or it is not known what was told.
+        Fleet = "fleet",
     }
 }
 

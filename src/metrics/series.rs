@@ -212,8 +212,8 @@ impl<const N: usize> EncodeMetric for Totals<N> {
     }
 }
 
-/// What a table of histograms says of **how long**: a histogram for each combination without the last label, whose
-/// values are merged. So one observation serves both names.
+/// What a table of histograms says of **how long**: a histogram for each combination without the last label, if there is
+/// one, whose values are merged. So one observation serves both names.
 #[derive(Debug)]
 pub(super) struct Durations<const N: usize> {
     pub(super) table: Table<Histogram, N>,
@@ -225,7 +225,9 @@ impl<const N: usize> EncodeMetric for Durations<N> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for cells in self.table.0.chunks(self.merged) {
             let mut occurred = cells.iter().filter_map(OnceLock::get).peekable();
-            let Some(labels) = occurred.peek().map(|cell| &cell.labels[..N - 1]) else { continue };
+            let Some(labels) = occurred.peek().map(|cell| &cell.labels[..N.saturating_sub(1)]) else {
+                continue;
+            };
             let mut merged = Merged::default();
             occurred.for_each(|cell| merged.add(&cell.value));
             merged.encode(encoder.encode_family(&labels)?)?;

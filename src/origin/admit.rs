@@ -159,17 +159,17 @@ impl Origin {
         let verification =
             if pass.is_unverified() { Verification::Unverified } else { Verification::Verified };
         let accounts = self.accounts(call, verification);
-        let patience = call.max_wait.saturating_sub(self.clock.now().since(now));
+        let max_wait = call.max_wait.saturating_sub(self.clock.now().since(now));
         let asked = budget::Call {
             accounts,
             caller: call.who(),
             class: call.class,
-            max_wait: patience,
+            max_wait,
             ahead: self.upstream.connects_ahead(),
         };
         let open = self.open_connection(call);
         // In a box that is made when it is needed: few calls connect, and every one would keep the room for it.
-        let connect = async { Box::pin(self.connect(call, patience)).await };
+        let connect = async { Box::pin(self.connect(call, max_wait)).await };
         let admitted = self.shield.budget.admit(asked, open, connect, connects).await;
         let (admission, (mut ready, permit)) = admitted.map_err(|turned| match turned {
             Turned::Rejected(no) => rejected(no.reason.into(), no.retry_after),
@@ -223,14 +223,14 @@ impl Origin {
 
     /// Who pays: the organization; with `x-as-workspace` the key's own account, too.
     pub(super) fn accounts(&self, call: &Call<'_>, verification: Verification) -> Accounts {
-        let bound = call.organization.map(AccountKey::Organization);
+        let bound = call.organization.map(|id| AccountKey::Organization(id.name()));
         let Some(acting) = call.credential().filter(|credential| credential.workspace().is_some()) else {
             return Accounts::one(self.shield.account(bound.unwrap_or_else(|| call.own_account())));
         };
-        let key = self
-            .bindings
-            .organization_of_key(acting)
-            .map_or_else(|| call.own_account(), |organization| AccountKey::Organization(organization.id()));
+        let key = self.bindings.organization_of_key(acting).map_or_else(
+            || call.own_account(),
+            |organization| AccountKey::Organization(organization.id().name()),
+        );
         let named = acting
             .workspace()
             .filter(|_| verification == Verification::Verified)

@@ -157,7 +157,7 @@ impl Origin {
     /// The account that an organization's calls are on.
     #[must_use]
     pub fn account_of(&self, organization: &Organization) -> AccountKey {
-        self.shield.account(AccountKey::Organization(organization.id()))
+        self.shield.account(AccountKey::Organization(organization.id().name()))
     }
 
     /// What a caller spent before its organization was known counts for the organization.

@@ -32,6 +32,12 @@ impl Answer {
         }
     }
 
+    /// From what another replica fetched, as fresh as a hit.
+    pub(super) fn shared(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+        let cache_status = Some(CacheStatus::Shared { ttl: servable.ttl });
+        Self { cache_status, ..Self::hit(request, stored, servable) }
+    }
+
     /// From the store although stale.
     pub(super) fn stale(
         request: &Parts,
@@ -48,7 +54,7 @@ impl Answer {
     }
 
     /// The vendor's 401, said again by us. `Proxy-Status` tells that the API was not asked, and there is no `Cache-Status`.
-    pub(super) fn latched(answer: &Unauthorized, method: &Method) -> Self {
+    pub(super) fn remembered(answer: &Unauthorized, method: &Method) -> Self {
         let is_head = method == Method::HEAD;
         let mut response =
             Response::new(if is_head { Body::empty() } else { Body::whole(answer.body.clone()) });

@@ -73,7 +73,7 @@ pub(super) struct Asked {
     /// When it came.
     pub(super) arrived_at: Moment,
     /// How long it may wait for its turn to be sent.
-    pub(super) patience: Duration,
+    pub(super) max_wait: Duration,
     /// What holds for it, to its end.
     pub(super) rules: Arc<Rules>,
     /// What its client asked for by `Prefer: wait` (RFC 7240).
@@ -130,7 +130,7 @@ impl Exchange {
                 caller: proxy.digester.caller(&head.headers),
                 resource: None,
                 arrived_at: begun,
-                patience: rules.max_wait(preference),
+                max_wait: rules.max_wait(preference),
                 rules,
                 preference,
             },
@@ -199,7 +199,7 @@ impl Exchange {
         self.asked.id.present(fields);
         if self.asked.preference.is_some() {
             // What was applied: no more than the operator allows.
-            fields.insert(PREFERENCE_APPLIED, preference::wait_applied(self.asked.patience));
+            fields.insert(PREFERENCE_APPLIED, preference::wait_applied(self.asked.max_wait));
         }
         line.status = Some(response.status());
         if response.status().canonical_reason().is_none() {

@@ -66,7 +66,7 @@ impl Conclusion {
                 "The stored response is stale and inside its window: it is answered while a fetch runs, or in place of one."
             }
             Self::RefillLimited => {
-                "The client asks for a younger response, and the refills of its organization are used up for now."
+                "The client asks for a younger response, and the refetches of its organization are used up for now."
             }
             Self::OnlyIfCached => {
                 "The client asks for a stored response alone, and there is none that it may have."

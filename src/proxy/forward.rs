@@ -48,7 +48,7 @@ impl Worker {
         if !body.is_read()
             && let Some(refusal) = Box::pin(proxy.read_before_a_place(&call, &mut body)).await?
         {
-            return Ok(Answer::latched(&refusal, &head.method));
+            return Ok(Answer::remembered(&refusal, &head.method));
         }
         let upload = body.length();
         let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
@@ -60,7 +60,7 @@ impl Worker {
         let call = Call { asked_at: proxy.clock.now(), retries, ..call };
         let turn = match origin.admit(&call, || {}).await {
             Ok(turn) => turn,
-            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::latched(&answer, &head.method)),
+            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &head.method)),
             Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => return Err(error),
         };
         let charge = match proxy.held.take(holds) {
@@ -167,7 +167,7 @@ impl Proxy {
             resource: asked.resource,
             class: Class::Interactive,
             asked_at: asked.arrived_at,
-            max_wait: asked.patience,
+            max_wait: asked.max_wait,
             purpose: Purpose::PassThrough,
             lane: Lane::PassThrough(client),
             retries: Retries::Counted,

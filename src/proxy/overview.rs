@@ -38,7 +38,7 @@ impl Proxy {
             .busiest
             .iter()
             .map(|usage| match usage.account {
-                AccountKey::Organization(id) => organizations.peek(id).map(|known| known.avoided()),
+                AccountKey::Organization(name) => organizations.avoided_of(name),
                 AccountKey::Everybody => single_workspace.then_some(total),
                 AccountKey::Authorization(_) => None,
             })

@@ -205,8 +205,8 @@ impl Proxy {
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
         let now = self.clock.now();
         let enough = if self.origin.shield().unverified.is_unverified(call.caller.into(), now) {
-            if let Some(latched) = self.origin.remembered(call, now) {
-                return Ok(Some(latched.answer));
+            if let Some(remembered) = self.origin.remembered(call, now) {
+                return Ok(Some(remembered.answer));
             }
             STRANGERS_PART
         } else {

@@ -10,6 +10,7 @@ impl Proxy {
     pub async fn purge(&self, what: Purge) -> (Purged, Option<Receipt>) {
         let purged = self.cache.purge(what, &self.bindings);
         let Purge { organization, label } = what;
+        let organization = organization.map(|name| name.0);
         let receipt = match &self.fleet {
             Some(fleet) => Some(fleet.announce(Notice::Purge { organization, label }).await),
             None => None,

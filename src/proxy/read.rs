@@ -9,9 +9,9 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::plan::{Behind, Plan, Urgency, Wait, plan};
-use super::reading::{Around, Obtained, Reading, Request};
+use super::reading::{Around, Found, Reading, Request};
 use crate::cache::Reader;
-use crate::cache::decide::Decision;
+use crate::cache::decide::{Decision, decide};
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::caller::standing::Standing;
@@ -19,10 +19,8 @@ use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fetch::{Delivery, Fallback, Got, Ground, Part};
-use crate::organization::Organization;
-use crate::outcome::{Outcome, StaleReason};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, StaleReason};
 use crate::race::{First, race};
-use crate::semantics::directives::RequestDirectives;
 
 /// What a step came to.
 enum Step {
@@ -33,12 +31,16 @@ enum Step {
     Again,
 }
 
-/// What makes a fetch needless.
-enum Found {
-    /// A response that another fetch has stored.
-    Response(Arc<StoredResponse>),
-    /// A proof, with which to look again.
-    Proof,
+/// How a read came by what answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obtained {
+    /// Its own token fetched it.
+    Led {
+        /// Whether it is in the store now.
+        stored: bool,
+    },
+    /// Another read's fetch did for it.
+    Joined,
 }
 
 /// What a plan was made of, and what it needs to be carried out.
@@ -58,7 +60,7 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
-        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.patience);
+        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.max_wait);
         let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait });
         let mut now = at;
         loop {
@@ -105,9 +107,11 @@ impl Proxy {
                 Box::pin(self.ask_briefly(reading, seen)).await
             }
             (Plan::Pass, _) => Ok(Step::Pass),
-            (Plan::Fetch(ground, _), _) => Box::pin(self.fetch(ground, reading, seen)).await,
-            (Plan::WaitForList, _) => {
-                Box::pin(self.fetch(Ground::Missing(Fallback::Nothing), reading, seen)).await
+            (Plan::WaitForList | Plan::Fetch(..), _) => {
+                // What a list is to bring is missing.
+                let missing = Ground::Missing(Fallback::Nothing);
+                let ground = if let Plan::Fetch(ground, _) = plan { ground } else { missing };
+                Box::pin(self.fetch(ground, reading, seen)).await
             }
             (Plan::OnlyIfCached, _) => Err(ErrorKind::OnlyIfCached.error()),
             // Nothing that is not stored is planned to be served.
@@ -152,7 +156,7 @@ impl Proxy {
         {
             return Ok(Step::Again);
         }
-        if !shield.edge.may_fill(now) {
+        if !shield.edge.may_fetch(now) {
             return Ok(Step::Pass);
         }
         let wanted = self.fetcher.wanted(&reading.asker, organization, ground, now);
@@ -160,43 +164,33 @@ impl Proxy {
         let found = || self.found(ground, reading, organization);
         let fetched = self.fetcher.fetch(&mut asker, &wanted, found).await;
         reading.asker = asker;
-        match fetched {
-            Ok(Got::Found(Found::Proof)) => Ok(Step::Again),
-            Ok(Got::Found(Found::Response(stored))) => {
-                let cache_status = reading.cache_status(ground, Obtained::Joined);
-                let response = render(reading.head, &stored, None);
-                Ok(Step::Done(Answer {
-                    response,
-                    outcome: Outcome::Collapsed,
-                    cache_status: Some(cache_status),
-                }))
+        let (delivery, part) = match fetched {
+            Ok(Got::Found(Found::Proof)) => return Ok(Step::Again),
+            // As if this read had joined the fetch that stored it.
+            Ok(Got::Found(Found::Response(response))) => {
+                (Delivery::Response { response, stored: false }, Part::Joined)
             }
-            Ok(Got::Fetched(delivery, part)) => Ok(delivered(delivery, part, ground, reading)),
-            Err(error) if ground.fallback() == Fallback::Stored => self.fall_back(reading, error),
-            Err(error) => Err(error),
+            Ok(Got::Fetched(delivery, part)) => (delivery, part),
+            Err(error) if ground.fallback() == Fallback::Stored => return self.fall_back(reading, error),
+            Err(error) => return Err(error),
+        };
+        if let Delivery::Shared(response) = delivery {
+            return Ok(self.shared(&response, reading));
         }
+        Ok(delivered(delivery, part, ground, reading))
     }
 
-    /// What makes a fetch needless by now.
-    fn found(
-        &self,
-        ground: Ground,
-        reading: &Reading<'_>,
-        organization: Option<&Arc<Organization>>,
-    ) -> Option<Found> {
-        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
-        match (ground, organization) {
-            (Ground::ToProve, _) | (_, None) => {
-                let standing = self.bindings.standing(credential, &rules.proof, now);
-                matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
+    /// What a read does with what another replica fetched, which may be of any age: it serves as if it had been stored here, or
+    /// the API is asked.
+    fn shared(&self, response: &StoredResponse, reading: &mut Reading<'_>) -> Step {
+        let (lifetimes, now) = (self.lifetimes(reading), self.clock.now());
+        match decide(&reading.wishes, Some(response), &lifetimes, now) {
+            Decision::Serve { stored: servable, .. } => {
+                Step::Done(Answer::shared(reading.head, response, servable))
             }
-            (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
-                let look_up = self.look_up(reading, Some(organization));
-                let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
-                let decision = look_up.decide(&wishes, now);
-                let stored = look_up.stored?;
-                let is_young = stored.begun > reading.asker.after(ground);
-                (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
+            _ => {
+                reading.asker.ask_upstream(self.cache.fence().sequence().current());
+                Step::Again
             }
         }
     }
@@ -281,15 +275,28 @@ impl Proxy {
     }
 }
 
+impl Reading<'_> {
+    /// What `Cache-Status` says of what was fetched on this ground.
+    pub(super) fn cache_status(&self, ground: Ground, obtained: Obtained) -> CacheStatus {
+        match (ground, obtained) {
+            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
+            (Ground::ToProve, _) => CacheStatus::Proof,
+            (Ground::Younger, _) => CacheStatus::Request,
+            (Ground::Missing(_), Obtained::Led { stored }) => CacheStatus::Miss { stored },
+            (Ground::Missing(_), Obtained::Joined) => CacheStatus::Collapsed,
+        }
+    }
+}
+
 /// What a read does with what it was given.
 fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'_>) -> Step {
     let (response, stored) = match delivery {
         Delivery::Response { response, stored } => (render(reading.head, &response, None), stored),
         Delivery::Whole(answer) => (answer.response(&reading.head.method), false),
         Delivery::Streamed(response) => (response, false),
-        Delivery::Remembered(answer) => return Step::Done(Answer::latched(&answer, &reading.head.method)),
+        Delivery::Remembered(answer) => return Step::Done(Answer::remembered(&answer, &reading.head.method)),
         Delivery::Blocked => return Step::Pass,
-        Delivery::Again => return Step::Again,
+        Delivery::Shared(_) | Delivery::Again => return Step::Again,
     };
     let (outcome, obtained) = match part {
         Part::Led => (Outcome::Miss, Obtained::Led { stored }),

@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::config::CachedResource;
 use crate::fetch::{Asker, Ground, Storing};
 use crate::organization::Organization;
-use crate::outcome::{BypassReason, CacheStatus, StaleReason};
+use crate::outcome::StaleReason;
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
 use crate::tick::Tick;
@@ -44,16 +44,12 @@ impl LookUp {
     }
 }
 
-/// How a read came by what answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obtained {
-    /// Its own token fetched it.
-    Led {
-        /// Whether it is in the store now.
-        stored: bool,
-    },
-    /// Another read's fetch did for it.
-    Joined,
+/// What makes a fetch needless.
+pub(super) enum Found {
+    /// A response that another fetch has stored.
+    Response(Arc<StoredResponse>),
+    /// A proof, with which to look again.
+    Proof,
 }
 
 /// A label read, before it is known who may answer it.
@@ -114,6 +110,30 @@ impl Proxy {
         let configured = reader.rules.of(reader.read.resource, &reader.read.target);
         self.fleet.as_ref().map_or(*configured, |fleet| fleet.lifetimes(configured, *arrived_at))
     }
+
+    /// What makes a fetch needless by now.
+    pub(super) fn found(
+        &self,
+        ground: Ground,
+        reading: &Reading<'_>,
+        organization: Option<&Arc<Organization>>,
+    ) -> Option<Found> {
+        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
+        match (ground, organization) {
+            (Ground::ToProve, _) | (_, None) => {
+                let standing = self.bindings.standing(credential, &rules.proof, now);
+                matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
+            }
+            (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
+                let look_up = self.look_up(reading, Some(organization));
+                let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
+                let decision = look_up.decide(&wishes, now);
+                let stored = look_up.stored?;
+                let is_young = stored.begun > reading.asker.after(ground);
+                (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
+            }
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -124,17 +144,6 @@ impl Reading<'_> {
             decision: look_up.decide(&self.wishes, now),
             only_if_cached: self.wishes.only_if_cached,
             waits: self.waits,
-        }
-    }
-
-    /// What `Cache-Status` says of what was fetched on this ground.
-    pub(super) fn cache_status(&self, ground: Ground, obtained: Obtained) -> CacheStatus {
-        match (ground, obtained) {
-            _ if !self.asker.reader.read.storable => CacheStatus::Uncached(BypassReason::Search),
-            (Ground::ToProve, _) => CacheStatus::Proof,
-            (Ground::Younger, _) => CacheStatus::Request,
-            (Ground::Missing(_), Obtained::Led { stored }) => CacheStatus::Miss { stored },
-            (Ground::Missing(_), Obtained::Joined) => CacheStatus::Collapsed,
         }
     }
 }
@@ -187,6 +196,6 @@ impl Circumstances for Around<'_> {
     }
 
     fn edge_is_open(&self) -> bool {
-        self.proxy.origin.shield().edge.would_fill(self.now)
+        self.proxy.origin.shield().edge.would_fetch(self.now)
     }
 }

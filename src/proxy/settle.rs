@@ -54,7 +54,7 @@ impl Invalidated {
     pub(super) fn notices(&self) -> Vec<Notice> {
         let fate = self.fate.into();
         let named = self.organizations.iter().flatten();
-        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.0, fate }).collect();
+        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, fate }).collect();
         if notices.is_empty() { vec![Notice::Everywhere { item: self.item, fate }] } else { notices }
     }
 }

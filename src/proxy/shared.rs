@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
@@ -196,11 +197,18 @@ impl Proxy {
     }
 }
 
-/// Hands out the turns of the budget until the proxy is gone; begins anew if that fails, for whoever waits would wait in vain.
+/// Hands out the turns of the budget until the proxy is gone.
 async fn hand_out_turns(proxy: Weak<Proxy>, clock: Clock) {
-    while let Some(proxy) = proxy.upgrade() {
-        let handing = proxy.runtime.spawn(proxy.origin.shield().budget.hand_out());
-        drop(proxy);
+    let hand_out = || {
+        let proxy = proxy.upgrade()?;
+        Some(proxy.runtime.spawn(proxy.origin.shield().budget.hand_out()))
+    };
+    keep_handing_out(hand_out, &clock).await;
+}
+
+/// Begins anew, after a second, each time that handing out turns panics: whoever waits would wait in vain.
+async fn keep_handing_out(hand_out: impl Fn() -> Option<JoinHandle<()>>, clock: &Clock) {
+    while let Some(handing) = hand_out() {
         match handing.await {
             Err(failed) if failed.is_panic() => tracing::error!(error = %failed, "handing out turns failed"),
             _ => return,
@@ -218,5 +226,36 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         proxy.cache.tidy();
         proxy.origin.tidy(now);
         proxy.fetcher.tidy(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Mutex;
+
+    #[tokio::test]
+    async fn handing_out_turns_begins_anew_a_second_after_each_panic() {
+        let (clock, hand) = Clock::manual();
+        let begun = Mutex::new(Vec::new());
+        let hand_out = || {
+            let mut begun = begun.lock();
+            begun.push(clock.now());
+            let times = begun.len();
+            Some(tokio::spawn(async move { assert!(times > 2, "the panic that is meant") }))
+        };
+        let time_passes = async {
+            loop {
+                hand.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = keep_handing_out(hand_out, &clock) => {}
+            () = time_passes => {}
+        }
+        let begun = begun.lock();
+        assert_eq!(begun.len(), 3, "what ends by itself is over");
+        assert!(begun.windows(2).all(|two| two[1].since(two[0]) >= Duration::from_secs(1)));
     }
 }

@@ -106,7 +106,7 @@ impl Proxy {
         let turn = match self.origin.admit(&write.call(self.clock.now()), || {}).await {
             Ok(turn) => turn,
             Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => return Err(error),
-            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::latched(&answer, &write.method)),
+            Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &write.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned { proxy: self, write: &write, answered: false };
@@ -165,7 +165,7 @@ impl Proxy {
             body,
             route: self.digester.route(&head.method, head.uri.path()),
             peer: asked.peer,
-            max_wait: asked.patience,
+            max_wait: asked.max_wait,
             trace: head.extensions.get().cloned(),
             method: head.method,
         })
@@ -305,7 +305,7 @@ impl Write {
     fn last_will(&self) -> Notice {
         let fate = Told::Unknown;
         match &self.organization {
-            Some(organization) => Notice::Organization { id: organization.id().0, fate },
+            Some(organization) => Notice::Organization { id: organization.id().name().0, fate },
             None => Notice::Everywhere { item: self.subject.item, fate },
         }
     }

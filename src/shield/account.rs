@@ -10,7 +10,7 @@ use super::queue::Queue;
 use super::window::{CallerId, Minute, Second};
 use crate::caller::credential::AuthorizationDigest;
 use crate::config::Burst;
-use crate::organization::OrganizationId;
+use crate::organization::{OrganizationId, OrganizationName};
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
 const CONTENDED_FOR: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const PROBE_ANSWERS: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountKey {
     /// Of a bound credential, or of the workspace that `x-as-workspace` names.
-    Organization(OrganizationId),
+    Organization(OrganizationName),
     /// Of a caller whose organization is not known.
     Authorization(AuthorizationDigest),
     /// Of every caller where there is one workspace; else of those without an `Authorization`, and of those for whom
@@ -39,7 +39,7 @@ impl AccountKey {
     #[must_use]
     pub fn of(organization: Option<OrganizationId>, authorization: Option<AuthorizationDigest>) -> Self {
         match (organization, authorization) {
-            (Some(organization), _) => Self::Organization(organization),
+            (Some(organization), _) => Self::Organization(organization.name()),
             (None, Some(authorization)) => Self::Authorization(authorization),
             (None, None) => Self::Everybody,
         }

@@ -99,14 +99,14 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
-    use crate::organization::OrganizationId;
+    use crate::organization::OrganizationName;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
     fn organization(number: u128) -> AccountKey {
-        AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
+        AccountKey::Organization(OrganizationName(uuid::Uuid::from_u128(number)))
     }
 
     #[test]

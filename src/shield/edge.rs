@@ -43,7 +43,7 @@ impl EdgeBlocks {
     /// Whether a fetch may be sent at `now`; if not, a label read is plain pass-through. While fetches are stopped, one that
     /// may be sent is a trial: for whoever asks next the answer is no, until the trial is answered or overdue.
     #[must_use]
-    pub fn may_fill(&self, now: Moment) -> bool {
+    pub fn may_fetch(&self, now: Moment) -> bool {
         let mut state = self.lock();
         match state.next_trial {
             None => true,
@@ -55,9 +55,9 @@ impl EdgeBlocks {
         }
     }
 
-    /// What [`Self::may_fill`] would say, without making a trial of it.
+    /// What [`Self::may_fetch`] would say, without making a trial of it.
     #[must_use]
-    pub fn would_fill(&self, now: Moment) -> bool {
+    pub fn would_fetch(&self, now: Moment) -> bool {
         self.lock().next_trial.is_none_or(|at| now.reached(at))
     }
 
@@ -105,35 +105,35 @@ mod tests {
         edge.on_other();
         assert_eq!(edge.on_block(clock.now()), Blocked::Counted, "an answer of the upstream broke the row");
         assert_eq!(edge.on_block(clock.now()), Blocked::Counted);
-        assert!(edge.may_fill(clock.now()) && !edge.is_blocked());
+        assert!(edge.may_fetch(clock.now()) && !edge.is_blocked());
         assert_eq!(edge.on_block(clock.now()), Blocked::Began);
         for _ in 0..60 {
-            assert!(!edge.may_fill(clock.now()) && edge.is_blocked());
+            assert!(!edge.may_fetch(clock.now()) && edge.is_blocked());
             hand.advance(Duration::from_secs(1));
         }
-        assert!(edge.would_fill(clock.now()) && edge.would_fill(clock.now()), "asking is no trial");
-        assert!(edge.may_fill(clock.now()), "one tries again");
-        assert!(!edge.would_fill(clock.now()));
-        assert!(!edge.may_fill(clock.now()) && edge.is_blocked(), "and no second one meanwhile");
+        assert!(edge.would_fetch(clock.now()) && edge.would_fetch(clock.now()), "asking is no trial");
+        assert!(edge.may_fetch(clock.now()), "one tries again");
+        assert!(!edge.would_fetch(clock.now()));
+        assert!(!edge.may_fetch(clock.now()) && edge.is_blocked(), "and no second one meanwhile");
     }
 
     #[test]
     fn a_blocked_edge_is_warned_of_once_and_tried_once_a_minute() {
         let (clock, hand) = Clock::manual();
         let edge = EdgeBlocks::default();
-        let (mut warnings, mut fills) = (0, 0);
+        let (mut warnings, mut fetches) = (0, 0);
         for _ in 0..600 {
-            if edge.may_fill(clock.now()) {
-                fills += 1;
+            if edge.may_fetch(clock.now()) {
+                fetches += 1;
                 warnings += u32::from(edge.on_block(clock.now()) == Blocked::Began);
             }
             hand.advance(Duration::from_secs(1));
         }
-        assert_eq!((warnings, fills), (1, 3 + 9), "in ten minutes");
+        assert_eq!((warnings, fetches), (1, 3 + 9), "in ten minutes");
         edge.on_other();
         assert!(!edge.is_blocked());
         for expected in [Blocked::Counted, Blocked::Counted, Blocked::Began] {
-            assert!(edge.may_fill(clock.now()));
+            assert!(edge.may_fetch(clock.now()));
             assert_eq!(edge.on_block(clock.now()), expected, "it may be warned of anew once it had healed");
         }
     }
@@ -146,10 +146,10 @@ mod tests {
             let _ = edge.on_block(clock.now());
         }
         hand.advance(PAUSE);
-        assert!(edge.may_fill(clock.now()));
+        assert!(edge.may_fetch(clock.now()));
         hand.advance(TRIAL_LASTS);
-        assert!(edge.may_fill(clock.now()));
+        assert!(edge.may_fetch(clock.now()));
         edge.on_other();
-        assert!(edge.may_fill(clock.now()) && edge.may_fill(clock.now()));
+        assert!(edge.may_fetch(clock.now()) && edge.may_fetch(clock.now()));
     }
 }

@@ -194,7 +194,7 @@ fn rules(settings: &config::Shield) -> ShieldRules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::organization::OrganizationId;
+    use crate::organization::OrganizationName;
 
     #[test]
     fn the_429s_of_so_many_accounts_are_told_apart_until_their_gates_have_long_been_open() {
@@ -202,8 +202,8 @@ mod tests {
         let shield = Shield::new(&config::Config::default().shield, clock.clone());
         let held = || shield.backoffs.lock().len();
         for number in 0..BACKOFFS.get() as u128 + 10 {
-            let id = OrganizationId(uuid::Uuid::from_u128(number));
-            let account = Accounts::one(AccountKey::Organization(id));
+            let name = OrganizationName(uuid::Uuid::from_u128(number));
+            let account = Accounts::one(AccountKey::Organization(name));
             shield.limited(account, clock.now(), Some(Duration::from_secs(120)), clock.now());
         }
         assert_eq!(held(), BACKOFFS.get());

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::Burst;
-    use crate::organization::OrganizationId;
+    use crate::organization::OrganizationName;
 
     #[test]
     fn a_tenth_of_both_windows_goes_to_refetches_and_no_more() {
@@ -139,7 +139,7 @@ mod tests {
             Refetches::new(&Limits { per_second: 90, per_minute: 5400, kept: 4, burst: Burst::Half });
         let held = || refetches.recent.lock().len();
         for number in 0..ACCOUNTS.get() as u128 + 10 {
-            let account = AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)));
+            let account = AccountKey::Organization(OrganizationName(uuid::Uuid::from_u128(number)));
             assert!(refetches.take(account, clock.now()));
         }
         assert_eq!(held(), ACCOUNTS.get());

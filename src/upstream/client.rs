@@ -185,7 +185,7 @@ impl Upstream {
 
     /// The fields that a fetch carries besides its credential: our own, never a client's.
     #[must_use]
-    pub fn fill_fields(&self) -> HeaderMap {
+    pub fn fetch_fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::with_capacity(8);
         fields.insert(http::header::ACCEPT, HeaderValue::from_static("application/json"));
         fields.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -59,8 +59,8 @@ impl Permits {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoConnection`] if none came free in `patience`.
-    pub async fn take(&self, account: AccountKey, patience: Duration) -> Result<Permit, ProxyError> {
+    /// [`ErrorKind::NoConnection`] if none came free in `max_wait`.
+    pub async fn take(&self, account: AccountKey, max_wait: Duration) -> Result<Permit, ProxyError> {
         let own = self.of(account);
         let both = async {
             // Own first: a caller with many slow calls waits in its own queue, not in everybody's.
@@ -68,7 +68,7 @@ impl Permits {
             let all = Arc::clone(&self.all).acquire_owned().await?;
             Ok(Permit { _all: all, _own: own })
         };
-        match self.clock.deadline(self.clock.now().plus(patience), both).await {
+        match self.clock.deadline(self.clock.now().plus(max_wait), both).await {
             Ok(permit) => {
                 permit.map_err(|cause: tokio::sync::AcquireError| ErrorKind::Internal.error().because(cause))
             }
@@ -93,12 +93,12 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::organization::OrganizationId;
+    use crate::organization::OrganizationName;
 
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_WAIT: Duration = Duration::from_secs(2);
 
     fn organization(number: u128) -> AccountKey {
-        AccountKey::Organization(OrganizationId(uuid::Uuid::from_u128(number)))
+        AccountKey::Organization(OrganizationName(uuid::Uuid::from_u128(number)))
     }
 
     #[tokio::test]
@@ -106,13 +106,13 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let permits = Permits::new(8, clock);
         let _held = [
-            permits.take(organization(1), PATIENCE).await.unwrap(),
-            permits.take(organization(1), PATIENCE).await.unwrap(),
+            permits.take(organization(1), MAX_WAIT).await.unwrap(),
+            permits.take(organization(1), MAX_WAIT).await.unwrap(),
         ];
-        let third = permits.take(organization(1), PATIENCE);
-        let other = permits.take(organization(2), PATIENCE).await;
+        let third = permits.take(organization(1), MAX_WAIT);
+        let other = permits.take(organization(2), MAX_WAIT).await;
         assert!(other.is_ok());
-        let (third, ()) = tokio::join!(third, async { hand.advance(PATIENCE) });
+        let (third, ()) = tokio::join!(third, async { hand.advance(MAX_WAIT) });
         assert_eq!(third.unwrap_err().kind(), ErrorKind::NoConnection);
     }
 
@@ -120,8 +120,8 @@ mod tests {
     async fn a_place_that_comes_free_goes_to_who_waits() {
         let (clock, _) = Clock::manual();
         let permits = Permits::new(4, clock);
-        let held = permits.take(organization(1), PATIENCE).await.unwrap();
-        let (next, ()) = tokio::join!(permits.take(organization(1), PATIENCE), async { drop(held) });
+        let held = permits.take(organization(1), MAX_WAIT).await.unwrap();
+        let (next, ()) = tokio::join!(permits.take(organization(1), MAX_WAIT), async { drop(held) });
         assert!(next.is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! What an operator purges is asked for again, by everybody, and by fills under way too.
+//! What an operator purges is asked for again, by everybody, and by fetches under way too.
 
 use serde_json::json;
 

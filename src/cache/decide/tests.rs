@@ -21,7 +21,7 @@ fn decision(age: Option<u64>, cache_control: &str) -> Decision {
 fn decision_about(age: Option<u64>, cache_control: &str, settling: bool) -> Decision {
     let (clock, hand) = Clock::manual();
     let stored = StoredResponse {
-        organization: OrganizationId(uuid::Uuid::nil()),
+        organization: OrganizationId::example(0),
         body: Bytes::new(),
         content_type: HeaderValue::from_static("application/json"),
         etag: HeaderValue::from_static("\"x\""),

@@ -6,8 +6,8 @@ use crate::classify::ListQuery;
 use crate::resource::LEAD_LABEL;
 
 const ID: Uuid = Uuid::from_u128(0x018f_2a00_0000_7000_8000_0000_0000_00aa);
-const A: OrganizationId = OrganizationId(Uuid::from_u128(0xa));
-const B: OrganizationId = OrganizationId(Uuid::from_u128(0xb));
+const A: OrganizationId = OrganizationId::example(0xa);
+const B: OrganizationId = OrganizationId::example(0xb);
 
 fn label(id: &str, organization: OrganizationId) -> String {
     format!(r#"{{"id":"{id}","organization_id":"{organization}","label":"x","description":null}}"#)
@@ -110,9 +110,9 @@ fn the_organization_must_be_the_one_that_is_expected() {
     let body = label(&ID.to_string(), A);
     let examine = |expected| examine_body(&LEAD_LABEL, &Target::Item(ID), expected, body.as_bytes());
     let expected = |organization, workspace| Expected { organization, workspace };
-    assert_eq!(examine(expected(Some(A), Some(A))), of(A));
+    assert_eq!(examine(expected(Some(A), Some(A.name()))), of(A));
     assert_eq!(examine(expected(Some(B), None)), Err(GateReason::OtherOrganization));
-    assert_eq!(examine(expected(None, Some(B))), Err(GateReason::OtherWorkspace));
+    assert_eq!(examine(expected(None, Some(B.name()))), Err(GateReason::OtherWorkspace));
     assert!(GateReason::OtherOrganization.is_mix_up() && !GateReason::OtherWorkspace.is_mix_up());
 }
 

@@ -50,7 +50,7 @@ impl World {
     }
 
     fn organization(&self, number: u128) -> Arc<Organization> {
-        self.fence.organizations().get(OrganizationId(Uuid::from_u128(number)), self.clock.now())
+        self.fence.organizations().get(OrganizationId::example(number), self.clock.now())
     }
 
     fn tick(&self) -> Tick {
@@ -226,7 +226,7 @@ fn a_purge_of_an_organization_ends_its_proofs() {
     let (a, b) = (world.credential("a", None), world.credential("b", None));
     assert_eq!(world.prove(&a, 1), ProofResult::Bound);
     assert_eq!(world.prove(&b, 2), ProofResult::Bound);
-    assert_eq!(world.bindings.end_proofs(Some(OrganizationId(Uuid::from_u128(1))), world.tick()), 1);
+    assert_eq!(world.bindings.end_proofs(Some(OrganizationId::example(1).name()), world.tick()), 1);
     assert!(!world.is_proven(&a) && world.is_proven(&b));
     assert_eq!(world.bindings.end_proofs(None, world.tick()), 1);
 }
@@ -255,14 +255,14 @@ fn a_table_that_shrinks_forgets_the_least_recently_proven_at_once() {
 
 #[test]
 fn a_refusal_says_whether_it_ended_a_proof_so_that_random_tokens_are_told_to_nobody() {
-    let world = World::new();
-    let caller = world.credential("a");
+    let world = world();
+    let caller = world.credential("a", None);
     let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now());
     assert_eq!(refuse(Refusal::Credential), Ended::NoProof);
-    assert_eq!(world.prove(&caller, A), ProofResult::Bound);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert_eq!(refuse(Refusal::Credential), Ended::Proofs);
     assert_eq!(refuse(Refusal::Credential), Ended::NoProof, "once is enough");
-    assert_eq!(world.prove(&caller, A), ProofResult::Renewed);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Renewed);
     assert_eq!(
         world.bindings.refuse_authorization(caller.authorization_digest(), world.tick()),
         Ended::Proofs

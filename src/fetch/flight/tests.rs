@@ -26,7 +26,7 @@ fn world() -> World {
 
 fn key_of(target: Target) -> CacheKey {
     let (clock, _) = Clock::manual();
-    let organization = Organizations::default().get(OrganizationId(Uuid::from_u128(1)), clock.now());
+    let organization = Organizations::default().get(OrganizationId::example(1), clock.now());
     CacheKey::new(&LEAD_LABEL, &organization, None, target)
 }
 

@@ -1,6 +1,7 @@
 //! Look-ups: what the store has, or who fetches it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -154,10 +155,12 @@ impl LookUp {
     fn open(&mut self, tier: &Tier, place: usize, value: &[u8]) -> Option<Entry> {
         let Wanted { path, owner } = &self.wanted[place];
         let owner = owner.as_ref().map(|owner| owner.credential.bytes());
-        let of = EntryOf { scope: tier.scope(), organization: self.organization.0, path, owner };
+        let of = EntryOf { scope: tier.scope(), organization: self.organization.name().0, path, owner };
         // Asked for no more, whether it is unreadable or turns out to be of no use.
         self.unfit[place] = beginning(value);
-        Entry::open(&tier.0.sealer, &self.names[place + 2], of, value).map_err(|rejected| tier.count(rejected)).ok()
+        Entry::open(&tier.0.sealer, &self.names[place + 2], of, value)
+            .map_err(|rejected| tier.count(rejected))
+            .ok()
     }
 }
 

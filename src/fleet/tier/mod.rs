@@ -1,13 +1,12 @@
 //! The second tier: stored responses and proofs in the store, behind the memory of each replica.
 //!
-//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `ended` what
-//! proofs no longer count, `hold` the lock of a fill, `scripts` what the store does in one step. What was found is handed on
+//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `hold` the
+//! lock of a fill, `scripts` what the store does in one step. What was found is handed on
 //! as it is: whether it is the answer to a read is judged by whoever asked, as a body from the upstream would be.
 //!
 //! A replica without a lease asks nothing. All calls of one request share one [`Patience`]; when it is spent the rest goes
 //! without the store.
 
-pub mod ended;
 pub mod entry;
 mod hold;
 mod look_up;
@@ -25,11 +24,10 @@ use tokio::runtime::Handle;
 pub use self::hold::{Hold, Progress};
 pub use self::look_up::{Found, LookUp, Wanted};
 pub use self::look_up_proof::ProofLookUp;
-pub use self::write_behind::{Learned, Proved};
-use self::ended::Ended;
 use self::proof::SharedProof;
 use self::record::Writer;
 use self::times::StoreClock;
+pub use self::write_behind::{Learned, Proved};
 use super::heard::Heard;
 use super::lease::Lease;
 use super::names::Names;
@@ -96,10 +94,8 @@ impl Patience {
 pub struct Parts {
     /// Until when this replica may ask.
     pub lease: Arc<Lease>,
-    /// What judges the stamps of entries.
+    /// What judges the stamps of entries and proofs.
     pub heard: Arc<Heard>,
-    /// What judges those of proofs.
-    pub ended: Arc<Ended>,
     /// What is known of the store's clock.
     pub times: Arc<StoreClock>,
     /// The connections.
@@ -167,7 +163,8 @@ impl Tier {
     /// Whether a proof is from after all that ended proofs of this credential here.
     #[must_use]
     pub fn admits_proof(&self, credential: &Credential, proof: &SharedProof) -> bool {
-        self.0.ended.admits(self.0.names.credentials(credential), proof.organization, proof.stamp)
+        let mut named = self.0.names.credentials(credential);
+        named.all(|named| self.0.heard.admits_proof(&named.authorization, proof.organization, proof.stamp))
     }
 
     fn scope(&self) -> Scope<'_> {

@@ -88,10 +88,11 @@ impl Tier {
             return;
         }
         let Some(sent) = self.0.times.dated(learned.sent, now) else { return };
-        let Learned { organization, path, owner, stamp, jitter, limit, content_type, etag, body, .. } = learned;
+        let Learned { organization, path, owner, stamp, jitter, limit, content_type, etag, body, .. } =
+            learned;
         let name = self.0.names.entry(organization, &path, owner.as_ref());
         let owner = owner.as_ref().map(|owner| owner.credential.bytes());
-        let of = EntryOf { scope: self.scope(), organization: organization.0, path: &path, owner };
+        let of = EntryOf { scope: self.scope(), organization: organization.name().0, path: &path, owner };
         let entry = Entry { stamp, sent, jitter, limit, content_type, etag, body };
         let sealed = entry.seal(&self.0.sealer, &name, of);
         let deadline = now.plus(self.0.timeout);
@@ -113,7 +114,7 @@ impl Tier {
         let (name, field) =
             (self.0.names.proofs(&credential), self.0.names.proof(&credential, proved.collection));
         let of = ProofOf { scope: self.scope(), credential: &credential, collection: proved.collection };
-        let proof = SharedProof { organization: proved.organization.0, stamp: proved.stamp, sent };
+        let proof = SharedProof { organization: proved.organization.name().0, stamp: proved.stamp, sent };
         let sealed = proof.seal(&self.0.sealer, &bound_to(&name, &field), of);
         let lives = lives.as_millis().to_string();
         let (keys, args): ([&[u8]; 1], [&[u8]; 3]) = ([&name], [&field, &sealed, lives.as_bytes()]);

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::*;
 use crate::clock::Clock;
 use crate::fence::Fence;
@@ -13,7 +11,7 @@ const STALE: Servable = Servable { age: Duration::from_secs(301), ttl: -1 };
 
 fn organization() -> Arc<Organization> {
     let (clock, _) = Clock::manual();
-    Fence::default().organizations().get(OrganizationId(Uuid::from_u128(1)), clock.now())
+    Fence::default().organizations().get(OrganizationId::example(1), clock.now())
 }
 
 fn is_proven(renew: bool) -> Standing {

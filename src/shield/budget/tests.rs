@@ -19,7 +19,7 @@ use super::*;
 use crate::caller::credential::{AuthorizationDigest, Digester};
 use crate::clock::ManualClock;
 use crate::config::Burst;
-use crate::organization::OrganizationId;
+use crate::organization::OrganizationName;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ fn rules() -> ShieldRules {
 }
 
 fn organization(number: u128) -> AccountKey {
-    AccountKey::Organization(OrganizationId(Uuid::from_u128(number)))
+    AccountKey::Organization(OrganizationName(Uuid::from_u128(number)))
 }
 
 /// A call that somebody waits for, and that keeps its connection while it waits.

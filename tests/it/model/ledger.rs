@@ -26,7 +26,7 @@ const TROUBLE: Duration = Duration::from_secs(6);
 const STALE: u64 = 300;
 /// A gate that a 429 without `Retry-After` closes is open after this long.
 const GATE: Duration = Duration::from_secs(60);
-/// For so long after a write, fills live for a second only.
+/// For so long after a write, fetches live for a second only.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// For so long a flight is under way at most, and so many calls may arrive meanwhile.

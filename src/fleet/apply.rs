@@ -1,0 +1,144 @@
+//! [`Applier`]: does here what the notices of others say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{Apply, WriteId};
+use super::heard::{Heard, Number};
+use super::notice::{Notice, Whom};
+use super::seal::{SealPurpose, Sealer};
+use crate::cache::{Cache, Purge};
+use crate::caller::bindings::Bindings;
+use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
+use crate::clock::Clock;
+use crate::fence::Fate;
+use crate::metrics::{InvalidationCause, Metrics};
+use crate::organization::{OrganizationId, OrganizationName};
+use crate::resource::Resources;
+
+/// What notices are sealed to.
+pub(super) const NOTICE: &[u8] = b"notice";
+
+/// How far this machine's wall clock may be ahead of the store's without shortening what has to settle.
+const CLOCKS_APART: Duration = Duration::from_secs(2);
+
+/// What notices change.
+#[derive(Debug)]
+pub(super) struct Applier {
+    pub(super) cache: Arc<Cache>,
+    pub(super) bindings: Arc<Bindings>,
+    pub(super) heard: Arc<Heard>,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) resources: Resources,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Apply for Applier {
+    fn notice(&mut self, number: Number, body: &[u8], own: Option<WriteId>) {
+        let opened = self.sealer.open(SealPurpose::Notice, NOTICE, body).ok();
+        match opened.as_deref().and_then(Notice::from_bytes) {
+            Some(notice) => {
+                // What this replica said itself it has done already. Done again, it would shut out what its answer carried.
+                if own.is_none() {
+                    self.apply(number, &notice);
+                }
+                self.note(number, &notice);
+            }
+            // A newer form, or a secret that is not known here: it may say anything.
+            None => {
+                self.metrics.shared_rejected(Rejected::Notice);
+                self.everything(number);
+            }
+        }
+        // Last: whoever reads this stamp has had all of it applied.
+        self.heard.note_applied(number);
+    }
+
+    fn everything(&mut self, number: Number) {
+        let now = self.clock.now();
+        // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
+        // missed nothing, and should not begin with a time in which nothing is kept.
+        let has_read = !self.bindings.is_empty();
+        let settles = if has_read { Fate::Known.settles_after() } else { Duration::ZERO };
+        self.cache.fence().invalidate_all_settling(settles, now);
+        if has_read {
+            self.bindings.end_proofs(None, self.cache.fence().sequence().advance());
+        }
+        self.metrics.invalidation(InvalidationCause::Fleet);
+        self.heard.note_everything(number);
+        self.heard.note_applied(number);
+    }
+}
+
+impl Applier {
+    fn apply(&self, number: Number, notice: &Notice) {
+        let now = self.clock.now();
+        let fence = self.cache.fence();
+        match notice {
+            Notice::Organization { id, fate } => {
+                let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
+                fence.invalidate_settling(&organization, self.settles(number, (*fate).into()), now);
+                self.metrics.invalidation(InvalidationCause::Fleet);
+            }
+            Notice::Everywhere { item, fate } => {
+                fence.invalidate_everywhere(*item, Some(((*fate).into(), now)));
+                self.metrics.invalidation(InvalidationCause::Fleet);
+            }
+            Notice::Purge { organization, label } => {
+                let organization = organization.map(OrganizationName);
+                self.cache.purge(Purge { organization, label: *label }, &self.bindings);
+            }
+            Notice::Gone { resource, organization, item } => {
+                let known = self.resources.iter().find(|known| known.name == resource);
+                let organization = fence.organizations().peek(OrganizationId::sealed_by_replica(*organization));
+                if let (Some(resource), Some(organization)) = (known, organization) {
+                    self.cache.evict_item(resource, &organization, *item);
+                }
+            }
+            Notice::Refused { digests, whom } => {
+                let arrived = fence.sequence().advance();
+                for known in digests {
+                    let authorization = AuthorizationDigest::told(known.authorization);
+                    match whom {
+                        Whom::Authorization => self.bindings.refuse_authorization(authorization, arrived),
+                        Whom::Credential => {
+                            let credential = CredentialDigest::told(known.credential);
+                            self.bindings.refuse_credential(authorization, credential, arrived)
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// What the stamps of others are judged by from now on.
+    fn note(&self, number: Number, notice: &Notice) {
+        match notice {
+            Notice::Organization { id, .. } | Notice::Purge { organization: Some(id), label: None } => {
+                self.heard.note_organization(*id, number);
+            }
+            Notice::Everywhere { item, .. } | Notice::Purge { label: item @ Some(_), .. } => {
+                self.heard.note_lists(number);
+                if let Some(item) = item {
+                    self.heard.note_item(*item, number);
+                }
+            }
+            Notice::Purge { organization: None, label: None } => self.heard.note_everything(number),
+            Notice::Gone { item, .. } => self.heard.note_item(*item, number),
+            Notice::Refused { digests, .. } => {
+                for known in digests {
+                    self.heard.note_refusal(AuthorizationDigest::told(known.authorization), number);
+                }
+            }
+        }
+    }
+
+    /// How long what is read of an organization has to settle from now on. A notice may be old when it is read: its number is
+    /// the store's time at which it was appended, in microseconds.
+    fn settles(&self, number: Number, fate: Fate) -> Duration {
+        let appended = Duration::from_micros(number.0);
+        let age = self.clock.now().unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
+        fate.settles_after().saturating_sub(age)
+    }
+}
