@@ -140,8 +140,8 @@ impl Admin {
             AdminPath::Purge => {
                 self.access.act(&head)?;
                 let what = purge::parse(&self.whole(body).await?)?;
-                let (purged, receipt) = self.proxy.purge(what).await;
-                Ok(json(&purge::Gone::new(purged, receipt)))
+                let (purged, told) = self.proxy.purge(what).await;
+                Ok(json(&purge::Gone::new(purged, told)))
             }
             AdminPath::Explain => {
                 self.access.act(&head)?;

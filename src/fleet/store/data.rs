@@ -14,9 +14,9 @@ use super::node::Node;
 use super::operation::Operation;
 use super::reply::Reply;
 use super::script::Script;
-use super::settings::StoreSettings;
 use super::way::{Way, run};
 use crate::clock::{Clock, Moment};
+use crate::config::StoreSettings;
 
 /// The connections for what may be missed.
 #[derive(Debug)]

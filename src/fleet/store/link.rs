@@ -11,16 +11,16 @@ use super::error::{StoreError, StoreErrorKind};
 use super::reply::Reply;
 use super::script::Script;
 use super::server::Server;
-use super::settings::{Address, StoreSettings};
 use super::way::{CONNECT, Way, run, within};
 use crate::clock::Clock;
+use crate::config::{StoreAddress, StoreSettings};
 
 /// One connection to the server that owns the control slot, subscribed to the bell.
 #[derive(Debug)]
 pub struct Link {
     wire: Wire,
     way: Way,
-    address: Address,
+    address: StoreAddress,
     server: Server,
 }
 
@@ -73,9 +73,15 @@ impl Link {
         self.server.version()
     }
 
+    /// Whether scripts may say by flags what they do.
+    #[must_use]
+    pub fn knows_flags_of_scripts(&self) -> bool {
+        self.server.knows_flags_of_scripts()
+    }
+
     /// The server that it goes to.
     #[must_use]
-    pub const fn address(&self) -> &Address {
+    pub const fn address(&self) -> &StoreAddress {
         &self.address
     }
 

@@ -17,7 +17,6 @@ mod operation;
 mod reply;
 mod script;
 mod server;
-mod settings;
 mod way;
 
 pub use self::backoff::Backoff;
@@ -27,7 +26,6 @@ pub use self::link::{Bells, Link};
 pub use self::operation::Operation;
 pub use self::reply::Reply;
 pub use self::script::Script;
-pub use self::settings::{Address, ClientCertificate, Mode, StoreSettings, Transport};
 
 #[cfg(test)]
 #[path = "../../../tests/it/support/store.rs"]

@@ -61,6 +61,12 @@ impl Server {
         }
     }
 
+    /// Whether scripts may say by flags what they do: Redis from 7.0 on, and Valkey.
+    pub(super) fn knows_flags_of_scripts(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        self.engine == Engine::Valkey || major.is_some_and(|major| major >= 7)
+    }
+
     /// Whether it lacks what the fleet needs: Redis 6.2 and Valkey 7.2 have it. A version that cannot be read is not held
     /// against it; what is really missing shows when it is used.
     pub(super) fn is_too_old(&self) -> bool {

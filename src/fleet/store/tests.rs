@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::test_store::{Engine, TestStore};
 use super::*;
 use crate::clock::{Clock, Moment};
+use crate::config::{StoreAddress, StoreSettings};
 
 const BELL: &[u8] = b"{test}:bell";
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1], 7, false}");
@@ -13,15 +14,8 @@ static TELL: Script = Script::new("tell", "return redis.call('PUBLISH', KEYS[1],
 static WRITE: Script = Script::new("write", "redis.call('SET', KEYS[1], ARGV[1]) return 1");
 
 fn settings(store: &TestStore) -> StoreSettings {
-    StoreSettings {
-        mode: Mode::Standalone,
-        addresses: vec![Address::new("127.0.0.1", store.port())],
-        database: 0,
-        transport: Transport::Plain,
-        username: None,
-        password_file: None,
-        timeout: Duration::from_millis(500),
-    }
+    let address = StoreAddress::new("127.0.0.1", store.port());
+    StoreSettings { timeout: Duration::from_millis(500), ..StoreSettings::standalone(address) }
 }
 
 fn soon(clock: &Clock) -> Moment {
