@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applier, NOTICE};
 use super::calls;
-use super::control::{Call, CallId, Control, Event, Held, Spelling, Step, WriteId};
+use super::control::{Call, CallId, Control, Event, Held, Spelling, Step, StoreTime, WriteId};
 use super::heard::Number;
 use super::notice::Notice;
 use super::roster::{self, Introduction, Replica};
@@ -340,6 +340,9 @@ impl Running {
     fn show(&self) {
         if let Some(fleet) = self.driver.fleet.upgrade() {
             fleet.note_status(&self.driver.control.status());
+            if let Some(StoreTime { sent, read, micros }) = self.driver.control.store_time() {
+                fleet.tier().note_time(Duration::from_micros(micros), sent, read);
+            }
         }
     }
 

@@ -26,7 +26,7 @@ pub use self::look_up::{Found, LookUp, Wanted};
 pub use self::look_up_proof::ProofLookUp;
 use self::proof::SharedProof;
 use self::record::Writer;
-use self::times::StoreClock;
+use self::times::{StoreClock, Trust};
 pub use self::write_behind::{Learned, Proved};
 use super::heard::Heard;
 use super::lease::Lease;
@@ -146,6 +146,18 @@ impl Tier {
     #[must_use]
     pub fn may_ask(&self, now: Moment) -> bool {
         self.0.lease.holds_at(now)
+    }
+
+    /// The store's time, which was asked for and answered at these moments.
+    pub fn note_time(&self, time: Duration, asked: Moment, answered: Moment) {
+        match self.0.times.note(time, asked, answered) {
+            Trust::Ended => tracing::warn!(
+                "the clocks of this machine and of the store are apart, or one of them was set: nothing of other replicas is \
+                 used until they agree"
+            ),
+            Trust::Began => tracing::info!("the clocks of this machine and of the store agree"),
+            Trust::Unchanged => {}
+        }
     }
 
     /// Whether proofs are shared.

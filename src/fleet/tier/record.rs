@@ -49,11 +49,6 @@ impl Reader {
         Self(record)
     }
 
-    /// Takes exactly these bytes away; nothing if the record goes on otherwise.
-    pub(super) fn expect(&mut self, expected: &[u8]) -> Option<()> {
-        self.0.starts_with(expected).then(|| self.0 = self.0.slice(expected.len()..))
-    }
-
     pub(super) fn bytes(&mut self) -> Option<Bytes> {
         let length = usize::try_from(self.number()?).ok()?;
         (length <= self.0.len()).then(|| self.0.split_to(length))

@@ -35,7 +35,7 @@ struct Known {
 }
 
 /// The store's time, read between two moments of this process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
     time: Duration,
     asked: Moment,
@@ -58,6 +58,9 @@ impl StoreClock {
     pub fn note(&self, time: Duration, asked: Moment, answered: Moment) -> Trust {
         let mut known = self.0.lock();
         let reading = Reading { time, asked, answered };
+        if known.read == Some(reading) {
+            return Trust::Unchanged;
+        }
         let was_trusted = known.is_trusted(answered);
         let moved = known.read.is_some_and(|before| before.disagrees(reading));
         known.read = Some(reading);

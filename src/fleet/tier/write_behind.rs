@@ -122,11 +122,12 @@ impl Tier {
         let _ = self.0.data.call(Operation::Proof, &KEEP_PROOF, &keys, &args, deadline).await;
     }
 
-    /// Takes out all proofs of a credential's `Authorization`, by whatever secret they are named; whether there were any.
-    pub async fn take_out_proofs(&self, credential: &Credential) -> bool {
+    /// Takes out all proofs of an `Authorization`, by each of these names; whether there were any.
+    pub async fn take_out_proofs(&self, named: &[SharedCredential]) -> bool {
         let mut any = false;
-        for named in self.all_named(credential) {
-            any |= self.take_out(Operation::Proof, &[self.0.names.proofs(&named)]).await > 0;
+        // One by one: they may lie on several nodes.
+        for named in named {
+            any |= self.take_out(Operation::Proof, &[self.0.names.proofs(named)]).await > 0;
         }
         any
     }
