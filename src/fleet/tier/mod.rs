@@ -183,3 +183,6 @@ impl Tier {
         Scope { namespace: self.0.names.namespace(), authority: &self.0.authority }
     }
 }
+
+#[cfg(test)]
+mod tests;
