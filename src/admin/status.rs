@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::fleet::Fleet;
 use super::history::Columns;
+use crate::fleet::overview::FleetOverview;
 use crate::metrics::{Failure, Gauges, Totals};
 use crate::proxy::Overview;
 use crate::shield::account::AccountKey;
@@ -28,6 +30,9 @@ pub(super) struct Status {
     /// Open connections of the data port.
     connections: u64,
     shield: Shield,
+    /// The other replicas, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<Fleet>,
     /// Errors of the proxy's own, the latest first.
     errors: Vec<Error>,
     /// The last hour.
@@ -42,6 +47,7 @@ pub(super) struct Figures {
     pub(super) gauges: Gauges,
     pub(super) overview: Overview,
     pub(super) failures: Vec<Failure>,
+    pub(super) fleet: Option<FleetOverview>,
     pub(super) history: Columns,
 }
 
@@ -115,6 +121,8 @@ struct Account {
     used_of_second: u32,
     used_of_minute: u32,
     queued: usize,
+    /// What it may spend of the limits, 1 being all: less since the API answered 429 below them.
+    allowed_ratio: f64,
     /// How long the API's own 429 still holds.
     closed_for_seconds: Option<u64>,
     calls: u64,
@@ -185,6 +193,7 @@ impl Account {
             used_of_second: usage.second,
             used_of_minute: usage.minute,
             queued: usage.queued,
+            allowed_ratio: usage.allowed.ratio(),
             closed_for_seconds: usage.closed_for.map(seconds),
             calls: usage.calls,
             avoided,
@@ -199,7 +208,7 @@ fn seconds(left: Duration) -> u64 {
 
 impl Status {
     pub(super) fn new(figures: Figures) -> Self {
-        let Figures { uptime, ready, totals, gauges, overview, failures, history } = figures;
+        let Figures { uptime, ready, totals, gauges, overview, failures, fleet, history } = figures;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -215,6 +224,7 @@ impl Status {
             bindings: gauges.bindings,
             connections: totals.connections,
             shield: Shield::new(&totals, gauges, &overview),
+            fleet: fleet.map(Fleet::from),
             errors: failures
                 .into_iter()
                 .map(|failure| Error {

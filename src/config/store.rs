@@ -143,10 +143,9 @@ pub(super) fn urls_text(settings: &StoreSettings) -> String {
         StoreTransport::Plain => "redis",
         StoreTransport::Tls { .. } => "rediss",
     };
-    let database = match settings.mode {
-        StoreMode::Standalone => format!("/{}", settings.database),
-        _ if settings.database == 0 => String::new(),
-        _ => format!("/{}", settings.database),
+    let database = match settings.database {
+        0 => String::new(),
+        database => format!("/{database}"),
     };
     let urls = settings.addresses.iter().map(|address| format!("{scheme}://{address}{database}"));
     urls.collect::<Vec<_>>().join(",")

@@ -22,6 +22,7 @@ use crate::error::ErrorKind;
 use crate::fleet::heard::Number;
 use crate::fleet::notice::Notice;
 use crate::fleet::tier::{self, Found, Hold, Learned, LookUp, Patience, Progress, Proved, Tier};
+use crate::metrics::LookupResult;
 use crate::organization::Organization;
 use crate::organization::sharing::Shared;
 use crate::purpose::Purpose;
@@ -187,13 +188,20 @@ impl Fetcher {
                     if let Some(found) =
                         self.take_best(tier, fetch, publisher.begun(), &look_up, entries).await
                     {
+                        tier.count_look_up(LookupResult::Hit);
                         return Spared::By(found);
                     }
                     // None of them counts: asked for again, less these.
                     continue;
                 }
-                Found::Mine(hold) => return Spared::Not(Some(hold)),
-                Found::Without => return Spared::Not(None),
+                Found::Mine(hold) => {
+                    tier.count_look_up(LookupResult::Miss);
+                    return Spared::Not(Some(hold));
+                }
+                Found::Without => {
+                    tier.count_look_up(LookupResult::Without);
+                    return Spared::Not(None);
+                }
                 Found::List(progress) => {
                     if self.clock.now().since(begun) >= BRIEF_MAX_WAIT {
                         look_up.forget_list();
@@ -202,6 +210,9 @@ impl Fetcher {
                 }
                 Found::Others(progress) => progress,
             };
+            if following.progress.is_none() {
+                tier.count_look_up(LookupResult::Followed);
+            }
             match following.pause(self, progress).await {
                 Pause::Over => {}
                 Pause::Abandoned => return given_up(),

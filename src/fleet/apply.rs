@@ -12,7 +12,7 @@ use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::Clock;
 use crate::fence::Fate;
-use crate::metrics::{InvalidationCause, Metrics};
+use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{OrganizationId, OrganizationName};
 use crate::resource::Resources;
 
@@ -48,6 +48,7 @@ impl Apply for Applier {
             }
             // A newer form, or a secret that is not known here: it may say anything.
             None => {
+                self.metrics.shared().rejected(Rejected::Unreadable);
                 self.everything(number);
             }
         }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applier, NOTICE};
 use super::calls;
-use super::control::{Call, CallId, Control, Event, Held, Spelling, Step, StoreTime, WriteId};
+use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, StoreTime, WriteId};
 use super::heard::Number;
 use super::notice::Notice;
 use super::roster::{self, Introduction, Replica};
@@ -21,6 +21,7 @@ use super::store::{Backoff, Bells, Link, Reply, StoreError, StoreErrorKind};
 use super::{Fleet, Order, Receipt};
 use crate::clock::{Clock, Moment};
 use crate::config::StoreSettings;
+use crate::metrics::{LinkState, Metrics};
 
 /// Calls in a row that were not answered in time, after which the link is given up: the server may be frozen, or the way to it.
 const UNANSWERED: u32 = 8;
@@ -40,6 +41,7 @@ pub(super) struct Driver {
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) runtime: Handle,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What came of a call.
@@ -141,7 +143,7 @@ impl Running {
 
     async fn wait(&mut self, answered: &mut mpsc::UnboundedReceiver<Answer>, due: Option<Duration>) -> Woken {
         let Self { driver, way, .. } = self;
-        let Driver { settings, bell, runtime, clock, orders, .. } = driver;
+        let Driver { settings, bell, runtime, clock, orders, metrics, .. } = driver;
         let sleep = async {
             match due {
                 Some(due) => clock.sleep_until_uptime(due).await,
@@ -154,8 +156,9 @@ impl Running {
                     let (done, connected) = oneshot::channel();
                     clock.sleep_until(*until).await;
                     let (settings, bell, clock) = (settings.clone(), bell.clone(), clock.clone());
+                    let series = metrics.shared().clone();
                     runtime.spawn(async move {
-                        let _ = done.send(Link::connect(&settings, &bell, &clock).await);
+                        let _ = done.send(Link::connect(&settings, &bell, &clock, &series).await);
                     });
                     *way = Way::Connecting(connected);
                     Woken::Due
@@ -197,6 +200,8 @@ impl Running {
         let (version, address) = (link.version(), link.address().to_string());
         tracing::info!(version, address, "linked to the store of the fleet");
         self.driver.control.link_up(link.run_id());
+        self.driver.metrics.shared().link_up(LinkState::Up);
+        self.note_store(Some(format!("{version} at {address}")));
         let link = Arc::new(link);
         let (introduction, clock) = (self.driver.introduction.clone(), self.driver.clock.clone());
         self.driver.runtime.spawn(introduction.keep_up(Arc::downgrade(&link), clock));
@@ -216,6 +221,8 @@ impl Running {
         if let Way::Linked { .. } = self.way {
             tracing::warn!(kind = kind.as_str(), "the link to the store of the fleet is lost");
             self.driver.control.link_down();
+            self.driver.metrics.shared().link_up(LinkState::Down);
+            self.note_store(None);
             self.way = Way::Waiting(now.plus(self.backoff.next()));
         }
     }
@@ -255,9 +262,11 @@ impl Running {
         self.driver.runtime.spawn(async move {
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
-            let flags = link.knows_flags_of_scripts();
+            let flags = link.knows_script_flags();
             let spelling = if flags { Spelling::Flagged } else { Spelling::Plain };
-            let answer = link.call(calls::script(call.script, spelling), &keys, &args).await;
+            let answer = link
+                .call(calls::operation(call.script), calls::script(call.script, spelling), &keys, &args)
+                .await;
             let _ = answers.send((call.id, answer));
         });
     }
@@ -309,21 +318,28 @@ impl Running {
                 }
             }
             Event::Settled { write, settled, waited } => {
+                self.driver.metrics.shared().invalidation_wait(waited);
+                if settled == Settled::Unannounced {
+                    self.driver.metrics.shared().write_unannounced();
+                }
                 if let Some(Waiting { settled: Some(told), number, .. }) = self.waiting.remove(&write) {
                     let _ = told.send(Receipt { settled: Some(settled), number, waited });
                 }
             }
             Event::History { first, begun_here } => {
+                self.driver.metrics.shared().history();
                 tracing::info!(number = first.0, begun_here, "a new history of the fleet's log");
             }
             Event::TakenOver(count) => {
                 tracing::warn!(count, "writes of a replica that is gone are told as of unknown fate");
             }
             Event::Removed(count) => {
+                (0..count).for_each(|_| self.driver.metrics.shared().member_removed());
                 tracing::warn!(count, "replicas that do not answer are removed from the fleet");
             }
             Event::LeaseGained => tracing::info!("this replica has a lease of the fleet"),
             Event::LeaseLost(cause) => {
+                self.driver.metrics.shared().lease_loss(calls::loss(cause));
                 tracing::warn!(
                     cause = cause.as_str(),
                     "this replica has lost its lease of the fleet: it is alone"
@@ -339,10 +355,18 @@ impl Running {
     /// What the handle shows of it.
     fn show(&self) {
         if let Some(fleet) = self.driver.fleet.upgrade() {
-            fleet.note_status(&self.driver.control.status());
+            let status = self.driver.control.status();
+            self.driver.metrics.shared().replicas(status.members.into());
+            fleet.note_status(status);
             if let Some(StoreTime { sent, read, micros }) = self.driver.control.store_time() {
                 fleet.tier().note_time(Duration::from_micros(micros), sent, read);
             }
+        }
+    }
+
+    fn note_store(&self, store: Option<String>) {
+        if let Some(fleet) = self.driver.fleet.upgrade() {
+            fleet.note_store(store);
         }
     }
 

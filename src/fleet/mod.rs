@@ -4,6 +4,7 @@
 //! may serve what is stored. `docs/FLEET.md` has the whole argument. [`store`] is the way to the store. Without `[shared]`
 //! nothing here runs.
 
+pub mod account;
 mod apply;
 mod calls;
 pub mod control;
@@ -13,6 +14,7 @@ pub mod lease;
 pub mod names;
 pub mod notice;
 pub mod open_write;
+pub mod overview;
 pub mod receipts;
 pub mod roster;
 pub mod seal;
@@ -39,6 +41,7 @@ use crate::caller::bindings::{Ended, Refusal};
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest};
 use crate::clock::Moment;
 use crate::config::{CachedResource, WhenLost};
+use crate::lock::Mutex;
 
 /// What the rest of the process asks of the fleet: a handle; the link to the store is a task of the control thread.
 #[derive(Debug)]
@@ -52,7 +55,15 @@ pub struct Fleet {
     sealer: Arc<Sealer>,
     tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
+    seen: Mutex<Seen>,
     replicas: AtomicU64,
+}
+
+/// What the link's task shows.
+#[derive(Debug, Default)]
+struct Seen {
+    store: Option<String>,
+    status: Option<Status>,
 }
 
 /// What the link's task is asked to do.
@@ -217,8 +228,13 @@ impl Fleet {
         &self.sealer
     }
 
-    fn note_status(&self, status: &Status) {
-        self.replicas.store(status.members.into(), Ordering::Relaxed);
+    fn note_status(&self, status: Status) {
+        self.replicas.store(status.members.max(1).into(), Ordering::Relaxed);
+        self.seen.lock().status = Some(status);
+    }
+
+    fn note_store(&self, store: Option<String>) {
+        self.seen.lock().store = store;
     }
 
     /// Gives the lease up and takes this replica out of the fleet: the last thing it does.

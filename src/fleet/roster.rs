@@ -12,6 +12,7 @@ use super::heard::Number;
 use super::names::ControlNames;
 use super::store::{Link, Reply, Script, StoreError};
 use crate::clock::Clock;
+use crate::metrics::Operation;
 
 /// How long an introduction is kept.
 const KEPT: Duration = Duration::from_secs(60);
@@ -80,7 +81,9 @@ impl Introduction {
         let lives = KEPT.as_millis().to_string();
         loop {
             let Some(link) = link.upgrade() else { return };
-            let said = link.call(&INTRODUCE, &[&self.key], &[&self.about, lives.as_bytes()]).await;
+            let said = link
+                .call(Operation::Member, &INTRODUCE, &[&self.key], &[&self.about, lives.as_bytes()])
+                .await;
             if let Err(error) = said {
                 tracing::debug!(cause = %error, "this replica's introduction was not taken");
             }
@@ -93,7 +96,7 @@ impl Introduction {
 /// Asks who is there.
 pub(super) async fn ask(link: Arc<Link>, names: [Vec<u8>; 2]) -> Result<Vec<Replica>, StoreError> {
     let [members, replica] = &names;
-    let listed = link.call(&ROSTER, &[members, replica], &[]).await?.list()?;
+    let listed = link.call(Operation::Member, &ROSTER, &[members, replica], &[]).await?.list()?;
     listed.chunks_exact(3).map(read).collect()
 }
 

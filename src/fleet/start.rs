@@ -23,7 +23,8 @@ use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
 use crate::config::{Shared, StoreMode, files};
-use crate::metrics::Metrics;
+use crate::lock::Mutex;
+use crate::metrics::{Metrics, SharedSeries};
 use crate::resource::Resources;
 use crate::setup_error::SetupError;
 
@@ -66,6 +67,7 @@ impl Fleet {
         shared: &Shared,
         upstream: &str,
         clock: &Clock,
+        series: &SharedSeries,
         runtime: &Handle,
     ) -> Result<(Arc<Self>, Unlinked), SetupError> {
         let secrets = files::shared_secrets(&shared.secret_file);
@@ -79,7 +81,7 @@ impl Fleet {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
             times: Arc::default(),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), runtime)),
+            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime)),
             names: Arc::clone(&names),
             sealer: Arc::clone(&sealer),
             authority: upstream.into(),
@@ -87,6 +89,7 @@ impl Fleet {
             timeout: shared.store.timeout,
             runtime: runtime.clone(),
             clock: clock.clone(),
+            series: series.clone(),
         }));
         let fleet = Arc::new(Self {
             lease: Arc::clone(&lease),
@@ -97,6 +100,7 @@ impl Fleet {
             sealer,
             tier,
             orders,
+            seen: Mutex::default(),
             replicas: AtomicU64::new(0),
         });
         let settings = shared.clone();
@@ -110,6 +114,7 @@ impl Unlinked {
     pub fn start(self, linking: Linking) {
         let Self { fleet, settings, heard, lease, orders } = self;
         let Linking { cache, bindings, resources, runtime, clock, metrics } = linking;
+        metrics.shared().show();
         let member = MemberId(*Uuid::new_v4().as_bytes());
         let names = fleet.names.control();
         let bell = names.part("bell");
@@ -133,7 +138,7 @@ impl Unlinked {
                 sealer: Arc::clone(&sealer),
                 resources,
                 clock: clock.clone(),
-                metrics,
+                metrics: Arc::clone(&metrics),
             },
             fleet: Arc::downgrade(&fleet),
             settings: settings.store,
@@ -145,6 +150,7 @@ impl Unlinked {
             orders,
             runtime: runtime.clone(),
             clock,
+            metrics,
         };
         runtime.spawn(driver.run());
     }

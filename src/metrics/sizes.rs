@@ -29,6 +29,8 @@ pub struct Gauges {
     pub used_of_second: f64,
     /// The same of the minute's.
     pub used_of_minute: f64,
+    /// What the account that is lowered most may spend of its limits, 1 being all.
+    pub allowed: f64,
     /// Whether the breaker is open.
     pub breaker_open: bool,
     /// Whether the edge turns fetches away.
@@ -47,6 +49,7 @@ pub(super) struct Sizes {
     queued: Gauge,
     latched: Gauge,
     used: Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>,
+    allowed: Gauge<f64, AtomicU64>,
     breaker_open: Gauge,
     edge_blocked: Gauge,
 }
@@ -68,6 +71,7 @@ impl Sizes {
         for (gauge, value) in rows {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        self.allowed.set(gauges.allowed);
         for (window, used) in [("second", gauges.used_of_second), ("minute", gauges.used_of_minute)] {
             self.used.get_or_create(&[("window", window)]).set(used);
         }
@@ -94,5 +98,7 @@ impl Sizes {
         }
         let used = "What the fullest account has used of its windows; 1 is all";
         registry.register("shield_budget_used_ratio", used, self.used.clone());
+        let allowed = "What the most lowered account may spend of its limits; 1 is all, and none is lowered";
+        registry.register("shield_budget_allowed_ratio", allowed, self.allowed.clone());
     }
 }

@@ -167,6 +167,7 @@ impl Origin {
         if meaning == Meaning::Limited {
             let now = self.clock.now();
             let wait = retry_after::of(response.headers(), now.unix());
+            self.shield.budget.limited(&admission, now);
             self.shield.limited(accounts, at, wait, now);
         } else {
             self.shield.not_limited(accounts, at);

@@ -100,7 +100,8 @@ impl Proxy {
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
         let upstream_url = config.upstream.url.to_string();
-        let fleet = config.shared.as_ref().map(|at| Fleet::new(at, &upstream_url, &clock, &runtime));
+        let make = |shared| Fleet::new(shared, &upstream_url, &clock, metrics.shared(), &runtime);
+        let fleet = config.shared.as_ref().map(make);
         let (fleet, unlinked) = fleet.transpose()?.unzip();
         let (bindings, fence) =
             (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
@@ -218,6 +219,7 @@ impl Proxy {
             latched: self.origin.shield().refusals.count(now) as u64,
             used_of_second: used.second,
             used_of_minute: used.minute,
+            allowed: self.origin.shield().budget.least_allowed(now).ratio(),
             breaker_open: self.origin.upstream().is_unreachable(),
             edge_blocked: self.origin.shield().edge.is_blocked(),
         }

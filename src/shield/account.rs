@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::beside::{Beside, Part};
 use super::limits::Limits;
 use super::queue::Queue;
 use super::window::{CallerId, Minute, Second};
@@ -103,6 +104,8 @@ pub(super) struct Account {
     /// The proofs among the last second's sends.
     pub(super) proofs: Second,
     pub(super) hold: Hold,
+    /// What it may spend of its limits.
+    pub(super) beside: Beside,
     pub(super) queue: Queue,
     /// When the next call of a caller with a large part may go, while the account is contended.
     pace: Duration,
@@ -118,8 +121,22 @@ impl Account {
         Self { used_at: now, ..Self::default() }
     }
 
+    /// What it may send now: all of `limits`, or less while it is lowered. The limits that its methods are told are the
+    /// whole ones.
+    pub(super) fn limits(&self, limits: &Limits, now: Duration) -> Limits {
+        limits.lowered(self.beside.part(now))
+    }
+
+    /// What it has spent of its limits: of the window that is fuller, since that is the likelier to be the one that the
+    /// upstream has found full.
+    pub(super) fn spent(&self, limits: &Limits, now: Duration) -> Part {
+        let second = Part::of(self.second.used(now), limits.per_second);
+        second.max(Part::of(self.minute.used(now), limits.per_minute))
+    }
+
     /// When a call of `caller` may go if `ahead` others go before it; it may now if that is not after `now`.
     pub(super) fn free_at(&self, caller: CallerId, ahead: u32, limits: &Limits, now: Duration) -> Duration {
+        let limits = &self.limits(limits, now);
         let nth = ahead.saturating_add(1);
         let mut second = self.second.free_at(limits.common(), nth, now);
         if second > now {
@@ -172,6 +189,7 @@ impl Account {
     /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
     pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId, limits: &Limits) -> bool {
         if self.second.of(caller) > 0 {
+            let limits = self.limits(limits, at);
             let interval = limits.interval();
             self.pace = self.pace.max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
         }
@@ -210,17 +228,20 @@ impl Account {
 
     /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
     pub(super) fn has_spare(&self, limits: &Limits, now: Duration) -> bool {
-        !self.is_short(limits, now) && self.minute.used(now) < limits.for_background()
+        let lowered = self.limits(limits, now);
+        !self.is_short(limits, now) && self.minute.used(now) < lowered.for_background()
     }
 
     /// How long the minute has less than that left, if nothing more is sent.
     pub(super) fn spare_in(&self, limits: &Limits, now: Duration) -> Duration {
+        let limits = self.limits(limits, now);
         self.minute.free_at(limits.for_background(), 1, now).saturating_sub(now)
     }
 
     /// Whether a caller that had some of the last second would have to wait now. A hold whose time is over lets a call
     /// through: somebody has to be the probe.
     pub(super) fn is_short(&self, limits: &Limits, now: Duration) -> bool {
+        let limits = self.limits(limits, now);
         self.opens_at() > now
             || !self.queue.is_empty()
             || self.second.used(now) >= limits.common()
@@ -242,6 +263,7 @@ impl Account {
             }
             Hold::Probing { .. } => {}
         }
+        self.beside.merge(other.beside, now);
         self.pace = self.pace.max(other.pace);
         self.contended_until = self.contended_until.max(other.contended_until);
         self.used_at = self.used_at.max(other.used_at);

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{AccountKey, Accounts};
+use super::beside::Part;
 pub use super::call::{Call, Class, Reason, Rejection, Turned};
 use super::limits::{Limits, ShieldRules};
 use super::place::Place;
@@ -185,6 +186,11 @@ impl Budget {
         self.lock().close_until(key, until.uptime(), now);
     }
 
+    /// The upstream refused a call over its limit. An account that was not full is lowered: others spend from the same limit.
+    pub fn limited(&self, admission: &Admission, now: Moment) {
+        self.lock().limited(&admission.slot, now.uptime());
+    }
+
     /// A caller's organization became known: what it spent and who waits for it moves to `to`.
     pub fn merge(&self, from: AccountKey, to: AccountKey) {
         let now = self.now();
@@ -227,6 +233,12 @@ impl Budget {
     #[must_use]
     pub fn used_ratio(&self, now: Moment) -> UsedRatio {
         self.lock().used_ratio(now.uptime())
+    }
+
+    /// What the account that is lowered most may spend of its limits.
+    #[must_use]
+    pub fn least_allowed(&self, now: Moment) -> Part {
+        self.lock().least_allowed(now.uptime())
     }
 
     /// How many calls wait, in all.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::account::{AccountKey, Accounts, Hold, ProbeId};
 use super::call::{Reason, Rejection};
 use super::queue::WaiterId;
+use super::slot::Slot;
 use super::table::Table;
 use super::waiter::Waiter;
 
@@ -15,6 +16,15 @@ impl Table {
         account.close_until(until);
         let until = account.opens_at();
         self.refuse_before(key, until, now);
+    }
+
+    /// The upstream refused a call over its limit: an account that was not full is lowered, for others spend from that limit.
+    pub(super) fn limited(&mut self, slot: &Slot, now: Duration) {
+        for (key, had) in slot.accounts.keys().zip([slot.had.first, slot.had.second]) {
+            // Under the name that it has now.
+            let key = self.key(key, now);
+            self.account(key, now).beside.on_limited(had, slot.at, now);
+        }
     }
 
     /// The upstream let a probe in: the accounts that it was sent for are open.

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::beside::Part;
 use super::window::WINDOW;
 use crate::config::Burst;
 
@@ -41,10 +42,22 @@ impl Limits {
     #[must_use]
     pub fn new(rules: &ShieldRules) -> Self {
         let part = |limit: NonZeroU32| (limit.get() / rules.replicas).max(1);
-        let per_second = part(rules.requests_per_second);
+        Self::whole(part(rules.requests_per_second), part(rules.requests_per_minute), rules.burst)
+    }
+
+    fn whole(per_second: u32, per_minute: u32, burst: Burst) -> Self {
         // 3 %, to the nearest: 3 of 90, none of fewer than 17. With the jitter of a window, 95 % are left for the others.
         let kept = u32::try_from((u64::from(per_second) * 3 + 50) / 100).unwrap_or(0);
-        Self { per_second, per_minute: part(rules.requests_per_minute), kept, burst: rules.burst }
+        Self { per_second, per_minute, kept, burst }
+    }
+
+    /// A part of these limits, for an account that is [lowered](super::beside).
+    #[must_use]
+    pub(super) fn lowered(self, part: Part) -> Self {
+        match part {
+            Part::WHOLE => self,
+            _ => Self::whole(part.times(self.per_second), part.times(self.per_minute), self.burst),
+        }
     }
 
     /// What to tell an operator whose replicas cannot divide the limits.

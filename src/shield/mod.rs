@@ -7,6 +7,8 @@
 pub mod account;
 mod agenda;
 pub mod backoff;
+pub mod beside;
+pub mod booking;
 pub mod breaker;
 pub mod budget;
 mod call;

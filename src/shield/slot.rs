@@ -3,7 +3,16 @@
 use std::time::Duration;
 
 use super::account::{Accounts, ProbeId};
+use super::beside::Part;
 use super::window::CallerId;
+
+/// What each account of a call had spent of its limits, that call included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Had {
+    pub(super) first: Part,
+    /// All of them where there is no second account.
+    pub(super) second: Part,
+}
 
 /// A slot that was spent.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +20,8 @@ pub(super) struct Slot {
     pub(super) accounts: Accounts,
     pub(super) caller: CallerId,
     pub(super) at: Duration,
+    /// What each of its accounts had spent with it.
+    pub(super) had: Had,
     /// Set where the call is the probe of an account that was closed.
     pub(super) probe: Option<ProbeId>,
 }

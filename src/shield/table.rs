@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 
 use super::account::{Account, AccountKey, Accounts, ProbeId};
 use super::agenda::Agenda;
+use super::beside::Part;
 use super::call::{Call, Class, Reason, Rejection};
 use super::limits::{Limits, ShieldRules};
 use super::queue::{Line, WaiterId};
-use super::slot::Slot;
+use super::slot::{Had, Slot};
 use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;
 
@@ -202,13 +203,18 @@ impl Table {
             .map(|account| account.second.moment(now));
         let at = moments.max().unwrap_or(now);
         let mut probing = false;
-        for key in accounts.keys() {
+        let mut spent = [Part::WHOLE; 2];
+        for (key, spent) in accounts.keys().zip(&mut spent) {
             let limits = self.limits;
-            probing |= self.account(key, now).take(caller, at, probe, &limits);
+            let account = self.account(key, now);
+            probing |= account.take(caller, at, probe, &limits);
+            *spent = account.spent(&limits, at);
         }
+        let [first, second] = spent;
         if line == Line::Proofs {
             self.account(accounts.first, now).proofs.take(caller, at);
         }
-        Slot { accounts, caller, at, probe: probing.then_some(probe) }
+        let had = Had { first, second };
+        Slot { accounts, caller, at, had, probe: probing.then_some(probe) }
     }
 }

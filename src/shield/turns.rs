@@ -73,7 +73,7 @@ impl Table {
             return None;
         }
         account.second.expire(now);
-        if account.second.used(now) >= self.limits.per_second {
+        if account.second.used(now) >= account.limits(&self.limits, now).per_second {
             return None;
         }
         let account = self.accounts.get(&key)?;

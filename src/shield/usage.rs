@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey};
+use super::beside::Part;
 use super::limits::Limits;
 use super::queue::Line;
 use super::table::Table;
@@ -21,6 +22,8 @@ pub struct Usage {
     pub calls: u64,
     /// Calls that wait.
     pub queued: usize,
+    /// What it may spend of its limits: less than all since the upstream refused it below them.
+    pub allowed: Part,
     /// Set where the upstream limits it: for how long still.
     pub closed_for: Option<Duration>,
 }
@@ -68,8 +71,21 @@ impl Table {
     }
 
     pub(super) fn usage_of(&self, key: AccountKey, now: Duration) -> Usage {
-        let none = || Usage { account: key, second: 0, minute: 0, calls: 0, queued: 0, closed_for: None };
+        let none = || Usage {
+            account: key,
+            second: 0,
+            minute: 0,
+            calls: 0,
+            queued: 0,
+            allowed: Part::WHOLE,
+            closed_for: None,
+        };
         self.accounts.get(&key).map_or_else(none, |account| usage(&key, account, now))
+    }
+
+    /// What the account that is lowered most may spend of its limits.
+    pub(super) fn least_allowed(&self, now: Duration) -> Part {
+        self.accounts.values().map(|account| account.beside.part(now)).min().unwrap_or(Part::WHOLE)
     }
 
     pub(super) fn used_ratio(&self, now: Duration) -> UsedRatio {
@@ -92,6 +108,7 @@ fn usage(key: &AccountKey, account: &Account, now: Duration) -> Usage {
         minute: account.minute.used(now),
         calls: account.calls,
         queued: account.queue.len(Line::Proofs) + account.queue.len(Line::Calls),
+        allowed: account.beside.part(now),
         closed_for: (!closed_for.is_zero()).then_some(closed_for),
     }
 }

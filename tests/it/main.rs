@@ -1,6 +1,7 @@
 //! Behaviour over real sockets: one file a promise.
 
 mod accounts;
+mod beside;
 mod bindings;
 mod breaker;
 mod circles;
@@ -19,6 +20,7 @@ mod explain_shield;
 mod failing_upstream;
 mod fairness;
 mod faults;
+mod fleet;
 mod flood;
 mod gate;
 mod guard;

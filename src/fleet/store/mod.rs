@@ -13,7 +13,6 @@ mod data;
 mod error;
 mod link;
 mod node;
-mod operation;
 mod reply;
 mod script;
 mod server;
@@ -23,9 +22,9 @@ pub use self::backoff::Backoff;
 pub use self::data::Data;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::link::{Bells, Link};
-pub use self::operation::Operation;
 pub use self::reply::Reply;
 pub use self::script::Script;
+pub use crate::metrics::Operation;
 
 #[cfg(test)]
 #[path = "../../../tests/it/support/store.rs"]

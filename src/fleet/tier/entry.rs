@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::super::heard::Number;
 use super::super::seal::{SealPurpose, Sealer};
+use super::Scope;
 use super::record::{Reader, Writer};
 use super::times::SharedTime;
-use super::{Rejected, Scope};
+use crate::metrics::Rejected;
 
 /// Largest body that is stored.
 pub const LARGEST_BODY: usize = 256 * 1024;

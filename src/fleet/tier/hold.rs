@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::super::store::{Operation, Script};
+use super::super::store::Script;
 use super::Tier;
+use crate::metrics::Operation;
 
 /// For how long a lock holds that is not extended: who holds it has died then, and the next asker takes it.
 pub(super) const HOLDS: Duration = Duration::from_secs(1);

@@ -6,12 +6,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::super::names::SharedCredential;
-use super::super::store::{Operation, Reply, Script, StoreError};
+use super::super::store::{Reply, Script, StoreError};
 use super::entry::{Entry, EntryOf};
 use super::hold::{HOLDS, Hold, Progress, Token};
 use super::times::SharedTime;
-use super::{Patience, Rejected, Tier};
+use super::{Patience, Tier};
 use crate::clock::Moment;
+use crate::metrics::Operation;
 use crate::organization::OrganizationId;
 
 static LOOK_UP: Script = Script::new("look_up", include_str!("scripts/look_up.lua"));
@@ -126,11 +127,6 @@ impl Tier {
     #[must_use]
     pub fn age(&self, sent: SharedTime, now: Moment) -> Option<Duration> {
         self.0.times.age(sent, now)
-    }
-
-    /// Counts something that the store has and that does not count.
-    pub fn count(&self, rejected: Rejected) {
-        tracing::debug!(reason = %rejected, "what the store has does not count");
     }
 }
 

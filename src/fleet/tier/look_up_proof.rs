@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::super::names::SharedCredential;
-use super::super::store::{Operation, Reply, Script};
+use super::super::store::{Reply, Script};
 use super::hold::{HOLDS, Token};
 use super::look_up::{Answer, Found, beginning, token};
 use super::proof::{ProofOf, SharedProof};
-use super::{Patience, Rejected, Tier};
+use super::{Patience, Tier};
 use crate::caller::credential::Credential;
+use crate::metrics::Operation;
+use crate::metrics::Rejected;
 
 static LOOK_UP_PROOF: Script = Script::new("look_up_proof", include_str!("scripts/look_up_proof.lua"));
 static PEEK_PROOF: Script = Script::new("peek_proof", include_str!("scripts/peek_proof.lua"));

@@ -35,27 +35,7 @@ use super::seal::Sealer;
 use super::store::Data;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
-use crate::closed_enum::closed_enum;
-
-closed_enum! {
-    /// Why something that the store has does not count.
-    pub enum Rejected {
-        /// It was not sealed by a replica of this fleet, for this name; or it was cut or changed.
-        Unreadable = "unreadable",
-        /// It is sealed, and not what it should be.
-        Malformed = "malformed",
-        /// It is of another upstream, fleet, organization, key or credential.
-        Foreign = "foreign",
-        /// It is from before a notice that was applied here.
-        Superseded = "superseded",
-        /// It is too old, or how old it is cannot be told.
-        Old = "old",
-        /// The gate did not let it through.
-        Gate = "gate",
-        /// It names another organization than the credential is bound to.
-        Moved = "moved",
-    }
-}
+use crate::metrics::{LookupResult, Rejected, SharedSeries};
 
 /// Of which fleet and upstream something is.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +94,8 @@ pub struct Parts {
     pub runtime: Handle,
     /// The time.
     pub clock: Clock,
+    /// Counts.
+    pub series: SharedSeries,
 }
 
 /// Whether proofs are shared (`shared.share_proofs`).
@@ -177,6 +159,17 @@ impl Tier {
     pub fn admits_proof(&self, credential: &Credential, proof: &SharedProof) -> bool {
         let mut named = self.0.names.credentials(credential);
         named.all(|named| self.0.heard.admits_proof(&named.authorization, proof.organization, proof.stamp))
+    }
+
+    /// Counts something that the store has and that does not count.
+    pub fn count(&self, rejected: Rejected) {
+        self.0.series.rejected(rejected);
+        tracing::debug!(reason = %rejected, "what the store has does not count");
+    }
+
+    /// Counts a look-up.
+    pub fn count_look_up(&self, result: LookupResult) {
+        self.0.series.lookup(result);
     }
 
     fn scope(&self) -> Scope<'_> {

@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::{SealPurpose, Sealer};
+use super::Scope;
 use super::record::{Reader, Writer};
 use super::times::SharedTime;
-use super::{Rejected, Scope};
+use crate::metrics::Rejected;
 
 /// What a proof is of: it is authenticated whole, and compared byte by byte.
 #[derive(Clone, Copy, Debug)]

@@ -44,7 +44,7 @@ impl Replica {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
             times: Arc::default(),
-            data: Arc::new(Data::start(settings, clock.clone(), &Handle::current())),
+            data: Arc::new(Data::start(settings, clock.clone(), SharedSeries::default(), &Handle::current())),
             names: Arc::new(Names::new("fleet", &secrets)),
             sealer: Arc::new(Sealer::new(&secrets, "fleet")),
             authority: "http://api.example".into(),
@@ -52,6 +52,7 @@ impl Replica {
             timeout: Duration::from_secs(5),
             runtime: Handle::current(),
             clock: clock.clone(),
+            series: SharedSeries::default(),
         }));
         let replica = Self { tier, lease, heard, clock };
         let now = replica.clock.now();

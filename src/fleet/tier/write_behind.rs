@@ -8,13 +8,14 @@ use http::HeaderValue;
 
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
-use super::super::store::{Operation, Reply, Script};
+use super::super::store::{Reply, Script};
 use super::Tier;
 use super::entry::{Entry, EntryOf, LARGEST_BODY};
 use super::look_up_proof::bound_to;
 use super::proof::{ProofOf, SharedProof};
 use crate::caller::credential::Credential;
 use crate::clock::Moment;
+use crate::metrics::Operation;
 use crate::organization::OrganizationId;
 
 static KEEP_PROOF: Script = Script::new("keep_proof", include_str!("scripts/keep_proof.lua"));

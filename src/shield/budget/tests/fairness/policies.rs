@@ -3,6 +3,8 @@
 //! Each is measured with the policy and without it, which is undone before every step of the clock, over a minute or less that
 //! the test moves: the figures are the same on every machine. `cargo test policies -- --nocapture` prints them.
 
+mod beside;
+
 use super::*;
 use crate::shield::account::Account;
 use crate::shield::window::Second;

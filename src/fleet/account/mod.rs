@@ -1,0 +1,11 @@
+//! One budget for all replicas: accounts that lie in the store.
+//!
+//! Every upstream call books its moment by one script over the account, and nothing else decides when it goes; who of those
+//! that wait here has the moment is the budget's (`shield`). `docs/FLEET.md` has what it promises.
+
+mod script;
+
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The scripts on real servers against [`Model`]: the same calls at the same times must have the same answers.
+
+mod server;
+
+use fastrand::Rng;
+
+use self::server::{Engine, Server};
+use super::model::{Asked, Model};
+use super::script::{BOOK, GATE, REFUSED, SPENT};
+
+const ENGINES: [Engine; 2] = [Engine::Redis, Engine::Valkey];
+const SECOND: u64 = 1_000_000;
+const TIMEOUT: u64 = 50_000;
+
+/// A script that is told the time by its last two arguments, so that a test can move it.
+fn timed(script: &str) -> String {
+    let timed = script.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    assert_ne!(timed, script);
+    timed
+}
+
+/// A store beside its model.
+struct Both {
+    server: Server,
+    model: Model,
+    now: u64,
+}
+
+impl Both {
+    fn new(engine: Engine) -> Self {
+        Self { server: Server::start(engine), model: Model::default(), now: 1_764_306_000_123_456 }
+    }
+
+    fn run(&mut self, script: &str, accounts: &[u64], args: &[String]) -> Vec<u64> {
+        let keys: Vec<String> = match script {
+            GATE => accounts.iter().map(|account| format!("{account}:gate")).collect(),
+            SPENT => accounts.iter().map(|account| account.to_string()).collect(),
+            _ => {
+                accounts.iter().flat_map(|account| [account.to_string(), format!("{account}:gate")]).collect()
+            }
+        };
+        let time = [(self.now / SECOND).to_string(), (self.now % SECOND).to_string()];
+        let args: Vec<String> = args.iter().cloned().chain(time).collect();
+        self.server.eval(&timed(script), &keys, &args)
+    }
+
+    fn book(&mut self, asked: &Asked<'_>) -> [u64; 5] {
+        let urgency = if asked.background { "background" } else { "waits" };
+        let spacing = if asked.paced { "paced" } else { "free" };
+        let head = [asked.timeout, asked.patience, asked.not_before].map(|number| number.to_string());
+        let limits = asked.accounts.iter().flat_map(|_| [asked.per_second, asked.per_minute]);
+        let args: Vec<String> = head
+            .into_iter()
+            .chain([urgency.to_owned(), spacing.to_owned(), asked.probe.to_string()])
+            .chain(limits.map(|limit| limit.to_string()))
+            .collect();
+        let real = self.run(BOOK, asked.accounts, &args);
+        let told = self.model.book(asked, self.now);
+        assert_eq!(real, told, "{asked:?}");
+        told
+    }
+
+    fn hold(&mut self, account: u64, lasts: u64) {
+        self.run(GATE, &[account], &["hold".to_owned(), lasts.to_string()]);
+        self.model.hold(account, lasts, self.now);
+    }
+
+    fn probed(&mut self, account: u64, probe: u64, passed: bool) {
+        let fate = if passed { "passed" } else { "lost" };
+        self.run(GATE, &[account], &[fate.to_owned(), probe.to_string()]);
+        self.model.probed(account, probe, passed);
+    }
+
+    fn refused(&mut self, asked: &Asked<'_>, sent: u64) {
+        let args = [asked.timeout, sent, asked.per_second, asked.per_minute].map(|number| number.to_string());
+        self.run(REFUSED, &asked.accounts[..1], &args);
+        self.model.refused(asked, sent, self.now);
+    }
+
+    fn spent(&mut self, account: u64, calls: u64, kept: u64) {
+        self.run(SPENT, &[account], &[TIMEOUT, calls, kept].map(|number| number.to_string()));
+        self.model.spent(account, calls, kept, self.now);
+    }
+}
+
+fn asked(accounts: &[u64]) -> Asked<'_> {
+    Asked {
+        accounts,
+        timeout: TIMEOUT,
+        patience: 0,
+        not_before: 0,
+        background: false,
+        paced: false,
+        probe: 1,
+        per_second: 90,
+        per_minute: 5400,
+    }
+}
+
+/// Random calls at random times, some of them after the clock was set back. Prints its seed.
+#[test]
+fn the_scripts_mean_what_the_model_means() {
+    let seed =
+        std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    for engine in ENGINES {
+        let mut random = Rng::with_seed(seed);
+        let mut both = Both::new(engine);
+        let mut kinds = [0; 3];
+        let mut latest = both.now;
+        for round in 0..40 {
+            let (per_second, per_minute) = (random.u64(1..8), random.u64(1..40));
+            for step in 0..100 {
+                both.now += random.u64(0..SECOND / per_second);
+                if random.u8(..) == 0 {
+                    both.now -= random.u64(0..20 * SECOND);
+                } else if random.u8(..) < 2 {
+                    both.now += random.u64(0..90 * SECOND);
+                }
+                let (first, second) = (random.u64(0..3), random.u64(3..5));
+                let accounts = [first, second];
+                let probe = round * 100 + step + 1;
+                let asked = Asked {
+                    accounts: if random.bool() { &accounts } else { &accounts[..1] },
+                    patience: random.u64(0..6 * SECOND),
+                    not_before: if random.u8(..) < 30 { random.u64(0..SECOND) } else { 0 },
+                    background: random.u8(..) < 30,
+                    paced: random.bool(),
+                    probe,
+                    per_second,
+                    per_minute,
+                    ..asked(&[])
+                };
+                match random.u8(..) {
+                    0..5 => both.hold(first, random.u64(0..200 * SECOND)),
+                    5..10 => both.hold(first, random.u64(0..2 * SECOND)),
+                    10..40 => both.probed(first, probe - random.u64(0..probe.min(5)), random.bool()),
+                    40..50 => both.refused(&asked, latest),
+                    50..55 => both.spent(first, random.u64(0..2500), per_second.max(per_minute)),
+                    _ => {
+                        let [kind, wait, now, ..] = both.book(&asked);
+                        kinds[usize::try_from(kind).unwrap()] += 1;
+                        latest = now + wait;
+                    }
+                }
+            }
+        }
+        for account in 0..5 {
+            assert_eq!(both.server.list(&account.to_string()), both.model.moments(account), "{engine:?}");
+        }
+        assert!(kinds.iter().all(|count| *count > 100), "every answer was given: {kinds:?}");
+    }
+}
