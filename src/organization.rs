@@ -353,7 +353,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let sequence = Sequence::default();
         let organizations = Organizations::default();
-        let ids = |count: usize| (1..=count as u128).map(|id| OrganizationId::example(id));
+        let ids = |count: usize| (1..=count as u128).map(OrganizationId::example);
         let known = |id| organizations.get(id, clock.now());
         let forget = || {
             hand.advance(IDLE);

@@ -5,6 +5,7 @@
 
 mod access;
 mod explain;
+mod fleet;
 mod history;
 mod page;
 mod purge;
@@ -135,13 +136,13 @@ impl Admin {
             }
             AdminPath::Status => {
                 self.access.read(&head)?;
-                Ok(json(&self.status()))
+                Ok(json(&self.status().await))
             }
             AdminPath::Purge => {
                 self.access.act(&head)?;
                 let what = purge::parse(&self.whole(body).await?)?;
-                let (purged, receipt) = self.proxy.purge(what).await;
-                Ok(json(&purge::Gone::new(purged, receipt)))
+                let (purged, told) = self.proxy.purge(what).await;
+                Ok(json(&purge::Gone::new(purged, told)))
             }
             AdminPath::Explain => {
                 self.access.act(&head)?;
@@ -161,7 +162,7 @@ impl Admin {
         self.ready.load(Ordering::Relaxed)
     }
 
-    fn status(&self) -> Status {
+    async fn status(&self) -> Status {
         Status::new(Figures {
             uptime: self.clock.now().since(self.started),
             ready: self.is_ready(),
@@ -169,6 +170,7 @@ impl Admin {
             gauges: self.proxy.gauges(),
             overview: self.proxy.overview(),
             failures: self.metrics.failures(),
+            fleet: self.proxy.fleet_overview().await,
             history: self.history.columns(),
         })
     }

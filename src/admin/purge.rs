@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use crate::fleet::Receipt;
+use crate::fleet::receipts::Confirmations;
 use crate::organization::OrganizationName;
 use crate::proxy::{Purge, Purged};
 
@@ -64,19 +64,19 @@ pub(super) struct Gone {
 /// Which replicas have confirmed a purge.
 #[derive(Serialize)]
 struct Replicas {
-    /// Whether the store took it; else it is told when the link is back.
     announced: bool,
-    /// How many have applied it, this one included.
-    confirmed: u32,
-    /// How many said nothing until their lease was over: they serve nothing from before it without asking.
-    silent: u32,
+    confirmed: Vec<String>,
+    silent: Vec<String>,
 }
 
 impl Gone {
-    pub(super) fn new(purged: Purged, receipt: Option<Receipt>) -> Self {
+    pub(super) fn new(purged: Purged, told: Option<Confirmations>) -> Self {
         let Purged { entries, bytes, proofs } = purged;
-        let replicas =
-            receipt.map(|Receipt { announced, confirmed, silent }| Replicas { announced, confirmed, silent });
+        let replicas = told.map(|Confirmations { announced, confirmed, silent }| Replicas {
+            announced,
+            confirmed,
+            silent,
+        });
         Self { entries, bytes, proofs, replicas }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::fleet::Fleet;
 use super::history::Columns;
+use crate::fleet::overview::FleetOverview;
 use crate::metrics::{Failure, Gauges, Totals};
 use crate::proxy::Overview;
 use crate::shield::account::AccountKey;
@@ -28,6 +30,9 @@ pub(super) struct Status {
     /// Open connections of the data port.
     connections: u64,
     shield: Shield,
+    /// The other replicas, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<Fleet>,
     /// Errors of the proxy's own, the latest first.
     errors: Vec<Error>,
     /// The last hour.
@@ -42,6 +47,7 @@ pub(super) struct Figures {
     pub(super) gauges: Gauges,
     pub(super) overview: Overview,
     pub(super) failures: Vec<Failure>,
+    pub(super) fleet: Option<FleetOverview>,
     pub(super) history: Columns,
 }
 
@@ -202,7 +208,7 @@ fn seconds(left: Duration) -> u64 {
 
 impl Status {
     pub(super) fn new(figures: Figures) -> Self {
-        let Figures { uptime, ready, totals, gauges, overview, failures, history } = figures;
+        let Figures { uptime, ready, totals, gauges, overview, failures, fleet, history } = figures;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -218,6 +224,7 @@ impl Status {
             bindings: gauges.bindings,
             connections: totals.connections,
             shield: Shield::new(&totals, gauges, &overview),
+            fleet: fleet.map(Fleet::from),
             errors: failures
                 .into_iter()
                 .map(|failure| Error {

@@ -61,19 +61,21 @@ struct Purged {
 #[derive(Deserialize)]
 struct Replicas {
     announced: bool,
-    confirmed: u32,
-    silent: u32,
+    confirmed: Vec<String>,
+    silent: Vec<String>,
 }
 
 impl Replicas {
     fn told(&self) -> String {
         let Self { announced, confirmed, silent } = self;
-        match (announced, silent) {
+        let of = |names: &[String]| format!("{} replica{}", names.len(), plural(names.len() as u64));
+        match (announced, silent.as_slice()) {
             (false, _) => "; the store cannot be reached: other replicas are told when it can".to_owned(),
-            (true, 0) => format!("; {confirmed} replica{} confirmed", plural((*confirmed).into())),
-            (true, _) => format!(
-                "; {confirmed} replica{} confirmed, {silent} did not, and may serve nothing without asking",
-                plural((*confirmed).into())
+            (true, []) => format!("; confirmed by {} ({})", of(confirmed), confirmed.join(", ")),
+            (true, silent) => format!(
+                "; confirmed by {}, not by {}, which may serve nothing without asking",
+                of(confirmed),
+                silent.join(", ")
             ),
         }
     }
@@ -139,18 +141,18 @@ mod tests {
             ),
             (
                 200,
-                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":3,"silent":0}}"#,
-                "purged 0 stored responses (0 bytes), ended 0 proofs; 3 replicas confirmed",
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":["a","b"],"silent":[]}}"#,
+                "purged 0 stored responses (0 bytes), ended 0 proofs; confirmed by 2 replicas (a, b)",
             ),
             (
                 200,
-                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":1,"silent":2}}"#,
-                "purged 0 stored responses (0 bytes), ended 0 proofs; 1 replica confirmed, 2 did not, and may serve nothing \
-                 without asking",
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":true,"confirmed":["a"],"silent":["c"]}}"#,
+                "purged 0 stored responses (0 bytes), ended 0 proofs; confirmed by 1 replica, not by c, which may serve \
+                 nothing without asking",
             ),
             (
                 200,
-                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":false,"confirmed":0,"silent":0}}"#,
+                r#"{"entries":0,"bytes":0,"proofs":0,"replicas":{"announced":false,"confirmed":[],"silent":[]}}"#,
                 "purged 0 stored responses (0 bytes), ended 0 proofs; the store cannot be reached: other replicas are told \
                  when it can",
             ),

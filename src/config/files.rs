@@ -121,6 +121,62 @@ pub fn password(path: &Path) -> Result<Password, String> {
     }
 }
 
+/// Shorter secrets can be guessed.
+const SHORTEST_SECRET: usize = 32;
+
+/// The secrets that a fleet shares: the first seals, each opens. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedSecrets(Vec<Vec<u8>>);
+
+impl SharedSecrets {
+    /// Each of them, in the order of the file: at least one, of at least 32 bytes.
+    pub fn expose(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for SharedSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedSecrets(*** of {})", self.0.len())
+    }
+}
+
+/// Reads the secrets of a fleet: one a line; empty lines do not count.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds no secret, the same one twice, or one of fewer than 32 bytes.
+pub fn shared_secrets(path: &Path) -> Result<SharedSecrets, String> {
+    shared_secrets_of(&contents(path)?)
+}
+
+/// The same of what a file held.
+///
+/// # Errors
+///
+/// If it holds no secret, the same one twice, or one of fewer than 32 bytes.
+pub fn shared_secrets_of(bytes: &[u8]) -> Result<SharedSecrets, String> {
+    let mut secrets: Vec<Vec<u8>> = Vec::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let number = index + 1;
+        match line.len() {
+            0 => {}
+            length if length < SHORTEST_SECRET => {
+                return Err(format!("has {length} bytes in line {number}, and a secret has 32 at least"));
+            }
+            _ if secrets.iter().any(|secret| secret == line) => {
+                return Err(format!("has a secret twice, in line {number} again"));
+            }
+            _ => secrets.push(line.to_vec()),
+        }
+    }
+    match secrets.is_empty() {
+        true => Err("is empty".to_owned()),
+        false => Ok(SharedSecrets(secrets)),
+    }
+}
+
 /// Reads a certificate chain, leaf first.
 ///
 /// # Errors

@@ -90,6 +90,25 @@ keys! {
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
     TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",
         "http:// or https:// with a host and an optional port; no user, path or query";
+    SharedUrl = "shared.url",
+        "redis:// or rediss:// with a host, an optional port and database, no user; several with commas between them";
+    SharedMode = "shared.mode", "\"standalone\", \"sentinel\" or \"cluster\"";
+    SharedMasterName = "shared.master_name", "1 to 256 visible ASCII characters";
+    SharedUsername = "shared.username", "1 to 256 visible ASCII characters";
+    SharedPasswordFile = "shared.password_file", "a file with a password on one line";
+    SharedCaFile = "shared.ca_file", "a PEM file with at least one root certificate";
+    SharedClientCertificate = "shared.client_certificate", "a PEM file with the certificate chain, leaf first";
+    SharedClientKey = "shared.client_key", "a PEM file with the private key of the leaf certificate";
+    SharedAllowPlaintext = "shared.allow_plaintext", "true or false";
+    SharedSecretFile = "shared.secret_file",
+        "a file with one secret a line, each of at least 32 bytes: the first seals, all open";
+    SharedNamespace = "shared.namespace", "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
+    SharedTimeout = "shared.timeout", "a duration from 1ms to 1s, such as \"50ms\"";
+    SharedLease = "shared.lease", "a duration from 100ms to 10s, such as \"500ms\"";
+    SharedAloneTtl = "shared.alone_ttl", "a duration from 0s to 1h, such as \"10s\"";
+    SharedShareProofs = "shared.share_proofs", "true or false";
+    SharedWhenLost = "shared.when_lost", "\"alone\" or \"refuse_writes\"";
+    SharedRequired = "shared.required", "true or false";
 }
 
 impl Key {

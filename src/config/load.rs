@@ -157,7 +157,7 @@ fn without_excerpt(message: &str) -> String {
 fn unknown(name: String, origin: Origin) -> Fault {
     let known = match name.rsplit_once('.') {
         Some((section, _)) if key::is_section(section) => format!("in [{section}], {}", keys_of(section)),
-        _ => "the keys of [listen], [admin], [upstream], [cache], [proof], [shield] and [log]".to_owned(),
+        _ => "the keys of [listen], [admin], [upstream], [cache], [proof], [shield], [log], [telemetry] and [shared]".to_owned(),
     };
     let spelling = |key: Key| match origin {
         Origin::Variable(_) => key.variable(),

@@ -15,6 +15,8 @@ mod parse;
 mod raw;
 mod report;
 mod resolve;
+mod shared;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,8 @@ pub use self::fault::{Fault, Origin};
 pub use self::key::Key;
 pub use self::load::{environment, load, load_values};
 pub use self::report::Loaded;
+pub use self::shared::{Shared, WhenLost};
+pub use self::store::{ClientCertificate, StoreAddress, StoreMode, StoreSettings, StoreTransport};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Config {
     pub log: Log,
     /// Who is told of spans.
     pub telemetry: Telemetry,
+    /// The store that makes a fleet of replicas; `None` is one process by itself.
+    pub shared: Option<Shared>,
 }
 
 /// `[listen]`: the data port.
@@ -315,6 +321,7 @@ impl Default for Config {
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             telemetry: Telemetry::default(),
+            shared: None,
         }
     }
 }

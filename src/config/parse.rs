@@ -170,7 +170,7 @@ fn is_target(text: &str) -> bool {
 }
 
 /// A host name of letters, digits, `-`, `.` and `_`, or an IP address.
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
         None => {

@@ -102,6 +102,17 @@ impl Raw {
         self.given(key).map_or(Origin::Default, |given| given.origin)
     }
 
+    /// Whether `key` has a value.
+    pub(super) fn is_set(&self, key: Key) -> bool {
+        self.given(key).is_some()
+    }
+
+    /// Whether the value of `key` reads otherwise than this one. A variable holds text, whatever stands for.
+    pub(super) fn differs(&self, key: Key, other: Option<&Value>) -> bool {
+        let text = |value: &Value| show(key, value).trim_matches('"').to_owned();
+        self.given(key).map(|given| text(&given.value)) != other.map(text)
+    }
+
     pub(super) fn into_faults(self) -> Vec<Fault> {
         self.faults
     }
@@ -209,7 +220,8 @@ pub(super) fn show(key: Key, value: &Value) -> String {
         _ if key.is_secret() => "***".to_owned(),
         // A URL with user information or a query is refused, and either may hold a secret.
         Value::String(_, text)
-            if matches!(key, Key::UpstreamUrl | Key::TelemetryOtlpEndpoint) && text.contains(['@', '?']) =>
+            if matches!(key, Key::UpstreamUrl | Key::TelemetryOtlpEndpoint | Key::SharedUrl)
+                && text.contains(['@', '?']) =>
         {
             "***".to_owned()
         }

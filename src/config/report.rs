@@ -11,7 +11,7 @@ use figment::value::Value;
 use super::fault::Origin;
 use super::key::Key;
 use super::raw::show;
-use super::{Config, parse};
+use super::{Config, parse, shared};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Loaded {
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry, shared } = config;
     let tls = listen.tls.as_ref();
     let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
@@ -118,9 +118,26 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
         Key::TelemetryOtlpEndpoint => parse::url_text(telemetry.otlp_endpoint.as_ref()?).into(),
+        Key::SharedUrl
+        | Key::SharedMode
+        | Key::SharedMasterName
+        | Key::SharedUsername
+        | Key::SharedPasswordFile
+        | Key::SharedCaFile
+        | Key::SharedClientCertificate
+        | Key::SharedClientKey
+        | Key::SharedAllowPlaintext
+        | Key::SharedSecretFile
+        | Key::SharedNamespace
+        | Key::SharedTimeout
+        | Key::SharedLease
+        | Key::SharedAloneTtl
+        | Key::SharedShareProofs
+        | Key::SharedWhenLost
+        | Key::SharedRequired => return shared::value(shared.as_ref(), key),
     })
 }
 
-fn path(path: &Path) -> Value {
+pub(super) fn path(path: &Path) -> Value {
     path.display().to_string().into()
 }

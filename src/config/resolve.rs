@@ -16,7 +16,7 @@ use super::key::Key;
 use super::raw::{Raw, Refused};
 use super::{
     Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, MaxHeldBytes, Proof, Shield, Telemetry,
-    Upstream, files, parse,
+    Upstream, files, parse, shared,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -55,6 +55,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let shield = shield(raw);
     let log = log(raw);
     let telemetry = telemetry(raw);
+    let shared = shared::resolve(raw);
     Ok(Config {
         listen: listen?,
         admin: admin?,
@@ -64,6 +65,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
         shield: shield?,
         log: log?,
         telemetry: telemetry?,
+        shared: shared?,
     })
 }
 
@@ -109,36 +111,29 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
 }
 
 fn listen_tls(raw: &mut Raw) -> Result<Option<ListenTls>, Refused> {
-    let certificate = raw.path(Key::ListenTlsCertificate);
-    let key = raw.path(Key::ListenTlsKey);
-    match (certificate?, key?) {
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(raw.refuse(
-            Key::ListenTlsCertificate,
-            Some("stands alone"),
-            "only together with listen.tls.key",
-        )),
-        (None, Some(_)) => Err(raw.refuse(
-            Key::ListenTlsKey,
-            Some("stands alone"),
-            "only together with listen.tls.certificate",
-        )),
-        (Some(certificate), Some(key)) => {
-            let tls = ListenTls { certificate, key };
-            check_pair(raw, &tls)?;
-            Ok(Some(tls))
-        }
-    }
+    let pair = pair(raw, Key::ListenTlsCertificate, Key::ListenTlsKey)?;
+    Ok(pair.map(|(certificate, key)| ListenTls { certificate, key }))
 }
 
-fn check_pair(raw: &mut Raw, tls: &ListenTls) -> Result<(), Refused> {
-    let chain = raw.open(Key::ListenTlsCertificate, &tls.certificate, files::certificates);
-    let key = raw.open(Key::ListenTlsKey, &tls.key, files::private_key);
-    if let (Some(chain), Some(key)) = (chain?, key?) {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        raw.open(Key::ListenTlsKey, &tls.key, |_| files::certified_key(chain, key, &provider))?;
+/// The files of a certificate and of its key, both or none, once they were found to belong together.
+pub(super) fn pair(raw: &mut Raw, of_chain: Key, of_key: Key) -> Result<Option<(PathBuf, PathBuf)>, Refused> {
+    let (certificate, key) = (raw.path(of_chain), raw.path(of_key));
+    let mut alone =
+        |key, other| Err(raw.refuse(key, Some("stands alone"), &format!("only together with {other}")));
+    match (certificate?, key?) {
+        (None, None) => Ok(None),
+        (Some(_), None) => alone(of_chain, of_key),
+        (None, Some(_)) => alone(of_key, of_chain),
+        (Some(certificate), Some(key)) => {
+            let chain = raw.open(of_chain, &certificate, files::certificates);
+            let private = raw.open(of_key, &key, files::private_key);
+            if let (Some(chain), Some(private)) = (chain?, private?) {
+                let provider = rustls::crypto::aws_lc_rs::default_provider();
+                raw.open(of_key, &key, |_| files::certified_key(chain, private, &provider))?;
+            }
+            Ok(Some((certificate, key)))
+        }
     }
-    Ok(())
 }
 
 fn admin(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Admin, Refused> {
@@ -280,7 +275,7 @@ fn telemetry(raw: &mut Raw) -> Result<Telemetry, Refused> {
 }
 
 /// The path at `key`, if one is set, once `read` could read it.
-fn file<T>(
+pub(super) fn file<T>(
     raw: &mut Raw,
     key: Key,
     read: impl FnOnce(&std::path::Path) -> Result<T, String>,

@@ -11,6 +11,7 @@ use super::*;
 mod bounds;
 mod named_files;
 mod notices;
+mod shared;
 mod template;
 
 /// Files of one test, gone with it.
@@ -209,12 +210,6 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
     assert!(fault.allowed.ends_with("did you mean INSTANTLY_PROXY_LISTEN__ADDRESS?"), "{fault}");
     let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_listen__address", "127.0.0.1:1")]));
     assert!(fault.allowed.ends_with("did you mean INSTANTLY_PROXY_LISTEN__ADDRESS?"), "{fault}");
-}
-
-#[test]
-fn keys_of_later_work_are_unknown() {
-    let text = "[shared]\nurl = 'redis://localhost'\n";
-    assert_eq!(the_fault(from_toml(text)).given, "unknown key", "{text}");
 }
 
 #[test]

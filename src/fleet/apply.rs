@@ -12,7 +12,7 @@ use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::Clock;
 use crate::fence::Fate;
-use crate::metrics::{InvalidationCause, Metrics};
+use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{OrganizationId, OrganizationName};
 use crate::resource::Resources;
 
@@ -47,7 +47,7 @@ impl Apply for Applier {
             }
             // A newer form, or a secret that is not known here: it may say anything.
             None => {
-                self.metrics.shared_rejected(Rejected::Notice);
+                self.metrics.shared().rejected(Rejected::Unreadable);
                 self.everything(number);
             }
         }
@@ -91,7 +91,8 @@ impl Applier {
             }
             Notice::Gone { resource, organization, item } => {
                 let known = self.resources.iter().find(|known| known.name == resource);
-                let organization = fence.organizations().peek(OrganizationId::sealed_by_replica(*organization));
+                let organization =
+                    fence.organizations().peek(OrganizationId::sealed_by_replica(*organization));
                 if let (Some(resource), Some(organization)) = (known, organization) {
                     self.cache.evict_item(resource, &organization, *item);
                 }
@@ -115,8 +116,10 @@ impl Applier {
     /// What the stamps of others are judged by from now on.
     fn note(&self, number: Number, notice: &Notice) {
         match notice {
-            Notice::Organization { id, .. } | Notice::Purge { organization: Some(id), label: None } => {
+            Notice::Organization { id, .. } => self.heard.note_organization(*id, number),
+            Notice::Purge { organization: Some(id), label: None } => {
                 self.heard.note_organization(*id, number);
+                self.heard.note_purge(*id, number);
             }
             Notice::Everywhere { item, .. } | Notice::Purge { label: item @ Some(_), .. } => {
                 self.heard.note_lists(number);

@@ -11,6 +11,7 @@ use lru::LruCache;
 use uuid::Uuid;
 
 use crate::bounded::bounded;
+use crate::caller::credential::AuthorizationDigest;
 use crate::classify::Target;
 use crate::lock::Mutex;
 
@@ -18,6 +19,9 @@ use crate::lock::Mutex;
 const ORGANIZATIONS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 /// The same of items.
 const ITEMS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// The same of `Authorization` values that were refused.
+const REFUSALS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 
 /// A notice's place in the log: larger than all before it, below 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +39,9 @@ pub struct Heard {
 struct Table {
     organizations: Latest<Uuid>,
     items: Latest<Uuid>,
+    refusals: Latest<AuthorizationDigest>,
+    /// Organizations whose proofs an operator has ended.
+    purged: Latest<Uuid>,
     lists: Number,
     /// Nothing from before this notice counts: of everything, or the oldest that was read, for what was before is not known.
     everything: Number,
@@ -72,6 +79,8 @@ impl Default for Heard {
             table: Mutex::new(Table {
                 organizations: Latest::new(ORGANIZATIONS),
                 items: Latest::new(ITEMS),
+                refusals: Latest::new(REFUSALS),
+                purged: Latest::new(ITEMS),
                 lists: Number::default(),
                 everything: Number::default(),
             }),
@@ -96,9 +105,33 @@ impl Heard {
         self.table.lock().organizations.note(organization, number);
     }
 
+    /// This notice ended the proofs of an organization's credentials.
+    pub fn note_purge(&self, organization: Uuid, number: Number) {
+        self.table.lock().purged.note(organization, number);
+    }
+
     /// This notice concerned an item, of whichever organization.
     pub fn note_item(&self, item: Uuid, number: Number) {
         self.table.lock().items.note(item, number);
+    }
+
+    /// This notice ended the proofs of an `Authorization` value, or of one credential with it.
+    pub fn note_refusal(&self, authorization: AuthorizationDigest, number: Number) {
+        self.table.lock().refusals.note(authorization, number);
+    }
+
+    /// Whether a proof of this `Authorization`, of a read that was sent under `stamp`, is from after its last refusal.
+    #[must_use]
+    pub fn admits_proof(
+        &self,
+        authorization: &AuthorizationDigest,
+        organization: Uuid,
+        stamp: Number,
+    ) -> bool {
+        let table = self.table.lock();
+        stamp >= table.everything
+            && stamp >= table.purged.of(&organization)
+            && stamp >= table.refusals.of(authorization)
     }
 
     /// This notice concerned the lists of all organizations.

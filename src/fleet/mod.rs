@@ -5,12 +5,20 @@
 //! nothing here runs.
 
 pub mod account;
+mod apply;
+mod calls;
+pub mod control;
+mod driver;
 pub mod heard;
 pub mod lease;
 pub mod names;
 pub mod notice;
 pub mod open_write;
+pub mod overview;
+pub mod receipts;
+pub mod roster;
 pub mod seal;
+pub mod start;
 pub mod store;
 
 use std::sync::Arc;
@@ -19,15 +27,19 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::control::{Settled, Status};
 use self::heard::{Heard, Number};
 use self::lease::Lease;
 use self::names::Names;
 use self::notice::{Digests, Notice, Whom};
 use self::open_write::OpenWrite;
+use self::roster::Replica;
+use self::seal::Sealer;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential};
 use crate::clock::Moment;
-use crate::config::CachedResource;
+use crate::config::{CachedResource, WhenLost};
+use crate::lock::Mutex;
 
 /// What the rest of the process asks of the fleet: a handle; the link to the store is a task of the control thread.
 #[derive(Debug)]
@@ -38,17 +50,17 @@ pub struct Fleet {
     alone_ttl: Duration,
     when_lost: WhenLost,
     names: Arc<Names>,
+    sealer: Arc<Sealer>,
     orders: mpsc::UnboundedSender<Order>,
+    seen: Mutex<Seen>,
     replicas: AtomicU64,
 }
 
-/// What becomes of label writes while this replica has no lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenLost {
-    /// They are sent, and announced when the link is back.
-    Alone,
-    /// They are refused.
-    RefuseWrites,
+/// What the link's task shows.
+#[derive(Debug, Default)]
+struct Seen {
+    store: Option<String>,
+    status: Option<Status>,
 }
 
 /// What the link's task is asked to do.
@@ -73,17 +85,19 @@ pub(crate) enum Order {
     },
     /// Leave the fleet.
     Leave { left: oneshot::Sender<()> },
+    /// Say who is there; without a link nothing is said.
+    Roster { told: oneshot::Sender<Vec<Replica>> },
 }
 
 /// What is known of those that had to apply a notice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// How many members have confirmed, this one included.
-    pub confirmed: u32,
-    /// How many had not when the wait was over; their leases are.
-    pub silent: u32,
-    /// Whether it could be announced at all.
-    pub announced: bool,
+    /// Why the wait is over; nothing where nobody knows.
+    pub settled: Option<Settled>,
+    /// The notice's number, if it was appended.
+    pub number: Number,
+    /// How long it took.
+    pub waited: Duration,
 }
 
 impl Fleet {
@@ -166,6 +180,34 @@ impl Fleet {
         let ((appended, _), (settled, receipt)) = (oneshot::channel(), oneshot::channel());
         let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
         receipt.await.unwrap_or_default()
+    }
+
+    /// Who is in the fleet, as the store has it; nothing where it cannot be asked.
+    pub async fn roster(&self) -> Option<Vec<Replica>> {
+        let (told, replicas) = oneshot::channel();
+        self.orders.send(Order::Roster { told }).ok()?;
+        replicas.await.ok()
+    }
+
+    /// What of the store everything is called.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Seals what the store is given.
+    #[must_use]
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    fn note_status(&self, status: Status) {
+        self.replicas.store(status.members.max(1).into(), Ordering::Relaxed);
+        self.seen.lock().status = Some(status);
+    }
+
+    fn note_store(&self, store: Option<String>) {
+        self.seen.lock().store = store;
     }
 
     /// Gives the lease up and takes this replica out of the fleet: the last thing it does.

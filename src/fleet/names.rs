@@ -15,7 +15,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::seal::Secret;
-use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest};
+use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest, Digester};
 use crate::organization::OrganizationId;
 
 /// Version of the control state: log, members, open writes.
@@ -85,6 +85,13 @@ impl Names {
     pub fn new(namespace: &str, secrets: &[Secret]) -> Self {
         let keys = secrets.iter().map(|secret| secret.key_for("name credentials", namespace)).collect();
         Self { namespace: namespace.into(), keys }
+    }
+
+    /// Digests credentials as all replicas with this first secret do, so that what one of them tells of a digest means
+    /// something to the others.
+    #[must_use]
+    pub fn digester(&self) -> Digester {
+        self.keys.first().map_or_else(Digester::default, |key| Digester::keyed(**key))
     }
 
     /// The namespace.

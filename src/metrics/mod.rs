@@ -9,6 +9,7 @@ mod labels;
 #[cfg(target_os = "linux")]
 mod process;
 mod series;
+mod shared;
 mod sizes;
 mod snapshot;
 
@@ -32,6 +33,7 @@ use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
 pub use labels::{AdminPath, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
+pub use shared::{LeaseLoss, LinkState, LookupResult, Operation, OperationResult, Rejected, SharedSeries};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
 
@@ -59,6 +61,7 @@ pub struct Metrics {
     log_lines_dropped: LogDrops,
     connections: Gauge,
     sizes: Sizes,
+    shared: SharedSeries,
 }
 
 impl Metrics {
@@ -153,6 +156,12 @@ impl Metrics {
         ConnectionGuard(self.connections.clone())
     }
 
+    /// What is counted of the fleet and its store.
+    #[must_use]
+    pub const fn shared(&self) -> &SharedSeries {
+        &self.shared
+    }
+
     /// Everything as OpenMetrics text, to be sent as [`CONTENT_TYPE`]; `gauges` are the sizes at this moment.
     #[must_use]
     pub fn render(&self, gauges: Gauges) -> String {
@@ -233,6 +242,7 @@ impl Metrics {
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
         registry.register("connections", "Open connections of the data port", self.connections.clone());
+        self.shared.register(registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What is running", Info::new(version));
     }
@@ -270,6 +280,7 @@ impl Metrics {
             log_lines_dropped: LogDrops::default(),
             connections: Gauge::default(),
             sizes: Sizes::default(),
+            shared: SharedSeries::default(),
         };
         let mut registry = Registry::default();
         metrics.register(registry.sub_registry_with_prefix("instantly_proxy"));

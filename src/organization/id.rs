@@ -22,7 +22,7 @@ impl OrganizationId {
         id.map(|id| Self(OrganizationName(id)))
     }
 
-    /// From another replica of this fleet: it was [in a body](Self::in_body) there, and came here under its seal.
+    /// From another replica of this fleet: a body of the upstream's named it there, and came here under its seal.
     #[must_use]
     pub const fn sealed_by_replica(id: Uuid) -> Self {
         Self(OrganizationName(id))

@@ -1,6 +1,7 @@
 //! [`Overview`]: what the shield shows of all accounts, for the status page.
 
 use super::Proxy;
+use crate::fleet::overview::FleetOverview;
 use crate::shield::account::AccountKey;
 use crate::shield::usage::Snapshot;
 
@@ -27,6 +28,14 @@ pub struct Overview {
 }
 
 impl Proxy {
+    /// The fleet as this replica sees it, where there is one.
+    pub async fn fleet_overview(&self) -> Option<FleetOverview> {
+        match &self.fleet {
+            Some(fleet) => Some(fleet.overview(self.clock.now()).await),
+            None => None,
+        }
+    }
+
     /// What the shield shows now.
     #[must_use]
     pub fn overview(&self) -> Overview {

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
+use crate::fleet::start::Linking;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -98,6 +99,7 @@ impl Proxy {
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
+        let (fleet, unlinked) = config.shared.as_ref().map(Fleet::new).transpose()?.unzip();
         let (bindings, fence) =
             (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {
@@ -105,7 +107,7 @@ impl Proxy {
             permits: Permits::new(config.upstream.max_connections, clock.clone()),
             shield: Shield::new(&config.shield, clock.clone()),
             bindings: Arc::clone(&bindings),
-            fleet: None,
+            fleet: fleet.clone(),
             sequence: Arc::clone(fence.sequence()),
             tracing: tracing.clone(),
             runtime: runtime.clone(),
@@ -114,13 +116,14 @@ impl Proxy {
         }));
         let max_bytes = config.cache.max_bytes;
         let cache = Arc::new(Cache::new(max_bytes, fence, clock.clone(), Arc::clone(&metrics)));
-        let digester = Arc::<Digester>::default();
+        let digester = fleet.as_ref().map_or_else(Digester::default, |fleet| fleet.names().digester());
+        let digester = Arc::new(digester);
         let fetcher = Arc::new(Fetcher::new(fetch::Parts {
             origin: Arc::clone(&origin),
             cache: Arc::clone(&cache),
             bindings: Arc::clone(&bindings),
             resources,
-            fleet: None,
+            fleet: fleet.clone(),
             held: held.clone(),
             digester: Arc::clone(&digester),
             tracing: tracing.clone(),
@@ -135,7 +138,7 @@ impl Proxy {
             bindings,
             cache,
             fetcher,
-            fleet: None,
+            fleet: fleet.clone(),
             held,
             rulebook: Rulebook::new(Rules::new(config)),
             writes: TaskTracker::new(),
@@ -144,9 +147,24 @@ impl Proxy {
             clock,
             metrics,
         });
+        if let Some(unlinked) = unlinked {
+            unlinked.start(proxy.linking());
+        }
         proxy.runtime.spawn(hand_out_turns(Arc::downgrade(&proxy), proxy.clock.clone()));
         proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
         Ok(proxy)
+    }
+
+    /// What the notices of other replicas change.
+    fn linking(&self) -> Linking {
+        Linking {
+            cache: Arc::clone(&self.cache),
+            bindings: Arc::clone(&self.bindings),
+            resources: self.resources,
+            runtime: self.runtime.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// The part of the proxy that belongs to one worker thread; made on that thread's runtime.
@@ -166,6 +184,13 @@ impl Proxy {
     /// answer writes that this process will not hear of.
     pub fn stop_storing(&self) {
         self.cache.close();
+    }
+
+    /// Takes this replica out of the fleet: the last thing that it does.
+    pub async fn leave_fleet(&self) {
+        if let Some(fleet) = &self.fleet {
+            fleet.leave().await;
+        }
     }
 
     /// Waits for the label writes that are under way, whose clients may have left; none may begin any more.

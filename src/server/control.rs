@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -36,6 +37,9 @@ use crate::resource::Resources;
 
 /// Connections that the admin port keeps open at once.
 pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// How long a replica waits for the store to take note that it leaves the fleet.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// Of one address, so that none takes all places: a browser opens six, and who forwards a port is one address for all.
 /// Heads are short there and come at once: who is slow must not keep a place for as long as callers of the API may.
@@ -162,6 +166,9 @@ impl Control {
         }
         self.stages.send_replace(Stage::Cut);
         ended(&mut workers).await;
+        // Nothing is served from memory any more. A store that does not answer holds up nobody for long.
+        let leaving = self.proxy.leave_fleet();
+        self.clock.deadline(self.clock.now().plus(LEAVING), leaving).await.ok();
         let proxy = Arc::clone(&self.proxy);
         // What is queued is sent on this thread's runtime, so nobody may block it.
         tokio::task::spawn_blocking(move || proxy.end_traces()).await.ok();

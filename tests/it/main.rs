@@ -20,6 +20,7 @@ mod explain_shield;
 mod failing_upstream;
 mod fairness;
 mod faults;
+mod fleet;
 mod flood;
 mod gate;
 mod guard;

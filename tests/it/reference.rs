@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::Method;
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, Metrics, ReloadResult, RetryResult,
+    AdminPath, EvictionCause, Gauges, InvalidationCause, LeaseLoss, LookupResult, Metrics, Operation,
+    OperationResult, Rejected, ReloadResult, RetryResult,
 };
 use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{Avoided, BypassReason, CacheStatus, Outcome, StaleReason, StatusClass};
@@ -24,8 +25,9 @@ use crate::support::World;
 use crate::support::labels::{label_path, token};
 
 /// Closed enums that no table explains: what they say is said by others, or nowhere.
-const UNEXPLAINED: [(&str, &str); 4] = [
+const UNEXPLAINED: [(&str, &str); 5] = [
     ("Key", "the README has a row for each"),
+    ("StoreErrorKind", "said in log lines, before the server's own words"),
     ("Class", "only ever compared"),
     ("Reason", "of the budget and of strangers: both become a RejectionReason"),
     ("Pace", "parts of the names of columns"),
@@ -78,6 +80,11 @@ fn explained() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         };
     }
     explained! {
+        LeaseLoss => "cause-of-a-lost-lease",
+        LookupResult => "result-of-a-look-up",
+        Operation => "operation",
+        OperationResult => "result-of-an-operation",
+        Rejected => "reason-not-to-count",
         AdminPath => "path-of-the-admin-port",
         Avoided => "by",
         BypassReason => "reason-of-a-bypass",
@@ -189,6 +196,13 @@ fn scraped() -> BTreeMap<String, (String, BTreeMap<String, BTreeSet<String>>)> {
         metrics.admin_request(*path, *status);
     }
     metrics.shield_wait(Duration::ZERO);
+    metrics.shared().show();
+    for (operation, result) in Operation::ALL
+        .iter()
+        .flat_map(|operation| OperationResult::ALL.iter().map(move |result| (operation, result)))
+    {
+        metrics.shared().operation(*operation, *result, Duration::ZERO);
+    }
     let page = metrics.render(Gauges::default());
     let mut found = BTreeMap::new();
     let mut current = String::new();

@@ -2,9 +2,13 @@
 
 use std::net::TcpListener;
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use instantly_proxy::config::{Burst, Change, Config, Key, MaxHeldBytes, Share, UpstreamDirectives};
+use instantly_proxy::config::{
+    Burst, Change, ClientCertificate, Config, Key, MaxHeldBytes, Share, Shared, StoreAddress, StoreMode,
+    StoreTransport, UpstreamDirectives, WhenLost,
+};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
 use serde_json::Value;
@@ -81,7 +85,37 @@ const ROWS: &[Row] = &[
     (Key::TelemetryOtlpEndpoint, false, |config| {
         config.telemetry.otlp_endpoint = Some(http::Uri::from_static("http://collector:4318"));
     }),
+    (Key::SharedUrl, false, |config| shared(config).store.addresses[0].port = 1),
+    (Key::SharedMode, false, |config| shared(config).store.mode = StoreMode::Cluster),
+    (Key::SharedMasterName, false, |config| {
+        shared(config).store.mode = StoreMode::Sentinel { master_name: "other".to_owned() };
+    }),
+    (Key::SharedUsername, false, |config| shared(config).store.username = Some("other".to_owned())),
+    (Key::SharedPasswordFile, false, |config| shared(config).store.password_file = Some("other".into())),
+    (Key::SharedCaFile, false, |config| *tls_of_store(config).0 = Some("other".into())),
+    (Key::SharedClientCertificate, false, |config| tls_of_store(config).1.certificate = "other".into()),
+    (Key::SharedClientKey, false, |config| tls_of_store(config).1.key = "other".into()),
+    (Key::SharedAllowPlaintext, false, |config| shared(config).allow_plaintext = true),
+    (Key::SharedSecretFile, false, |config| shared(config).secret_file = "other".into()),
+    (Key::SharedNamespace, false, |config| shared(config).namespace = "other".to_owned()),
+    (Key::SharedTimeout, false, |config| shared(config).store.timeout = Duration::from_millis(7)),
+    (Key::SharedLease, false, |config| shared(config).lease = seconds(7)),
+    (Key::SharedAloneTtl, false, |config| shared(config).alone_ttl = seconds(7)),
+    (Key::SharedShareProofs, false, |config| shared(config).share_proofs = false),
+    (Key::SharedWhenLost, false, |config| shared(config).when_lost = WhenLost::RefuseWrites),
+    (Key::SharedRequired, false, |config| shared(config).required = true),
 ];
+
+fn shared(config: &mut Config) -> &mut Shared {
+    config.shared.as_mut().expect("it has a store")
+}
+
+fn tls_of_store(config: &mut Config) -> (&mut Option<PathBuf>, &mut ClientCertificate) {
+    match &mut shared(config).store.transport {
+        StoreTransport::Tls { ca_file, client: Some(client) } => (ca_file, client),
+        _ => panic!("it has TLS"),
+    }
+}
 
 fn one<T: From<NonZeroU8>>() -> T {
     NonZeroU8::MIN.into()
@@ -96,10 +130,22 @@ fn each_key_can_change_or_is_named_and_no_other_changes_with_it() {
     let mut current = Config::default();
     let files = instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into() };
     current.listen.tls = Some(files);
+    let mut store = Shared::at(StoreAddress::new("::1", 7), "secret".into());
+    store.store.transport = StoreTransport::Tls {
+        ca_file: Some("a".into()),
+        client: Some(ClientCertificate { certificate: "a".into(), key: "b".into() }),
+    };
+    store.store.mode = StoreMode::Sentinel { master_name: "a".to_owned() };
+    current.shared = Some(store);
     let mut keys: Vec<_> = ROWS.iter().map(|(key, ..)| *key).collect();
     keys.dedup();
     assert_eq!(keys, Key::ALL, "a row for each key");
     for (key, can_change, change) in ROWS {
+        let mut current = current.clone();
+        if *key == Key::SharedMode {
+            // Only Sentinels have a name, which would change along.
+            shared(&mut current).store.mode = StoreMode::Standalone;
+        }
         let mut new = current.clone();
         change(&mut new);
         let Change { config, taken, waiting } = Change::between(&current, &new);

@@ -11,7 +11,9 @@ fn template_with_optional_keys() -> String {
         Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting,
         _ => line,
     };
-    TEMPLATE.lines().map(line).collect::<Vec<_>>().join("\n")
+    let template = TEMPLATE.lines().map(line).collect::<Vec<_>>().join("\n");
+    // Keys that are of use with Sentinels alone, and with TLS alone, are among them.
+    template.replace("mode = \"standalone\"", "mode = \"sentinel\"").replace("redis://127", "rediss://127")
 }
 
 #[test]

@@ -11,25 +11,27 @@ use tokio::runtime::Handle;
 
 use super::error::StoreError;
 use super::node::Node;
-use super::operation::Operation;
 use super::reply::Reply;
 use super::script::Script;
-use super::settings::StoreSettings;
 use super::way::{Way, run};
 use crate::clock::{Clock, Moment};
+use crate::config::StoreSettings;
+use crate::metrics::{Operation, OperationResult, SharedSeries};
 
 /// The connections for what may be missed.
 #[derive(Debug)]
 pub struct Data {
     node: Arc<Node>,
+    clock: Clock,
+    series: SharedSeries,
 }
 
 impl Data {
     /// Begins to connect, and goes on with that for as long as this lives, on that runtime.
     #[must_use]
-    pub fn start(settings: StoreSettings, clock: Clock, runtime: &Handle) -> Self {
-        let way = Way::new(settings, clock);
-        Self { node: Node::start(way, runtime) }
+    pub fn start(settings: StoreSettings, clock: Clock, series: SharedSeries, runtime: &Handle) -> Self {
+        let way = Way::new(settings, clock.clone());
+        Self { node: Node::start(way, runtime), clock, series }
     }
 
     /// Runs a script. All keys lie in one slot. The call ends at the deadline, or after `shared.timeout` if that is earlier.
@@ -39,13 +41,16 @@ impl Data {
     /// If there is no connection, no reply in time, or the server refused.
     pub async fn call(
         &self,
-        _operation: Operation,
+        operation: Operation,
         script: &Script,
         keys: &[&[u8]],
         args: &[&[u8]],
         deadline: Moment,
     ) -> Result<Reply, StoreError> {
-        self.node.ask(deadline, async |wire| run(&wire, script, keys, args).await).await
+        let asked = self.clock.now();
+        let answer = self.node.ask(deadline, async |wire| run(&wire, script, keys, args).await).await;
+        self.count(operation, asked, &answer);
+        answer
     }
 
     /// Stores a value under a key for as long as it lives, and in whole milliseconds.
@@ -55,7 +60,7 @@ impl Data {
     /// As for [`Self::call`].
     pub async fn set(
         &self,
-        _operation: Operation,
+        operation: Operation,
         key: &[u8],
         value: &[u8],
         lives: Duration,
@@ -63,6 +68,14 @@ impl Data {
     ) -> Result<(), StoreError> {
         let lives = lives.as_millis().max(1).to_string();
         let words: [&[u8]; 5] = [b"SET", key, value, b"PX", lives.as_bytes()];
-        self.node.ask(deadline, async |wire| wire.ask(&words).await).await.map(drop)
+        let asked = self.clock.now();
+        let answer = self.node.ask(deadline, async |wire| wire.ask(&words).await).await;
+        self.count(operation, asked, &answer);
+        answer.map(drop)
+    }
+
+    fn count(&self, operation: Operation, asked: Moment, answer: &Result<Reply, StoreError>) {
+        let result = answer.as_ref().err().map_or(OperationResult::Answered, StoreError::result);
+        self.series.operation(operation, result, self.clock.now().since(asked));
     }
 }

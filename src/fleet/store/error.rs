@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::closed_enum::closed_enum;
+use crate::metrics::OperationResult;
 
 closed_enum! {
     /// Why the store gave no answer, as metrics and log lines say it.
@@ -66,6 +67,16 @@ impl StoreError {
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// How the question ended, as metrics tell it.
+    #[must_use]
+    pub const fn result(&self) -> OperationResult {
+        match self.kind {
+            StoreErrorKind::Timeout => OperationResult::Timeout,
+            StoreErrorKind::Lost | StoreErrorKind::Tls => OperationResult::Lost,
+            _ => OperationResult::Refused,
+        }
     }
 
     /// What the server said: its code and its words.

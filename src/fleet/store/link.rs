@@ -11,17 +11,19 @@ use super::error::{StoreError, StoreErrorKind};
 use super::reply::Reply;
 use super::script::Script;
 use super::server::Server;
-use super::settings::{Address, StoreSettings};
 use super::way::{CONNECT, Way, run, within};
 use crate::clock::Clock;
+use crate::config::{StoreAddress, StoreSettings};
+use crate::metrics::{Operation, OperationResult, SharedSeries};
 
 /// One connection to the server that owns the control slot, subscribed to the bell.
 #[derive(Debug)]
 pub struct Link {
     wire: Wire,
     way: Way,
-    address: Address,
+    address: StoreAddress,
     server: Server,
+    series: SharedSeries,
 }
 
 /// What the bell brings, for as long as the [`Link`] lasts.
@@ -46,19 +48,20 @@ impl Link {
         settings: &StoreSettings,
         bell: &[u8],
         clock: &Clock,
+        series: &SharedSeries,
     ) -> Result<(Self, Bells), StoreError> {
         let way = Way::new(settings.clone(), clock.clone());
         let deadline = clock.now().plus(CONNECT);
-        within(clock, deadline, Self::connect_by(way, bell)).await
+        within(clock, deadline, Self::connect_by(way, bell, series.clone())).await
     }
 
-    async fn connect_by(way: Way, bell: &[u8]) -> Result<(Self, Bells), StoreError> {
+    async fn connect_by(way: Way, bell: &[u8], series: SharedSeries) -> Result<(Self, Bells), StoreError> {
         let address = way.settings().addresses.first().cloned();
         let address = address.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "no address is set"))?;
         let (wire, pushes) = way.connect(&address).await?;
         let server = Server::ask(&wire).await?;
         wire.subscribe(bell).await?;
-        Ok((Self { wire, way, address, server }, Bells(pushes)))
+        Ok((Self { wire, way, address, server, series }, Bells(pushes)))
     }
 
     /// Which run of the server process this is: another one after each restart.
@@ -73,9 +76,15 @@ impl Link {
         self.server.version()
     }
 
+    /// Whether the server knows `#!lua` lines with flags at the head of a script: Redis and Valkey from 7.0 on.
+    #[must_use]
+    pub fn knows_script_flags(&self) -> bool {
+        self.server.knows_script_flags()
+    }
+
     /// The server that it goes to.
     #[must_use]
-    pub const fn address(&self) -> &Address {
+    pub const fn address(&self) -> &StoreAddress {
         &self.address
     }
 
@@ -91,8 +100,18 @@ impl Link {
     /// # Errors
     ///
     /// If there was no answer in time, or the server refused.
-    pub async fn call(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Reply, StoreError> {
-        let deadline = self.way.clock().now().plus(self.way.settings().timeout);
-        within(self.way.clock(), deadline, run(&self.wire, script, keys, args)).await
+    pub async fn call(
+        &self,
+        operation: Operation,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+    ) -> Result<Reply, StoreError> {
+        let (clock, asked) = (self.way.clock(), self.way.clock().now());
+        let deadline = asked.plus(self.way.settings().timeout);
+        let answer = within(clock, deadline, run(&self.wire, script, keys, args)).await;
+        let result = answer.as_ref().err().map_or(OperationResult::Answered, StoreError::result);
+        self.series.operation(operation, result, clock.now().since(asked));
+        answer
     }
 }

@@ -13,21 +13,18 @@ mod data;
 mod error;
 mod link;
 mod node;
-mod operation;
 mod reply;
 mod script;
 mod server;
-mod settings;
 mod way;
 
 pub use self::backoff::Backoff;
 pub use self::data::Data;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::link::{Bells, Link};
-pub use self::operation::Operation;
 pub use self::reply::Reply;
 pub use self::script::Script;
-pub use self::settings::{Address, ClientCertificate, Mode, StoreSettings, Transport};
+pub use crate::metrics::Operation;
 
 #[cfg(test)]
 #[path = "../../../tests/it/support/store.rs"]

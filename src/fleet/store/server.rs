@@ -68,11 +68,17 @@ impl Server {
             Engine::Redis => [6, 2],
             Engine::Valkey => [7, 2],
         };
-        let mut parts = self.version.split('.').map(str::parse::<u32>);
-        match (parts.next(), parts.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => [major, minor] < least,
-            _ => false,
-        }
+        self.numbers().is_some_and(|numbers| numbers < least)
+    }
+
+    /// Whether it knows `#!lua` lines with flags at the head of a script. One whose version cannot be read is new.
+    pub(super) fn knows_script_flags(&self) -> bool {
+        self.numbers().is_none_or(|numbers| numbers >= [7, 0])
+    }
+
+    fn numbers(&self) -> Option<[u32; 2]> {
+        let mut parts = self.version.split('.').map(|part| part.parse().ok());
+        Some([parts.next()??, parts.next()??])
     }
 }
 
@@ -103,6 +109,8 @@ mod tests {
             let server = server(fields);
             assert_eq!((server.version().as_str(), server.is_too_old()), (version, too_old));
             assert_eq!(server.run_id(), "0123abcd");
+            let is_six = version.starts_with("Redis 6.") || version.starts_with("Redis 5.");
+            assert_eq!(server.knows_script_flags(), !is_six, "{version}");
         }
     }
 

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::test_store::{Engine, TestStore};
 use super::*;
 use crate::clock::{Clock, Moment};
+use crate::config::{StoreAddress, StoreSettings};
+use crate::metrics::SharedSeries;
 
 const BELL: &[u8] = b"{test}:bell";
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1], 7, false}");
@@ -13,15 +17,8 @@ static TELL: Script = Script::new("tell", "return redis.call('PUBLISH', KEYS[1],
 static WRITE: Script = Script::new("write", "redis.call('SET', KEYS[1], ARGV[1]) return 1");
 
 fn settings(store: &TestStore) -> StoreSettings {
-    StoreSettings {
-        mode: Mode::Standalone,
-        addresses: vec![Address::new("127.0.0.1", store.port())],
-        database: 0,
-        transport: Transport::Plain,
-        username: None,
-        password_file: None,
-        timeout: Duration::from_millis(500),
-    }
+    let address = StoreAddress::new("127.0.0.1", store.port());
+    StoreSettings { timeout: Duration::from_millis(500), ..StoreSettings::standalone(address) }
 }
 
 fn soon(clock: &Clock) -> Moment {
@@ -42,22 +39,23 @@ async fn a_link_runs_scripts_and_hears_the_bell() {
     for engine in Engine::ALL {
         let store = TestStore::start(engine);
         let clock = Clock::system();
-        let (link, mut bells) = Link::connect(&settings(&store), BELL, &clock).await.unwrap();
+        let (link, mut bells) =
+            Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
         assert_eq!(link.run_id().len(), 40);
         assert!(link.version().starts_with(match engine {
             Engine::Redis => "Redis 7.",
             Engine::Valkey => "Valkey 8.",
         }));
-        let reply = link.call(&ECHO, &[b"{test}:k"], &[b"a\r\nb\0"]).await.unwrap();
+        let reply = link.call(Operation::Beat, &ECHO, &[b"{test}:k"], &[b"a\r\nb\0"]).await.unwrap();
         let [key, value, seven, nothing] = reply.exactly().unwrap();
         assert_eq!(key.bytes().unwrap(), b"{test}:k");
         assert_eq!(value.bytes().unwrap(), b"a\r\nb\0");
         assert_eq!((seven.int().unwrap(), nothing), (7, Reply::Nil));
-        link.call(&TELL, &[BELL], &[b"ding"]).await.unwrap();
+        link.call(Operation::Beat, &TELL, &[BELL], &[b"ding"]).await.unwrap();
         assert_eq!(bells.next().await.unwrap(), b"ding");
         // It is known by its digest now, and forgotten again.
         store.ask(&["SCRIPT", "FLUSH"]);
-        link.call(&TELL, &[BELL], &[b"dong"]).await.unwrap();
+        link.call(Operation::Beat, &TELL, &[BELL], &[b"dong"]).await.unwrap();
         assert_eq!(bells.next().await.unwrap(), b"dong");
     }
 }
@@ -66,14 +64,15 @@ async fn a_link_runs_scripts_and_hears_the_bell() {
 async fn a_link_that_is_lost_says_so_and_stays_lost() {
     let mut store = TestStore::start(Engine::Redis);
     let clock = Clock::system();
-    let (link, mut bells) = Link::connect(&settings(&store), BELL, &clock).await.unwrap();
+    let (link, mut bells) =
+        Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
     let old_run = link.run_id().to_owned();
     store.restart();
     assert_eq!(bells.next().await, None);
-    let error = link.call(&ECHO, &[b"k"], &[b"v"]).await.unwrap_err();
+    let error = link.call(Operation::Beat, &ECHO, &[b"k"], &[b"v"]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Lost);
     assert!(link.is_lost());
-    let (new, _) = Link::connect(&settings(&store), BELL, &clock).await.unwrap();
+    let (new, _) = Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
     assert_ne!(new.run_id(), old_run);
 }
 
@@ -82,12 +81,12 @@ async fn a_frozen_server_costs_a_call_its_deadline_and_no_reply_comes_late() {
     let store = TestStore::start(Engine::Valkey);
     let clock = Clock::system();
     let quick = StoreSettings { timeout: Duration::from_millis(100), ..settings(&store) };
-    let (link, _bells) = Link::connect(&quick, BELL, &clock).await.unwrap();
+    let (link, _bells) = Link::connect(&quick, BELL, &clock, &SharedSeries::default()).await.unwrap();
     store.freeze();
-    let error = link.call(&ECHO, &[b"old"], &[b"v"]).await.unwrap_err();
+    let error = link.call(Operation::Beat, &ECHO, &[b"old"], &[b"v"]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
     store.thaw();
-    let reply = link.call(&ECHO, &[b"new"], &[b"v"]).await.unwrap();
+    let reply = link.call(Operation::Beat, &ECHO, &[b"new"], &[b"v"]).await.unwrap();
     assert_eq!(reply.list().unwrap()[0], Reply::Bytes(b"new".to_vec()));
 }
 
@@ -96,7 +95,9 @@ async fn a_replica_is_no_server_for_a_link() {
     let primary = TestStore::start(Engine::Redis);
     let replicaof = format!("replicaof 127.0.0.1 {}", primary.port());
     let replica = TestStore::start_with(Engine::Redis, &[&replicaof]);
-    let error = Link::connect(&settings(&replica), BELL, &Clock::system()).await.unwrap_err();
+    let error = Link::connect(&settings(&replica), BELL, &Clock::system(), &SharedSeries::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
 }
 
@@ -104,7 +105,8 @@ async fn a_replica_is_no_server_for_a_link() {
 async fn a_link_to_nobody_is_an_error_at_once() {
     let mut store = TestStore::start(Engine::Redis);
     store.kill();
-    let error = Link::connect(&settings(&store), BELL, &Clock::system()).await.unwrap_err();
+    let error =
+        Link::connect(&settings(&store), BELL, &Clock::system(), &SharedSeries::default()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Lost, "{error}");
 }
 
@@ -112,7 +114,7 @@ async fn a_link_to_nobody_is_an_error_at_once() {
 async fn data_connects_again_by_itself_and_nobody_waits_for_it() {
     let mut store = TestStore::start(Engine::Redis);
     let clock = Clock::system();
-    let data = Data::start(settings(&store), clock.clone(), &tokio::runtime::Handle::current());
+    let data = Data::start(settings(&store), clock.clone(), SharedSeries::default(), &Handle::current());
     connected(&data, &clock).await;
     let lives = Duration::from_secs(60);
     data.set(Operation::Store, b"k", b"v", lives, soon(&clock)).await.unwrap();
@@ -132,7 +134,7 @@ async fn a_call_ends_at_its_callers_deadline_if_that_is_earlier() {
     let store = TestStore::start(Engine::Redis);
     let clock = Clock::system();
     let patient = StoreSettings { timeout: Duration::from_secs(3600), ..settings(&store) };
-    let data = Data::start(patient, clock.clone(), &tokio::runtime::Handle::current());
+    let data = Data::start(patient, clock.clone(), SharedSeries::default(), &Handle::current());
     connected(&data, &clock).await;
     store.freeze();
     let deadline = clock.now().plus(Duration::from_millis(50));
@@ -147,7 +149,8 @@ async fn a_call_ends_at_its_callers_deadline_if_that_is_earlier() {
 async fn calls_of_many_threads_get_their_own_replies() {
     let store = TestStore::start(Engine::Redis);
     let clock = Clock::system();
-    let data = Arc::new(Data::start(settings(&store), clock.clone(), &tokio::runtime::Handle::current()));
+    let data =
+        Arc::new(Data::start(settings(&store), clock.clone(), SharedSeries::default(), &Handle::current()));
     connected(&data, &clock).await;
     let calls = (0..200).map(|number: u32| {
         let (data, clock) = (Arc::clone(&data), clock.clone());
@@ -172,8 +175,9 @@ async fn what_a_server_refuses_has_its_kind() {
             [(full.as_slice(), StoreErrorKind::Oom), (alone.as_slice(), StoreErrorKind::NoReplicas)]
         {
             let store = TestStore::start_with(engine, lines);
-            let (link, _bells) = Link::connect(&settings(&store), BELL, &clock).await.unwrap();
-            let error = link.call(&WRITE, &[b"k"], &[b"v"]).await.unwrap_err();
+            let (link, _bells) =
+                Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
+            let error = link.call(Operation::Beat, &WRITE, &[b"k"], &[b"v"]).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{engine:?}: {error}");
         }
     }

@@ -10,9 +10,8 @@ use super::client::{Login, Wire};
 use super::error::{StoreError, StoreErrorKind};
 use super::reply::Reply;
 use super::script::Script;
-use super::settings::{Address, StoreSettings, Transport};
 use crate::clock::{Clock, Moment};
-use crate::config::files;
+use crate::config::{StoreAddress, StoreSettings, StoreTransport, files};
 
 /// For name look-up, TCP, TLS and log-in together. No request waits for any of it, and a thousand replicas that connect at
 /// once keep a server busy for longer than one call may take.
@@ -46,7 +45,7 @@ impl Way {
     /// refuses the log-in for.
     pub(super) async fn connect(
         &self,
-        address: &Address,
+        address: &StoreAddress,
     ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
         let deadline = self.clock.now().plus(CONNECT);
         within(&self.clock, deadline, self.connect_whenever(address)).await
@@ -54,15 +53,15 @@ impl Way {
 
     async fn connect_whenever(
         &self,
-        address: &Address,
+        address: &StoreAddress,
     ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
         let login = self.login()?;
         let stream = TcpStream::connect((address.host.as_str(), address.port));
         let stream = stream.await.map_err(|fault| lost(address, &fault))?;
         stream.set_nodelay(true).map_err(|fault| lost(address, &fault))?;
         match &self.settings.transport {
-            Transport::Plain => Wire::open(stream, &login).await,
-            Transport::Tls { .. } => Err(StoreError::new(StoreErrorKind::Tls, "not yet")),
+            StoreTransport::Plain => Wire::open(stream, &login).await,
+            StoreTransport::Tls { .. } => Err(StoreError::new(StoreErrorKind::Tls, "not yet")),
         }
     }
 
@@ -86,7 +85,7 @@ impl Way {
     }
 }
 
-fn lost(address: &Address, fault: &io::Error) -> StoreError {
+fn lost(address: &StoreAddress, fault: &io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Lost, format!("{address}: {fault}"))
 }
 

@@ -34,6 +34,7 @@ mod answer;
 mod both;
 mod caller;
 mod custom_tag;
+pub mod fleet;
 mod gate;
 pub mod labels;
 mod patience;

@@ -1,0 +1,44 @@
+//! [`LostWrites`]: open writes whose owner is not heard of any more.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Samples that are kept: one every tenth of a lease, over 1.2 leases.
+const SAMPLES: usize = 16;
+
+/// The store's count of beats as it was at moments of the past, by the monotonic clock of here. An open write that was last
+/// renewed at a count that was seen 1.2 leases ago has not been renewed since.
+#[derive(Debug, Default)]
+pub(super) struct LostWrites {
+    /// Uptime at which the answer was read, and the count that it told.
+    samples: VecDeque<(Duration, u64)>,
+    under_way: bool,
+}
+
+impl LostWrites {
+    /// The count was this before now. Says up to which count open writes are lost.
+    pub(super) fn note(&mut self, count: u64, now: Duration, lease_elsewhere: Duration) -> Option<u64> {
+        if self.samples.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= lease_elsewhere / 12) {
+            self.samples.push_back((now, count));
+        }
+        let is_old = |at: &Duration| now.saturating_sub(*at) >= lease_elsewhere;
+        while self.samples.len() > SAMPLES || self.samples.get(1).is_some_and(|(at, _)| is_old(at)) {
+            self.samples.pop_front();
+        }
+        self.samples.front().filter(|(at, _)| is_old(at)).map(|(_, count)| *count)
+    }
+
+    /// One call at a time.
+    pub(super) fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.under_way, true)
+    }
+
+    pub(super) fn was_answered(&mut self) {
+        self.under_way = false;
+    }
+
+    /// Counts of another history mean nothing in this one.
+    pub(super) fn forget(&mut self) {
+        self.samples.clear();
+    }
+}

@@ -1,0 +1,402 @@
+//! The link's task: carries [`Control`] to the store and back, on the control thread.
+//!
+//! One task owns all of it, so that what is applied, said and let go has one order. Calls to the store are tasks of their own:
+//! a late answer holds up nobody.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::apply::{Applier, NOTICE};
+use super::calls;
+use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, WriteId};
+use super::heard::Number;
+use super::notice::Notice;
+use super::roster::{self, Introduction, Replica};
+use super::seal::{SealPurpose, Sealer};
+use super::store::{Backoff, Bells, Link, Reply, StoreError, StoreErrorKind};
+use super::{Fleet, Order, Receipt};
+use crate::clock::{Clock, Moment};
+use crate::config::StoreSettings;
+use crate::metrics::{LinkState, Metrics};
+
+/// Calls in a row that were not answered in time, after which the link is given up: the server may be frozen, or the way to it.
+const UNANSWERED: u32 = 8;
+
+/// What the task needs, and nobody else has.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub(super) control: Control,
+    pub(super) applier: Applier,
+    pub(super) fleet: Weak<Fleet>,
+    pub(super) settings: StoreSettings,
+    pub(super) bell: Vec<u8>,
+    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) roster: [Vec<u8>; 2],
+    pub(super) introduction: Introduction,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) runtime: Handle,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What came of a call.
+type Answer = (CallId, Result<Reply, StoreError>);
+/// What came of connecting.
+type Connected = Result<(Link, Bells), StoreError>;
+
+/// The link, or how far it is from being one.
+enum Way {
+    /// Until this moment nothing is tried.
+    Waiting(Moment),
+    Connecting(oneshot::Receiver<Connected>),
+    Linked {
+        link: Arc<Link>,
+        bells: Bells,
+        unanswered: u32,
+    },
+}
+
+/// Who is to be told what becomes of a write.
+#[derive(Default)]
+struct Waiting {
+    entered: Option<oneshot::Sender<()>>,
+    appended: Option<oneshot::Sender<()>>,
+    settled: Option<oneshot::Sender<Receipt>>,
+    number: Number,
+}
+
+/// The task at work.
+struct Running {
+    driver: Driver,
+    way: Way,
+    backoff: Backoff,
+    answers: mpsc::UnboundedSender<Answer>,
+    waiting: HashMap<WriteId, Waiting>,
+    left: Option<oneshot::Sender<()>>,
+    has_left: bool,
+    last_refusal: Option<StoreErrorKind>,
+    /// What is announced without a write has numbers from the end of their range.
+    announcements: u64,
+}
+
+/// What woke the task.
+enum Woken {
+    Answered(Answer),
+    Ordered(Option<Order>),
+    Rang(Option<Vec<u8>>),
+    Connected(Connected),
+    Due,
+}
+
+impl Driver {
+    /// Runs until every handle of the fleet is gone, or it has left.
+    pub(super) async fn run(self) {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let now = self.clock.now();
+        let mut running = Running {
+            driver: self,
+            way: Way::Waiting(now),
+            backoff: Backoff::default(),
+            answers,
+            waiting: HashMap::new(),
+            left: None,
+            has_left: false,
+            last_refusal: None,
+            announcements: u64::MAX,
+        };
+        loop {
+            let due = running.work();
+            if running.has_left {
+                return;
+            }
+            let woken = running.wait(&mut answered, due).await;
+            if running.take(woken).is_none() {
+                return;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Sends what is to be sent, tells what has happened; until when there is nothing to do.
+    fn work(&mut self) -> Option<Duration> {
+        loop {
+            let now = self.driver.clock.now();
+            let step = self.driver.control.next(now);
+            while let Some(event) = self.driver.control.event() {
+                self.tell(event);
+            }
+            match step {
+                Step::Send(call) => self.send(call),
+                Step::Wait(due) => {
+                    self.show();
+                    return due;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, answered: &mut mpsc::UnboundedReceiver<Answer>, due: Option<Duration>) -> Woken {
+        let Self { driver, way, .. } = self;
+        let Driver { settings, bell, runtime, clock, orders, metrics, .. } = driver;
+        let sleep = async {
+            match due {
+                Some(due) => clock.sleep_until_uptime(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let linking = async {
+            match way {
+                Way::Waiting(until) => {
+                    let (done, connected) = oneshot::channel();
+                    clock.sleep_until(*until).await;
+                    let (settings, bell, clock) = (settings.clone(), bell.clone(), clock.clone());
+                    let series = metrics.shared().clone();
+                    runtime.spawn(async move {
+                        let _ = done.send(Link::connect(&settings, &bell, &clock, &series).await);
+                    });
+                    *way = Way::Connecting(connected);
+                    Woken::Due
+                }
+                Way::Connecting(connected) => match connected.await {
+                    Ok(connected) => Woken::Connected(connected),
+                    // Its task panicked: as a failure.
+                    Err(_) => Woken::Connected(Err(StoreError::unreadable("a connection"))),
+                },
+                Way::Linked { bells, .. } => Woken::Rang(bells.next().await),
+            }
+        };
+        tokio::select! {
+            biased;
+            // Notices that others have said come before what is said here.
+            Some(answer) = answered.recv() => Woken::Answered(answer),
+            woken = linking => woken,
+            order = orders.recv() => Woken::Ordered(order),
+            () = sleep => Woken::Due,
+        }
+    }
+
+    /// Nothing where all is over.
+    fn take(&mut self, woken: Woken) -> Option<()> {
+        let now = self.driver.clock.now();
+        match woken {
+            Woken::Answered((call, answer)) => self.answered(call, answer, now),
+            Woken::Rang(Some(message)) => self.driver.control.rang(&message, &mut self.driver.applier),
+            Woken::Rang(None) => self.lose_link(&StoreErrorKind::Lost, now),
+            Woken::Connected(Ok((link, bells))) => self.linked(link, bells, now),
+            Woken::Connected(Err(error)) => self.not_linked(&error, now),
+            Woken::Ordered(order) => self.order(order?, now),
+            Woken::Due => {}
+        }
+        Some(())
+    }
+
+    fn linked(&mut self, link: Link, bells: Bells, now: Moment) {
+        let (version, address) = (link.version(), link.address().to_string());
+        tracing::info!(version, address, "linked to the store of the fleet");
+        self.driver.control.link_up(link.run_id());
+        self.driver.metrics.shared().link_up(LinkState::Up);
+        self.note_store(Some(format!("{version} at {address}")));
+        let link = Arc::new(link);
+        let (introduction, clock) = (self.driver.introduction.clone(), self.driver.clock.clone());
+        self.driver.runtime.spawn(introduction.keep_up(Arc::downgrade(&link), clock));
+        self.way = Way::Linked { link, bells, unanswered: 0 };
+        self.last_refusal = None;
+    }
+
+    fn not_linked(&mut self, error: &StoreError, now: Moment) {
+        if self.last_refusal.replace(error.kind()) != Some(error.kind()) {
+            let (kind, cause) = (error.kind().as_str(), error.to_string());
+            tracing::warn!(kind, cause, "the store of the fleet cannot be reached: this replica is alone");
+        }
+        self.way = Way::Waiting(now.plus(self.backoff.next()));
+    }
+
+    fn lose_link(&mut self, kind: &StoreErrorKind, now: Moment) {
+        if let Way::Linked { .. } = self.way {
+            tracing::warn!(kind = kind.as_str(), "the link to the store of the fleet is lost");
+            self.driver.control.link_down();
+            self.driver.metrics.shared().link_up(LinkState::Down);
+            self.note_store(None);
+            self.way = Way::Waiting(now.plus(self.backoff.next()));
+        }
+    }
+
+    fn answered(&mut self, call: CallId, answer: Result<Reply, StoreError>, now: Moment) {
+        let Way::Linked { unanswered, .. } = &mut self.way else { return };
+        match answer {
+            Ok(reply) => {
+                *unanswered = 0;
+                self.backoff.forget();
+                self.driver.control.answered(call, reply.into(), now, &mut self.driver.applier);
+            }
+            Err(error) => {
+                if error.kind() == StoreErrorKind::Timeout {
+                    *unanswered += 1;
+                }
+                let is_over = *unanswered >= UNANSWERED || ends_link(error.kind());
+                self.note_refusal(&error);
+                self.driver.control.failed(call);
+                if is_over {
+                    self.lose_link(&error.kind(), now);
+                }
+            }
+        }
+    }
+
+    fn note_refusal(&mut self, error: &StoreError) {
+        if self.last_refusal.replace(error.kind()) != Some(error.kind()) {
+            let (kind, cause) = (error.kind().as_str(), error.to_string());
+            tracing::warn!(kind, cause, "the store of the fleet refuses a step");
+        }
+    }
+
+    fn send(&self, call: Call) {
+        let Way::Linked { link, .. } = &self.way else { return };
+        let (link, answers, keys) = (Arc::clone(link), self.answers.clone(), self.driver.keys.clone());
+        self.driver.runtime.spawn(async move {
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
+            let flags = link.knows_script_flags();
+            let spelling = if flags { Spelling::Flagged } else { Spelling::Plain };
+            let answer = link
+                .call(calls::operation(call.script), calls::script(call.script, spelling), &keys, &args)
+                .await;
+            let _ = answers.send((call.id, answer));
+        });
+    }
+
+    fn order(&mut self, order: Order, now: Moment) {
+        match order {
+            Order::Open { write, entered, last_will } => {
+                let last_will = self.seal(&last_will);
+                self.waiting.insert(WriteId(write), Waiting { entered: Some(entered), ..Waiting::default() });
+                self.driver.control.open(WriteId(write), &last_will, now);
+            }
+            Order::Close { write } => {
+                self.waiting.remove(&WriteId(write));
+                self.driver.control.close(WriteId(write));
+            }
+            Order::Announce { write, notices, appended, settled } => {
+                let write = WriteId(write.unwrap_or_else(|| {
+                    self.announcements -= 1;
+                    self.announcements
+                }));
+                let notices = notices.iter().map(|notice| self.seal(notice)).collect();
+                let held = if settled.is_closed() { Held::Nothing } else { Held::Answer };
+                let waiting = self.waiting.entry(write).or_default();
+                (waiting.appended, waiting.settled) = (Some(appended), Some(settled));
+                self.driver.control.announce(write, notices, held, now);
+                if held == Held::Nothing {
+                    self.waiting.remove(&write);
+                }
+            }
+            Order::Leave { left } => {
+                self.left = Some(left);
+                self.driver.control.leave();
+            }
+            Order::Roster { told } => self.ask_roster(told),
+        }
+    }
+
+    /// Tells who waits.
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Entered { write, .. } => {
+                let waiting = self.waiting.get_mut(&write).and_then(|waiting| waiting.entered.take());
+                waiting.map(|entered| entered.send(()));
+            }
+            Event::Appended { write, number, .. } => {
+                if let Some(waiting) = self.waiting.get_mut(&write) {
+                    waiting.number = number;
+                    waiting.appended.take().map(|appended| appended.send(()));
+                }
+            }
+            Event::Settled { write, settled, waited } => {
+                self.driver.metrics.shared().invalidation_wait(waited);
+                if settled == Settled::Unannounced {
+                    self.driver.metrics.shared().write_unannounced();
+                }
+                if let Some(Waiting { settled: Some(told), number, .. }) = self.waiting.remove(&write) {
+                    let _ = told.send(Receipt { settled: Some(settled), number, waited });
+                }
+            }
+            Event::History { first, begun_here } => {
+                self.driver.metrics.shared().history();
+                tracing::info!(number = first.0, begun_here, "a new history of the fleet's log");
+            }
+            Event::TakenOver(count) => {
+                tracing::warn!(count, "writes of a replica that is gone are told as of unknown fate");
+            }
+            Event::Removed(count) => {
+                (0..count).for_each(|_| self.driver.metrics.shared().member_removed());
+                tracing::warn!(count, "replicas that do not answer are removed from the fleet");
+            }
+            Event::LeaseGained => tracing::info!("this replica has a lease of the fleet"),
+            Event::LeaseLost(cause) => {
+                self.driver.metrics.shared().lease_loss(calls::loss(cause));
+                tracing::warn!(
+                    cause = cause.as_str(),
+                    "this replica has lost its lease of the fleet: it is alone"
+                );
+            }
+            Event::Left => {
+                self.has_left = true;
+                self.left.take().map(|left| left.send(()));
+            }
+        }
+    }
+
+    /// What the handle shows of it.
+    fn show(&self) {
+        if let Some(fleet) = self.driver.fleet.upgrade() {
+            let status = self.driver.control.status();
+            self.driver.metrics.shared().replicas(status.members.into());
+            fleet.note_status(status);
+        }
+    }
+
+    fn note_store(&self, store: Option<String>) {
+        if let Some(fleet) = self.driver.fleet.upgrade() {
+            fleet.note_store(store);
+        }
+    }
+
+    fn ask_roster(&self, told: oneshot::Sender<Vec<Replica>>) {
+        let Way::Linked { link, .. } = &self.way else { return };
+        let (link, names) = (Arc::clone(link), self.driver.roster.clone());
+        self.driver.runtime.spawn(async move {
+            if let Ok(replicas) = roster::ask(link, names).await {
+                let _ = told.send(replicas);
+            }
+        });
+    }
+
+    fn seal(&self, notice: &Notice) -> Vec<u8> {
+        self.driver.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes())
+    }
+}
+
+/// Whether the server, or what it takes us for, is another than when the link was made.
+const fn ends_link(kind: StoreErrorKind) -> bool {
+    match kind {
+        StoreErrorKind::Lost
+        | StoreErrorKind::ReadOnly
+        | StoreErrorKind::Moved
+        | StoreErrorKind::Loading
+        | StoreErrorKind::NoAuth
+        | StoreErrorKind::Tls
+        | StoreErrorKind::TooOld => true,
+        StoreErrorKind::Timeout
+        | StoreErrorKind::Oom
+        | StoreErrorKind::NoPermission
+        | StoreErrorKind::NoReplicas
+        | StoreErrorKind::NoScript
+        | StoreErrorKind::Other => false,
+    }
+}

@@ -1,0 +1,164 @@
+//! [`TestFleet`]: several proxies in this process in front of one vendor, with a real store between them and real time.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use http::Uri;
+use instantly_proxy::clock::Clock;
+use instantly_proxy::config::{Config, MaxHeldBytes, Shared, StoreAddress};
+use instantly_proxy::server::{Server, Shutdown};
+use tempfile::TempDir;
+
+use super::caller::Caller;
+use super::labels::{label_path, token};
+use super::patience::patiently;
+use super::proxy::by_default;
+use super::store::{Engine, TestStore};
+use super::upstream::TestUpstream;
+use super::vendor::Vendor;
+use super::world::{World, is_label_read};
+
+/// Replicas of one fleet.
+pub struct TestFleet {
+    /// First, so that they stop first.
+    pub replicas: Vec<Replica>,
+    /// What they share.
+    pub store: TestStore,
+    /// What they talk to.
+    pub upstream: TestUpstream,
+    /// What answers there.
+    pub vendor: Vendor,
+    secrets: TempDir,
+}
+
+/// One proxy of a fleet; dropped, it is cut and awaited.
+pub struct Replica {
+    server: Option<Server>,
+    data: SocketAddr,
+    admin: Caller,
+}
+
+impl TestFleet {
+    /// So many replicas on a server of this engine, each with a lease.
+    pub async fn start(engine: Engine, count: usize) -> Self {
+        Self::start_with(engine, count, |_| {}).await
+    }
+
+    /// The same with a change of each configuration.
+    pub async fn start_with(engine: Engine, count: usize, change: impl Fn(&mut Config)) -> Self {
+        let mut fleet = Self::without_replicas(engine);
+        for _ in 0..count {
+            fleet.add(&change).await;
+        }
+        fleet
+    }
+
+    /// Vendor and store alone.
+    pub fn without_replicas(engine: Engine) -> Self {
+        let vendor = World::vendor();
+        let upstream = TestUpstream::of(&vendor);
+        let store = TestStore::start_with(engine, &["maxmemory-policy volatile-lru"]);
+        let secrets = TempDir::new().expect("a directory can be made");
+        std::fs::write(secrets.path().join("secrets"), "0123456789abcdef0123456789abcdef\n")
+            .expect("it is ours");
+        Self { replicas: Vec::new(), store, upstream, vendor, secrets }
+    }
+
+    /// One more replica, which has a lease when this returns.
+    pub async fn add(&mut self, change: impl Fn(&mut Config)) -> &Replica {
+        let replica = self.replica(change);
+        replica.has_lease().await;
+        self.replicas.push(replica);
+        self.replicas.last().expect("it was added")
+    }
+
+    /// A replica that may have no lease yet.
+    pub fn replica(&self, change: impl Fn(&mut Config)) -> Replica {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::default();
+        config.listen.address = free;
+        config.listen.workers = NonZeroUsize::new(1);
+        config.listen.max_held_bytes = MaxHeldBytes::Bytes(256 << 20);
+        config.admin.address = free;
+        config.upstream.url =
+            format!("http://{}", self.upstream.address()).parse::<Uri>().expect("an address");
+        config.log.level = "off".to_owned();
+        by_default(&mut config);
+        config.cache.list_fill = false;
+        config.listen.drain_delay = Duration::ZERO;
+        let address = StoreAddress::new("127.0.0.1", self.store.port());
+        config.shared = Some(Shared::at(address, self.secrets.path().join("secrets")));
+        change(&mut config);
+        let server = Server::start(config, Clock::system()).expect("a proxy on free ports starts");
+        let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
+        Replica { server: Some(server), data, admin }
+    }
+
+    /// How many label reads have arrived upstream.
+    pub fn label_reads(&self) -> usize {
+        self.upstream.count_of(is_label_read)
+    }
+
+    /// A client of each replica with key `n` of the organization with this name.
+    pub fn callers(&self, name: &str, n: u32) -> Vec<Caller> {
+        self.replicas.iter().map(|replica| replica.caller(name, n)).collect()
+    }
+
+    /// Label 1 is stored at every replica for that organization.
+    pub async fn warm(&self, name: &str, n: u32) -> Vec<Caller> {
+        let callers = self.callers(name, n);
+        for caller in &callers {
+            caller.get(&label_path(1)).send().await.assert_status(200);
+            let again = caller.get(&label_path(1)).send().await;
+            assert!(again.cache_status().starts_with("hit"), "{}", again.cache_status());
+        }
+        callers
+    }
+}
+
+impl Replica {
+    /// A client with key `n` of the organization with this name.
+    pub fn caller(&self, name: &str, n: u32) -> Caller {
+        Caller::anonymous(self.data).with_token(&token(name, n))
+    }
+
+    /// A client of the admin port.
+    pub const fn admin(&self) -> &Caller {
+        &self.admin
+    }
+
+    /// Waits until it has a lease.
+    pub async fn has_lease(&self) {
+        self.until("a lease", |status| status["fleet"]["lease"] == true).await;
+    }
+
+    /// Waits until it is alone.
+    pub async fn is_alone(&self) {
+        self.until("to be alone", |status| status["fleet"]["lease"] == false).await;
+    }
+
+    /// Waits until its status is so; the asking takes the time that it needs.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
+        patiently(what, async {
+            while !is_so(&self.admin.get("/api/status").send().await.json()) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Asks it to stop in this way; it is awaited when it is dropped.
+    pub fn shutdown(&self, how: Shutdown) {
+        self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.shutdown(Shutdown::Now);
+            let _ = server.wait();
+        }
+    }
+}
