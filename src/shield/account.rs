@@ -194,13 +194,18 @@ impl Account {
         };
     }
 
-    /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
-    pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId, limits: &Limits) -> bool {
+    /// A call goes at `at` by the windows of this process: the next one of a caller with a large part goes no earlier than
+    /// the pace allows. What the store books is spaced by the store.
+    pub(super) fn keep_pace(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
         if self.second.of(caller) > 0 {
             let limits = self.limits(limits, at);
             let interval = limits.interval();
             self.pace = self.pace.max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
         }
+    }
+
+    /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
+    pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId) -> bool {
         self.second.take(caller, at);
         self.minute.take(at);
         self.calls = self.calls.saturating_add(1);
@@ -218,12 +223,16 @@ impl Account {
         self.pace = Duration::ZERO;
     }
 
-    /// Takes back a slot whose call was never sent.
-    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
-        self.second.give_back(caller, at);
+    /// Undoes what [`Self::keep_pace`] did for a call that was given back.
+    pub(super) fn give_pace_back(&mut self, caller: CallerId, limits: &Limits) {
         if self.second.of(caller) > 0 {
             self.pace = self.pace.saturating_sub(limits.interval());
         }
+    }
+
+    /// Takes back a slot whose call was never sent.
+    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
+        self.second.give_back(caller, at);
         self.minute.give_back(at);
         self.proofs.give_back(caller, at);
         self.calls = self.calls.saturating_sub(1);

@@ -41,13 +41,14 @@ pub(super) struct Bookings {
     orders: UnboundedSender<Order>,
     timeout: Duration,
     link: Link,
-    replicas: NonZeroU32,
+    /// Nothing as long as none was seen.
+    replicas: Option<NonZeroU32>,
     rules: ShieldRules,
 }
 
 impl Bookings {
     pub(super) fn new(orders: UnboundedSender<Order>, timeout: Duration, rules: ShieldRules) -> Self {
-        Self { orders, timeout, link: Link::Alone, replicas: rules.replicas, rules }
+        Self { orders, timeout, link: Link::Alone, replicas: None, rules }
     }
 
     /// What all replicas together may send for an account.
@@ -57,7 +58,7 @@ impl Bookings {
 
     /// What this one may send when it does not ask.
     fn share(&self) -> Limits {
-        Limits::new(&ShieldRules { replicas: self.replicas, ..self.rules })
+        Limits::new(&ShieldRules { replicas: self.replicas.unwrap_or(self.rules.replicas), ..self.rules })
     }
 
     fn order(&self, order: Order) {
@@ -90,7 +91,7 @@ impl Table {
     }
 
     /// This replica may ask now, or may not any more, and is one of so many. Nobody who waits is lost.
-    pub(super) fn set_link(&mut self, link: Link, replicas: NonZeroU32, now: Duration) {
+    pub(super) fn set_link(&mut self, link: Link, replicas: Option<NonZeroU32>, now: Duration) {
         let Some(bookings) = &mut self.bookings else { return };
         let changed = std::mem::replace(&mut bookings.link, link) != link;
         bookings.replicas = replicas;

@@ -214,8 +214,8 @@ impl Budget {
         receiver
     }
 
-    /// Whether the store may be asked, and how many replicas share the limits. A change loses nobody who waits.
-    pub fn set_link(&self, link: Link, replicas: NonZeroU32) {
+    /// Whether the store may be asked, and how many replicas share the limits: `shield.replicas` if none was seen. A change loses nobody who waits.
+    pub fn set_link(&self, link: Link, replicas: Option<NonZeroU32>) {
         let now = self.now();
         self.lock().set_link(link, replicas, now);
     }

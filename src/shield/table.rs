@@ -156,8 +156,9 @@ impl Table {
         let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, now_called(key)));
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
-                account.give_back(caller, at, &self.limits);
+                account.give_back(caller, at);
                 if booked.is_none() {
+                    account.give_pace_back(caller, &self.limits);
                     account.booking.give_back(at);
                 }
             }
@@ -228,7 +229,10 @@ impl Table {
         for (key, spent) in accounts.keys().zip(&mut spent) {
             let limits = self.limits;
             let account = self.account(key, now);
-            probing |= account.take(caller, at, probe, &limits);
+            if booked.is_none() {
+                account.keep_pace(caller, at, &limits);
+            }
+            probing |= account.take(caller, at, probe);
             *spent = account.spent(&limits, at);
             if booked.is_none() && has_store {
                 account.booking.on_unbooked(at);

@@ -61,7 +61,7 @@ impl Fleet {
         let replica = |_| {
             let budget = Budget::new(&rules, clock.clone());
             let orders = budget.connect_store(TIMEOUT, &rules);
-            budget.set_link(Link::Linked, count);
+            budget.set_link(Link::Linked, Some(count));
             tokio::spawn(budget.hand_out());
             let (clock, hand) = (clock.clone(), hand.clone());
             Replica { world: World { budget, clock, hand, digester: Digester::default() }, orders }
@@ -259,7 +259,7 @@ async fn who_is_alone_asks_nothing_and_who_waits_is_not_lost_by_the_change() {
         .run(&[BUSY, BUSY, QUIET], MINUTE, |fleet, passed| {
             let link = if (20..40).contains(&passed.as_secs()) { Link::Alone } else { Link::Linked };
             for replica in &fleet.replicas {
-                replica.world.budget.set_link(link, three);
+                replica.world.budget.set_link(link, Some(three));
             }
         })
         .await;
