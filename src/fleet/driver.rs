@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applier, NOTICE};
 use super::calls;
-use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, WriteId};
+use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, StoreTime, WriteId};
 use super::heard::Number;
 use super::notice::Notice;
 use super::roster::{self, Introduction, Replica};
@@ -358,6 +358,9 @@ impl Running {
             let status = self.driver.control.status();
             self.driver.metrics.shared().replicas(status.members.into());
             fleet.note_status(status);
+            if let Some(StoreTime { sent, read, micros }) = self.driver.control.store_time() {
+                fleet.tier().note_time(Duration::from_micros(micros), sent, read);
+            }
         }
     }
 

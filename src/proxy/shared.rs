@@ -99,7 +99,10 @@ impl Proxy {
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
-        let (fleet, unlinked) = config.shared.as_ref().map(Fleet::new).transpose()?.unzip();
+        let upstream_url = config.upstream.url.to_string();
+        let make = |shared| Fleet::new(shared, &upstream_url, &clock, metrics.shared(), &runtime);
+        let fleet = config.shared.as_ref().map(make);
+        let (fleet, unlinked) = fleet.transpose()?.unzip();
         let (bindings, fence) =
             (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {

@@ -48,6 +48,7 @@ mod resent;
 mod resources;
 mod rotation;
 mod savings;
+mod second_tier;
 mod secrets;
 mod semantics;
 mod server;

@@ -265,6 +265,7 @@ fn every_metric_is_listed_with_its_type_and_its_labels() {
 fn every_form_of_cache_status_is_listed() {
     let mut forms = vec![
         CacheStatus::Hit { ttl: 7 },
+        CacheStatus::Shared { ttl: 7 },
         CacheStatus::RefetchLimited { ttl: 7 },
         CacheStatus::Miss { stored: true },
         CacheStatus::Miss { stored: false },
@@ -283,6 +284,7 @@ fn every_form_of_cache_status_is_listed() {
             CacheStatus::Uncached(reason) => value.replace(reason.as_str(), "REASON"),
             // All are named: another one needs a row, and its place in the list above.
             CacheStatus::Hit { .. }
+            | CacheStatus::Shared { .. }
             | CacheStatus::Stale { .. }
             | CacheStatus::RefetchLimited { .. }
             | CacheStatus::Miss { .. }
