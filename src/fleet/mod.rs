@@ -22,6 +22,7 @@ pub mod start;
 pub mod store;
 pub mod tier;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -150,6 +151,12 @@ impl Fleet {
     #[must_use]
     pub fn replicas(&self) -> u64 {
         self.replicas.load(Ordering::Relaxed).max(1)
+    }
+
+    /// The same; nothing if none ever was.
+    #[must_use]
+    pub fn replicas_seen(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(u32::try_from(self.replicas.load(Ordering::Relaxed)).unwrap_or(u32::MAX))
     }
 
     /// Enters a write among the open ones, before it is sent. Never fails: what could not be entered is told others later.

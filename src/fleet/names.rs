@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::seal::Secret;
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest, Digester};
-use crate::organization::OrganizationId;
+use crate::organization::{OrganizationId, OrganizationName};
 
 /// Version of the control state: log, members, open writes.
 const CONTROL: u8 = 1;
@@ -59,7 +59,7 @@ pub struct ControlNames<'a>(&'a str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountName {
     /// An organization's.
-    Organization(OrganizationId),
+    Organization(OrganizationName),
     /// Everybody's, where there is one workspace.
     Everybody,
 }
@@ -110,7 +110,7 @@ impl Names {
     #[must_use]
     pub fn account(&self, of: AccountName) -> Vec<u8> {
         let tag = match of {
-            AccountName::Organization(organization) => self.of_organization(organization),
+            AccountName::Organization(organization) => self.of_name(organization),
             AccountName::Everybody => "everybody".to_owned(),
         };
         format!("{}:a{ACCOUNT}:{{{tag}}}", self.namespace).into_bytes()
@@ -174,8 +174,12 @@ impl Names {
     }
 
     fn of_organization(&self, organization: OrganizationId) -> String {
+        self.of_name(organization.name())
+    }
+
+    fn of_name(&self, organization: OrganizationName) -> String {
         let mut hasher = self.hasher(b"organization");
-        hasher.update(organization.name().0.as_bytes());
+        hasher.update(organization.0.as_bytes());
         short(&hasher)
     }
 
@@ -257,10 +261,10 @@ mod tests {
         let all = [
             names.control().part("log"),
             names.control().part("members"),
-            names.account(AccountName::Organization(ONE)),
-            names.account(AccountName::Organization(OTHER)),
+            names.account(AccountName::Organization(ONE.name())),
+            names.account(AccountName::Organization(OTHER.name())),
             names.account(AccountName::Everybody),
-            names.beside_account(AccountName::Organization(ONE), "hold"),
+            names.beside_account(AccountName::Organization(ONE.name()), "hold"),
             names.lock(&item),
             item,
             names.entry(ONE, "/labels/2", None),
@@ -268,7 +272,7 @@ mod tests {
             names.entry(ONE, "/labels/1", Some(&plain)),
             names.entry(ONE, "/labels/1", Some(&acting)),
             names.proofs(&plain),
-            Names::new("fleet-2", &[]).account(AccountName::Organization(ONE)),
+            Names::new("fleet-2", &[]).account(AccountName::Organization(ONE.name())),
         ];
         assert!(all[..13].iter().all(|name| name.starts_with(b"fleet:")));
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
@@ -279,7 +283,7 @@ mod tests {
         let names = Names::new("fleet", &[secret(1)]);
         let (plain, acting) = (credential("a", None), credential("a", Some(WORKSPACE)));
         let (plain, acting) = (names.credential(&plain).unwrap(), names.credential(&acting).unwrap());
-        let account = AccountName::Organization(ONE);
+        let account = AccountName::Organization(ONE.name());
         let slot_of_one = slot(&names.account(account));
         let item = names.entry(ONE, "/labels/1", None);
         for name in [
@@ -290,7 +294,7 @@ mod tests {
         ] {
             assert_eq!(slot(name), slot_of_one);
         }
-        assert_ne!(slot(&names.account(AccountName::Organization(OTHER))), slot_of_one);
+        assert_ne!(slot(&names.account(AccountName::Organization(OTHER.name()))), slot_of_one);
         assert_eq!(slot(&names.control().part("log")), slot(&names.control().part("bell")));
         assert_eq!(names.proofs(&plain), names.proofs(&acting), "all of one key");
         assert_ne!(names.proof(&plain, "/labels"), names.proof(&acting, "/labels"));
@@ -311,7 +315,7 @@ mod tests {
         assert_eq!(both.credential(&here), new.credential(&here), "written under the first");
         let found: Vec<_> = both.credentials(&here).collect();
         assert_eq!(found, [new.credential(&there).unwrap(), old.credential(&there).unwrap()]);
-        let account = AccountName::Organization(ONE);
+        let account = AccountName::Organization(ONE.name());
         assert_eq!(old.account(account), new.account(account), "a rotation splits no budget");
         assert_eq!(old.entry(ONE, "/labels", None), new.entry(ONE, "/labels", None));
         assert_ne!(Names::new("other", &[secret(1)]).credential(&here), old.credential(&here));

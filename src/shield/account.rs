@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::beside::{Beside, Part};
+use super::booked::Booking;
 use super::limits::Limits;
 use super::queue::Queue;
 use super::window::{CallerId, Minute, Second};
@@ -106,6 +107,8 @@ pub(super) struct Account {
     pub(super) hold: Hold,
     /// What it may spend of its limits.
     pub(super) beside: Beside,
+    /// What it knows of the moments that the store books for it.
+    pub(super) booking: Booking,
     pub(super) queue: Queue,
     /// When the next call of a caller with a large part may go, while the account is contended.
     pace: Duration,
@@ -146,12 +149,17 @@ impl Account {
         if limits.burst == Burst::Half {
             second = second.max(self.second.paced_at(limits.per_second, nth, now));
         }
-        let free = second.max(self.minute.free_at(limits.per_minute, nth, now));
+        let free = second.max(self.limited_minute().free_at(limits.per_minute, nth, now));
         if self.contended_until > now && self.has_large_part(caller, limits) {
             free.max(self.pace.saturating_add(limits.interval().saturating_mul(ahead)))
         } else {
             free
         }
+    }
+
+    /// The calls that count for the limit of a minute here.
+    fn limited_minute(&self) -> &Minute {
+        self.booking.alone.as_ref().unwrap_or(&self.minute)
     }
 
     /// Whether a caller had half of an equal part of the last second or more. Such a caller is paced while calls have to wait.
@@ -186,13 +194,18 @@ impl Account {
         };
     }
 
-    /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
-    pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId, limits: &Limits) -> bool {
+    /// A call goes at `at` by the windows of this process: the next one of a caller with a large part goes no earlier than
+    /// the pace allows. What the store books is spaced by the store.
+    pub(super) fn keep_pace(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
         if self.second.of(caller) > 0 {
             let limits = self.limits(limits, at);
             let interval = limits.interval();
             self.pace = self.pace.max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
         }
+    }
+
+    /// Spends a slot at `at`; after a hold, the call is `probe`. Says whether it is.
+    pub(super) fn take(&mut self, caller: CallerId, at: Duration, probe: ProbeId) -> bool {
         self.second.take(caller, at);
         self.minute.take(at);
         self.calls = self.calls.saturating_add(1);
@@ -210,12 +223,16 @@ impl Account {
         self.pace = Duration::ZERO;
     }
 
-    /// Takes back a slot whose call was never sent.
-    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration, limits: &Limits) {
-        self.second.give_back(caller, at);
+    /// Undoes what [`Self::keep_pace`] did for a call that was given back.
+    pub(super) fn give_pace_back(&mut self, caller: CallerId, limits: &Limits) {
         if self.second.of(caller) > 0 {
             self.pace = self.pace.saturating_sub(limits.interval());
         }
+    }
+
+    /// Takes back a slot whose call was never sent.
+    pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
+        self.second.give_back(caller, at);
         self.minute.give_back(at);
         self.proofs.give_back(caller, at);
         self.calls = self.calls.saturating_sub(1);
@@ -226,16 +243,21 @@ impl Account {
         self.contended_until = now.saturating_add(CONTENDED_FOR);
     }
 
+    /// Whether a call had to wait, or go without, in the last two seconds.
+    pub(super) fn is_contended(&self, now: Duration) -> bool {
+        self.contended_until > now
+    }
+
     /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
     pub(super) fn has_spare(&self, limits: &Limits, now: Duration) -> bool {
         let lowered = self.limits(limits, now);
-        !self.is_short(limits, now) && self.minute.used(now) < lowered.for_background()
+        !self.is_short(limits, now) && self.limited_minute().used(now) < lowered.for_background()
     }
 
     /// How long the minute has less than that left, if nothing more is sent.
     pub(super) fn spare_in(&self, limits: &Limits, now: Duration) -> Duration {
         let limits = self.limits(limits, now);
-        self.minute.free_at(limits.for_background(), 1, now).saturating_sub(now)
+        self.limited_minute().free_at(limits.for_background(), 1, now).saturating_sub(now)
     }
 
     /// Whether a caller that had some of the last second would have to wait now. A hold whose time is over lets a call
@@ -245,7 +267,7 @@ impl Account {
         self.opens_at() > now
             || !self.queue.is_empty()
             || self.second.used(now) >= limits.common()
-            || self.minute.used(now) >= limits.per_minute
+            || self.limited_minute().used(now) >= limits.per_minute
     }
 
     /// Takes over what another account spent and who waits there.
@@ -264,6 +286,7 @@ impl Account {
             Hold::Probing { .. } => {}
         }
         self.beside.merge(other.beside, now);
+        self.booking.merge(other.booking, now);
         self.pace = self.pace.max(other.pace);
         self.contended_until = self.contended_until.max(other.contended_until);
         self.used_at = self.used_at.max(other.used_at);

@@ -91,6 +91,11 @@ impl Beside {
         });
     }
 
+    /// The store says what the account may spend: all replicas know the same of it.
+    pub(super) fn learn(&mut self, part: Part, now: Duration) {
+        self.0 = (part < Part::WHOLE).then_some(Lowered { part, since: now });
+    }
+
     /// Takes over what another account learnt of the same limit: the lower part of both.
     pub(super) fn merge(&mut self, other: Self, now: Duration) {
         if other.part(now) < self.part(now) {

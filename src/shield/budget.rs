@@ -12,11 +12,17 @@
 //! comes free in time is handed out by one task, [`Budget::hand_out`]; a call that goes at once has nothing to do with it.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
 use super::account::{AccountKey, Accounts};
 use super::beside::Part;
+use super::booking::{Answer, Order, Ticket, Unanswered};
+use super::bookings::Bookings;
+pub use super::bookings::Link;
 pub use super::call::{Call, Class, Reason, Rejection, Turned};
 use super::limits::{Limits, ShieldRules};
 use super::place::Place;
@@ -137,8 +143,16 @@ impl Budget {
             }
         };
         let arrived = self.now();
-        let slot = self.lock().enter_background(&call, arrived).map_err(Turned::Rejected)?;
-        Ok((self.admission(slot, arrived), connection))
+        let entry = self.lock().enter_background(&call, arrived);
+        match entry {
+            Entry::Granted(slot) => Ok((self.admission(slot, arrived), connection)),
+            Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
+            Entry::Waiting(waiting) => {
+                let place = Place::new(Arc::clone(&self.0), waiting);
+                let turn = place.turn(Some(connection), std::future::pending()).await?;
+                Ok((self.admission(turn.slot, arrived), turn.connection))
+            }
+        }
     }
 
     /// Takes back the slot of a call that was not sent: whoever waits may have it.
@@ -152,7 +166,7 @@ impl Budget {
     pub fn spare(&self, key: AccountKey, now: Moment) -> bool {
         let mut table = self.lock();
         let accounts = table.settle(Accounts::one(key), now.uptime());
-        table.all(accounts, |account, limits| account.has_spare(limits, now.uptime()))
+        table.has_spare(accounts, now.uptime())
     }
 
     /// Whether a call that somebody waits for would have to wait itself now.
@@ -160,7 +174,7 @@ impl Budget {
     pub fn is_short(&self, key: AccountKey, now: Moment) -> bool {
         let mut table = self.lock();
         let accounts = table.settle(Accounts::one(key), now.uptime());
-        !table.all(accounts, |account, limits| !account.is_short(limits, now.uptime()))
+        accounts.keys().any(|key| table.is_short(key, now.uptime()))
     }
 
     /// Whether the upstream limits this account now.
@@ -189,6 +203,27 @@ impl Budget {
     /// The upstream refused a call over its limit. An account that was not full is lowered: others spend from the same limit.
     pub fn limited(&self, admission: &Admission, now: Moment) {
         self.lock().limited(&admission.slot, now.uptime());
+    }
+
+    /// From now on there is a store that all replicas share: what is to be asked of it and told comes out here. Until
+    /// [`Self::set_link`] says that it may be asked, calls take from this replica's share. An answer that is later than
+    /// `timeout` is none.
+    pub fn connect_store(&self, timeout: Duration, rules: &ShieldRules) -> UnboundedReceiver<Order> {
+        let (orders, receiver) = unbounded_channel();
+        self.lock().connect_store(Bookings::new(orders, timeout, *rules));
+        receiver
+    }
+
+    /// Whether the store may be asked, and how many replicas share the limits: `shield.replicas` if none was seen. A change loses nobody who waits.
+    pub fn set_link(&self, link: Link, replicas: Option<NonZeroU32>) {
+        let now = self.now();
+        self.lock().set_link(link, replicas, now);
+    }
+
+    /// What the store answered to an [`Order::Book`].
+    pub fn booked(&self, ticket: Ticket, answer: Result<Answer, Unanswered>) {
+        let now = self.now();
+        self.lock().answered(ticket, answer, now);
     }
 
     /// A caller's organization became known: what it spent and who waits for it moves to `to`.

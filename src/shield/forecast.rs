@@ -26,6 +26,10 @@ impl Table {
         if self.ready_at(call.accounts, caller, now) <= now {
             return Ok(Duration::ZERO);
         }
+        if self.needs_booking(call.accounts, now) && self.expected_at(call.accounts, line, caller, now) <= now
+        {
+            return Ok(Duration::ZERO);
+        }
         let rejection = self.rejection(call.accounts, line, caller, now);
         if rejection.retry_after > call.max_wait {
             return Err(rejection);
@@ -38,8 +42,13 @@ impl Table {
 
     /// When a call could go if nobody else came.
     pub(super) fn ready_at(&self, accounts: Accounts, caller: CallerId, now: Duration) -> Duration {
-        let of = |account: &Account| account.free_at(caller, 0, &self.limits, now).max(account.opens_at());
-        accounts.keys().filter_map(|key| self.accounts.get(&key)).map(of).max().unwrap_or(now)
+        let of = |key: AccountKey| {
+            let account = self.accounts.get(&key)?;
+            let free = if self.books(key, now) { now } else { account.free_at(caller, 0, &self.limits, now) };
+            Some(free.max(account.opens_at()))
+        };
+        let here = accounts.keys().filter_map(of).max().unwrap_or(now);
+        self.booked_at(accounts, now).map_or(here, |booked| booked.max(here))
     }
 
     /// When a call that joins the queue now can expect to go.
@@ -56,10 +65,40 @@ impl Table {
                 true => account.queue.ahead(line, caller, |caller| account.second.of(caller)),
                 false => 0,
             };
-            let free = account.free_at(caller, ahead, &self.limits, now);
-            Some(free.max(account.expected_to_open_at(now)))
+            Some(self.comes_in(key, caller, ahead, now).max(account.expected_to_open_at(now)))
         };
         accounts.keys().filter_map(of).max().unwrap_or(now)
+    }
+
+    /// When the call behind so many others may go, by one account alone.
+    pub(super) fn comes_in(&self, key: AccountKey, caller: CallerId, ahead: u32, now: Duration) -> Duration {
+        let Some(account) = self.accounts.get(&key) else { return now };
+        match self.books(key, now) {
+            true => account.booking.expected(ahead, now),
+            false => account.free_at(caller, ahead, &self.limits, now),
+        }
+    }
+
+    /// Whether background work may go, as far as is known here.
+    pub(super) fn has_spare(&self, accounts: Accounts, now: Duration) -> bool {
+        accounts.keys().all(|key| match self.accounts.get(&key) {
+            Some(account) if self.books(key, now) => {
+                !self.is_short(key, now) && account.queue.len(Line::Calls) == 0
+            }
+            Some(account) => account.has_spare(&self.limits, now),
+            None => true,
+        })
+    }
+
+    /// Whether a caller that had some of the last second would have to wait now, as far as is known here.
+    pub(super) fn is_short(&self, key: AccountKey, now: Duration) -> bool {
+        match self.accounts.get(&key) {
+            Some(account) if self.books(key, now) => {
+                account.opens_at() > now || account.booking.is_short(now)
+            }
+            Some(account) => account.is_short(&self.limits, now),
+            None => false,
+        }
     }
 
     pub(super) fn rejection(

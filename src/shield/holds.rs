@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::account::{AccountKey, Accounts, Hold, ProbeId};
+use super::booked::Granted;
+use super::booking::{Order, ProbeFate};
 use super::call::{Reason, Rejection};
 use super::queue::WaiterId;
 use super::slot::Slot;
@@ -12,6 +14,12 @@ use super::waiter::Waiter;
 impl Table {
     pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
         let key = self.key(key, now);
+        self.tell_store(key, |_| Order::Hold { account: key, lasts: until.saturating_sub(now) });
+        self.hold_back(key, until, now);
+    }
+
+    /// The same, where the store knows.
+    pub(super) fn hold_back(&mut self, key: AccountKey, until: Duration, now: Duration) {
         let account = self.account(key, now);
         account.close_until(until);
         let until = account.opens_at();
@@ -23,25 +31,36 @@ impl Table {
         for (key, had) in slot.accounts.keys().zip([slot.had.first, slot.had.second]) {
             // Under the name that it has now.
             let key = self.key(key, now);
-            self.account(key, now).beside.on_limited(had, slot.at, now);
+            match slot.booked {
+                // What all replicas had is known to the store alone.
+                Some(Granted { moment, .. }) => {
+                    self.tell_store(key, |limits| Order::Refused { account: key, moment, limits });
+                }
+                None => self.account(key, now).beside.on_limited(had, slot.at, now),
+            }
         }
     }
 
     /// The upstream let a probe in: the accounts that it was sent for are open.
     pub(super) fn probe_passed(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Hold::None, now);
+        self.end_probe(probe, accounts, ProbeFate::Passed, now);
     }
 
     /// Nobody knows what became of a probe: the next call is one.
     pub(super) fn probe_lost(&mut self, probe: ProbeId, accounts: Accounts, now: Duration) {
-        self.end_probe(probe, accounts, Hold::Until { until: now }, now);
+        self.end_probe(probe, accounts, ProbeFate::Lost, now);
     }
 
-    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, hold: Hold, now: Duration) {
+    fn end_probe(&mut self, ended: ProbeId, accounts: Accounts, fate: ProbeFate, now: Duration) {
+        let hold = match fate {
+            ProbeFate::Passed => Hold::None,
+            ProbeFate::Lost => Hold::Until { until: now },
+        };
         for key in accounts.keys() {
             match self.accounts.get_mut(&key) {
                 Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
                     account.hold = hold;
+                    self.tell_store(key, |_| Order::Probed { account: key, probe: ended.0, fate });
                 }
                 _ => {}
             }

@@ -12,11 +12,17 @@ use super::window::CallerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct WaiterId(pub(super) u64);
 
-/// Which of a caller's two lines. Background work does not wait.
+/// Which of a caller's lines. Background work waits for nothing but the store's answer, where bookings are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Proofs,
     Calls,
+    Background,
+}
+
+impl Line {
+    /// All of them, in the order in which they are served.
+    pub(super) const ALL: [Self; 3] = [Self::Proofs, Self::Calls, Self::Background];
 }
 
 /// Who waits for one account.
@@ -30,6 +36,7 @@ struct Lane {
     caller: CallerId,
     proofs: VecDeque<WaiterId>,
     calls: VecDeque<WaiterId>,
+    background: VecDeque<WaiterId>,
 }
 
 impl Lane {
@@ -37,6 +44,7 @@ impl Lane {
         match line {
             Line::Proofs => &self.proofs,
             Line::Calls => &self.calls,
+            Line::Background => &self.background,
         }
     }
 
@@ -44,11 +52,12 @@ impl Lane {
         match line {
             Line::Proofs => &mut self.proofs,
             Line::Calls => &mut self.calls,
+            Line::Background => &mut self.background,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.proofs.is_empty() && self.calls.is_empty()
+        Line::ALL.iter().all(|line| self.line(*line).is_empty())
     }
 }
 
@@ -91,18 +100,22 @@ impl Queue {
                 waiters.get(position).copied()
             })
         };
-        turns(Line::Proofs).chain(turns(Line::Calls))
+        turns(Line::Proofs).chain(turns(Line::Calls)).chain(turns(Line::Background))
     }
 
     /// Everybody who waits.
     pub(super) fn waiters(&self) -> impl Iterator<Item = WaiterId> {
-        self.lanes.iter().flat_map(|lane| lane.proofs.iter().chain(&lane.calls)).copied()
+        self.lanes
+            .iter()
+            .flat_map(|lane| lane.proofs.iter().chain(&lane.calls).chain(&lane.background))
+            .copied()
     }
 
     /// Puts a waiter behind the others of its caller.
     pub(super) fn push(&mut self, caller: CallerId, line: Line, waiter: WaiterId) {
         let position = self.lanes.iter().position(|lane| lane.caller == caller).unwrap_or_else(|| {
-            self.lanes.push_back(Lane { caller, proofs: VecDeque::new(), calls: VecDeque::new() });
+            let (proofs, calls, background) = Default::default();
+            self.lanes.push_back(Lane { caller, proofs, calls, background });
             self.lanes.len() - 1
         });
         self.lanes[position].line_mut(line).push_back(waiter);
@@ -156,7 +169,7 @@ impl Queue {
     /// Takes over who waits elsewhere, behind those who wait here.
     pub(super) fn merge(&mut self, other: Self) {
         for lane in other.lanes {
-            for line in [Line::Proofs, Line::Calls] {
+            for line in Line::ALL {
                 for waiter in lane.line(line) {
                     self.push(lane.caller, line, *waiter);
                 }

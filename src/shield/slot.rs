@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::account::{Accounts, ProbeId};
 use super::beside::Part;
+use super::booked::Granted;
 use super::window::CallerId;
 
 /// What each account of a call had spent of its limits, that call included.
@@ -22,6 +23,8 @@ pub(super) struct Slot {
     pub(super) at: Duration,
     /// What each of its accounts had spent with it.
     pub(super) had: Had,
+    /// The moment that was booked for it, if one was.
+    pub(super) booked: Option<Granted>,
     /// Set where the call is the probe of an account that was closed.
     pub(super) probe: Option<ProbeId>,
 }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::account::{Account, AccountKey, Accounts, ProbeId};
 use super::agenda::Agenda;
 use super::beside::Part;
+use super::bookings::Bookings;
 use super::call::{Call, Class, Reason, Rejection};
 use super::limits::{Limits, ShieldRules};
 use super::queue::{Line, WaiterId};
@@ -44,6 +45,8 @@ pub(super) struct Table {
     pub(super) hasher: RandomState,
     pub(super) last_id: u64,
     pub(super) swept_at: Duration,
+    /// Set where there is a store that replicas share.
+    pub(super) bookings: Option<Bookings>,
 }
 
 /// What a call came to at once.
@@ -70,6 +73,7 @@ impl Table {
             hasher: RandomState::new(),
             last_id: 0,
             swept_at: Duration::ZERO,
+            bookings: None,
         }
     }
 
@@ -108,24 +112,35 @@ impl Table {
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: told_near })
     }
 
-    /// Admits background work, or turns it away.
-    pub(super) fn enter_background(&mut self, call: &Call, now: Duration) -> Result<Slot, Rejection> {
+    /// Admits background work, or turns it away; it waits for the store's word where that is asked.
+    pub(super) fn enter_background(&mut self, call: &Call, now: Duration) -> Entry {
         let accounts = self.settle(call.accounts, now);
         self.hand_out(accounts.first, now);
         for key in accounts.keys() {
             self.account(key, now).second.expire(now);
         }
-        self.spare_for(call, now)?;
+        if let Err(rejection) = self.spare_for(call, now) {
+            return Entry::Refused(rejection);
+        }
         let caller = CallerId(self.hasher.hash_one(call.caller));
-        Ok(self.spend(accounts, caller, Line::Calls, now))
+        if !self.needs_booking(accounts, now) {
+            return Entry::Granted(self.spend(accounts, caller, Line::Calls, now));
+        }
+        let (turn, told) = oneshot::channel();
+        let (line, readiness, deadline, free) = (Line::Background, Readiness::Connected, now, true);
+        let (due, ahead) = (now, Duration::ZERO);
+        let waiter =
+            Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, turn, near: None };
+        let id = self.enqueue(waiter, now);
+        Entry::Waiting(Waiting { id, deadline, free, turn: told, near: None })
     }
 
     /// Whether background work would be admitted.
     pub(super) fn spare_for(&mut self, call: &Call, now: Duration) -> Result<(), Rejection> {
         let accounts = self.settle(call.accounts, now);
         let caller = CallerId(self.hasher.hash_one(call.caller));
-        let has_spare = self.all(accounts, |account, limits| account.has_spare(limits, now));
-        if has_spare && self.ready_at(accounts, caller, now) <= now {
+        let ready = self.needs_booking(accounts, now) || self.ready_at(accounts, caller, now) <= now;
+        if ready && self.has_spare(accounts, now) {
             return Ok(());
         }
         let rejection = self.rejection(accounts, Line::Calls, caller, now);
@@ -136,12 +151,16 @@ impl Table {
 
     /// A call is not sent whose slot was spent.
     pub(super) fn give_back(&mut self, slot: &Slot, now: Duration) {
-        let Slot { accounts, caller, at, .. } = *slot;
+        let Slot { accounts, caller, at, booked, .. } = *slot;
         let now_called = |key| if self.single_workspace { AccountKey::Everybody } else { self.named(key) };
         let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, now_called(key)));
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
-                account.give_back(caller, at, &self.limits);
+                account.give_back(caller, at);
+                if booked.is_none() {
+                    account.give_pace_back(caller, &self.limits);
+                    account.booking.give_back(at);
+                }
             }
         }
         self.changed(accounts, now);
@@ -202,19 +221,28 @@ impl Table {
             .filter_map(|key| self.accounts.get(&key))
             .map(|account| account.second.moment(now));
         let at = moments.max().unwrap_or(now);
+        let booked = self.take_booking(accounts, now);
+        let probe = booked.map_or(probe, |granted| ProbeId(granted.number));
         let mut probing = false;
+        let has_store = self.bookings.is_some();
         let mut spent = [Part::WHOLE; 2];
         for (key, spent) in accounts.keys().zip(&mut spent) {
             let limits = self.limits;
             let account = self.account(key, now);
-            probing |= account.take(caller, at, probe, &limits);
+            if booked.is_none() {
+                account.keep_pace(caller, at, &limits);
+            }
+            probing |= account.take(caller, at, probe);
             *spent = account.spent(&limits, at);
+            if booked.is_none() && has_store {
+                account.booking.on_unbooked(at);
+            }
         }
         let [first, second] = spent;
         if line == Line::Proofs {
             self.account(accounts.first, now).proofs.take(caller, at);
         }
         let had = Had { first, second };
-        Slot { accounts, caller, at, had, probe: probing.then_some(probe) }
+        Slot { accounts, caller, at, had, booked, probe: probing.then_some(probe) }
     }
 }

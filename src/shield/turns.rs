@@ -51,6 +51,7 @@ impl Table {
     /// Hands out what is free in a queue, tells those whose turn is near, and plans the next look.
     pub(super) fn dispatch(&mut self, key: AccountKey, now: Duration) {
         self.hand_out(key, now);
+        self.ask(key, now);
         self.plan(key, now);
     }
 
@@ -73,11 +74,11 @@ impl Table {
             return None;
         }
         account.second.expire(now);
-        if account.second.used(now) >= account.limits(&self.limits, now).per_second {
+        let account = self.accounts.get(&key)?;
+        if !self.books(key, now) && account.second.used(now) >= account.limits(&self.limits, now).per_second {
             return None;
         }
-        let account = self.accounts.get(&key)?;
-        [Line::Proofs, Line::Calls].into_iter().find_map(|line| {
+        Line::ALL.into_iter().find_map(|line| {
             let heads = account.queue.heads(line, |id| self.is_connected(id));
             let ready = heads.filter(|(caller, id)| {
                 self.waiters.get(id).is_some_and(|waiter| self.ready_at(waiter.accounts, *caller, now) <= now)
@@ -87,7 +88,7 @@ impl Table {
         })
     }
 
-    fn is_connected(&self, id: WaiterId) -> bool {
+    pub(super) fn is_connected(&self, id: WaiterId) -> bool {
         self.waiters.get(&id).is_some_and(|waiter| waiter.readiness == Readiness::Connected)
     }
 
@@ -97,9 +98,8 @@ impl Table {
         let Some(account) = self.accounts.get(&key).filter(|account| !account.queue.is_empty()) else {
             return;
         };
-        let heads = [Line::Proofs, Line::Calls]
-            .into_iter()
-            .flat_map(|line| account.queue.heads(line, |id| self.is_connected(id)));
+        let heads =
+            Line::ALL.into_iter().flat_map(|line| account.queue.heads(line, |id| self.is_connected(id)));
         let ready_at = heads
             .filter_map(|(caller, id)| Some(self.ready_at(self.waiters.get(&id)?.accounts, caller, now)))
             .min();
@@ -109,7 +109,7 @@ impl Table {
                 waiter.tell_near(due);
             }
         }
-        let next = ready_at.unwrap_or(Duration::MAX).min(look_at);
+        let next = ready_at.unwrap_or(Duration::MAX).min(look_at).min(self.look_at_booking(key, now));
         self.agenda.plan(key, next.max(now + TICK));
     }
 
@@ -140,7 +140,8 @@ impl Table {
                     }
                     outlook.look_at = outlook.look_at.min(begins_at).min(kept_until);
                     // Its other account holds up nobody else; this one holds up all behind it, until then.
-                    let here = self.comes_in(account, waiter, before, now).saturating_sub(waiter.ahead);
+                    let first = waiter.accounts.first;
+                    let here = self.turn_in(first, waiter, before, now).saturating_sub(waiter.ahead);
                     if here > now {
                         outlook.look_at = outlook.look_at.min(here);
                         if waiter.line == Line::Calls {
@@ -156,12 +157,12 @@ impl Table {
 
     /// When a waiter's turn comes if so many others go before it.
     fn comes_at(&self, waiter: &Waiter, before: u32, now: Duration) -> Duration {
-        let of = |account: &Account| self.comes_in(account, waiter, before, now);
-        waiter.accounts.keys().filter_map(|key| self.accounts.get(&key)).map(of).max().unwrap_or(now)
+        waiter.accounts.keys().map(|key| self.turn_in(key, waiter, before, now)).max().unwrap_or(now)
     }
 
     /// The same in one account.
-    fn comes_in(&self, account: &Account, waiter: &Waiter, before: u32, now: Duration) -> Duration {
-        account.free_at(waiter.caller, before, &self.limits, now).max(account.expected_to_open_at(now))
+    fn turn_in(&self, key: AccountKey, waiter: &Waiter, before: u32, now: Duration) -> Duration {
+        let opens_at = self.accounts.get(&key).map_or(now, |account| account.expected_to_open_at(now));
+        self.comes_in(key, waiter.caller, before, now).max(opens_at)
     }
 }

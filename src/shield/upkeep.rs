@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::account::{Account, AccountKey, Accounts};
-use super::limits::{Limits, ShieldRules};
+use super::limits::ShieldRules;
 use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
+use super::window::Minute;
 
 /// How long an account that nobody asks for is remembered: longer than anything that it holds matters.
 const IDLE: Duration = Duration::from_secs(600);
@@ -18,7 +19,7 @@ impl Table {
     /// From now on these rules. The windows hold what was sent and not what was left, so that neither a lower nor a higher
     /// limit is exceeded on account of the change.
     pub(super) fn set_rules(&mut self, rules: &ShieldRules, now: Duration) {
-        self.limits = Limits::new(rules);
+        self.limits = self.share_of(rules);
         self.max_queued = rules.max_queued;
         match (self.single_workspace, rules.single_workspace) {
             (false, true) => self.join_all(now),
@@ -79,10 +80,12 @@ impl Table {
 
     /// An account; made if it is new. The key is one that was settled.
     pub(super) fn account(&mut self, key: AccountKey, now: Duration) -> &mut Account {
-        let unbound = &mut self.unbound;
+        let (unbound, has_store) = (&mut self.unbound, self.bookings.is_some());
         self.accounts.entry(key).or_insert_with(|| {
             *unbound += usize::from(matches!(key, AccountKey::Authorization(_)));
-            Account::new(now)
+            let mut account = Account::new(now);
+            account.booking.alone = has_store.then(Minute::default);
+            account
         })
     }
 
@@ -107,6 +110,7 @@ impl Table {
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }
+        self.tell_spent(to, now);
         self.changed(Accounts::one(to), now);
     }
 

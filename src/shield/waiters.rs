@@ -29,6 +29,7 @@ impl Table {
         }
         self.waiters.insert(id, waiter);
         self.agenda.bring_forward(key, ready_at.max(now + TICK));
+        self.ask(key, now);
         if readiness == Readiness::Far && begins_at < self.agenda.next_look(key) {
             self.plan(key, now);
         }
@@ -44,7 +45,7 @@ impl Table {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         // Its turn has gone to others meanwhile: now it waits for the next, if it still has the time.
         waiter.free = false;
-        if now >= waiter.deadline {
+        if now >= waiter.deadline && !self.is_asking(key) {
             self.turn_away(id, now);
         }
     }
@@ -52,19 +53,27 @@ impl Table {
     /// A waiter's time is over: it is told so, unless its turn has come but for its connection.
     pub(super) fn expire(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.waiters.get(&id) else { return };
-        self.hand_out(waiter.accounts.first, now);
-        if self.waiters.get(&id).is_some_and(|waiter| !self.only_connects(waiter, now)) {
+        let key = waiter.accounts.first;
+        self.hand_out(key, now);
+        let waits_for_answer = self.is_asking(key);
+        if self.waiters.get(&id).is_some_and(|waiter| !waits_for_answer && !self.only_connects(waiter, now)) {
             self.turn_away(id, now);
         }
     }
 
     /// Whether a waiter's turn has come, but for its connection: its longest wait is not for that.
-    fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
-        waiter.readiness == Readiness::Near && self.ready_at(waiter.accounts, waiter.caller, now) <= now
+    pub(super) fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
+        let turn_has_come = || match self.accounts.get(&waiter.accounts.first) {
+            Some(account) if self.needs_booking(waiter.accounts, now) => {
+                account.booking.expected(0, now) <= now
+            }
+            _ => self.ready_at(waiter.accounts, waiter.caller, now) <= now,
+        };
+        waiter.readiness == Readiness::Near && turn_has_come()
     }
 
     /// Tells a waiter that its turn does not come in time, and when it would.
-    fn turn_away(&mut self, id: WaiterId, now: Duration) {
+    pub(super) fn turn_away(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.withdraw(id, now) else { return };
         let rejection = self.rejection(waiter.accounts, waiter.line, waiter.caller, now);
         waiter.tell(Err(rejection));

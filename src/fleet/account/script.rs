@@ -5,17 +5,19 @@
 
 use std::time::Duration;
 
+use crate::fleet::store::Script;
+use crate::shield::account::AccountKey;
 use crate::shield::beside::Part;
 use crate::shield::booking::{Answer, Book, Both, Order, ProbeFate, Spacing, Urgency};
 
 /// Books a moment.
-pub(super) const BOOK: &str = include_str!("book.lua");
+pub(super) static BOOK: Script = Script::new("book", include_str!("book.lua"));
 /// Shuts a gate, or notes what became of a probe.
-pub(super) const GATE: &str = include_str!("gate.lua");
+pub(super) static GATE: Script = Script::new("gate", include_str!("gate.lua"));
 /// Lowers an account.
-pub(super) const REFUSED: &str = include_str!("refused.lua");
+pub(super) static REFUSED: Script = Script::new("refused", include_str!("refused.lua"));
 /// Enters calls that were sent without a booking.
-pub(super) const SPENT: &str = include_str!("spent.lua");
+pub(super) static SPENT: Script = Script::new("spent", include_str!("spent.lua"));
 
 /// The arguments of [`BOOK`] for each of `accounts` accounts, `not_before` from now.
 pub(super) fn book(book: &Book, timeout: Duration, not_before: Duration, accounts: usize) -> Vec<String> {
@@ -38,25 +40,47 @@ pub(super) fn book(book: &Book, timeout: Duration, not_before: Duration, account
     head.into_iter().chain((0..accounts).flat_map(|_| limits(book.limits))).collect()
 }
 
-/// The script and arguments of an order that nobody waits for; nothing for a [`Book`].
-pub(super) fn note(order: &Order, timeout: Duration) -> Option<(&'static str, Vec<String>)> {
+/// What the store is told, and nobody waits for.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) account: AccountKey,
+    pub(super) script: &'static Script,
+    pub(super) needs: Needs,
+    pub(super) args: Vec<String>,
+}
+
+/// Which keys of an account a script needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    Moments,
+    Gate,
+    Both,
+}
+
+/// How an order is told; nothing for a [`Book`].
+pub(super) fn told(order: &Order, timeout: Duration) -> Option<Told> {
     Some(match order {
         Order::Book(_) => return None,
-        Order::Hold { lasts, .. } => (GATE, vec!["hold".to_owned(), micros(*lasts)]),
-        Order::Probed { probe, fate, .. } => {
+        Order::Hold { account, lasts } => {
+            let args = vec!["hold".to_owned(), micros(*lasts)];
+            Told { account: *account, script: &GATE, needs: Needs::Gate, args }
+        }
+        Order::Probed { account, probe, fate } => {
             let fate = match fate {
                 ProbeFate::Passed => "passed",
                 ProbeFate::Lost => "lost",
             };
-            (GATE, vec![fate.to_owned(), probe.to_string()])
+            let args = vec![fate.to_owned(), probe.to_string()];
+            Told { account: *account, script: &GATE, needs: Needs::Gate, args }
         }
-        Order::Refused { moment, limits: both, .. } => {
-            let args = [micros(timeout), moment.to_string()].into_iter().chain(limits(*both));
-            (REFUSED, args.collect())
+        Order::Refused { account, moment, limits: both } => {
+            let args = [micros(timeout), moment.to_string()].into_iter().chain(limits(*both)).collect();
+            Told { account: *account, script: &REFUSED, needs: Needs::Both, args }
         }
-        Order::Spent { calls, limits, .. } => {
+        Order::Spent { account, calls, limits } => {
             let kept = limits.per_second.max(limits.per_minute);
-            (SPENT, vec![micros(timeout), calls.to_string(), kept.to_string()])
+            let args = vec![micros(timeout), calls.to_string(), kept.to_string()];
+            Told { account: *account, script: &SPENT, needs: Needs::Moments, args }
         }
     })
 }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use self::server::{Engine, Server};
 use super::model::{Asked, Model};
 use super::script::{BOOK, GATE, REFUSED, SPENT};
+use crate::fleet::store::Script;
 
 const ENGINES: [Engine; 2] = [Engine::Redis, Engine::Valkey];
 const SECOND: u64 = 1_000_000;
@@ -31,17 +32,17 @@ impl Both {
         Self { server: Server::start(engine), model: Model::default(), now: 1_764_306_000_123_456 }
     }
 
-    fn run(&mut self, script: &str, accounts: &[u64], args: &[String]) -> Vec<u64> {
-        let keys: Vec<String> = match script {
-            GATE => accounts.iter().map(|account| format!("{account}:gate")).collect(),
-            SPENT => accounts.iter().map(|account| account.to_string()).collect(),
+    fn run(&mut self, script: &'static Script, accounts: &[u64], args: &[String]) -> Vec<u64> {
+        let keys: Vec<String> = match script.name() {
+            "gate" => accounts.iter().map(|account| format!("{account}:gate")).collect(),
+            "spent" => accounts.iter().map(|account| account.to_string()).collect(),
             _ => {
                 accounts.iter().flat_map(|account| [account.to_string(), format!("{account}:gate")]).collect()
             }
         };
         let time = [(self.now / SECOND).to_string(), (self.now % SECOND).to_string()];
         let args: Vec<String> = args.iter().cloned().chain(time).collect();
-        self.server.eval(&timed(script), &keys, &args)
+        self.server.eval(&timed(script.body()), &keys, &args)
     }
 
     fn book(&mut self, asked: &Asked<'_>) -> [u64; 5] {
@@ -54,31 +55,31 @@ impl Both {
             .chain([urgency.to_owned(), spacing.to_owned(), asked.probe.to_string()])
             .chain(limits.map(|limit| limit.to_string()))
             .collect();
-        let real = self.run(BOOK, asked.accounts, &args);
+        let real = self.run(&BOOK, asked.accounts, &args);
         let told = self.model.book(asked, self.now);
         assert_eq!(real, told, "{asked:?}");
         told
     }
 
     fn hold(&mut self, account: u64, lasts: u64) {
-        self.run(GATE, &[account], &["hold".to_owned(), lasts.to_string()]);
+        self.run(&GATE, &[account], &["hold".to_owned(), lasts.to_string()]);
         self.model.hold(account, lasts, self.now);
     }
 
     fn probed(&mut self, account: u64, probe: u64, passed: bool) {
         let fate = if passed { "passed" } else { "lost" };
-        self.run(GATE, &[account], &[fate.to_owned(), probe.to_string()]);
+        self.run(&GATE, &[account], &[fate.to_owned(), probe.to_string()]);
         self.model.probed(account, probe, passed);
     }
 
     fn refused(&mut self, asked: &Asked<'_>, sent: u64) {
         let args = [asked.timeout, sent, asked.per_second, asked.per_minute].map(|number| number.to_string());
-        self.run(REFUSED, &asked.accounts[..1], &args);
+        self.run(&REFUSED, &asked.accounts[..1], &args);
         self.model.refused(asked, sent, self.now);
     }
 
     fn spent(&mut self, account: u64, calls: u64, kept: u64) {
-        self.run(SPENT, &[account], &[TIMEOUT, calls, kept].map(|number| number.to_string()));
+        self.run(&SPENT, &[account], &[TIMEOUT, calls, kept].map(|number| number.to_string()));
         self.model.spent(account, calls, kept, self.now);
     }
 }

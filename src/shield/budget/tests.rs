@@ -5,6 +5,7 @@ mod doors;
 mod fairness;
 mod leaving;
 mod readiness;
+mod replicas;
 mod rules;
 
 use std::num::NonZeroU32;

@@ -39,7 +39,7 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("{program} does not start: {error}; apt-get install {program}"));
         let log = BufReader::new(process.stdout.take().unwrap());
-        let ready = log.lines().map_while(Result::ok).any(|line| line.contains("ccept connections at"));
+        let ready = log.lines().map_while(Result::ok).any(|line| line.contains("accept connections"));
         assert!(ready, "{program} ended");
         let connection = BufReader::new(UnixStream::connect(socket).unwrap());
         Self { process, connection, folder }

@@ -7,23 +7,23 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 #[derive(Clone, Copy)]
-struct Sent {
-    at: Duration,
-    caller: usize,
-    waited: Duration,
+pub(super) struct Sent {
+    pub(super) at: Duration,
+    pub(super) caller: usize,
+    pub(super) waited: Duration,
 }
 
 /// Calls that one caller offers, evenly spread.
 #[derive(Clone, Copy)]
-struct Offer {
+pub(super) struct Offer {
     caller: usize,
-    every: Duration,
+    pub(super) every: Duration,
     class: Class,
     max_wait: Duration,
 }
 
 impl Offer {
-    fn new(caller: usize, per_second: f64, max_wait: Duration) -> Self {
+    pub(super) fn new(caller: usize, per_second: f64, max_wait: Duration) -> Self {
         Self { caller, every: SECOND.div_f64(per_second), class: Class::Interactive, max_wait }
     }
 }
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Sends one call off, which notes when it goes.
-    fn offer(&self, account: AccountKey, offer: &Offer, sent: &Arc<Mutex<Vec<Sent>>>) {
+    pub(super) fn offer(&self, account: AccountKey, offer: &Offer, sent: &Arc<Mutex<Vec<Sent>>>) {
         let call = Call {
             class: offer.class,
             ahead: ms(20),
@@ -80,14 +80,14 @@ impl World {
     }
 }
 
-fn assert_limits_kept(sent: &[Sent]) {
+pub(super) fn assert_limits_kept(sent: &[Sent]) {
     let moments: Vec<Duration> = sent.iter().map(|sent| sent.at).collect();
     assert!(moments.is_sorted());
     assert!(densest(&moments, WINDOW) <= 90, "{} in a second", densest(&moments, WINDOW));
     assert!(densest(&moments, MINUTE) <= 5400, "{} in a minute", densest(&moments, MINUTE));
 }
 
-fn p99(sent: &[Sent], mut of: impl FnMut(usize) -> bool) -> Duration {
+pub(super) fn p99(sent: &[Sent], mut of: impl FnMut(usize) -> bool) -> Duration {
     let mut waits: Vec<Duration> =
         sent.iter().filter(|sent| of(sent.caller)).map(|sent| sent.waited).collect();
     waits.sort();

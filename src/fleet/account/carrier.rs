@@ -1,0 +1,200 @@
+//! [`Carrier`]: carries what the budget asks to the store, and brings the answers back.
+//!
+//! The budget is a state machine without sockets. Every question is a task of its own, since a replica has one an account at a
+//! time and each has its own deadline; what is only told is not waited for. Without a lease nothing is carried: the budget
+//! is told so, and its calls take from the share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::script::{self, BOOK};
+use crate::clock::{Clock, Moment};
+use crate::fleet::Fleet;
+use crate::fleet::names::{AccountName, Names};
+use crate::fleet::store::{Data, Reply, Script};
+use crate::metrics::Operation;
+use crate::shield::account::AccountKey;
+use crate::shield::booking::{Answer, Book, Order, Unanswered};
+use crate::shield::budget::{Budget, Link};
+
+/// How often the lease is looked at while nothing is asked.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
+/// Whether two accounts can be booked by one script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// All keys lie on one server.
+    One,
+    /// In a Cluster each account has its own.
+    Many,
+}
+
+/// What the task needs.
+#[derive(Debug)]
+pub struct Carrier {
+    /// Whose lease and names count.
+    pub fleet: Arc<Fleet>,
+    /// The connections to the store.
+    pub data: Arc<Data>,
+    /// Who asks.
+    pub budget: Budget,
+    /// The process's time.
+    pub clock: Clock,
+    /// How long a question may take.
+    pub timeout: Duration,
+    /// Where accounts lie.
+    pub slots: Slots,
+}
+
+impl Carrier {
+    /// Runs until the budget is gone.
+    pub async fn carry(self, mut orders: UnboundedReceiver<Order>) {
+        let carrier = Arc::new(self);
+        loop {
+            carrier.follow_lease();
+            let order = tokio::select! {
+                biased;
+                order = orders.recv() => order,
+                () = carrier.clock.sleep(LOOKS_EVERY) => continue,
+            };
+            let Some(order) = order else { return };
+            match order {
+                Order::Book(book) if carrier.is_linked() => {
+                    let carrier = Arc::clone(&carrier);
+                    tokio::spawn(async move {
+                        let answer = carrier.book(&book).await.ok_or(Unanswered);
+                        carrier.budget.booked(book.ticket, answer);
+                    });
+                }
+                Order::Book(book) => carrier.budget.booked(book.ticket, Err(Unanswered)),
+                told if carrier.is_linked() => {
+                    let carrier = Arc::clone(&carrier);
+                    tokio::spawn(async move { carrier.tell(&told).await });
+                }
+                // Who is alone tells what it spent when it is back; a hold is its own until then.
+                _ => {}
+            }
+        }
+    }
+
+    fn is_linked(&self) -> bool {
+        self.fleet.has_lease(self.clock.now())
+    }
+
+    /// Tells the budget whether there is a lease, and how many share.
+    fn follow_lease(&self) {
+        let link = if self.is_linked() { Link::Linked } else { Link::Alone };
+        self.budget.set_link(link, self.fleet.replicas_seen());
+    }
+
+    /// Books a moment, by one deadline for all that it takes.
+    async fn book(&self, book: &Book) -> Option<Answer> {
+        let deadline = self.clock.now().plus(self.timeout);
+        let first = self.keys(book.first)?;
+        let Some(second) = book.second else {
+            return self.ask(book, &[first], Duration::ZERO, deadline).await;
+        };
+        let second = self.keys(second)?;
+        match self.slots {
+            Slots::One => self.ask(book, &[first, second], Duration::ZERO, deadline).await,
+            Slots::Many => self.book_apart(book, [first, second], deadline).await,
+        }
+    }
+
+    /// Books two accounts that lie on two nodes: the second, then the first not before that. Where the first one's moment is
+    /// too far behind, the second's slot is given up, and it is asked once more for a moment beside the first one's.
+    async fn book_apart(&self, book: &Book, [first, second]: [Keys; 2], deadline: Moment) -> Option<Answer> {
+        let mut not_before = Duration::ZERO;
+        for _ in 0..2 {
+            let beside = self.ask(book, std::slice::from_ref(&second), not_before, deadline).await?;
+            let Answer::Booked { wait: earliest, .. } = beside else { return Some(beside) };
+            let answer = self.ask(book, std::slice::from_ref(&first), earliest, deadline).await?;
+            let Answer::Booked { wait, .. } = answer else { return Some(answer) };
+            if wait.saturating_sub(earliest) <= self.timeout {
+                return Some(answer);
+            }
+            not_before = wait;
+        }
+        Some(Answer::NotBefore { wait: not_before, allowed: crate::shield::beside::Part::WHOLE })
+    }
+
+    async fn ask(
+        &self,
+        book: &Book,
+        accounts: &[Keys],
+        not_before: Duration,
+        deadline: Moment,
+    ) -> Option<Answer> {
+        let args = script::book(book, self.timeout, not_before, accounts.len());
+        let keys: Vec<&[u8]> = accounts.iter().flat_map(Keys::both).collect();
+        let reply = self.call(Operation::Book, &BOOK, &keys, &args, deadline).await?;
+        let reply: [Reply; 5] = reply.exactly().ok()?;
+        let mut numbers = [0; 5];
+        for (number, reply) in numbers.iter_mut().zip(&reply) {
+            *number = reply.count().ok()?;
+        }
+        script::answer(numbers)
+    }
+
+    /// Tells the store something; if that fails, it does not know.
+    async fn tell(&self, order: &Order) -> Option<()> {
+        let told = script::told(order, self.timeout)?;
+        let keys = self.keys(told.account)?;
+        let both = keys.both();
+        let keys = match told.needs {
+            script::Needs::Moments => &both[..1],
+            script::Needs::Gate => &both[1..],
+            script::Needs::Both => &both[..],
+        };
+        let deadline = self.clock.now().plus(self.timeout);
+        self.call(Operation::Account, told.script, keys, &told.args, deadline).await.map(drop)
+    }
+
+    async fn call(
+        &self,
+        operation: Operation,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[String],
+        deadline: Moment,
+    ) -> Option<Reply> {
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        match self.data.call(operation, script, keys, &args, deadline).await {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                // Counted where the call is made; a line for each would fill the log.
+                tracing::debug!(error = %error, "the store did not answer for an account");
+                None
+            }
+        }
+    }
+
+    fn keys(&self, account: AccountKey) -> Option<Keys> {
+        Keys::of(self.fleet.names(), account)
+    }
+}
+
+/// What an account is called.
+#[derive(Debug)]
+struct Keys {
+    moments: Vec<u8>,
+    gate: Vec<u8>,
+}
+
+impl Keys {
+    /// Nothing for one that no other replica has.
+    fn of(names: &Names, account: AccountKey) -> Option<Self> {
+        let name = match account {
+            AccountKey::Organization(organization) => AccountName::Organization(organization),
+            AccountKey::Everybody => AccountName::Everybody,
+            AccountKey::Authorization(_) => return None,
+        };
+        Some(Self { moments: names.account(name), gate: names.beside_account(name, "gate") })
+    }
+
+    fn both(&self) -> [&[u8]; 2] {
+        [&self.moments, &self.gate]
+    }
+}

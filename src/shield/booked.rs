@@ -1,0 +1,125 @@
+//! [`Booking`]: what one queue knows of the moments that are booked for it.
+//!
+//! A state and nothing else: `bookings` asks and is answered, `turns` hands the moment out.
+
+use std::time::Duration;
+
+use super::account::Accounts;
+use super::booking::Urgency;
+use super::window::Minute;
+
+/// What is known of a queue's moments.
+#[derive(Debug, Default)]
+pub(super) struct Booking {
+    /// The question that is under way: one at a time.
+    pub(super) asked: Option<Asked>,
+    /// The moment that was booked last, until somebody has it.
+    pub(super) granted: Option<Granted>,
+    /// Nothing is asked before this.
+    pub(super) ask_at: Duration,
+    /// Until then calls take from this replica's share: the store was not reached.
+    pub(super) share_until: Duration,
+    /// Calls that the store has not been told of.
+    pub(super) unbooked: Minute,
+    /// Calls that were sent without a booking, whether the store has been told of them or not; nothing where there is no
+    /// store. The share of a minute is counted by these: what was booked before the store was lost kept the limit of all
+    /// replicas together, and a replica that had much of it would have nothing left of its share.
+    pub(super) alone: Option<Minute>,
+    /// When the moment behind the last one is expected; it has passed where calls need not wait.
+    next: Duration,
+    /// How far apart this replica's moments are, while calls have to wait.
+    gap: Duration,
+}
+
+/// A question that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) number: u64,
+    pub(super) at: Duration,
+    pub(super) accounts: Accounts,
+    pub(super) urgency: Urgency,
+}
+
+/// A moment that is booked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) number: u64,
+    pub(super) accounts: Accounts,
+    /// From when on it may be used.
+    pub(super) at: Duration,
+    /// When it is lost. The store has counted with a send until then.
+    pub(super) until: Duration,
+    /// What the store calls it.
+    pub(super) moment: u64,
+}
+
+impl Booking {
+    /// The moment that calls of these accounts may have, now or later.
+    pub(super) fn moment_for(&self, accounts: Accounts, now: Duration) -> Option<Granted> {
+        self.granted.filter(|granted| granted.accounts == accounts && now <= granted.until)
+    }
+
+    /// When the call behind so many others can expect its moment.
+    pub(super) fn expected(&self, ahead: u32, now: Duration) -> Duration {
+        let first =
+            self.granted.filter(|granted| now <= granted.until).map_or(self.next, |granted| granted.at);
+        let gap = if self.is_short(now) { self.gap } else { Duration::ZERO };
+        first.max(self.ask_at).max(now).saturating_add(gap.saturating_mul(ahead))
+    }
+
+    /// Whether calls have to wait, as far as was heard.
+    pub(super) fn is_short(&self, now: Duration) -> bool {
+        self.next > now || self.ask_at > now
+    }
+
+    /// A moment was booked that comes after `wait`.
+    pub(super) fn on_booked(&mut self, granted: Granted, wait: Duration, window: Duration) {
+        // A moment that comes at once says nothing of the next; one that has to be waited for is followed by another as
+        // far behind it as it was behind the one before. Those before it may be of long ago.
+        (self.gap, self.next) = if wait.is_zero() {
+            (Duration::ZERO, Duration::ZERO)
+        } else {
+            let apart = granted.at.saturating_sub(self.next.saturating_sub(self.gap));
+            let gap =
+                if self.gap.is_zero() { wait.min(apart) } else { (self.gap * 3 + apart.min(window)) / 4 };
+            (gap, granted.at.saturating_add(gap))
+        };
+        self.ask_at = Duration::ZERO;
+        self.granted = Some(granted);
+    }
+
+    /// Nothing is to be had before this.
+    pub(super) fn on_not_before(&mut self, at: Duration) {
+        self.next = self.next.max(at);
+    }
+
+    /// A call goes without a booking.
+    pub(super) fn on_unbooked(&mut self, at: Duration) {
+        self.unbooked.take(at);
+        if let Some(alone) = &mut self.alone {
+            alone.take(at);
+        }
+    }
+
+    /// It does not go after all.
+    pub(super) fn give_back(&mut self, at: Duration) {
+        self.unbooked.give_back(at);
+        if let Some(alone) = &mut self.alone {
+            alone.give_back(at);
+        }
+    }
+
+    /// Takes over what was sent under another name; what was booked for that is lost.
+    pub(super) fn merge(&mut self, other: Self, now: Duration) {
+        self.unbooked.merge(other.unbooked, now);
+        if let (Some(alone), Some(other)) = (&mut self.alone, other.alone) {
+            alone.merge(other, now);
+        }
+    }
+
+    /// All that was asked and booked is void: this replica is alone, or no longer.
+    pub(super) fn forget(&mut self) {
+        let (unbooked, alone) = (std::mem::take(&mut self.unbooked), self.alone.take());
+        *self = Self { unbooked, alone, ..Self::default() };
+    }
+}
