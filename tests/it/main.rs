@@ -21,6 +21,7 @@ mod failing_upstream;
 mod fairness;
 mod faults;
 mod fleet;
+mod fleet_budget;
 mod flood;
 mod gate;
 mod guard;
