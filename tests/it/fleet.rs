@@ -171,7 +171,7 @@ async fn a_replica_that_leaves_holds_up_no_write() {
 async fn status_and_explanation_tell_whether_a_replica_is_alone() {
     let mut fleet = TestFleet::start(Engine::Redis, 2).await;
     let question = format!(
-        r#"{{"method":"GET","path":"{}","fields":{{"Authorization":"Bearer {}"}}}}"#,
+        r#"{{"method":"GET","path":"{}","headers":{{"Authorization":"Bearer {}"}}}}"#,
         label_path(1),
         token("a", 1)
     );

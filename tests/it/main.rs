@@ -23,6 +23,7 @@ mod fairness;
 mod faults;
 mod fleet;
 mod fleet_bounds;
+mod fleet_budget;
 mod fleet_deployed;
 mod flood;
 mod gate;
