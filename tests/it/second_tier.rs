@@ -1,5 +1,8 @@
 //! What one replica has read or proved serves the others, and nothing else that the store may hold does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use instantly_proxy::config::Config;
 
 use crate::support::fleet::{Replica, TestFleet};
@@ -15,6 +18,23 @@ const PROOFS: &str = "instantly-proxy:p1:*";
 fn stored(fleet: &TestFleet, names: &str) -> Vec<String> {
     let found = fleet.store.ask(&["KEYS", names]);
     found.lines().filter(|name| !name.is_empty() && !name.ends_with(":lock")).map(str::to_owned).collect()
+}
+
+/// A machine that is busy with other tests is no store that is slow.
+fn patient(config: &mut Config) {
+    let shared = config.shared.as_mut().expect("it is a fleet");
+    (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
+}
+
+/// The same, with lists read for their items.
+fn listing(config: &mut Config) {
+    patient(config);
+    config.cache.list_fill = true;
+}
+
+/// So many replicas.
+async fn fleet_of(engine: Engine, count: usize) -> TestFleet {
+    TestFleet::start_with(engine, count, patient).await
 }
 
 /// Waits until so many entries and proofs are stored: they are told behind the answers.
@@ -37,8 +57,8 @@ fn assert_shared(reply: &Reply, text: &str) {
 }
 
 /// One replica that has read label 1 of `a`, and told it, and how many reads that took.
-async fn one_that_knows(engine: Engine, change: impl Fn(&mut Config)) -> (TestFleet, usize) {
-    let fleet = TestFleet::start_with(engine, 1, change).await;
+async fn one_that_knows(engine: Engine) -> (TestFleet, usize) {
+    let fleet = fleet_of(engine, 1).await;
     fleet.replicas[0].caller("a", 1).get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
     told(&fleet, 1, 1).await;
     let reads = fleet.label_reads();
@@ -56,8 +76,8 @@ async fn metric(replica: &Replica, name: &str, labels: &str) -> f64 {
 #[tokio::test]
 async fn a_new_replica_answers_proven_reads_without_an_upstream_call() {
     for engine in Engine::ALL {
-        let (mut fleet, reads) = one_that_knows(engine, |_| {}).await;
-        let new = fleet.add(|_| {}).await;
+        let (mut fleet, reads) = one_that_knows(engine).await;
+        let new = fleet.add(patient).await;
         assert_shared(&new.caller("a", 1).get(&label_path(1)).send().await, "a-1");
         new.caller("a", 1).get(&label_path(1)).send().await.assert_label("a-1").assert_hit();
         assert_eq!(metric(new, "instantly_proxy_shared_lookups_total", r#"result="hit""#).await, 1.0);
@@ -73,8 +93,7 @@ async fn a_new_replica_answers_proven_reads_without_an_upstream_call() {
 #[tokio::test]
 async fn the_list_of_one_replica_serves_every_label_at_the_others() {
     for engine in Engine::ALL {
-        let change = |config: &mut Config| config.cache.list_fill = true;
-        let fleet = TestFleet::start_with(engine, 1, change).await;
+        let fleet = TestFleet::start_with(engine, 1, listing).await;
         fleet.replicas[0].caller("a", 1).get(&label_path(1)).send().await.assert_label("a-1");
         // The list is read behind the first answer, to know whether the labels are for everybody.
         fleet.upstream.arrived(2).await;
@@ -86,7 +105,7 @@ async fn the_list_of_one_replica_serves_every_label_at_the_others() {
         .await;
         let reads = fleet.label_reads();
         let mut fleet = fleet;
-        let new = fleet.add(change).await;
+        let new = fleet.add(listing).await;
         for n in [2, 3, 1] {
             let reply = new.caller("a", 1).get(&label_path(n)).send().await;
             reply.assert_label(&format!("a-{n}"));
@@ -99,7 +118,7 @@ async fn the_list_of_one_replica_serves_every_label_at_the_others() {
 #[tokio::test]
 async fn a_write_shuts_out_what_the_store_has_from_before_it() {
     for engine in Engine::ALL {
-        let mut fleet = TestFleet::start(engine, 2).await;
+        let mut fleet = fleet_of(engine, 2).await;
         let callers = fleet.warm("a", 1).await;
         for number in 0..20 {
             let text = format!("change {number}");
@@ -107,7 +126,7 @@ async fn a_write_shuts_out_what_the_store_has_from_before_it() {
             callers[number % 2].patch(&label_path(1), &change).send().await.assert_label(&text);
             // It has nothing of its own: whatever it shows comes from the store, or from the API.
             if number % 5 == 0 {
-                let new = fleet.add(|_| {}).await;
+                let new = fleet.add(patient).await;
                 new.caller("a", 1).get(&label_path(1)).send().await.assert_label(&text);
             }
             for replica in &fleet.replicas {
@@ -120,7 +139,7 @@ async fn a_write_shuts_out_what_the_store_has_from_before_it() {
 #[tokio::test]
 async fn nothing_that_was_changed_cut_swapped_or_made_up_is_served() {
     for engine in Engine::ALL {
-        let (mut fleet, mut reads) = one_that_knows(engine, |_| {}).await;
+        let (mut fleet, mut reads) = one_that_knows(engine).await;
         let caller = fleet.replicas[0].caller("a", 1);
         caller.get(&label_path(2)).send().await.assert_label("a-2").assert_miss();
         told(&fleet, 2, 1).await;
@@ -132,15 +151,16 @@ async fn nothing_that_was_changed_cut_swapped_or_made_up_is_served() {
                     v:sub(1, at) .. string.char((v:byte(at + 1) + 1) % 256) .. v:sub(at + 2))";
         let cut = "local v = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], v:sub(1, #v - 1))";
         for spoil in [
-            &["EVAL", swap, "2", one, two][..],
-            &["EVAL", flip, "1", one],
-            &["EVAL", cut, "1", one],
-            &["SET", one, "made up"],
+            [&["EVAL", swap, "2", one, two][..], &["PING"]],
+            [&["EVAL", flip, "1", one], &["EVAL", flip, "1", two]],
+            [&["EVAL", cut, "1", one], &["EVAL", cut, "1", two]],
+            [&["SET", one, "made up"], &["SET", two, "made up"]],
         ] {
-            let answer = fleet.store.ask(spoil);
-            assert!(!answer.starts_with('-'), "{answer}");
-            fleet.store.ask(&["COPY", one, two, "REPLACE"]);
-            let new = fleet.add(|_| {}).await;
+            for command in spoil {
+                let answer = fleet.store.ask(command);
+                assert!(!answer.starts_with('-'), "{answer}");
+            }
+            let new = fleet.add(patient).await;
             for n in [1, 2] {
                 new.caller("a", 1)
                     .get(&label_path(n))
@@ -161,7 +181,7 @@ async fn nothing_that_was_changed_cut_swapped_or_made_up_is_served() {
 #[tokio::test]
 async fn replicas_that_miss_one_label_at_once_fetch_it_once() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 3).await;
+        let fleet = fleet_of(engine, 3).await;
         let callers = fleet.warm("a", 1).await;
         let before = fleet.upstream.count();
         let gate = fleet.upstream.hold(|request| request.target == label_path(2));
@@ -178,12 +198,11 @@ async fn replicas_that_miss_one_label_at_once_fetch_it_once() {
 #[tokio::test]
 async fn a_fetch_that_fails_at_one_replica_is_the_next_ones() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 2).await;
+        let fleet = fleet_of(engine, 2).await;
         let callers = fleet.warm("a", 1).await;
-        let failed = std::sync::atomic::AtomicBool::new(false);
+        let failed = AtomicBool::new(false);
         fleet.upstream.script(move |request| {
-            let first =
-                request.target == label_path(2) && !failed.swap(true, std::sync::atomic::Ordering::SeqCst);
+            let first = request.target == label_path(2) && !failed.swap(true, Ordering::SeqCst);
             first.then(|| Answer::json(400, r#"{"message":"no"}"#))
         });
         let replies = together(2, |at| callers[at].get(&label_path(2)).send()).await;
@@ -195,8 +214,8 @@ async fn a_fetch_that_fails_at_one_replica_is_the_next_ones() {
 #[tokio::test]
 async fn a_client_that_asks_for_a_younger_answer_is_not_answered_from_the_store() {
     for engine in Engine::ALL {
-        let (mut fleet, reads) = one_that_knows(engine, |_| {}).await;
-        let new = fleet.add(|_| {}).await;
+        let (mut fleet, reads) = one_that_knows(engine).await;
+        let new = fleet.add(patient).await;
         let caller = new.caller("a", 1);
         caller.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_miss();
         assert_eq!(fleet.label_reads(), reads + 1);
@@ -206,8 +225,8 @@ async fn a_client_that_asks_for_a_younger_answer_is_not_answered_from_the_store(
 #[tokio::test]
 async fn a_label_that_one_replica_finds_gone_is_gone_at_the_others() {
     for engine in Engine::ALL {
-        let (mut fleet, _) = one_that_knows(engine, |_| {}).await;
-        fleet.add(|_| {}).await;
+        let (mut fleet, _) = one_that_knows(engine).await;
+        fleet.add(patient).await;
         let callers = fleet.callers("a", 1);
         assert_shared(&callers[1].get(&label_path(1)).send().await, "a-1");
         fleet.vendor.remove_label("a", 1);
@@ -219,7 +238,7 @@ async fn a_label_that_one_replica_finds_gone_is_gone_at_the_others() {
             }
         })
         .await;
-        let new = fleet.add(|_| {}).await;
+        let new = fleet.add(patient).await;
         new.caller("a", 1).get(&label_path(1)).send().await.assert_status(404);
     }
 }
@@ -227,7 +246,7 @@ async fn a_label_that_one_replica_finds_gone_is_gone_at_the_others() {
 #[tokio::test]
 async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_the_store() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 2).await;
+        let fleet = fleet_of(engine, 2).await;
         let callers = fleet.warm("a", 1).await;
         told(&fleet, 1, 1).await;
         let old = stored(&fleet, PROOFS);
@@ -244,7 +263,7 @@ async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_
         // Played again, it is from before the refusal, of which a new replica reads in the log.
         let mut fleet = fleet;
         fleet.store.ask(&["COPY", "kept", &old[0]]);
-        let new = fleet.add(|_| {}).await;
+        let new = fleet.add(patient).await;
         new.caller("a", 1).get(&label_path(1)).send().await.assert_status(401);
         let rejected = metric(new, "instantly_proxy_shared_rejected_total", r#"reason="superseded""#).await;
         assert!(rejected >= 1.0, "{rejected}");
@@ -254,7 +273,7 @@ async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_
 #[tokio::test]
 async fn a_store_that_stands_still_costs_no_answer() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 2).await;
+        let fleet = fleet_of(engine, 2).await;
         let callers = fleet.warm("a", 1).await;
         fleet.store.freeze();
         for n in [1, 2, 3] {
@@ -271,6 +290,7 @@ async fn a_store_that_stands_still_costs_no_answer() {
 async fn proofs_are_each_replicas_own_where_they_are_not_to_be_shared() {
     for engine in Engine::ALL {
         let change = |config: &mut Config| {
+            patient(config);
             config.shared.as_mut().expect("it is a fleet").share_proofs = false;
         };
         let fleet = TestFleet::start_with(engine, 2, change).await;
@@ -287,8 +307,7 @@ const READS: usize = 20_000;
 
 /// So many cold replicas read labels and lists of 20 organizations with 5 keys each; how many calls that costs.
 async fn cost(engine: Engine, replicas: usize) -> usize {
-    let change = |config: &mut Config| config.cache.list_fill = true;
-    let fleet = TestFleet::start_with(engine, replicas, change).await;
+    let fleet = TestFleet::start_with(engine, replicas, listing).await;
     let names: Vec<_> = (0..ORGANIZATIONS).map(|number| format!("c{number}")).collect();
     for name in &names {
         for n in 1..=KEYS {
