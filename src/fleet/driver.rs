@@ -214,7 +214,7 @@ impl Running {
             let (kind, cause) = (error.kind().as_str(), error.to_string());
             tracing::warn!(kind, cause, "the store of the fleet cannot be reached: this replica is alone");
         }
-        self.way = Way::Waiting(now.plus(self.backoff.next()));
+        self.way = Way::Waiting(now.plus(self.backoff.wait()));
     }
 
     fn lose_link(&mut self, kind: &StoreErrorKind, now: Moment) {
@@ -223,7 +223,7 @@ impl Running {
             self.driver.control.link_down();
             self.driver.metrics.shared().link_up(LinkState::Down);
             self.note_store(None);
-            self.way = Way::Waiting(now.plus(self.backoff.next()));
+            self.way = Way::Waiting(now.plus(self.backoff.wait()));
         }
     }
 
