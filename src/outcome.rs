@@ -129,6 +129,11 @@ pub enum CacheStatus {
         /// Freshness lifetime minus age in whole seconds: not negative, as it is fresh.
         ttl: i64,
     },
+    /// Answered from what another replica fetched and this one did not have; seconds of freshness left.
+    Shared {
+        /// Freshness lifetime minus age in whole seconds: not negative, as it is fresh.
+        ttl: i64,
+    },
     /// Answered from a stored response that is stale, because of this.
     Stale {
         /// Freshness lifetime minus age in whole seconds: zero or negative.
@@ -170,6 +175,10 @@ impl CacheStatus {
     pub fn value(self) -> HeaderValue {
         match self {
             Self::Hit { ttl } => HITS.with(|hits| hits.value(ttl.unsigned_abs())),
+            Self::Shared { ttl } => {
+                HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}; detail=shared"))
+                    .expect("a decimal number is a valid field value")
+            }
             Self::Stale { ttl, reason } => {
                 HeaderValue::try_from(format!("instantly-proxy; hit; ttl={ttl}; detail={reason}"))
                     .expect("a number and a closed enum's text are a valid field value")

@@ -26,7 +26,7 @@ pub use self::sharing::Grants;
 use self::store::Store;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::fence::Fence;
 use crate::metrics::{InvalidationCause, Metrics};
 use crate::organization::{Organization, OrganizationName};
@@ -80,10 +80,21 @@ impl Cache {
     }
 
     /// Takes away what is stored of something that is gone: what everybody may have, and what this credential alone may.
-    pub fn evict(&self, key: CacheKey, credential: &Credential) {
-        self.store.remove(&key);
-        self.store.remove(&key.owned_by(credential.digest()));
+    /// Whether there was any.
+    pub fn evict(&self, key: CacheKey, credential: &Credential) -> bool {
+        let shared = self.store.remove(&key);
+        let own = self.store.remove(&key.owned_by(credential.digest()));
         self.metrics.invalidation(InvalidationCause::NotFound);
+        shared || own
+    }
+
+    /// Whether what is stored under a key may be served and was fetched later than `sent`.
+    #[must_use]
+    pub fn has_younger(&self, key: &CacheKey, organization: &Organization, sent: Moment) -> bool {
+        self.store.get(key).is_some_and(|stored| {
+            self.fence.admits(organization, key.target(), stored.begun)
+                && stored.sent.uptime() >= sent.uptime()
+        })
     }
 
     /// Takes away what is stored of an item that is gone, as another replica has told: what everybody may have. What is one

@@ -106,9 +106,9 @@ impl Store {
         }
     }
 
-    /// Takes one stored response away.
-    pub fn remove(&self, key: &CacheKey) {
-        self.0.invalidate(key);
+    /// Takes one stored response away; whether there was one.
+    pub fn remove(&self, key: &CacheKey) -> bool {
+        self.0.remove(key).is_some()
     }
 
     /// Takes away all that `chosen` says; returns how many and their bytes.

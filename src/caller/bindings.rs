@@ -179,6 +179,42 @@ impl Bindings {
         ProofResult::Renewed
     }
 
+    /// Takes over what another replica proved: that a read sent at `sent` was answered 200 and named `organization`. It was
+    /// looked up at `begun`. Whatever was refused, or ended, between the two is for the caller to know.
+    ///
+    /// A younger proof stays. It is no answer to a read of this process's own: nothing but the proof follows from it.
+    #[must_use]
+    pub fn adopt(
+        &self,
+        credential: &Credential,
+        organization: &Arc<Organization>,
+        begun: Tick,
+        sent: Moment,
+    ) -> ProofResult {
+        let mut shard = self.shard(credential);
+        if shard.is_refused(credential, begun) {
+            return ProofResult::Late;
+        }
+        let digest = credential.digest();
+        let Some(binding) = shard.bindings.peek_mut(&digest) else {
+            shard.bind(credential, organization, Tick::default(), sent);
+            return ProofResult::Bound;
+        };
+        if binding.organization.id() != organization.id() {
+            return ProofResult::Moved;
+        }
+        if begun <= binding.ended {
+            return ProofResult::Late;
+        }
+        if binding.proof.is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
+            binding.proof = Some(sent);
+            binding.last_failure = None;
+            binding.organization = Arc::clone(organization);
+        }
+        shard.bindings.promote(&digest);
+        ProofResult::Renewed
+    }
+
     /// Drops a binding whose organization is in doubt.
     pub fn drop_binding(&self, credential: &Credential) {
         self.shard(credential).unbind(credential.digest());

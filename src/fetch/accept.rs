@@ -21,7 +21,6 @@ use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fleet::notice::Notice;
 use crate::organization::{Organization, OrganizationId};
 use crate::origin::Answered;
 use crate::origin::status::Meaning;
@@ -162,8 +161,12 @@ impl Fetcher {
             let useful_for = useful_for(rules.of(fetch.read.resource, target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
-                let (organization, head, response) = (&organization, &head, &*response);
-                self.learn(Taught { fetch, begun, organization, owner, head, response }, lesson);
+                let (organization, response) = (&organization, &*response);
+                // What the upstream said of a page counts for its items as the operator wants it for single reads.
+                let of_items = Allowed::by(&head, rules.of_items(fetch.read.resource));
+                let taught =
+                    Taught { fetch, target, begun, organization, owner, of_items, stamp: None, response };
+                self.learn(taught, lesson);
             }
         }
         Fetched::Checked { response, stored, owner }
@@ -235,15 +238,6 @@ impl Fetcher {
             return Ok(Fetched::Upstream(answer));
         }
         Ok(Fetched::Own(OwnAnswer::Whole(answer)))
-    }
-
-    /// Takes away what is stored of something that is gone, here and everywhere.
-    pub fn evict(&self, key: CacheKey, credential: &Credential) {
-        if let (Some(fleet), Target::Item(item)) = (&self.fleet, key.target()) {
-            let (resource, organization) = (key.resource().name.to_owned(), key.organization().name().0);
-            fleet.tell(Notice::Gone { resource, organization, item: *item });
-        }
-        self.cache.evict(key, credential);
     }
 
     fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {

@@ -8,6 +8,7 @@ use crate::config::{CachedResource, UpstreamDirectives};
 use crate::semantics::response_directives::{StorageRule, storage_rule};
 
 /// What the upstream's directives allow, where they are respected.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Allowed {
     /// To be stored, and for how long at most.
     Stored(Option<Duration>),

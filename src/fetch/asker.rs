@@ -38,6 +38,8 @@ pub struct Asker<'a> {
     pub storing: Storing,
     /// How often it joined a flight.
     pub rounds: u8,
+    /// How long it has waited for the store that replicas share.
+    pub store_waited: Duration,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
 }

@@ -9,6 +9,7 @@ use super::Fetcher;
 use super::asker::{Asker, Fallback, Ground, Wanted};
 use super::flight::{Crashed, Flight, FlightKey, Join, Storing};
 use super::result::{Fetched, OwnAnswer};
+use super::second_tier::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::body::Body;
 use crate::cache::stored::StoredResponse;
@@ -39,6 +40,8 @@ pub enum Delivery {
         /// Whether it was stored.
         stored: bool,
     },
+    /// A response that another replica fetched, and that passed every check here. It may be of any age.
+    Shared(Arc<StoredResponse>),
     /// The upstream's answer, for this read alone.
     Whole(Arc<WholeAnswer>),
     /// The upstream's answer, too large to keep.
@@ -151,6 +154,8 @@ impl Fetcher {
             class: wanted.class,
             purpose: wanted.purpose,
             waited: Waited::Behind,
+            asks: Asks::of(wanted),
+            store_waited: asker.store_waited,
             use_of: match (proves, wanted.storing) {
                 (false, _) => Use::Nothing,
                 (true, Storing::Forbidden) => Use::Proof,
@@ -194,6 +199,9 @@ impl Fetcher {
             Err(Elapsed) => return Err(ErrorKind::UpstreamTimeout.error()),
         };
         asker.rounds = asker.rounds.saturating_add(1);
+        if let Fetched::Proven(waited) = result {
+            asker.store_waited += waited;
+        }
         self.deliver(asker, wanted, flight, part, result)
     }
 
@@ -216,9 +224,16 @@ impl Fetcher {
         match result {
             Fetched::Checked { response, stored, owner } => {
                 // R1 holds at the moment of delivery: who waited may have been refused meanwhile.
-                let may_have = own || (owner.is_none() && self.may_have(asker, &response));
+                let may_have = own || (owner.is_none() && self.may_have(asker, &response, None));
                 Ok(if may_have { Delivery::Response { response, stored } } else { Delivery::Again })
             }
+            Fetched::Shared { response, owner } => {
+                // The store grants nothing: whoever gets it is proven, be it the one who asked.
+                let is_its = owner.is_none_or(|owner| owner == asker.digest());
+                let may_have = is_its && self.may_have(asker, &response, owner);
+                Ok(if may_have { Delivery::Shared(response) } else { Delivery::Again })
+            }
+            Fetched::Proven(_) => Ok(Delivery::Again),
             Fetched::Own(_) | Fetched::Remembered(_) if !own => Ok(Delivery::Again),
             Fetched::Own(OwnAnswer::Whole(answer)) => Ok(Delivery::Whole(answer)),
             Fetched::Own(OwnAnswer::Streamed(answer)) => {
@@ -246,9 +261,14 @@ impl Fetcher {
     }
 
     /// Whether a read may have what another credential fetched.
-    fn may_have(&self, asker: &Asker<'_>, response: &StoredResponse) -> bool {
+    fn may_have(
+        &self,
+        asker: &Asker<'_>,
+        response: &StoredResponse,
+        owner: Option<CredentialDigest>,
+    ) -> bool {
         let rules = asker.reader.rules;
-        self.cache.is_shared(asker.reader.read.resource, response, rules)
+        (owner.is_some() || self.cache.is_shared(asker.reader.read.resource, response, rules))
             && self.bindings.is_proven_for(
                 asker.reader.credential,
                 response.organization,

@@ -4,9 +4,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Fetcher;
 use super::flight::{FlightKey, Storing};
+use super::second_tier::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::cache::items;
 use crate::caller::credential::Credential;
@@ -45,6 +47,8 @@ impl Fetcher {
             purpose: Purpose::Proof,
             waited: Waited::Behind,
             use_of: Use::ProofAndStore,
+            asks: Asks::Proof,
+            store_waited: Duration::ZERO,
             attempt: Some(attempt),
             trace: None,
         };

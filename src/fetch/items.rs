@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::response::Parts;
-
 use super::Fetcher;
 use super::allowed::{Allowed, useful_for};
 use super::judging::{Item, Lesson};
@@ -13,6 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
+use crate::fleet::heard::Number;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::organization::lists::Page;
@@ -22,11 +21,16 @@ use crate::purpose::Purpose;
 #[derive(Clone, Copy)]
 pub(super) struct Taught<'a> {
     pub(super) fetch: &'a Fetch,
+    /// What it answers, be it not what the fetch was for.
+    pub(super) target: &'a Target,
     pub(super) begun: Begun,
     pub(super) organization: &'a Arc<Organization>,
     /// Set where it is for one credential alone.
     pub(super) owner: Option<CredentialDigest>,
-    pub(super) head: &'a Parts,
+    /// What the upstream said of it, as far as it counts for single items.
+    pub(super) of_items: Allowed,
+    /// Set where another replica fetched it: the last notice that it had applied then.
+    pub(super) stamp: Option<Number>,
     pub(super) response: &'a StoredResponse,
 }
 
@@ -54,14 +58,12 @@ impl Fetcher {
     }
 
     fn take_items(&self, taught: Taught<'_>, list: Vec<Item>) -> bool {
-        let Taught { fetch, begun, organization, owner, head, response } = taught;
+        let Taught { fetch, begun, organization, owner, of_items: allowed, stamp, response, .. } = taught;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
         let unlike = list.iter().any(|item| organization.lists(resource).note_list_shape(item.shape));
         if unlike || !organization.lists(resource).stand_for_items() {
             return unlike;
         }
-        // What the upstream said of the page counts for them as the operator wants it for single reads.
-        let allowed = Allowed::by(head, rules.of_items(resource));
         if allowed.is_nothing() {
             return false;
         }
@@ -69,7 +71,9 @@ impl Fetcher {
         let fence = self.cache.fence();
         for item in list {
             let target = Target::Item(item.id);
-            if !fence.admits(organization, &target, response.begun) {
+            if !fence.admits(organization, &target, response.begun)
+                || stamp.is_some_and(|stamp| !self.has_heard_nothing_since(stamp, organization, &target))
+            {
                 continue;
             }
             let Packed { etag, body, keeping } = item.packed;
@@ -83,22 +87,24 @@ impl Fetcher {
                 ..response.clone()
             };
             let key = CacheKey::new(resource, organization, owner, target);
-            self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+            if stamp.is_none() || !self.cache.has_younger(&key, organization, response.sent) {
+                self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+            }
         }
         false
     }
 }
 
 fn note_page(taught: Taught<'_>, count: usize) {
-    let Taught { fetch, begun, organization, owner, response, .. } = taught;
+    let Taught { fetch, target, begun, organization, owner, stamp, response, .. } = taught;
     let resource = fetch.read.resource;
-    if fetch.read.target != items::whole_list(resource) {
+    if *target != items::whole_list(resource) {
         return;
     }
-    let is_whole = items::is_whole(resource, &fetch.read.target, count);
+    let is_whole = items::is_whole(resource, target, count);
     let page = if is_whole { Page::Whole } else { Page::First };
     organization.lists(resource).note_page(owner, page, response.begun);
-    if fetch.purpose == Purpose::ListFill {
+    if fetch.purpose == Purpose::ListFill || stamp.is_some() {
         // It may have begun as one credential's own.
         let next = begun.sent.plus(fetch.rules.of_items(resource).ttl);
         organization.lists(resource).note_list_fill(owner, response.begun, next);

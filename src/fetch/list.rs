@@ -1,6 +1,7 @@
 //! Lists that are read for their items, and to know whether the labels of an organization are for everybody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -8,6 +9,7 @@ use super::asker::Asker;
 use super::behind::behind;
 use super::flight::{Flight, FlightKey, Storing};
 use super::result::Fetched;
+use super::second_tier::Asks;
 use super::task::{Fetch, Use, Waited};
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
@@ -115,7 +117,7 @@ impl Fetcher {
     /// Reads the list of an organization that is new here once, behind an answer of its, to know whether its labels are for
     /// everybody; where that fails, again behind a later answer.
     pub(super) fn ask_for_witness(self: &Arc<Self>, fetch: &Fetch, result: &Fetched) {
-        let Fetched::Checked { response, .. } = result else { return };
+        let (Fetched::Checked { response, .. } | Fetched::Shared { response, .. }) = result else { return };
         let asks = fetch.use_of.stores() && fetch.rules.shares() && fetch.rules.cache.list_fill;
         let known = self.cache.fence().organizations().peek(response.organization);
         let Some(organization) = known.filter(|_| asks) else { return };
@@ -143,6 +145,8 @@ impl Fetcher {
             purpose: Purpose::ListFill,
             waited: Waited::Behind,
             use_of: Use::ProofAndStore,
+            asks: Asks::Entry,
+            store_waited: Duration::ZERO,
             attempt: None,
             trace: None,
         };

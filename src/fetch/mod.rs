@@ -11,11 +11,13 @@ mod asker;
 mod behind;
 mod deliver;
 pub mod flight;
+mod found;
 mod introduce;
 mod items;
 mod judging;
 mod list;
 mod result;
+mod second_tier;
 mod task;
 mod turn;
 

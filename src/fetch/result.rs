@@ -21,6 +21,14 @@ pub(super) enum Fetched {
         /// Set where it may go to this credential alone.
         owner: Option<CredentialDigest>,
     },
+    /// Another replica had fetched it: found in the second tier, and judged as an answer from upstream is.
+    Shared {
+        response: Arc<StoredResponse>,
+        /// Set where it may go to this credential alone.
+        owner: Option<CredentialDigest>,
+    },
+    /// Another replica had proved the credential; and how long the store was waited for.
+    Proven(Duration),
     /// For the credential that fetched it alone: a refusal, or a body that may not be shared.
     Own(OwnAnswer),
     /// The upstream failed or is limited: concerns everybody who asks it, but the body is the fetcher's own.
@@ -48,9 +56,10 @@ impl Fetched {
     /// Whether it may be a 200: what a refusal that arrived meanwhile would have kept back.
     pub(super) fn is_grant(&self) -> bool {
         match self {
-            Self::Checked { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
+            Self::Checked { .. } | Self::Shared { .. } | Self::Own(OwnAnswer::Streamed(_)) => true,
             Self::Own(OwnAnswer::Whole(answer)) => answer.status() == StatusCode::OK,
             Self::Own(OwnAnswer::MixedUp)
+            | Self::Proven(_)
             | Self::Upstream(_)
             | Self::Blocked
             | Self::Remembered(_)
@@ -61,7 +70,7 @@ impl Fetched {
 
     /// Whether the upstream has said what was asked of it, be it a refusal.
     pub(super) const fn is_answer(&self) -> bool {
-        matches!(self, Self::Checked { .. } | Self::Own(_))
+        matches!(self, Self::Checked { .. } | Self::Shared { .. } | Self::Proven(_) | Self::Own(_))
     }
 
     /// Whether it says that the upstream cannot be asked. A 429 is an answer, and what it says ends with the hold that it
@@ -71,7 +80,12 @@ impl Fetched {
             Self::Blocked => true,
             Self::Upstream(answer) => answer.status() != StatusCode::TOO_MANY_REQUESTS,
             Self::Failed(kind, _) => *kind != ErrorKind::NoMemoryForAnswer,
-            Self::Checked { .. } | Self::Own(_) | Self::Remembered(_) | Self::Held(..) => false,
+            Self::Checked { .. }
+            | Self::Shared { .. }
+            | Self::Proven(_)
+            | Self::Own(_)
+            | Self::Remembered(_)
+            | Self::Held(..) => false,
         }
     }
 }

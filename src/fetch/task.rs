@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use super::Fetcher;
 use super::flight::Publisher;
 use super::result::Fetched;
+use super::second_tier::{Asks, Behind, Spared};
 use crate::body::Body;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::credential::Credential;
@@ -17,6 +18,7 @@ use crate::caller::standing::BackgroundRead;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::fleet::tier::Hold;
 use crate::organization::Organization;
 use crate::origin::{NotAdmitted, Turn};
 use crate::purpose::Purpose;
@@ -46,6 +48,10 @@ pub(super) struct Fetch {
     pub(super) purpose: Purpose,
     pub(super) waited: Waited,
     pub(super) use_of: Use,
+    /// What of other replicas would spare it.
+    pub(super) asks: Asks,
+    /// How long its reader has waited for the store before.
+    pub(super) store_waited: Duration,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
     /// What of a trace it is a part of.
@@ -97,16 +103,14 @@ impl Fetcher {
         let fetcher = Arc::clone(self);
         self.runtime.spawn(async move {
             let span = fetcher.trace_flight(&mut fetch, &publisher);
-            let result = match fetcher.turn(&fetch, &publisher).await {
-                Ok(turn) => {
-                    let begun = Begun { tick: publisher.begun(), sent: fetcher.clock.now() };
-                    if let Some(attempt) = &fetch.attempt {
-                        attempt.note_sent(begun.sent);
-                    }
-                    publisher.note_sent();
-                    fetcher.run(&fetch, begun, turn).await
+            let mut behind = None;
+            let result = match fetcher.spare(&fetch, &publisher).await {
+                Spared::By(result) => result,
+                Spared::Not(hold) => {
+                    let (result, work) = fetcher.go(&fetch, &publisher, hold).await;
+                    behind = work;
+                    result
                 }
-                Err(not) => fetcher.held(&fetch, not),
             };
             if fetch.purpose == Purpose::ListFill
                 && let (Some(organization), false) = (&fetch.organization, result.is_answer())
@@ -125,7 +129,36 @@ impl Fetcher {
                 span.end();
             }
             publisher.publish(result);
+            if let Some(behind) = behind {
+                behind.begin();
+            }
         });
+    }
+
+    /// Lets a fetch go upstream in its turn; what comes of it, and what is to be told other replicas behind that.
+    async fn go(
+        &self,
+        fetch: &Fetch,
+        publisher: &Publisher<Fetched>,
+        hold: Option<Hold>,
+    ) -> (Fetched, Option<Behind>) {
+        let turn = match self.turn(fetch, publisher).await {
+            Ok(turn) => turn,
+            Err(not) => return (self.held(fetch, not), None),
+        };
+        // Before it is sent: what is applied later may be of a write that the answer does not show.
+        let stamp = self.fleet.as_ref().map(|fleet| fleet.stamp());
+        let begun = Begun { tick: publisher.begun(), sent: self.clock.now() };
+        if let Some(attempt) = &fetch.attempt {
+            attempt.note_sent(begun.sent);
+        }
+        publisher.note_sent();
+        if let Some(hold) = &hold {
+            hold.note_sent();
+        }
+        let result = self.run(fetch, begun, turn).await;
+        let behind = stamp.and_then(|stamp| self.behind(fetch, begun, stamp, &result, hold));
+        (result, behind)
     }
 
     /// What comes of a fetch that was not sent.

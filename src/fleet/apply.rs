@@ -39,8 +39,9 @@ impl Apply for Applier {
         let opened = self.sealer.open(SealPurpose::Notice, NOTICE, body).ok();
         match opened.as_deref().and_then(Notice::from_bytes) {
             Some(notice) => {
-                // What this replica said itself it has done already. Done again, it would shut out what its answer carried.
-                if own.is_none() {
+                // What this replica said itself it has done already. Done again, it would shut out what its answer carried. A
+                // refusal it does again: a proof may have been taken over from another replica meanwhile.
+                if own.is_none() || matches!(notice, Notice::Refused { .. }) {
                     self.apply(number, &notice);
                 }
                 self.note(number, &notice);

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applier, NOTICE};
 use super::calls;
-use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, WriteId};
+use super::control::{Call, CallId, Control, Event, Held, Settled, Spelling, Step, StoreTime, WriteId};
 use super::heard::Number;
 use super::notice::Notice;
 use super::roster::{self, Introduction, Replica};
@@ -188,7 +188,7 @@ impl Running {
             Woken::Answered((call, answer)) => self.answered(call, answer, now),
             Woken::Rang(Some(message)) => self.driver.control.rang(&message, &mut self.driver.applier),
             Woken::Rang(None) => self.lose_link(&StoreErrorKind::Lost, now),
-            Woken::Connected(Ok((link, bells))) => self.linked(link, bells, now),
+            Woken::Connected(Ok((link, bells))) => self.linked(link, bells),
             Woken::Connected(Err(error)) => self.not_linked(&error, now),
             Woken::Ordered(order) => self.order(order?, now),
             Woken::Due => {}
@@ -196,7 +196,7 @@ impl Running {
         Some(())
     }
 
-    fn linked(&mut self, link: Link, bells: Bells, now: Moment) {
+    fn linked(&mut self, link: Link, bells: Bells) {
         let (version, address) = (link.version(), link.address().to_string());
         tracing::info!(version, address, "linked to the store of the fleet");
         self.driver.control.link_up(link.run_id());
@@ -358,6 +358,9 @@ impl Running {
             let status = self.driver.control.status();
             self.driver.metrics.shared().replicas(status.members.into());
             fleet.note_status(status);
+            if let Some(StoreTime { sent, read, micros }) = self.driver.control.store_time() {
+                fleet.tier().note_time(Duration::from_micros(micros), sent, read);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ pub mod roster;
 pub mod seal;
 pub mod start;
 pub mod store;
+pub mod tier;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,13 +32,15 @@ use tokio::sync::{mpsc, oneshot};
 use self::control::{Settled, Status};
 use self::heard::{Heard, Number};
 use self::lease::Lease;
-use self::names::Names;
+use self::names::{Names, SharedCredential};
 use self::notice::{Digests, Notice, Whom};
 use self::open_write::OpenWrite;
 use self::roster::Replica;
 use self::seal::Sealer;
-use crate::caller::bindings::Refusal;
-use crate::caller::credential::{AuthorizationDigest, Credential};
+use self::store::Data;
+use self::tier::Tier;
+use crate::caller::bindings::{Ended, Refusal};
+use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest};
 use crate::clock::Moment;
 use crate::config::{CachedResource, WhenLost};
 use crate::lock::Mutex;
@@ -52,6 +55,8 @@ pub struct Fleet {
     when_lost: WhenLost,
     names: Arc<Names>,
     sealer: Arc<Sealer>,
+    data: Arc<Data>,
+    tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
     replicas: AtomicU64,
@@ -138,6 +143,12 @@ impl Fleet {
         &self.heard
     }
 
+    /// What others have stored.
+    #[must_use]
+    pub const fn tier(&self) -> &Arc<Tier> {
+        &self.tier
+    }
+
     /// How many replicas were seen last, this one included; one if none ever was.
     #[must_use]
     pub fn replicas(&self) -> u64 {
@@ -162,24 +173,42 @@ impl Fleet {
         let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
     }
 
-    /// Tells all others that the API has refused a credential, which ended a proof here.
-    pub fn tell_refusal(&self, credential: &Credential, refusal: Refusal) {
-        let digests = self.names.credentials(credential).map(|known| Digests {
+    /// The API has refused a credential, which ended this here. All others are told if that was a proof, or if the store had
+    /// one: tokens that somebody made up must not fill the log.
+    pub fn note_refusal(self: &Arc<Self>, credential: &Credential, refusal: Refusal, ended: Ended) {
+        let digests = |known: SharedCredential| Digests {
             authorization: *known.authorization.bytes(),
             credential: *known.credential.bytes(),
-        });
+        };
         let whom = match refusal {
             Refusal::Unauthorized { .. } => Whom::Authorization,
             Refusal::Credential => Whom::Credential,
         };
-        self.tell(Notice::Refused { digests: digests.collect(), whom });
+        let named: Vec<_> = self.names.credentials(credential).collect();
+        let notice = Notice::Refused { digests: named.iter().copied().map(digests).collect(), whom };
+        self.refused(notice, named, ended);
     }
 
     /// The same of an `Authorization` value that came without a credential.
-    pub fn tell_refused_authorization(&self, authorization: AuthorizationDigest) {
-        let authorization = *authorization.bytes();
-        let digests = vec![Digests { authorization, credential: authorization }];
-        self.tell(Notice::Refused { digests, whom: Whom::Authorization });
+    pub fn note_refused_authorization(self: &Arc<Self>, authorization: AuthorizationDigest, ended: Ended) {
+        let bytes = *authorization.bytes();
+        let digests = vec![Digests { authorization: bytes, credential: bytes }];
+        let named = SharedCredential { authorization, credential: CredentialDigest::told(bytes) };
+        self.refused(Notice::Refused { digests, whom: Whom::Authorization }, vec![named], ended);
+    }
+
+    fn refused(self: &Arc<Self>, notice: Notice, named: Vec<SharedCredential>, ended: Ended) {
+        match ended {
+            Ended::Nothing => return,
+            Ended::Proofs => self.tell(notice.clone()),
+            Ended::NoProof => {}
+        }
+        let fleet = Arc::clone(self);
+        self.tier.behind(async move {
+            if fleet.tier.take_out_proofs(&named).await && ended == Ended::NoProof {
+                fleet.tell(notice);
+            }
+        });
     }
 
     /// Tells all others and waits until they have applied it, or their leases are over.
@@ -194,6 +223,12 @@ impl Fleet {
         let (told, replicas) = oneshot::channel();
         self.orders.send(Order::Roster { told }).ok()?;
         replicas.await.ok()
+    }
+
+    /// The connections for what may be missed.
+    #[must_use]
+    pub const fn data(&self) -> &Arc<Data> {
+        &self.data
     }
 
     /// What of the store everything is called.

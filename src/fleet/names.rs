@@ -231,7 +231,6 @@ mod tests {
     use std::collections::HashSet;
 
     use http::{HeaderMap, HeaderValue};
-    use uuid::Uuid;
 
     use super::*;
     use crate::caller::credential::Digester;

@@ -16,13 +16,15 @@ use super::lease::Lease;
 use super::names::Names;
 use super::roster::{self, About, Introduction};
 use super::seal::{Sealer, Secret};
+use super::store::Data;
+use super::tier::{self, ShareProofs, Tier};
 use super::{Fleet, Order};
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
 use crate::config::{Shared, StoreMode, files};
 use crate::lock::Mutex;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SharedSeries};
 use crate::resource::Resources;
 use crate::setup_error::SetupError;
 
@@ -55,24 +57,50 @@ pub struct Linking {
 }
 
 impl Fleet {
-    /// A replica that is alone until its link is [started](Unlinked::start).
+    /// A replica that is alone until its link is [started](Unlinked::start). What it shares is of `upstream`, by scheme and
+    /// authority; `runtime` carries its connections.
     ///
     /// # Errors
     ///
     /// If the secrets cannot be read.
-    pub fn new(shared: &Shared) -> Result<(Arc<Self>, Unlinked), SetupError> {
+    pub fn new(
+        shared: &Shared,
+        upstream: &str,
+        clock: &Clock,
+        series: &SharedSeries,
+        runtime: &Handle,
+    ) -> Result<(Arc<Self>, Unlinked), SetupError> {
         let secrets = files::shared_secrets(&shared.secret_file);
         let secrets = secrets.map_err(|problem| SetupError(format!("shared.secret_file {problem}")))?;
         let secrets: Vec<_> = secrets.expose().filter_map(Secret::new).collect();
         let (orders, ordered) = mpsc::unbounded_channel();
         let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
+        let names = Arc::new(Names::new(&shared.namespace, &secrets));
+        let sealer = Arc::new(Sealer::new(&secrets, &shared.namespace));
+        let data = Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime));
+        let tier = Arc::new(Tier::new(tier::Parts {
+            lease: Arc::clone(&lease),
+            heard: Arc::clone(&heard),
+            times: Arc::default(),
+            data: Arc::clone(&data),
+            names: Arc::clone(&names),
+            sealer: Arc::clone(&sealer),
+            authority: upstream.into(),
+            proofs: if shared.share_proofs { ShareProofs::Yes } else { ShareProofs::No },
+            timeout: shared.store.timeout,
+            runtime: runtime.clone(),
+            clock: clock.clone(),
+            series: series.clone(),
+        }));
         let fleet = Arc::new(Self {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
             alone_ttl: shared.alone_ttl,
             when_lost: shared.when_lost,
-            names: Arc::new(Names::new(&shared.namespace, &secrets)),
-            sealer: Arc::new(Sealer::new(&secrets, &shared.namespace)),
+            names,
+            sealer,
+            data,
+            tier,
             orders,
             seen: Mutex::default(),
             replicas: AtomicU64::new(0),

@@ -9,7 +9,6 @@ use super::Origin;
 use super::admit::{Admitted, Places, Turn};
 use super::call::{Call, Retries};
 use super::status::{Meaning, Path};
-use crate::caller::bindings::Ended;
 use crate::caller::credential::{CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
 use crate::clock::Moment;
@@ -191,15 +190,14 @@ impl Origin {
         match call.caller {
             Caller::Credential(credential) => {
                 let ended = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
-                // Told where it ended something: tokens that somebody made up must not fill the log.
-                if let (Some(fleet), Ended::Proofs) = (&self.fleet, ended) {
-                    fleet.tell_refusal(credential, refusal);
+                if let Some(fleet) = &self.fleet {
+                    fleet.note_refusal(credential, refusal, ended);
                 }
             }
             Caller::Authorization(authorization) if meaning == Meaning::KeyRefused => {
                 let ended = self.bindings.refuse_authorization(authorization, arrived);
-                if let (Some(fleet), Ended::Proofs) = (&self.fleet, ended) {
-                    fleet.tell_refused_authorization(authorization);
+                if let Some(fleet) = &self.fleet {
+                    fleet.note_refused_authorization(authorization, ended);
                 }
             }
             Caller::Authorization(_) | Caller::Anonymous => {}

@@ -32,6 +32,12 @@ impl Answer {
         }
     }
 
+    /// From what another replica fetched, as fresh as a hit.
+    pub(super) fn shared(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+        let cache_status = Some(CacheStatus::Shared { ttl: servable.ttl });
+        Self { cache_status, ..Self::hit(request, stored, servable) }
+    }
+
     /// From the store although stale.
     pub(super) fn stale(
         request: &Parts,

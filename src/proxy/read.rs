@@ -11,7 +11,7 @@ use super::exchange::Asked;
 use super::plan::{Behind, Plan, Urgency, Wait, plan};
 use super::reading::{Around, Found, Reading, Request};
 use crate::cache::Reader;
-use crate::cache::decide::Decision;
+use crate::cache::decide::{Decision, decide};
 use crate::cache::render::render;
 use crate::cache::stored::StoredResponse;
 use crate::caller::standing::Standing;
@@ -174,7 +174,25 @@ impl Proxy {
             Err(error) if ground.fallback() == Fallback::Stored => return self.fall_back(reading, error),
             Err(error) => return Err(error),
         };
+        if let Delivery::Shared(response) = delivery {
+            return Ok(self.shared(&response, reading));
+        }
         Ok(delivered(delivery, part, ground, reading))
+    }
+
+    /// What a read does with what another replica fetched, which may be of any age: it serves as if it had been stored here, or
+    /// the API is asked.
+    fn shared(&self, response: &StoredResponse, reading: &mut Reading<'_>) -> Step {
+        let (lifetimes, now) = (self.lifetimes(reading), self.clock.now());
+        match decide(&reading.wishes, Some(response), &lifetimes, now) {
+            Decision::Serve { stored: servable, .. } => {
+                Step::Done(Answer::shared(reading.head, response, servable))
+            }
+            _ => {
+                reading.asker.ask_upstream(self.cache.fence().sequence().current());
+                Step::Again
+            }
+        }
     }
 
     /// What is stored in place of a fetch that failed. Everything is asked anew: during the wait the credential may have
@@ -278,7 +296,7 @@ fn delivered(delivery: Delivery, part: Part, ground: Ground, reading: &Reading<'
         Delivery::Streamed(response) => (response, false),
         Delivery::Remembered(answer) => return Step::Done(Answer::remembered(&answer, &reading.head.method)),
         Delivery::Blocked => return Step::Pass,
-        Delivery::Again => return Step::Again,
+        Delivery::Shared(_) | Delivery::Again => return Step::Again,
     };
     let (outcome, obtained) = match part {
         Part::Led => (Outcome::Miss, Obtained::Led { stored }),

@@ -82,6 +82,7 @@ impl Proxy {
             youngest: if wants_youngest { arrived } else { Tick::default() },
             storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
             rounds: 0,
+            store_waited: Duration::ZERO,
             trace: head.extensions.get(),
         };
         Reading { head, asker, wishes, waits: Waits::default() }

@@ -17,7 +17,6 @@ use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
 use crate::fleet::account::{Carrier, Slots};
 use crate::fleet::start::Linking;
-use crate::fleet::store::Data;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -101,7 +100,10 @@ impl Proxy {
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
-        let (fleet, unlinked) = config.shared.as_ref().map(Fleet::new).transpose()?.unzip();
+        let upstream_url = config.upstream.url.to_string();
+        let make = |shared| Fleet::new(shared, &upstream_url, &clock, metrics.shared(), &runtime);
+        let fleet = config.shared.as_ref().map(make);
+        let (fleet, unlinked) = fleet.transpose()?.unzip();
         let (bindings, fence) =
             (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {
@@ -165,12 +167,11 @@ impl Proxy {
         let shield = self.origin.shield();
         let timeout = shared.store.timeout;
         let orders = shield.connect_store(&config.shield, timeout);
-        let (clock, series) = (self.clock.clone(), self.metrics.shared().clone());
         let carrier = Carrier {
             fleet: Arc::clone(fleet),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series, &self.runtime)),
+            data: Arc::clone(fleet.data()),
             budget: shield.budget.downgrade(),
-            clock,
+            clock: self.clock.clone(),
             timeout,
             slots: match shared.store.mode {
                 StoreMode::Standalone | StoreMode::Sentinel { .. } => Slots::One,

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::roots::NamedRoots;
 use crate::config;
@@ -38,10 +39,7 @@ impl Way {
             None => SetupError(fault),
         };
         let contents = contents.map_err(named)?;
-        let tls = match contents.as_deref() {
-            Some(pem) => tls_under(pem).map_err(named)?,
-            None => tls(public_roots())?,
-        };
+        let tls = Arc::new(trusting(contents.as_deref()).map_err(named)?.with_no_client_auth());
         Ok(Self {
             ca_file: settings.ca_file.clone(),
             mark: contents.as_deref().map(Mark::of),
@@ -56,24 +54,20 @@ impl Way {
     }
 }
 
-fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>, SetupError> {
-    Ok(Arc::new(versions().map_err(SetupError)?.with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// TLS under the certificates of a file.
-fn tls_under(pem: &[u8]) -> Result<Arc<ClientConfig>, String> {
-    let (roots, named) = (files::roots_of(pem)?, files::certificates_of(pem)?);
-    let versions = versions()?;
-    let roots = NamedRoots::new(roots, named, Arc::clone(versions.crypto_provider()))
-        .map_err(|cause| format!("cannot be used: {cause}"))?;
-    let trusting = versions.dangerous().with_custom_certificate_verifier(Arc::new(roots));
-    Ok(Arc::new(trusting.with_no_client_auth()))
-}
-
-fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+/// TLS that trusts the certificates of a PEM file, or public roots without one. What this side shows is for the caller to
+/// say.
+///
+/// # Errors
+///
+/// In words about the file, if it holds no certificate that can be a root.
+pub fn trusting(pem: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    builder.with_safe_default_protocol_versions().map_err(|cause| format!("TLS: {cause}"))
+    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let versions = versions.with_safe_default_protocol_versions().map_err(|cause| format!("TLS: {cause}"))?;
+    let Some(pem) = pem else { return Ok(versions.with_root_certificates(public_roots())) };
+    let roots = NamedRoots::new(files::roots_of(pem)?, files::certificates_of(pem)?, provider)
+        .map_err(|cause| format!("cannot be used: {cause}"))?;
+    Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(roots)))
 }
 
 /// TLS under public roots, for whom else this process asks.
@@ -82,7 +76,7 @@ fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
 ///
 /// If the provider has no suite for a version of TLS.
 pub fn public_client() -> Result<ClientConfig, SetupError> {
-    tls(public_roots()).map(|config| ClientConfig::clone(&config))
+    Ok(trusting(None).map_err(SetupError)?.with_no_client_auth())
 }
 
 /// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.

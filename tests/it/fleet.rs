@@ -1,25 +1,168 @@
 //! Many replicas are one cache: what was written through one is never read old through another that has a lease.
 
+use std::time::Duration;
+
+use instantly_proxy::config::{Config, WhenLost};
+use instantly_proxy::error::ErrorKind;
+
 use crate::support::fleet::TestFleet;
-use crate::support::labels::{LABELS, label_path};
+use crate::support::labels::{LABELS, label_path, organization, token};
 use crate::support::store::Engine;
+use crate::support::{Caller, patiently};
+
+/// Writes through one replica, each read back through all.
+const WRITES: usize = 300;
 
 fn change(text: &str) -> String {
     format!(r#"{{"label":"{text}"}}"#)
 }
 
-#[tokio::test]
-async fn a_write_through_one_replica_is_seen_by_the_very_next_read_through_the_others() {
-    for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 3).await;
-        let callers = fleet.warm("a", 1).await;
-        for number in 0..100 {
-            let (text, writer) = (format!("change {number}"), number % callers.len());
-            callers[writer].patch(&label_path(1), &change(&text)).send().await.assert_label(&text);
-            for reader in &callers {
-                reader.get(&label_path(1)).send().await.assert_label(&text);
-            }
-        }
-        let _ = LABELS;
+/// Without a lease nothing is served, and nothing is written: what is left is what leases promise.
+fn by_leases_alone(config: &mut Config) {
+    if let Some(shared) = &mut config.shared {
+        shared.alone_ttl = Duration::ZERO;
+        shared.when_lost = WhenLost::RefuseWrites;
     }
+}
+
+async fn write_and_read_back(callers: &[Caller], name: &str, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let (text, writer) = (format!("{name} {number}"), &callers[number % callers.len()]);
+        let written = writer.patch(&label_path(1), &change(&text)).send().await;
+        if written.error_kind() == Some(ErrorKind::StoreUnreachable) {
+            continue;
+        }
+        written.assert_label(&text);
+        for reader in callers {
+            reader.get(&label_path(1)).send().await.assert_label(&text);
+        }
+    }
+}
+
+async fn a_write_is_seen_through_all(engine: Engine) {
+    let fleet = TestFleet::start(engine, 3).await;
+    let (a, b) = (fleet.warm("a", 1).await, fleet.warm("b", 1).await);
+    tokio::join!(write_and_read_back(&a, "a", 0..WRITES), write_and_read_back(&b, "b", 0..WRITES));
+    for reader in &a {
+        reader.get(&label_path(1)).send().await.assert_hit();
+    }
+    assert!(fleet.label_reads() > 0);
+}
+
+#[tokio::test]
+async fn a_write_through_one_replica_is_seen_by_the_very_next_read_through_the_others_by_redis() {
+    a_write_is_seen_through_all(Engine::Redis).await;
+}
+
+#[tokio::test]
+async fn a_write_through_one_replica_is_seen_by_the_very_next_read_through_the_others_by_valkey() {
+    a_write_is_seen_through_all(Engine::Valkey).await;
+}
+
+#[tokio::test]
+async fn no_read_is_older_than_an_answered_write_whatever_becomes_of_the_store() {
+    for engine in Engine::ALL {
+        let mut fleet = TestFleet::start_with(engine, 3, by_leases_alone).await;
+        let callers = fleet.warm("a", 1).await;
+        for round in 0..12 {
+            let numbers = round * 20..(round + 1) * 20;
+            match round % 4 {
+                0 => drop(fleet.store.ask(&["FLUSHALL"])),
+                1 => drop(fleet.store.ask(&["CLIENT", "KILL", "TYPE", "normal"])),
+                2 => fleet.store.restart(),
+                _ => fleet.store.freeze(),
+            }
+            write_and_read_back(&callers, "a", numbers.start..numbers.end - 10).await;
+            if round % 4 == 3 {
+                fleet.store.thaw();
+            }
+            for replica in &fleet.replicas {
+                replica.has_lease().await;
+            }
+            write_and_read_back(&callers, "a", numbers.end - 10..numbers.end).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_purge_says_which_replicas_have_confirmed_it() {
+    let fleet = TestFleet::start(Engine::Valkey, 2).await;
+    let callers = fleet.warm("a", 1).await;
+    let body = format!(r#"{{"organization":"{}"}}"#, organization("a"));
+    let told = fleet.replicas[0].admin().post("/api/purge", &body).send().await.assert_status(200).json();
+    assert_eq!(told["replicas"]["announced"], true, "{told}");
+    assert_eq!(told["replicas"]["confirmed"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(told["replicas"]["silent"].as_array().map(Vec::len), Some(0), "{told}");
+    // Its proof has ended at the other replica, too.
+    callers[1].get(&label_path(1)).send().await.assert_proof();
+}
+
+#[tokio::test]
+async fn a_key_that_one_replica_saw_refused_gets_nothing_from_the_memory_of_the_others() {
+    let fleet = TestFleet::start(Engine::Redis, 2).await;
+    let callers = fleet.warm("a", 1).await;
+    fleet.vendor.revoke(&token("a", 1));
+    callers[0].get(&label_path(2)).send().await.assert_status(401);
+    patiently("the refusal to be heard of", async {
+        while callers[1].get(&label_path(1)).send().await.status != 401 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_whose_store_is_gone_serves_goes_on_and_comes_back() {
+    let mut fleet = TestFleet::start(Engine::Valkey, 2).await;
+    let callers = fleet.warm("a", 1).await;
+    fleet.store.kill();
+    for replica in &fleet.replicas {
+        replica.is_alone().await;
+    }
+    callers[0].get(&label_path(1)).send().await.assert_hit();
+    callers[0].patch(&label_path(1), &change("alone")).send().await.assert_label("alone");
+    callers[0].get(&label_path(1)).send().await.assert_label("alone");
+    fleet.store.restart();
+    for replica in &fleet.replicas {
+        replica.has_lease().await;
+    }
+    patiently("the write to be heard of", async {
+        while callers[1].get(&label_path(1)).send().await.label() != "alone" {}
+    })
+    .await;
+    let unannounced = |status: &serde_json::Value| status["fleet"]["unannounced_writes"] == 0;
+    fleet.replicas[0].until("nothing to be left to say", unannounced).await;
+}
+
+#[tokio::test]
+async fn a_process_without_a_store_that_answers_starts_and_serves_alone() {
+    let mut fleet = TestFleet::without_replicas(Engine::Redis);
+    fleet.store.kill();
+    let replica = fleet.replica(|_| {});
+    replica.is_alone().await;
+    let caller = replica.caller("a", 1);
+    caller.get(&label_path(1)).send().await.assert_proof();
+    caller.get(&label_path(1)).send().await.assert_hit();
+    fleet.replicas.push(replica);
+}
+
+#[tokio::test]
+async fn writes_are_refused_without_a_lease_where_that_is_configured() {
+    let mut fleet = TestFleet::start_with(Engine::Redis, 1, by_leases_alone).await;
+    let caller = fleet.warm("a", 1).await.remove(0);
+    fleet.store.kill();
+    fleet.replicas[0].is_alone().await;
+    let refused = caller.patch(&label_path(1), &change("never")).send().await;
+    refused.assert_error(ErrorKind::StoreUnreachable);
+    caller.get(LABELS).send().await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_replica_that_leaves_holds_up_no_write() {
+    let mut fleet = TestFleet::start(Engine::Valkey, 3).await;
+    let callers = fleet.warm("a", 1).await;
+    drop(fleet.replicas.remove(2));
+    let two = |status: &serde_json::Value| status["fleet"]["members"] == 2;
+    fleet.replicas[0].until("the one that left to be gone", two).await;
+    callers[0].patch(&label_path(1), &change("new")).send().await.assert_label("new");
+    let told = fleet.replicas[0].admin().get("/api/status").send().await.json();
+    assert_eq!(told["fleet"]["replicas"].as_array().map(Vec::len), Some(2), "{told}");
 }

@@ -25,9 +25,11 @@ use crate::support::World;
 use crate::support::labels::{label_path, token};
 
 /// Closed enums that no table explains: what they say is said by others, or nowhere.
-const UNEXPLAINED: [(&str, &str); 5] = [
+const UNEXPLAINED: [(&str, &str); 7] = [
     ("Key", "the README has a row for each"),
     ("StoreErrorKind", "said in log lines, before the server's own words"),
+    ("ControlScript", "names of scripts, which the store alone sees"),
+    ("Settled", "why an answer was let go: metrics count each kind by itself"),
     ("Class", "only ever compared"),
     ("Reason", "of the budget and of strangers: both become a RejectionReason"),
     ("Pace", "parts of the names of columns"),
@@ -263,6 +265,7 @@ fn every_metric_is_listed_with_its_type_and_its_labels() {
 fn every_form_of_cache_status_is_listed() {
     let mut forms = vec![
         CacheStatus::Hit { ttl: 7 },
+        CacheStatus::Shared { ttl: 7 },
         CacheStatus::RefetchLimited { ttl: 7 },
         CacheStatus::Miss { stored: true },
         CacheStatus::Miss { stored: false },
@@ -281,6 +284,7 @@ fn every_form_of_cache_status_is_listed() {
             CacheStatus::Uncached(reason) => value.replace(reason.as_str(), "REASON"),
             // All are named: another one needs a row, and its place in the list above.
             CacheStatus::Hit { .. }
+            | CacheStatus::Shared { .. }
             | CacheStatus::Stale { .. }
             | CacheStatus::RefetchLimited { .. }
             | CacheStatus::Miss { .. }

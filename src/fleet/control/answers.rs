@@ -81,6 +81,7 @@ impl Control {
             self.bring(&reply.brought, reply.history, apply);
         }
         let complete = complete && !reply.brought.more;
+        self.said_last = self.said_last.max((reply.history, reply.number));
         self.events.push_back(Event::Appended { write, number: reply.number, complete });
         let (history, number, count) = (reply.history, reply.number, reply.count);
         self.writes.appended(write, Appended { history, number, count, read_at: now });

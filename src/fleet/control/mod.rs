@@ -16,6 +16,8 @@ mod lost_writes;
 mod parse;
 mod rules;
 mod scripts;
+#[cfg(test)]
+mod simulation;
 mod types;
 mod writes;
 
@@ -33,8 +35,8 @@ use crate::clock::Moment;
 pub use self::parse::Reply;
 pub use self::scripts::{ControlScript, PARTS, Spelling};
 pub use self::types::{
-    Apply, Call, CallId, ControlSettings, Event, Held, LeaseLoss, MemberId, Number, Ring, Settled, Status,
-    Step, StoreTime, WriteId,
+    Apply, Call, CallId, ControlSettings, Event, Held, LeaseLoss, MemberId, Number, Ring, Settled, Stamp,
+    Status, Step, StoreTime, WriteId,
 };
 
 /// One replica's part in the control of the fleet.
@@ -53,6 +55,8 @@ pub struct Control {
     writes: Writes,
     lost_writes: LostWrites,
     presence: Presence,
+    /// The history and the number of what was last appended from here.
+    said_last: (Number, Number),
     last_call: u64,
     under_way: BTreeMap<CallId, Purpose>,
     outbox: VecDeque<Call>,
@@ -121,6 +125,7 @@ impl Control {
             writes: Writes::default(),
             lost_writes: LostWrites::default(),
             presence: Presence::Here,
+            said_last: (Number(0), Number(0)),
             last_call: 0,
             under_way: BTreeMap::new(),
             outbox: VecDeque::new(),
@@ -231,6 +236,22 @@ impl Control {
     #[must_use]
     pub const fn applied(&self) -> Number {
         self.applied
+    }
+
+    /// What an upstream call that is sent now is stamped with.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp { history: self.claimed_history(), number: self.applied }
+    }
+
+    /// Whether something that was announced here has not come back yet as a notice in its place. Until then what is known here
+    /// of an organization has no number, and what others have stored of it cannot be judged: the second tier is not asked.
+    #[must_use]
+    pub fn has_unheard(&self) -> bool {
+        let history = self.claimed_history();
+        let (its_history, number) = self.said_last;
+        let on_its_way = its_history > history || (its_history == history && number > self.applied);
+        on_its_way || self.writes.unannounced() > 0
     }
 
     /// The store's time as the last answered beat brackets it.

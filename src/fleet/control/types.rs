@@ -14,6 +14,16 @@ impl Number {
     }
 }
 
+/// What was known here when an upstream call was sent. What it brings may be judged by this within one history alone: another
+/// one begins with everything being invalid, and its numbers may be lower where the store's clock was set back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// Number of the first notice of the history.
+    pub history: Number,
+    /// Number of the last notice applied.
+    pub number: Number,
+}
+
 /// A process that takes part: random, so that nobody is taken for who had its place before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemberId(pub [u8; 16]);
@@ -76,8 +86,8 @@ impl ControlSettings {
 
 /// What a replica does with the notices of others. Each call returns when its effect is complete.
 pub trait Apply {
-    /// This notice, after all before it. `own` if this replica said it: what it says has been done here already, and it is
-    /// called all the same, in its place among the others.
+    /// This notice, after all before it. `own` if this replica said it. It invalidates again all the same: between what was
+    /// done here at once and the number that it got, the second tier may have given what another replica stored before.
     fn notice(&mut self, number: Number, body: &[u8], own: Option<WriteId>);
 
     /// Everything from before this number: nobody knows what was said before it.
@@ -222,6 +232,6 @@ pub struct Status {
     pub open_writes: usize,
     /// Answers held here.
     pub held_answers: usize,
-    /// What could not be said yet.
+    /// What is not in the log for certain.
     pub unannounced: usize,
 }

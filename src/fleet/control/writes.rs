@@ -255,7 +255,7 @@ impl Writes {
     }
 
     pub(super) fn unannounced(&self) -> usize {
-        self.which(|said| matches!(said.log, InLog::Unappended)).count()
+        self.which(|said| !matches!(said.log, InLog::Appended { .. })).count()
     }
 
     /// Too much to be said one by one.

@@ -29,6 +29,15 @@ pub(super) struct Login {
     pub(super) database: u16,
 }
 
+/// What kind of channel it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subscribe {
+    /// One of the whole deployment.
+    Everywhere,
+    /// One of a slot of a Cluster, on the server that owns it.
+    InSlot,
+}
+
 /// A connection; the last clone that is dropped ends it.
 #[derive(Clone)]
 pub(super) struct Wire {
@@ -90,8 +99,18 @@ impl Wire {
     }
 
     /// From now on the receiver has what this channel brings.
-    pub(super) async fn subscribe(&self, channel: &[u8]) -> Result<(), StoreError> {
-        self.connection.clone().subscribe(channel).await.map_err(|e| failed(&e))
+    pub(super) async fn subscribe(&self, how: Subscribe, channel: &[u8]) -> Result<(), StoreError> {
+        let command = match how {
+            Subscribe::Everywhere => cmd("SUBSCRIBE"),
+            Subscribe::InSlot => cmd("SSUBSCRIBE"),
+        };
+        let command = command.to_owned().arg(channel).to_owned();
+        let value = self.connection.clone().send_packed_command(&command).await.map_err(|e| failed(&e))?;
+        match value {
+            // What confirms it is a push, which the receiver is not told of.
+            Value::Push { .. } => Ok(()),
+            value => reply(value).map(drop),
+        }
     }
 
     /// Whether this is that connection.

@@ -9,21 +9,32 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::client::Wire;
+use super::cluster::Cluster;
 use super::error::StoreError;
 use super::node::Node;
 use super::reply::Reply;
 use super::script::Script;
 use super::way::{Way, run};
 use crate::clock::{Clock, Moment};
-use crate::config::StoreSettings;
+use crate::config::{StoreMode, StoreSettings};
 use crate::metrics::{Operation, OperationResult, SharedSeries};
 
 /// The connections for what may be missed.
 #[derive(Debug)]
 pub struct Data {
-    node: Arc<Node>,
+    servers: Servers,
     clock: Clock,
     series: SharedSeries,
+}
+
+/// Who is asked.
+#[derive(Debug)]
+enum Servers {
+    /// One, for every key.
+    One(Arc<Node>),
+    /// The owner of the key's slot.
+    Cluster(Cluster),
 }
 
 impl Data {
@@ -31,7 +42,13 @@ impl Data {
     #[must_use]
     pub fn start(settings: StoreSettings, clock: Clock, series: SharedSeries, runtime: &Handle) -> Self {
         let way = Way::new(settings, clock.clone());
-        Self { node: Node::start(way, runtime), clock, series }
+        let servers = match way.settings().mode {
+            StoreMode::Cluster => Servers::Cluster(Cluster::start(way, runtime)),
+            StoreMode::Standalone | StoreMode::Sentinel { .. } => {
+                Servers::One(Node::start(way, None, runtime))
+            }
+        };
+        Self { servers, clock, series }
     }
 
     /// Runs a script. All keys lie in one slot. The call ends at the deadline, or after `shared.timeout` if that is earlier.
@@ -48,7 +65,8 @@ impl Data {
         deadline: Moment,
     ) -> Result<Reply, StoreError> {
         let asked = self.clock.now();
-        let answer = self.node.ask(deadline, async |wire| run(&wire, script, keys, args).await).await;
+        let key = keys.first().copied().unwrap_or_default();
+        let answer = self.ask(key, deadline, async |wire| run(&wire, script, keys, args).await).await;
         self.count(operation, asked, &answer);
         answer
     }
@@ -69,9 +87,21 @@ impl Data {
         let lives = lives.as_millis().max(1).to_string();
         let words: [&[u8]; 5] = [b"SET", key, value, b"PX", lives.as_bytes()];
         let asked = self.clock.now();
-        let answer = self.node.ask(deadline, async |wire| wire.ask(&words).await).await;
+        let answer = self.ask(key, deadline, async |wire| wire.ask(&words).await).await;
         self.count(operation, asked, &answer);
         answer.map(drop)
+    }
+
+    async fn ask(
+        &self,
+        key: &[u8],
+        deadline: Moment,
+        ask: impl AsyncFnOnce(Wire) -> Result<Reply, StoreError>,
+    ) -> Result<Reply, StoreError> {
+        match &self.servers {
+            Servers::One(node) => node.ask(deadline, ask).await,
+            Servers::Cluster(cluster) => cluster.ask(key, deadline, ask).await,
+        }
     }
 
     fn count(&self, operation: Operation, asked: Moment, answer: &Result<Reply, StoreError>) {

@@ -6,14 +6,15 @@
 
 use tokio::sync::mpsc;
 
-use super::client::Wire;
-use super::error::{StoreError, StoreErrorKind};
+use super::client::{Subscribe, Wire};
+use super::error::StoreError;
+use super::find;
 use super::reply::Reply;
 use super::script::Script;
 use super::server::Server;
-use super::way::{CONNECT, Way, run, within};
+use super::way::{As, CONNECT, Way, run, within};
 use crate::clock::Clock;
-use crate::config::{StoreAddress, StoreSettings};
+use crate::config::{StoreAddress, StoreMode, StoreSettings};
 use crate::metrics::{Operation, OperationResult, SharedSeries};
 
 /// One connection to the server that owns the control slot, subscribed to the bell.
@@ -43,7 +44,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::ReadOnly`] of a replica, [`StoreErrorKind::TooOld`], and whatever connecting fails of.
+    /// [`ReadOnly`](super::StoreErrorKind::ReadOnly) of a replica, [`TooOld`](super::StoreErrorKind::TooOld), and whatever connecting fails of.
     pub async fn connect(
         settings: &StoreSettings,
         bell: &[u8],
@@ -56,11 +57,13 @@ impl Link {
     }
 
     async fn connect_by(way: Way, bell: &[u8], series: SharedSeries) -> Result<(Self, Bells), StoreError> {
-        let address = way.settings().addresses.first().cloned();
-        let address = address.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "no address is set"))?;
-        let (wire, pushes) = way.connect(&address).await?;
+        let address = find::owner(&way, bell).await?;
+        let (wire, pushes) = way.connect(&address, As::User).await?;
         let server = Server::ask(&wire).await?;
-        wire.subscribe(bell).await?;
+        wire.subscribe(Subscribe::Everywhere, bell).await?;
+        if way.settings().mode == StoreMode::Cluster && server.knows_slot_channels() {
+            wire.subscribe(Subscribe::InSlot, bell).await?;
+        }
         Ok((Self { wire, way, address, server, series }, Bells(pushes)))
     }
 
@@ -80,6 +83,13 @@ impl Link {
     #[must_use]
     pub fn knows_script_flags(&self) -> bool {
         self.server.knows_script_flags()
+    }
+
+    /// Whether it has subscribed to a channel of the control slot as well, so that `SPUBLISH` rings the bell: in a Cluster, from
+    /// 7.0 on.
+    #[must_use]
+    pub fn hears_slot_channels(&self) -> bool {
+        self.way.settings().mode == StoreMode::Cluster && self.server.knows_slot_channels()
     }
 
     /// The server that it goes to.

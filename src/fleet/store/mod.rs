@@ -9,13 +9,17 @@
 mod backoff;
 mod breaker;
 mod client;
+mod cluster;
 mod data;
 mod error;
+mod find;
 mod link;
 mod node;
 mod reply;
 mod script;
 mod server;
+mod slots;
+mod tls;
 mod way;
 
 pub use self::backoff::Backoff;

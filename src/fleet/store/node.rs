@@ -10,9 +10,12 @@ use super::backoff::Backoff;
 use super::breaker::Breaker;
 use super::client::Wire;
 use super::error::{StoreError, StoreErrorKind};
+use super::find;
 use super::reply::Reply;
-use super::way::{CONNECT, Way, within};
+use super::server::Server;
+use super::way::{As, CONNECT, Way, within};
 use crate::clock::Moment;
+use crate::config::StoreAddress;
 use crate::lock::Mutex;
 
 /// A server, and the connection to it while there is one.
@@ -26,6 +29,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 struct Line {
     way: Way,
+    /// The server; without one it is looked for at each connect.
+    address: Option<StoreAddress>,
     wire: Mutex<Option<Wire>>,
     breaker: Mutex<Breaker>,
 }
@@ -37,9 +42,9 @@ impl Drop for Node {
 }
 
 impl Node {
-    /// Begins to connect, on that runtime.
-    pub(super) fn start(way: Way, runtime: &Handle) -> Arc<Self> {
-        let line = Arc::new(Line { way, wire: Mutex::default(), breaker: Mutex::default() });
+    /// Begins to connect to this server, on that runtime; without an address to whichever server is the primary then.
+    pub(super) fn start(way: Way, address: Option<StoreAddress>, runtime: &Handle) -> Arc<Self> {
+        let line = Arc::new(Line { way, address, wire: Mutex::default(), breaker: Mutex::default() });
         let keeper = runtime.spawn(Arc::clone(&line).keep()).abort_handle();
         Arc::new(Self { line, keeper })
     }
@@ -123,8 +128,14 @@ impl Line {
     }
 
     async fn connect(&self) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
-        let address = self.way.settings().addresses.first();
-        let address = address.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "no address is set"))?;
-        self.way.connect(address).await
+        let address = match &self.address {
+            Some(address) => address.clone(),
+            None => find::primary(&self.way).await?,
+        };
+        let (wire, pushes) = self.way.connect(&address, As::User).await?;
+        let deadline = self.way.clock().now().plus(CONNECT);
+        // A replica takes connections, and no write.
+        within(self.way.clock(), deadline, Server::ask(&wire)).await?;
+        Ok((wire, pushes))
     }
 }

@@ -76,6 +76,11 @@ impl Server {
         self.numbers().is_none_or(|numbers| numbers >= [7, 0])
     }
 
+    /// Whether it knows channels of a slot (`SPUBLISH`), which came at the same time.
+    pub(super) fn knows_slot_channels(&self) -> bool {
+        self.knows_script_flags()
+    }
+
     fn numbers(&self) -> Option<[u32; 2]> {
         let mut parts = self.version.split('.').map(|part| part.parse().ok());
         Some([parts.next()??, parts.next()??])

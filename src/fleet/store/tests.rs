@@ -6,10 +6,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::test_store::{Engine, TestStore};
+use super::way::{As, Way};
 use super::*;
 use crate::clock::{Clock, Moment};
 use crate::config::{StoreAddress, StoreSettings};
 use crate::metrics::SharedSeries;
+
+mod deployments;
+mod login;
 
 const BELL: &[u8] = b"{test}:bell";
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1], 7, false}");

@@ -1,6 +1,7 @@
 //! [`Way`]: how a connection to a server of the store is made, within a time of its own.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -10,6 +11,7 @@ use super::client::{Login, Wire};
 use super::error::{StoreError, StoreErrorKind};
 use super::reply::Reply;
 use super::script::Script;
+use super::tls::Tls;
 use crate::clock::{Clock, Moment};
 use crate::config::{StoreAddress, StoreSettings, StoreTransport, files};
 
@@ -22,11 +24,27 @@ pub(super) const CONNECT: Duration = Duration::from_secs(2);
 pub(super) struct Way {
     settings: StoreSettings,
     clock: Clock,
+    tls: Option<Arc<Tls>>,
+}
+
+/// As whom one logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum As {
+    /// The configured user, in the configured database.
+    User,
+    /// Nobody: Sentinels mostly ask for no password, and refuse one that they do not know.
+    Nobody,
 }
 
 impl Way {
-    pub(super) const fn new(settings: StoreSettings, clock: Clock) -> Self {
-        Self { settings, clock }
+    pub(super) fn new(settings: StoreSettings, clock: Clock) -> Self {
+        let tls = match &settings.transport {
+            StoreTransport::Plain => None,
+            StoreTransport::Tls { ca_file, client } => {
+                Some(Arc::new(Tls::new(ca_file.clone(), client.clone())))
+            }
+        };
+        Self { settings, clock, tls }
     }
 
     pub(super) const fn settings(&self) -> &StoreSettings {
@@ -46,27 +64,32 @@ impl Way {
     pub(super) async fn connect(
         &self,
         address: &StoreAddress,
+        who: As,
     ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
         let deadline = self.clock.now().plus(CONNECT);
-        within(&self.clock, deadline, self.connect_whenever(address)).await
+        within(&self.clock, deadline, self.connect_whenever(address, who)).await
     }
 
     async fn connect_whenever(
         &self,
         address: &StoreAddress,
+        who: As,
     ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
-        let login = self.login()?;
+        let login = self.login(who)?;
         let stream = TcpStream::connect((address.host.as_str(), address.port));
         let stream = stream.await.map_err(|fault| lost(address, &fault))?;
         stream.set_nodelay(true).map_err(|fault| lost(address, &fault))?;
-        match &self.settings.transport {
-            StoreTransport::Plain => Wire::open(stream, &login).await,
-            StoreTransport::Tls { .. } => Err(StoreError::new(StoreErrorKind::Tls, "not yet")),
+        match &self.tls {
+            None => Wire::open(stream, &login).await,
+            Some(tls) => Wire::open(tls.over(stream, address).await?, &login).await,
         }
     }
 
     /// Who connects. The file is read each time, so that a password that was changed counts from the next connection on.
-    fn login(&self) -> Result<Login, StoreError> {
+    fn login(&self, who: As) -> Result<Login, StoreError> {
+        if who == As::Nobody {
+            return Ok(Login { username: None, password: None, database: 0 });
+        }
         let password = match &self.settings.password_file {
             None => None,
             Some(path) => {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::caller::Caller;
 use super::labels::{label_path, token};
 use super::patience::patiently;
-use super::proxy::by_default;
+use super::proxy::lower_the_shield;
 use super::store::{Engine, TestStore};
 use super::upstream::TestUpstream;
 use super::vendor::Vendor;
@@ -84,8 +84,8 @@ impl TestFleet {
         config.upstream.url =
             format!("http://{}", self.upstream.address()).parse::<Uri>().expect("an address");
         config.log.level = "off".to_owned();
-        by_default(&mut config);
-        config.cache.list_fill = false;
+        lower_the_shield(&mut config);
+        config.cache.write_through = true;
         config.listen.drain_delay = Duration::ZERO;
         let address = StoreAddress::new("127.0.0.1", self.store.port());
         config.shared = Some(Shared::at(address, self.secrets.path().join("secrets")));

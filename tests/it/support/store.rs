@@ -9,7 +9,7 @@
     reason = "two binaries use this, each a part of it"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -144,7 +144,12 @@ impl TestStore {
 
     /// Sends a command on a connection of its own; its answer as text, an error with its leading `-`.
     pub fn ask(&self, words: &[&str]) -> String {
-        Client::of(self.port).ask(words)
+        self.try_ask(words).expect("the server answers")
+    }
+
+    /// The same of a server that may be gone, or cut connections because its role changes.
+    pub fn try_ask(&self, words: &[&str]) -> std::io::Result<String> {
+        Client::of(self.port)?.ask(words)
     }
 
     fn signal(&self, signal: Signal) {
@@ -167,39 +172,44 @@ pub struct Client(BufReader<TcpStream>);
 
 impl Client {
     /// To this port.
-    pub fn of(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        Self(BufReader::new(stream))
+    pub fn of(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(BufReader::new(stream)))
     }
 
     /// Sends a command; its answer as text: lists one element a line, nothing as `(nil)`.
-    pub fn ask(&mut self, words: &[&str]) -> String {
+    pub fn ask(&mut self, words: &[&str]) -> std::io::Result<String> {
         let mut command = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             command.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
         }
-        self.0.get_mut().write_all(&command).expect("the server reads");
+        self.0.get_mut().write_all(&command)?;
         self.answer()
     }
 
-    fn answer(&mut self) -> String {
+    fn answer(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
-        self.0.read_line(&mut line).expect("the server answers");
+        if self.0.read_line(&mut line)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         let line = line.trim_end();
         let length = || line[1..].parse::<i64>().expect("a length");
-        match line.as_bytes().first() {
+        Ok(match line.as_bytes().first() {
             Some(b'$' | b'*') if length() < 0 => "(nil)".to_owned(),
             Some(b'$') => {
                 let mut bytes = vec![0; usize::try_from(length()).expect("not negative") + 2];
-                self.0.read_exact(&mut bytes).expect("the server answers whole");
+                self.0.read_exact(&mut bytes)?;
                 bytes.truncate(bytes.len() - 2);
                 String::from_utf8_lossy(&bytes).into_owned()
             }
-            Some(b'*') => (0..length()).map(|_| self.answer()).collect::<Vec<_>>().join("\n"),
+            Some(b'*') => {
+                let elements = (0..length()).map(|_| self.answer());
+                elements.collect::<Result<Vec<_>, _>>()?.join("\n")
+            }
             Some(b'+' | b':') => line[1..].to_owned(),
             _ => line.to_owned(),
-        }
+        })
     }
 }
 

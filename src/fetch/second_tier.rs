@@ -1,0 +1,380 @@
+//! The second tier, as fetches ask it: before one goes upstream, the store may have what another replica fetched or proved, or
+//! say that another replica is about to; and what was fetched here is told the others, behind its answer.
+//!
+//! What is found counts as a body from upstream does: under the tick of the flight, which was taken before the store was
+//! asked, and after the same checks. `found` has those.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::asker::{Asker, Ground, Wanted};
+use super::flight::{Publisher, Storing};
+use super::result::Fetched;
+use super::task::{Begun, Fetch, Waited};
+use super::{BRIEF_MAX_WAIT, Fetcher};
+use crate::cache::items;
+use crate::cache::key::CacheKey;
+use crate::caller::credential::Credential;
+use crate::caller::standing::BackgroundRead;
+use crate::classify::Target;
+use crate::clock::Moment;
+use crate::error::ErrorKind;
+use crate::fleet::heard::Number;
+use crate::fleet::notice::Notice;
+use crate::fleet::tier::{self, Found, Hold, Learned, LookUp, Patience, Progress, Proved, Tier};
+use crate::metrics::LookupResult;
+use crate::organization::Organization;
+use crate::organization::sharing::Shared;
+use crate::purpose::Purpose;
+use crate::resource;
+use crate::tick::Tick;
+
+/// How long after the first look-up the next one is, while another replica fetches; it doubles.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// When whoever keeps an old proof asks again while another replica renews it.
+const RENEWED_IN: Duration = Duration::from_secs(2);
+
+/// What of other replicas would spare a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// Nothing: its client asks for what is younger than its request, or it is not for storing.
+    Nothing,
+    /// A stored response.
+    Entry,
+    /// A proof, for a credential that has none.
+    Proof,
+    /// A younger proof; the old one does for a while.
+    Renewal,
+}
+
+impl Asks {
+    /// Of a fetch for a read.
+    pub(super) fn of(wanted: &Wanted<'_>) -> Self {
+        match wanted.ground {
+            _ if wanted.purpose == Purpose::Proof => Self::Renewal,
+            Ground::ToProve => Self::Proof,
+            Ground::Missing(_) if wanted.after == Tick::default() && wanted.storing == Storing::Allowed => {
+                Self::Entry
+            }
+            Ground::Missing(_) | Ground::Younger => Self::Nothing,
+        }
+    }
+}
+
+/// Whether a fetch is spared.
+pub(super) enum Spared {
+    /// This is what came of it.
+    By(Fetched),
+    /// It goes upstream, holding the lock of what it is to bring, if it got one.
+    Not(Option<Hold>),
+}
+
+/// What is told other replicas behind an answer.
+pub(super) struct Behind {
+    tier: Arc<Tier>,
+    learned: Option<Learned>,
+    proved: Option<Proved>,
+    hold: Option<Hold>,
+}
+
+impl Behind {
+    /// Tells them. The lock is freed last: who takes it next must find what it was held for.
+    pub(super) fn begin(self) {
+        let Self { tier, learned, proved, hold } = self;
+        let work = Arc::clone(&tier);
+        tier.behind(async move {
+            if let Some(learned) = learned {
+                work.keep(learned).await;
+            }
+            if let Some(proved) = proved {
+                work.keep_proof(proved).await;
+            }
+            drop(hold);
+        });
+    }
+}
+
+/// The wait for another replica's fetch.
+struct Following<'a> {
+    fetch: &'a Fetch,
+    publisher: &'a Publisher<Fetched>,
+    pause: Duration,
+    begun: Moment,
+    progress: Option<Progress>,
+}
+
+/// What became of a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// Ask again.
+    Over,
+    /// Nobody waits for the fetch any more.
+    Abandoned,
+    /// It has lasted for as long as a fetch may: whoever leads goes upstream.
+    TooLong,
+}
+
+impl<'a> Following<'a> {
+    const fn new(fetch: &'a Fetch, publisher: &'a Publisher<Fetched>, begun: Moment) -> Self {
+        Self { fetch, publisher, pause: ASK_AGAIN, begun, progress: None }
+    }
+
+    /// Waits before the store is asked again. Whoever waits for this fetch waits as for one of its own that is as far.
+    async fn pause(&mut self, fetcher: &Fetcher, progress: Progress) -> Pause {
+        let now = fetcher.clock.now();
+        if self.progress != Some(progress) {
+            self.progress = Some(progress);
+            match progress {
+                Progress::Queued => self.publisher.note_queued(),
+                Progress::Sent => self.publisher.note_sent(),
+            }
+            if let Some(attempt) = &self.fetch.attempt {
+                match progress {
+                    Progress::Queued => attempt.note_queued(),
+                    Progress::Sent => attempt.note_sent(now),
+                }
+            }
+        }
+        let longest = self.fetch.rules.timeouts.fill_timeout + self.fetch.rules.max_wait(None);
+        if now.since(self.begun) >= longest {
+            return Pause::TooLong;
+        }
+        let sleep = fetcher.clock.sleep(self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if self.fetch.waited == Waited::Behind {
+            sleep.await;
+            return Pause::Over;
+        }
+        tokio::select! {
+            biased;
+            () = sleep => Pause::Over,
+            () = self.publisher.abandoned() => Pause::Abandoned,
+        }
+    }
+}
+
+impl Fetcher {
+    /// Asks the store whether another replica spares a fetch.
+    pub(super) async fn spare(&self, fetch: &Fetch, publisher: &Publisher<Fetched>) -> Spared {
+        let Some(tier) = self.fleet.as_ref().map(|fleet| fleet.tier()) else { return Spared::Not(None) };
+        let mut patience = tier.patience();
+        patience.spend(fetch.store_waited);
+        // In a box: a fetch without a fleet keeps no room for it.
+        match fetch.asks {
+            Asks::Nothing => Spared::Not(None),
+            Asks::Entry => Box::pin(self.spare_by_entry(tier, fetch, publisher, &mut patience)).await,
+            Asks::Proof | Asks::Renewal => {
+                Box::pin(self.spare_by_proof(tier, fetch, publisher, &mut patience)).await
+            }
+        }
+    }
+
+    async fn spare_by_entry(
+        &self,
+        tier: &Arc<Tier>,
+        fetch: &Fetch,
+        publisher: &Publisher<Fetched>,
+        patience: &mut Patience,
+    ) -> Spared {
+        let Some(organization) = &fetch.organization else { return Spared::Not(None) };
+        let mut look_up = self.look_up_in(tier, fetch, organization);
+        let begun = self.clock.now();
+        let mut following = Following::new(fetch, publisher, begun);
+        loop {
+            let progress = match tier.ask(&mut look_up, patience).await {
+                Found::Some(entries) => {
+                    if let Some(found) =
+                        self.take_best(tier, fetch, publisher.begun(), &look_up, entries).await
+                    {
+                        tier.count_look_up(LookupResult::Hit);
+                        return Spared::By(found);
+                    }
+                    // None of them counts: asked for again, less these.
+                    continue;
+                }
+                Found::Mine(hold) => {
+                    tier.count_look_up(LookupResult::Miss);
+                    return Spared::Not(Some(hold));
+                }
+                Found::Without => {
+                    tier.count_look_up(LookupResult::Without);
+                    return Spared::Not(None);
+                }
+                Found::List(progress) => {
+                    if self.clock.now().since(begun) >= BRIEF_MAX_WAIT {
+                        look_up.forget_list();
+                    }
+                    progress
+                }
+                Found::Others(progress) => progress,
+            };
+            if following.progress.is_none() {
+                tier.count_look_up(LookupResult::Followed);
+            }
+            match following.pause(self, progress).await {
+                Pause::Over => {}
+                Pause::Abandoned => return given_up(),
+                Pause::TooLong => return Spared::Not(None),
+            }
+        }
+    }
+
+    /// What the store is asked for in place of a fetch: what everybody may have and the list that has it, or what this
+    /// credential alone may.
+    fn look_up_in(&self, tier: &Arc<Tier>, fetch: &Fetch, organization: &Arc<Organization>) -> LookUp {
+        let (resource, rules, target) = (fetch.read.resource, &fetch.rules, &fetch.read.target);
+        let path = resource::target_path(resource, target);
+        let wanted = |path: &str, owner| tier::Wanted { path: path.to_owned(), owner };
+        let shared = rules.shared_in(organization, resource);
+        let mut all = Vec::new();
+        let mut list = None;
+        if matches!(shared, Shared::Organization | Shared::Unwitnessed) {
+            all.push(wanted(&path, None));
+            if rules.cache.list_fill
+                && matches!(target, Target::Item(_))
+                && organization.lists(resource).stand_for_items()
+            {
+                let whole = resource::target_path(resource, &items::whole_list(resource));
+                all.push(wanted(&whole, None));
+                list = Some(whole);
+            }
+        }
+        if shared != Shared::Organization {
+            let owners = tier.all_named(&fetch.credential);
+            all.extend(owners.into_iter().map(|owner| wanted(&path, Some(owner))));
+        }
+        tier.look_up(organization.id(), all, list.as_deref())
+    }
+
+    async fn spare_by_proof(
+        &self,
+        tier: &Arc<Tier>,
+        fetch: &Fetch,
+        publisher: &Publisher<Fetched>,
+        patience: &mut Patience,
+    ) -> Spared {
+        let collection = fetch.read.resource.collection;
+        if fetch.rules.proof.max_age.is_zero() {
+            return Spared::Not(None);
+        }
+        let Some(mut look_up) = tier.look_up_proof(&fetch.credential, collection) else {
+            return Spared::Not(None);
+        };
+        let before = patience.left();
+        let mut following = Following::new(fetch, publisher, self.clock.now());
+        loop {
+            let progress = match tier.ask_for_proof(&mut look_up, patience).await {
+                Found::Some(proofs) => {
+                    if proofs.iter().any(|(_, proof)| self.adopt(tier, fetch, publisher.begun(), proof)) {
+                        return Spared::By(Fetched::Proven(before.saturating_sub(patience.left())));
+                    }
+                    continue;
+                }
+                Found::Mine(hold) => return Spared::Not(Some(hold)),
+                Found::Without | Found::List(_) => return Spared::Not(None),
+                Found::Others(_) if fetch.asks == Asks::Renewal => {
+                    // The old one does until then.
+                    let now = self.clock.now();
+                    self.bindings.note_held(&fetch.credential, BackgroundRead::Proof, now);
+                    return Spared::By(Fetched::Held(ErrorKind::OverBudget, RENEWED_IN));
+                }
+                Found::Others(progress) => progress,
+            };
+            match following.pause(self, progress).await {
+                Pause::Over => {}
+                Pause::Abandoned => return given_up(),
+                Pause::TooLong => return Spared::Not(None),
+            }
+        }
+    }
+
+    /// What is to be told other replicas of what was fetched under `stamp`.
+    pub(super) fn behind(
+        &self,
+        fetch: &Fetch,
+        begun: Begun,
+        stamp: Number,
+        result: &Fetched,
+        hold: Option<Hold>,
+    ) -> Option<Behind> {
+        let tier = self.fleet.as_ref()?.tier();
+        let mut behind = Behind { tier: Arc::clone(tier), learned: None, proved: None, hold };
+        if let Fetched::Checked { response, stored, owner } = result {
+            let (resource, target) = (fetch.read.resource, &fetch.read.target);
+            let named = owner.is_some().then(|| tier.named(&fetch.credential));
+            // Where it is for one credential alone and that has no name, it is for nobody else.
+            if *stored && !response.settling && named.is_none_or(|named| named.is_some()) {
+                behind.learned = Some(Learned {
+                    organization: response.organization,
+                    path: resource::target_path(resource, target),
+                    owner: named.flatten(),
+                    stamp,
+                    sent: response.sent,
+                    lifetime: response.freshness_lifetime(fetch.rules.of(resource, target).ttl),
+                    jitter: response.jitter,
+                    limit: response.limit,
+                    content_type: response.content_type.clone(),
+                    etag: response.etag.clone(),
+                    body: response.body.clone(),
+                });
+            }
+            if fetch.use_of.proves() {
+                behind.proved = Some(Proved {
+                    credential: fetch.credential.clone(),
+                    collection: resource.collection,
+                    organization: response.organization,
+                    stamp,
+                    sent: begun.sent,
+                    max_age: fetch.rules.proof.max_age,
+                });
+            }
+        }
+        Some(behind)
+    }
+
+    /// Takes away what is stored of something that is gone, here and, where there was anything, at all replicas: or the
+    /// next look-up would bring it back. Ids that somebody made up are told to nobody.
+    pub fn evict(&self, key: CacheKey, credential: &Credential) {
+        let (resource, organization, target) = (key.resource(), key.organization(), key.target().clone());
+        let evicted = self.cache.evict(key, credential);
+        let (Some(fleet), Target::Item(item)) = (&self.fleet, target) else { return };
+        let notice =
+            Notice::Gone { resource: resource.name.to_owned(), organization: organization.name().0, item };
+        if evicted {
+            fleet.tell(notice.clone());
+        }
+        let (fleet, credential) = (Arc::clone(fleet), credential.clone());
+        let path = resource::target_path(resource, &Target::Item(item));
+        Arc::clone(fleet.tier()).behind(async move {
+            let taken = fleet.tier().take_out_entries(organization, &path, &credential).await;
+            if taken && !evicted {
+                fleet.tell(notice);
+            }
+        });
+    }
+
+    /// Whether nothing was heard of a target since a notice: what was fetched under that stamp counts.
+    pub(super) fn has_heard_nothing_since(
+        &self,
+        stamp: Number,
+        organization: &Organization,
+        target: &Target,
+    ) -> bool {
+        let heard = self.fleet.as_ref().map(|fleet| fleet.heard());
+        heard.is_some_and(|heard| heard.admits(organization.id().name().0, target, stamp))
+    }
+}
+
+impl Asker<'_> {
+    /// From now on only a fetch that begins now answers it.
+    pub fn ask_upstream(&mut self, now: Tick) {
+        self.youngest = now;
+    }
+}
+
+/// What becomes of a fetch that nobody waits for any more.
+fn given_up() -> Spared {
+    Spared::By(Fetched::Held(ErrorKind::OverBudget, RENEWED_IN))
+}

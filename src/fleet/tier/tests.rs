@@ -1,0 +1,366 @@
+//! The second tier over real servers: what its scripts do in one step, and what of the store does not count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+
+use super::super::heard::Number;
+use super::super::names::SharedCredential;
+use super::super::seal::Secret;
+use super::super::store::test_store::{Engine, TestStore};
+use super::entry::{Entry, LARGEST_BODY};
+use super::*;
+use crate::caller::credential::{Credential, Digester};
+use crate::config::{StoreAddress, StoreSettings};
+use crate::organization::OrganizationId;
+
+const ORGANIZATION: OrganizationId = OrganizationId::example(1);
+const ITEM: &str = "/labels/1";
+const LIST: &str = "/labels";
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A replica of a fleet, as the second tier knows it.
+struct Replica {
+    tier: Arc<Tier>,
+    lease: Arc<Lease>,
+    heard: Arc<Heard>,
+    clock: Clock,
+}
+
+impl Replica {
+    async fn start(store: &TestStore) -> Self {
+        Self::with_secrets(store, &[1]).await
+    }
+
+    async fn with_secrets(store: &TestStore, secrets: &[u8]) -> Self {
+        let secrets: Vec<_> = secrets.iter().map(|byte| Secret::new(&[*byte; 32]).unwrap()).collect();
+        let clock = Clock::system();
+        let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
+        let settings = StoreSettings::standalone(StoreAddress::new("127.0.0.1", store.port()));
+        let settings = StoreSettings { timeout: Duration::from_secs(5), ..settings };
+        let tier = Arc::new(Tier::new(Parts {
+            lease: Arc::clone(&lease),
+            heard: Arc::clone(&heard),
+            times: Arc::default(),
+            data: Arc::new(Data::start(settings, clock.clone(), SharedSeries::default(), &Handle::current())),
+            names: Arc::new(Names::new("fleet", &secrets)),
+            sealer: Arc::new(Sealer::new(&secrets, "fleet")),
+            authority: "http://api.example".into(),
+            proofs: ShareProofs::Yes,
+            timeout: Duration::from_secs(5),
+            runtime: Handle::current(),
+            clock: clock.clone(),
+            series: SharedSeries::default(),
+        }));
+        let replica = Self { tier, lease, heard, clock };
+        let now = replica.clock.now();
+        replica.lease.extend(now.plus(MINUTE));
+        replica.tier.note_time(now.unix(), now, now);
+        replica.connected().await;
+        replica
+    }
+
+    /// Asks until the connection is there.
+    async fn connected(&self) {
+        let end = self.clock.now().plus(MINUTE);
+        loop {
+            let mut probe = self.tier.look_up(ORGANIZATION, vec![wanted("/probe", None)], None);
+            match self.tier.ask(&mut probe, &mut self.tier.patience()).await {
+                Found::Without => assert!(!self.clock.now().reached(end), "no connection"),
+                _ => return,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn look_up(&self) -> LookUp {
+        self.tier.look_up(ORGANIZATION, vec![wanted(ITEM, None), wanted(LIST, None)], Some(LIST))
+    }
+
+    async fn ask(&self, look_up: &mut LookUp) -> Found<Entry> {
+        self.tier.ask(look_up, &mut self.tier.patience()).await
+    }
+
+    /// What an own look-up finds.
+    async fn finds(&self) -> Found<Entry> {
+        self.ask(&mut self.look_up()).await
+    }
+
+    async fn finds_proof(&self, credential: &Credential) -> Found<SharedProof> {
+        let mut look_up = self.tier.look_up_proof(credential, LIST).unwrap();
+        self.tier.ask_for_proof(&mut look_up, &mut self.tier.patience()).await
+    }
+
+    fn learned(&self, path: &str, body: &'static [u8]) -> Learned {
+        Learned {
+            organization: ORGANIZATION,
+            path: path.to_owned(),
+            owner: None,
+            stamp: Number(7),
+            sent: self.clock.now(),
+            lifetime: MINUTE,
+            jitter: 3,
+            limit: None,
+            content_type: HeaderValue::from_static("application/json"),
+            etag: HeaderValue::from_static("\"tag\""),
+            body: Bytes::from_static(body),
+        }
+    }
+
+    fn proved(&self, credential: &Credential) -> Proved {
+        Proved {
+            credential: credential.clone(),
+            collection: LIST,
+            organization: ORGANIZATION,
+            stamp: Number(7),
+            sent: self.clock.now(),
+            max_age: MINUTE,
+        }
+    }
+}
+
+fn wanted(path: &str, owner: Option<SharedCredential>) -> Wanted {
+    Wanted { path: path.to_owned(), owner }
+}
+
+fn credential(token: &str) -> Credential {
+    let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    let fields = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
+    Digester::default().credential(&fields).unwrap()
+}
+
+fn bodies(found: &Found<Entry>) -> Vec<(usize, &[u8])> {
+    match found {
+        Found::Some(entries) => entries.iter().map(|(place, entry)| (*place, &entry.body[..])).collect(),
+        other => panic!("nothing was found: {other:?}"),
+    }
+}
+
+/// Asks until the fetch is its own.
+async fn until_mine(replica: &Replica) {
+    let mut look_up = replica.look_up();
+    loop {
+        match replica.ask(&mut look_up).await {
+            Found::Mine(_) => return,
+            found => assert!(matches!(found, Found::Others(_)), "{found:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn for_each_engine(test: impl AsyncFn(TestStore)) {
+    for engine in Engine::ALL {
+        test(TestStore::start(engine)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_call_brings_the_item_and_the_whole_list() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        one.tier.keep(one.learned(ITEM, b"item")).await;
+        assert_eq!(bodies(&other.finds().await), [(0, &b"item"[..])]);
+        one.tier.keep(one.learned(LIST, b"list")).await;
+        let found = other.finds().await;
+        assert_eq!(bodies(&found), [(0, &b"item"[..]), (1, &b"list"[..])]);
+        let Found::Some(entries) = found else { unreachable!("it was some") };
+        let entry = &entries[0].1;
+        assert_eq!((entry.stamp, entry.jitter), (Number(7), 3));
+        assert!(other.tier.age(entry.sent, other.clock.now()).unwrap() < MINUTE);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_replica_fetches_and_the_others_are_told_how_far_it_is() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        let Found::Mine(hold) = one.finds().await else { panic!("nobody has it") };
+        let mut waiting = other.look_up();
+        assert!(matches!(other.ask(&mut waiting).await, Found::Others(Progress::Queued)));
+        hold.note_sent();
+        while !matches!(other.ask(&mut waiting).await, Found::Others(Progress::Sent)) {
+            tokio::task::yield_now().await;
+        }
+        // Longer than a lock holds that is not extended.
+        let end = other.clock.now().plus(Duration::from_millis(1500));
+        while !other.clock.now().reached(end) {
+            assert!(matches!(other.ask(&mut waiting).await, Found::Others(_)), "it is extended");
+            tokio::task::yield_now().await;
+        }
+        one.tier.keep(one.learned(ITEM, b"item")).await;
+        drop(hold);
+        assert_eq!(bodies(&other.ask(&mut waiting).await), [(0, &b"item"[..])]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fetch_that_fails_frees_its_lock_and_one_that_died_loses_it() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        let Found::Mine(hold) = one.finds().await else { panic!("nobody has it") };
+        drop(hold);
+        // The lock is freed behind, and was never the other's.
+        until_mine(&other).await;
+        let lock = one.tier.0.names.lock(&one.tier.0.names.entry(ORGANIZATION, ITEM, None));
+        let lock = String::from_utf8(lock).unwrap();
+        while store.ask(&["SET", &lock, "a process that diedq", "PX", "200", "NX"]) != "OK" {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(one.finds().await, Found::Others(Progress::Queued)));
+        until_mine(&other).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_looks_for_an_item_waits_for_the_list_that_would_bring_it() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        let mut list = one.tier.look_up(ORGANIZATION, vec![wanted(LIST, None)], None);
+        let Found::Mine(_hold) = one.ask(&mut list).await else { panic!("nobody has it") };
+        let mut item = other.look_up();
+        assert!(matches!(other.ask(&mut item).await, Found::List(Progress::Queued)));
+        item.forget_list();
+        assert!(matches!(other.ask(&mut item).await, Found::Mine(_)), "not for ever");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_found_and_does_not_count_is_in_nobodys_way() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        let name = String::from_utf8(replica.tier.0.names.entry(ORGANIZATION, ITEM, None)).unwrap();
+        for value in ["", "x", "no entry at all, and longer than what it is told by"] {
+            store.ask(&["SET", &name, value]);
+            let Found::Mine(hold) = replica.finds().await else { panic!("{value:?} counts") };
+            drop(hold);
+            while store.ask(&["EXISTS", &format!("{name}:lock")]) == "1" {
+                tokio::task::yield_now().await;
+            }
+        }
+        store.ask(&["DEL", &name]);
+        store.ask(&["LPUSH", &name, "not even a value"]);
+        assert!(matches!(replica.finds().await, Found::Without), "the rest goes without the store");
+        store.ask(&["DEL", &name]);
+        replica.tier.keep(replica.learned(ITEM, b"item")).await;
+        let mut look_up = replica.look_up();
+        assert_eq!(bodies(&replica.ask(&mut look_up).await).len(), 1);
+        // Whoever found it unfit asks again, and fetches it.
+        assert!(matches!(replica.ask(&mut look_up).await, Found::Mine(_)));
+        replica.tier.keep(replica.learned(ITEM, b"anew")).await;
+        assert_eq!(bodies(&replica.ask(&mut look_up).await), [(0, &b"anew"[..])]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_of_others_that_were_swapped_do_not_count() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        replica.tier.keep(replica.learned("/labels/2", b"another")).await;
+        let name = |path| String::from_utf8(replica.tier.0.names.entry(ORGANIZATION, path, None)).unwrap();
+        store.ask(&["RENAME", &name("/labels/2"), &name(ITEM)]);
+        assert!(matches!(replica.finds().await, Found::Mine(_)));
+        let foreign = Replica::with_secrets(&store, &[2]).await;
+        foreign.tier.keep(foreign.learned(LIST, b"foreign")).await;
+        let mut list = replica.tier.look_up(ORGANIZATION, vec![wanted(LIST, None)], None);
+        assert!(matches!(replica.ask(&mut list).await, Found::Mine(_)), "of another secret");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_without_a_lease_asks_nothing_and_tells_nothing() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        replica.lease.end();
+        replica.tier.keep(replica.learned(ITEM, b"item")).await;
+        replica.tier.keep_proof(replica.proved(&credential("a"))).await;
+        assert!(matches!(replica.finds().await, Found::Without));
+        replica.lease.extend(replica.clock.now().plus(MINUTE));
+        assert!(matches!(replica.finds().await, Found::Mine(_)), "nothing was stored");
+        let mut spent = replica.tier.patience();
+        spent.spend(MINUTE);
+        let found = replica.tier.ask(&mut replica.look_up(), &mut spent).await;
+        assert!(matches!(found, Found::Without), "a request that has waited enough goes without");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_stored_that_is_large_or_hardly_lives() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        let short = Learned { lifetime: Duration::from_millis(1999), ..replica.learned(ITEM, b"short") };
+        replica.tier.keep(short).await;
+        let body = Bytes::from(vec![b'x'; LARGEST_BODY + 1]);
+        replica.tier.keep(Learned { body, ..replica.learned(ITEM, b"") }).await;
+        assert!(matches!(replica.finds().await, Found::Mine(_)));
+        let body = Bytes::from(vec![b'x'; LARGEST_BODY]);
+        let large = Learned { body, lifetime: MINUTE, ..replica.learned(ITEM, b"") };
+        replica.tier.keep(large).await;
+        assert_eq!(bodies(&replica.finds().await)[0].1.len(), LARGEST_BODY);
+        let name = String::from_utf8(replica.tier.0.names.entry(ORGANIZATION, ITEM, None)).unwrap();
+        let left: i64 = store.ask(&["PTTL", &name]).parse().unwrap();
+        assert!((1..=60_000).contains(&left), "it ends: {left}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        let (a, b) = (credential("a"), credential("b"));
+        let Found::Mine(hold) = one.finds_proof(&a).await else { panic!("nobody asks") };
+        assert!(matches!(other.finds_proof(&a).await, Found::Others(Progress::Queued)));
+        assert!(matches!(other.finds_proof(&b).await, Found::Mine(_)), "another credential's is its own");
+        one.tier.keep_proof(one.proved(&a)).await;
+        drop(hold);
+        let Found::Some(proofs) = other.finds_proof(&a).await else { panic!("it was stored") };
+        let proof = proofs[0].1;
+        assert_eq!((proof.organization, proof.stamp), (ORGANIZATION.name().0, Number(7)));
+        assert!(other.tier.admits_proof(&a, &proof));
+        let named = other.tier.all_named(&a);
+        other.heard.note_refusal(named[0].authorization, Number(8));
+        assert!(!other.tier.admits_proof(&a, &proof), "from before the refusal");
+        assert!(other.tier.take_out_proofs(&named).await);
+        assert!(!other.tier.take_out_proofs(&named).await, "once");
+        assert!(!matches!(one.finds_proof(&a).await, Found::Some(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn proofs_are_found_while_the_secret_is_changed() {
+    for_each_engine(async |store| {
+        let old = Replica::with_secrets(&store, &[1]).await;
+        let both = Replica::with_secrets(&store, &[2, 1]).await;
+        let new = Replica::with_secrets(&store, &[2]).await;
+        let (a, b) = (credential("a"), credential("b"));
+        old.tier.keep_proof(old.proved(&a)).await;
+        assert!(matches!(both.finds_proof(&a).await, Found::Some(_)));
+        assert!(!matches!(new.finds_proof(&a).await, Found::Some(_)));
+        both.tier.keep_proof(both.proved(&b)).await;
+        assert!(matches!(new.finds_proof(&b).await, Found::Some(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_store_still_tells_what_it_has() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        replica.tier.keep(replica.learned(ITEM, b"item")).await;
+        store.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        assert_eq!(bodies(&replica.finds().await), [(0, &b"item"[..])]);
+        let mut other = replica.tier.look_up(ORGANIZATION, vec![wanted("/labels/9", None)], None);
+        assert!(matches!(replica.ask(&mut other).await, Found::Without), "and takes no lock");
+    })
+    .await;
+}

@@ -1,0 +1,276 @@
+"""Acts of a fleet, each with what must hold and what was measured."""
+
+import argparse
+import asyncio
+import bisect
+import itertools
+import random
+import signal
+import sys
+import time
+
+from api import Api, PAGE, label, token
+from client import whole
+from processes import Replica, Store, asked
+
+FAULTS = []
+
+
+def check(holds, what):
+    print(f"  {'holds' if holds else 'BROKEN'}: {what}", flush=True)
+    if not holds:
+        FAULTS.append(what)
+
+
+def quantile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(part * len(values)))] if values else 0.0
+
+
+class Stage:
+    """An API, a store and replicas."""
+
+    def __init__(self, arguments, engine):
+        self.arguments, self.engine, self.replicas, self.store = arguments, engine, [], None
+
+    async def open(self, count, shared=True, latency=0.0, **settings):
+        self.api = Api(latency)
+        self.port = await self.api.start()
+        if shared:
+            self.store = await asked(lambda: Store(self.engine, self.arguments.scratch))
+        for _ in range(count):
+            self.replicas.append(await self.replica(**settings))
+        return self
+
+    async def replica(self, **settings):
+        store = self.store.port if self.store else None
+        binary, scratch = self.arguments.binary, self.arguments.scratch
+        return await asked(lambda: Replica(binary, scratch, self.port, store, **settings))
+
+    async def close(self):
+        for replica in self.replicas:
+            await asked(replica.kill)
+        if self.store:
+            self.store.kill()
+        self.api.server.close()
+
+
+async def pairs_of(stage, number, count, times):
+    """Writes through one replica, read at once through all; how often one showed another value."""
+    old, path = 0, f"{PAGE}/{label(1)}"
+    for n in range(count):
+        text, writer = f"{number} {n}", random.choice(stage.replicas)
+        begun = time.perf_counter()
+        await whole(writer.client, token(number), "PATCH", path, {"label": text})
+        times.append(time.perf_counter() - begun)
+        reads = (whole(replica.client, token(number), "GET", path) for replica in stage.replicas)
+        old += sum(answer["label"] != text for answer in await asyncio.gather(*reads))
+    return old
+
+
+async def pairs(arguments, engine):
+    """P1 on sockets, and what a write waits for it."""
+    organizations, each = 20, max(1, arguments.pairs // 20)
+    figures = {}
+    for name, shared in (("one process", False), ("three replicas", True)):
+        stage = await Stage(arguments, engine).open(3 if shared else 1, shared)
+        times = []
+        old = sum(await asyncio.gather(*(pairs_of(stage, number, each, times) for number in range(organizations))))
+        alone = []
+        for number in range(20, 40):
+            await pairs_of(stage, number, 10, alone)
+        figures[name] = alone
+        print(f"  {name}: {len(times)} writes under load p50 {quantile(times, 0.5) * 1e3:.2f} p99 {quantile(times, 0.99) * 1e3:.2f} ms;"
+              f" {len(alone)} one by one p50 {quantile(alone, 0.5) * 1e3:.2f} p99 {quantile(alone, 0.99) * 1e3:.2f} ms")
+        check(old == 0, f"{name}: {old} old values in {len(times)} writes and {len(times) * len(stage.replicas)} reads behind them")
+        await stage.close()
+    added = (quantile(figures["three replicas"], 0.99) - quantile(figures["one process"], 0.99)) * 1e3
+    check(added <= 5, f"a write waits {added:.2f} ms longer (p99, one by one; bar 5)")
+
+
+async def death(arguments, engine):
+    """A replica that dies costs one write the rest of its lease."""
+    stage = await Stage(arguments, engine).open(3)
+    path = f"{PAGE}/{label(1)}"
+    await whole(stage.replicas[0].client, token(1), "PATCH", path, {"label": "before"})
+    await asked(stage.replicas.pop().kill)
+    times = []
+    for n in range(3):
+        begun = time.perf_counter()
+        await whole(stage.replicas[0].client, token(1), "PATCH", path, {"label": f"after {n}"})
+        times.append((time.perf_counter() - begun) * 1e3)
+    print("  writes behind the death of a replica: " + ", ".join(f"{t:.0f}" for t in times) + " ms")
+    check(times[0] <= 650 and max(times[1:]) <= 100, "one write waits 650 ms at most, the next do not")
+    await stage.close()
+
+
+async def store_faults(arguments, engine):
+    """No fault of the store becomes an error, a wrong body or a slow hit."""
+    stage = await Stage(arguments, engine).open(2)
+    store, path = stage.store, f"{PAGE}/{label(1)}"
+    for replica, number in itertools.product(stage.replicas, range(8)):
+        await whole(replica.client, token(number), "GET", path)
+
+    async def load(seconds):
+        times, bad, end = [], 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            number, replica = random.randrange(8), random.choice(stage.replicas)
+            begun = time.perf_counter()
+            status, fields, body = await replica.client.call(token(number), "GET", path)
+            took = time.perf_counter() - begun
+            bad += status != 200 or f"first of {number}".encode() not in body
+            if "hit" in fields.get("cache-status", ""):
+                times.append(took * 1e3)
+            await asyncio.sleep(0.001)
+        return times, bad
+
+    healthy, bad = await load(3)
+    base = quantile(healthy, 0.99)
+    check(bad == 0, f"healthy: 0 of {len(healthy)} hits wrong, p99 {base:.2f} ms")
+    def refuse(*words):
+        return lambda: asked(lambda: store.ask(*words))
+    async def restart():
+        await asked(store.kill)
+        await asyncio.sleep(1)
+        await asked(store.start)
+    async def freeze():
+        store.signal(signal.SIGSTOP)
+        await asyncio.sleep(1.5)
+        store.signal(signal.SIGCONT)
+    acts = [
+        ("frozen for 1.5 s", freeze, None),
+        ("killed and started", restart, None),
+        ("FLUSHALL", refuse("FLUSHALL"), None),
+        ("connections killed", refuse("CLIENT", "KILL", "TYPE", "normal"), None),
+        ("a replica of nobody (READONLY)", refuse("REPLICAOF", "127.0.0.1", "1"), refuse("REPLICAOF", "NO", "ONE")),
+        ("out of memory", refuse("CONFIG", "SET", "maxmemory", "1mb"), refuse("CONFIG", "SET", "maxmemory", "256mb")),
+        ("a password that nobody has (NOAUTH)", refuse("CONFIG", "SET", "requirepass", "x"), None),
+    ]
+    for name, begin, end in acts:
+        loading = asyncio.ensure_future(load(3))
+        await asyncio.sleep(0.3)
+        await begin()
+        times, bad = await loading
+        if end:
+            await end()
+        check(bad == 0, f"store {name}: {bad} errors or wrong bodies")
+        check(quantile(times, 0.99) <= base + 1, f"store {name}: p99 of {len(times)} hits {quantile(times, 0.99):.2f} ms ({base:.2f} healthy)")
+    await stage.close()
+
+
+async def cold(arguments, engine):
+    """What replicas that start cold cost upstream together."""
+    calls = {}
+    for name, count in (("one process", 1), ("three replicas", 3)):
+        stage = await Stage(arguments, engine).open(count, count > 1, latency=0.02)
+        tokens = [token(number, key) for number in range(20) for key in range(5)]
+        async def reader(seed):
+            chance = random.Random(seed)
+            for _ in range(500):
+                path = f"{PAGE}/{label(chance.randrange(1, 3))}"
+                replica = chance.choice(stage.replicas)
+                status, _, _ = await replica.client.call(chance.choice(tokens), "GET", path)
+                assert status == 200, status
+        await asyncio.gather(*(reader(seed) for seed in range(40)))
+        calls[name] = stage.api.calls
+        await stage.close()
+    check(calls["three replicas"] <= 1.1 * calls["one process"],
+          f"20,000 reads by 100 keys of 20 organizations: {calls['three replicas']} upstream calls, one process {calls['one process']} (bar 1.1x)")
+
+
+async def limit(arguments, engine):
+    """The vendor's limit over all replicas together, counted where calls arrive."""
+    stage = await Stage(arguments, engine).open(3, shield__max_wait="2s")
+    seconds = arguments.minutes * 60
+    end = time.monotonic() + seconds
+    for replica in stage.replicas:
+        await whole(replica.client, token(1), "GET", f"{PAGE}/{label(1)}")
+    answers, waits = {}, {replica: [] for replica in stage.replicas}
+    async def caller(replica, key, pause):
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            status, _, _ = await replica.client.call(token(1, key), "GET", "/api/v2/campaigns")
+            answers[status] = answers.get(status, 0) + 1
+            if status == 200:
+                waits[replica].append(time.monotonic() - begun)
+            await asyncio.sleep(pause)
+    begun = time.monotonic()
+    await asyncio.gather(*(caller(replica, 0, 0.02) for replica in stage.replicas for _ in range(60)))
+    arrivals = [at for at, number, _, _ in stage.api.arrivals if at >= begun]
+    most = max((bisect.bisect_left(arrivals, at + 1.0) - index for index, at in enumerate(arrivals)), default=0)
+    minute = max((bisect.bisect_left(arrivals, at + 60.0) - index for index, at in enumerate(arrivals)), default=0)
+    used = len(arrivals) / (90 * (time.monotonic() - begun))
+    print(f"  {len(arrivals)} calls in {time.monotonic() - begun:.0f} s by three replicas; answers {answers}")
+    check(most <= 90, f"{most} calls in the fullest second (at most 90)")
+    check(minute <= 5400, f"{minute} calls in the fullest minute (at most 5,400)")
+    check(used >= 0.92, f"{used:.1%} of 90 a second used (at least 92 %)")
+    await stage.close()
+
+
+async def rolling(arguments, engine):
+    """Replicas are replaced one by one under reads and writes."""
+    stage = await Stage(arguments, engine).open(3)
+    path, counts, running = f"{PAGE}/{label(1)}", {"reads": 0, "failed": 0, "old": 0}, True
+    truth = {number: f"first of {number}" for number in range(5)}
+    async def reader():
+        while running:
+            number, replica = random.randrange(5), random.choice(stage.replicas)
+            before = truth[number]
+            status, _, body = await replica.client.call(token(number), "GET", path)
+            counts["reads"] += 1
+            counts["failed"] += status != 200
+            # What was answered before this read began is the oldest that it may show.
+            counts["old"] += status == 200 and before.encode() not in body and truth[number] == before
+            await asyncio.sleep(0.005)
+    async def writer():
+        for n in itertools.count():
+            if not running:
+                return
+            number = n % 5
+            replica = random.choice(stage.replicas)
+            status, _, _ = await replica.client.call(token(number), "PATCH", path, {"label": f"write {n};"})
+            counts["failed"] += status != 200
+            truth[number] = f"write {n};"
+            await asyncio.sleep(0.2)
+    tasks = [asyncio.ensure_future(reader()) for _ in range(8)] + [asyncio.ensure_future(writer())]
+    await asyncio.sleep(5)
+    steady = stage.api.calls
+    await asyncio.sleep(10)
+    steady = (stage.api.calls - steady) / 10
+    begun, before = time.monotonic(), stage.api.calls
+    for _ in range(3):
+        leaving = stage.replicas.pop(0)
+        stage.replicas.append(await stage.replica())
+        await asyncio.sleep(0.5)
+        await asked(leaving.stop)
+        await asyncio.sleep(1.5)
+    rate = (stage.api.calls - before) / (time.monotonic() - begun)
+    running = False
+    await asyncio.gather(*tasks)
+    check(counts["failed"] == 0 and counts["old"] == 0, f"{counts['reads']} reads: {counts['failed']} failed, {counts['old']} old")
+    check(rate <= 1.2 * steady, f"{rate:.1f} upstream calls a second while replicas were replaced, {steady:.1f} before (bar 1.2x)")
+    await stage.close()
+
+
+ACTS = {"pairs": pairs, "death": death, "store_faults": store_faults, "cold": cold, "limit": limit, "rolling": rolling}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("scratch")
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=0.5)
+    parser.add_argument("--only", choices=ACTS)
+    parser.add_argument("--engine", choices=["redis", "valkey"])
+    arguments = parser.parse_args()
+    for engine in [arguments.engine] if arguments.engine else ["redis", "valkey"]:
+        for name, act in ACTS.items():
+            if arguments.only in (None, name):
+                print(f"{engine}: {name}: {act.__doc__}", flush=True)
+                asyncio.run(act(arguments, engine))
+    if FAULTS:
+        sys.exit(f"{len(FAULTS)} of what must hold do not")
+
+
+main()
