@@ -77,11 +77,12 @@ impl Fleet {
         let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
         let names = Arc::new(Names::new(&shared.namespace, &secrets));
         let sealer = Arc::new(Sealer::new(&secrets, &shared.namespace));
+        let data = Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime));
         let tier = Arc::new(Tier::new(tier::Parts {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
             times: Arc::default(),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime)),
+            data: Arc::clone(&data),
             names: Arc::clone(&names),
             sealer: Arc::clone(&sealer),
             authority: upstream.into(),
@@ -98,6 +99,7 @@ impl Fleet {
             when_lost: shared.when_lost,
             names,
             sealer,
+            data,
             tier,
             orders,
             seen: Mutex::default(),

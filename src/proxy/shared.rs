@@ -17,7 +17,6 @@ use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
 use crate::fleet::account::{Carrier, Slots};
 use crate::fleet::start::Linking;
-use crate::fleet::store::Data;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -168,12 +167,11 @@ impl Proxy {
         let shield = self.origin.shield();
         let timeout = shared.store.timeout;
         let orders = shield.connect_store(&config.shield, timeout);
-        let (clock, series) = (self.clock.clone(), self.metrics.shared().clone());
         let carrier = Carrier {
             fleet: Arc::clone(fleet),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series, &self.runtime)),
+            data: Arc::clone(fleet.data()),
             budget: shield.budget.downgrade(),
-            clock,
+            clock: self.clock.clone(),
             timeout,
             slots: match shared.store.mode {
                 StoreMode::Standalone | StoreMode::Sentinel { .. } => Slots::One,
