@@ -6,10 +6,12 @@ configuration that they mount, which the proxy itself accepts.
 """
 
 import copy
+import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,6 +88,10 @@ def check_accepted(binary, where, text):
         token = pathlib.Path(folder, "token")
         token.write_text("a-token-that-is-long-enough")
         text = re.sub(r'token_file = ".*"', f"token_file = {json.dumps(str(token))}", text)
+        for name in ("secret", "password"):
+            file = pathlib.Path(folder, name)
+            file.write_text("0123456789abcdef0123456789abcdef\n")
+            text = re.sub(rf'\b{name}_file = ".*"', f"{name}_file = {json.dumps(str(file))}", text)
         config = pathlib.Path(folder, "instantly-proxy.toml")
         config.write_text(text)
         checked = subprocess.run([binary, "check", "--config", config], capture_output=True, text=True, check=False)
@@ -128,16 +134,21 @@ def check_pod(where, pod, proxy, config):
     file = proxy["args"][proxy["args"].index("--config") + 1]
     expect(str(pathlib.Path(file).parent) in mounted, f"{where}: nothing is mounted for {file}")
     token = admin.get("token_file")
-    expect(token is None or str(pathlib.Path(token).parent) in mounted, f"{where}: nothing is mounted for {token}")
+    shared = config.get("shared", {})
+    for secret in (token, shared.get("secret_file"), shared.get("password_file")):
+        expect(secret is None or str(pathlib.Path(secret).parent) in mounted, f"{where}: nothing is mounted for {secret}")
     return ports
 
 
 def check_gateway(binary, where, found):
-    """The gateway: one replica, probes on the admin port, a Service and a NetworkPolicy that reach its ports."""
+    """The gateway: one replica without a store, probes on the admin port, a Service and a NetworkPolicy that reach its ports."""
     text = only(found, "ConfigMap")["data"]["instantly-proxy.toml"]
     check_accepted(binary, where, text)
     deployment = only(found, "Deployment")
-    expect(deployment["spec"]["replicas"] == 1, f"{where}: more than one replica")
+    if "shared" in tomllib.loads(text):
+        check_fleet(where, found, tomllib.loads(text)["shared"])
+    else:
+        expect(deployment["spec"]["replicas"] == 1, f"{where}: more than one replica")
     rolling = deployment["spec"]["strategy"]["rollingUpdate"]
     expect(rolling == {"maxSurge": 1, "maxUnavailable": 0}, f"{where}: {rolling}")
     template = deployment["spec"]["template"]
@@ -155,6 +166,71 @@ def check_gateway(binary, where, found):
     ):
         expect(selector.items() <= labels, f"{where}: {selector} selects none of these pods")
     expect(only(found, "Service")["spec"]["ports"][0]["targetPort"] in ports, f"{where}: the Service's port is none of the pod's")
+
+
+def check_fleet(where, found, shared):
+    """A gateway with a store: three replicas at least, kept in a rollout and a drain, with a way to the store."""
+    deployment, autoscaler = only(found, "Deployment"), only(found, "HorizontalPodAutoscaler")["spec"]
+    name = deployment["metadata"]["name"]
+    expect("replicas" not in deployment["spec"], f"{where}: the number of replicas is the autoscaler's")
+    expect(autoscaler["minReplicas"] >= 3, f"{where}: {autoscaler['minReplicas']} replicas")
+    expect(autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+           f"{where}: the autoscaler's target is {autoscaler['scaleTargetRef']}")
+    metrics = {metric["type"]: metric for metric in autoscaler["metrics"]}
+    expect(set(metrics) == {"Resource", "Pods"}, f"{where}: scaled by {set(metrics)}")
+    waits = metrics["Pods"]["pods"]["metric"]["name"]
+    adapter = (DEPLOY / "observability" / "prometheus" / "adapter.yml").read_text()
+    expect(f"'{waits}{{" in adapter, f"{where}: adapter.yml does not serve {waits}")
+    budget = only(found, "PodDisruptionBudget")["spec"]
+    expect(budget["maxUnavailable"] == 1, f"{where}: a drain takes {budget}")
+    template = deployment["spec"]["template"]
+    spread = template["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"]
+    for selector in (budget["selector"]["matchLabels"], spread):
+        expect(selector.items() <= template["metadata"]["labels"].items(), f"{where}: {selector} selects none of these pods")
+    port = int(re.fullmatch(r"rediss?://[^:/]+:([0-9]+)(/[0-9]+)?", shared["url"])[1])
+    ways = [rule for rule in only(found, "NetworkPolicy")["spec"]["egress"] if {"port": port, "protocol": "TCP"} in rule["ports"]]
+    expect(ways, f"{where}: the NetworkPolicy does not let it out to port {port}")
+
+
+def check_valkey(found, fleet):
+    """The Valkey for trials: it is where the fleet looks, its user is that of the documents, and it starts with its own files."""
+    where = "overlay valkey"
+    shared = tomllib.loads(only(fleet, "ConfigMap")["data"]["instantly-proxy.toml"])["shared"]
+    labels = only(found, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    service, policy = only(found, "Service"), only(found, "NetworkPolicy")["spec"]
+    for selector in (service["spec"]["selector"], policy["podSelector"]["matchLabels"]):
+        expect(selector.items() <= labels, f"{where}: {selector} selects none of these pods")
+    port = service["spec"]["ports"][0]["port"]
+    expect(shared["url"].startswith(f"redis://{service['metadata']['name']}:{port}/"), f"{where}: the fleet asks {shared['url']}")
+    proxies = only(fleet, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    callers = policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    expect(callers.items() <= proxies, f"{where}: {callers} are no proxies")
+    ways = [rule["to"][0].get("podSelector", {}).get("matchLabels") for rule in only(fleet, "NetworkPolicy")["spec"]["egress"]]
+    expect(any(way and way.items() <= labels for way in ways), f"{where}: the proxies are not let out to it")
+    files = only(found, "ConfigMap")["data"]
+    told = re.search(r"^user instantly-proxy on >PASSWORD (.*)$", (DEPLOY.parent / "docs" / "FLEET.md").read_text(), re.M)[1]
+    told = told.replace("NAMESPACE", shared["namespace"])
+    expect(f"user {shared['username']} on #PASSWORD_SHA256 {told}\n" in files["users.acl"], f"{where}: its user is not that of docs/FLEET.md")
+    if shutil.which("valkey-server") is None:
+        print("valkey-server is not installed: the Valkey for trials is not started")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        acl = pathlib.Path(folder, "users.acl")
+        acl.write_text(files["users.acl"].replace("PASSWORD_SHA256", hashlib.sha256(b"a password").hexdigest()))
+        settings = pathlib.Path(folder, "valkey.conf")
+        settings.write_text(files["valkey.conf"].replace("/run/valkey", folder))
+        # Port 0 listens nowhere; who gets as far as its socket has read everything.
+        started = subprocess.Popen(["valkey-server", settings, "--port", "0", "--unixsocket", f"{folder}/socket"],
+                                   stdout=subprocess.PIPE, text=True)
+        lines = []
+        for line in started.stdout:
+            lines.append(line)
+            if "Ready to accept" in line or "ready to accept" in line:
+                break
+        running = started.poll() is None
+        started.kill()
+        started.wait()
+        expect(running and "eady to accept" in lines[-1], f"{where}: the server does not start: {''.join(lines[-5:])}")
 
 
 def check_sidecar(binary, where, found):
@@ -205,7 +281,7 @@ def comparable(found):
     return sorted(stripped, key=lambda one: one["kind"])
 
 
-def check_chart(binary, gateway):
+def check_chart(binary, gateway, fleet):
     """The chart: linted, rendered, compared with the overlay, and strict about its values."""
     helm = render.Helm()
     told = helm.lint(CHART)
@@ -216,18 +292,25 @@ def check_chart(binary, gateway):
     check_gateway(binary, "the chart", rendered)
     for own, its in zip(comparable(rendered), comparable(gateway), strict=True):
         expect(own == its, f"chart and overlay differ:\n{json.dumps(own, indent=1)}\n{json.dumps(its, indent=1)}")
+    shared = {"shared": {"enabled": True, "url": "redis://valkey:6379/0", "allowPlaintext": True}}
+    rendered = objects(helm.render(CHART, shared))
+    validate("the chart with shared", rendered)
+    check_gateway(binary, "the chart with shared", rendered)
+    for own, its in zip(comparable(rendered), comparable(fleet), strict=True):
+        expect(own == its, f"chart with shared and overlay differ:\n{json.dumps(own, indent=1)}\n{json.dumps(its, indent=1)}")
     values = {
         "image": {"repository": "registry.example/instantly-proxy", "tag": "1", "pullSecrets": ["registry"]},
         "tls": {"secretName": "tls"}, "podMonitor": {"enabled": True}, "service": {"annotations": {"a": "b"}},
         "env": [{"name": "INSTANTLY_PROXY_LOG__LEVEL", "value": "debug"}], "podAnnotations": {"a": "b"},
         "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high",
-        "affinity": {"nodeAffinity": {}},
+        "affinity": {"nodeAffinity": {}}, **shared, "autoscaling": {"minReplicas": 4, "maxReplicas": 5},
     }
     full = objects(helm.render(CHART, values, "labels"))
     validate("the chart with every value", full)
     expect({one["kind"] for one in full} >= {"PodMonitor", "Deployment"}, "the chart with every value lacks objects")
     for wrong in ({"replicas": 2}, {"image": {"repository": ""}}, {"service": {"port": 0}}, {"config": ""},
-                  {"ports": {"http": 9999, "admin": 8081}}, {"resources": {"limits": {"memory": "much"}}}):
+                  {"ports": {"http": 9999, "admin": 8081}}, {"resources": {"limits": {"memory": "much"}}}, {"shared": {"enabled": True}},
+                  {"shared": {"url": "valkey:6379"}}, {"shared": {"whenLost": "never"}}):
         try:
             helm.render(CHART, wrong)
             expect(False, f"the chart takes {wrong}")
@@ -258,18 +341,20 @@ def check_compose(binary):
 def main():
     """Checks all, and tells every fault."""
     binary = os.path.abspath(sys.argv[1])
-    gateway, sidecar = overlay("gateway"), overlay("sidecar")
-    validate("overlay gateway", gateway)
-    validate("overlay sidecar", sidecar)
-    check_gateway(binary, "overlay gateway", gateway)
-    check_sidecar(binary, "overlay sidecar", sidecar)
-    check_chart(binary, gateway)
+    overlays = {name: overlay(name) for name in ("gateway", "sidecar", "fleet", "valkey")}
+    for name, found in overlays.items():
+        validate(f"overlay {name}", found)
+    check_gateway(binary, "overlay gateway", overlays["gateway"])
+    check_gateway(binary, "overlay fleet", overlays["fleet"])
+    check_sidecar(binary, "overlay sidecar", overlays["sidecar"])
+    check_valkey(overlays["valkey"], overlays["fleet"])
+    check_chart(binary, overlays["gateway"], overlays["fleet"])
     check_compose(binary)
     for fault in faults:
         print(f"deploy/check: {fault}", file=sys.stderr)
     if faults:
         sys.exit(1)
-    print(f"{len(gateway) + len(sidecar)} objects of 2 overlays and the chart fit Kubernetes {', '.join(VERSIONS)}")
+    print(f"{sum(map(len, overlays.values()))} objects of {len(overlays)} overlays and the chart fit Kubernetes {', '.join(VERSIONS)}")
 
 
 main()

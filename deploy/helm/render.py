@@ -16,6 +16,8 @@ RESOURCES = {
     "v1": [("configmaps", "ConfigMap"), ("services", "Service"), ("serviceaccounts", "ServiceAccount"),
            ("secrets", "Secret"), ("namespaces", "Namespace")],
     "apps/v1": [("deployments", "Deployment")],
+    "policy/v1": [("poddisruptionbudgets", "PodDisruptionBudget")],
+    "autoscaling/v2": [("horizontalpodautoscalers", "HorizontalPodAutoscaler")],
     "networking.k8s.io/v1": [("networkpolicies", "NetworkPolicy")],
     "monitoring.coreos.com/v1": [("podmonitors", "PodMonitor")],
 }
@@ -41,14 +43,15 @@ class Cluster(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         """Discovery; no object exists."""
         path = self.path.split("?")[0].strip("/")
-        groups = sorted({name.split("/")[0] for name in RESOURCES if "/" in name})
+        groups = sorted(name.split("/") for name in RESOURCES if "/" in name)
         if path == "version":
             self.answer(200, {"major": "1", "minor": "33", "gitVersion": "v1.33.0"})
         elif path == "api":
             self.answer(200, {"kind": "APIVersions", "versions": ["v1"]})
         elif path == "apis":
-            versions = [{"name": group, "versions": [{"groupVersion": group + "/v1", "version": "v1"}],
-                         "preferredVersion": {"groupVersion": group + "/v1", "version": "v1"}} for group in groups]
+            versions = [{"name": group, "versions": [{"groupVersion": f"{group}/{version}", "version": version}],
+                         "preferredVersion": {"groupVersion": f"{group}/{version}", "version": version}}
+                        for group, version in groups]
             self.answer(200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": versions})
         elif path in ("api/v1", *(f"apis/{name}" for name in RESOURCES)):
             group = path.removeprefix("apis/").removeprefix("api/")

@@ -1,6 +1,6 @@
 """Checks the dashboard and the rules against a running proxy: called by deploy/observability/check.
 
-Starts the simulated API and the proxy on free ports, makes some traffic, and reads /metrics. Every series that a panel, a
+Starts the simulated API, a store and the proxy on free ports, makes some traffic, and reads /metrics. Every series that a panel, a
 rule or an alert names must be there, with the labels and the values that it names; then a real Prometheus that has scraped
 the proxy is asked every expression.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -156,6 +157,14 @@ def ask_prometheus(admin, expressions, folder):
         server.wait()
 
 
+def store():
+    """The program of a Redis or Valkey."""
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("neither valkey-server nor redis-server is on PATH: apt-get install redis-server")
+    return found
+
+
 def main():
     """Checks all, and tells every fault."""
     binary = os.path.abspath(sys.argv[1])
@@ -170,11 +179,19 @@ def main():
                 processes.append(subprocess.Popen([binary, "simulate", "--address", "127.0.0.1:0"], stdout=out))
             wait_for("the simulated API", lambda: "listens on" in told.read_text())
             url = re.search(r"listens on (\S+)", told.read_text())[1]
+            shared = free_port()
+            processes.append(subprocess.Popen(
+                [store(), "--port", str(shared), "--bind", "127.0.0.1", "--save", "", "--dir", folder], stdout=subprocess.DEVNULL))
+            secret = pathlib.Path(folder, "secret")
+            secret.write_text("0123456789abcdef0123456789abcdef\n")
             environment = {**os.environ, "INSTANTLY_PROXY_UPSTREAM__URL": url,
+                           "INSTANTLY_PROXY_SHARED__URL": f"redis://127.0.0.1:{shared}",
+                           "INSTANTLY_PROXY_SHARED__SECRET_FILE": str(secret),
                            "INSTANTLY_PROXY_LISTEN__ADDRESS": f"127.0.0.1:{data}",
                            "INSTANTLY_PROXY_ADMIN__ADDRESS": f"127.0.0.1:{admin}"}
             processes.append(subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL))
             wait_for("the proxy", lambda: get(admin, "/readyz")[0] == 200)
+            wait_for("a link to the store", lambda: "shared_link_up 1" in get(admin, "/metrics")[1])
             traffic(data, told.read_text())
             found = series(get(admin, "/metrics")[1])
             for where, expr in expressions:

@@ -1,13 +1,47 @@
-//! `check`: read the configuration, named files included, and say that it is sound; its faults are told by the loader.
+//! `check`: read the configuration, named files included, and say that it is sound; its faults are told by the loader. With
+//! `--probe` the store of `[shared]` is asked whether it has what a fleet needs.
 
 use std::process::ExitCode;
 
-use super::say::say;
-use crate::config::Loaded;
-use crate::descriptors;
+use clap::Args;
 
-pub(super) fn run(loaded: &Loaded) -> ExitCode {
+use super::failure::Failure;
+use super::runtime::block_on;
+use super::say::say;
+use super::setup::Files;
+use crate::clock::Clock;
+use crate::config::{Loaded, Shared};
+use crate::descriptors;
+use crate::fleet::store::probe;
+
+/// What is checked.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// Ask the store of [shared] whether it has what is needed, too
+    #[arg(long)]
+    probe: bool,
+}
+
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
     loaded.notices(descriptors::highest()).for_each(say);
     say("configuration is sound");
-    ExitCode::SUCCESS
+    if arguments.probe {
+        block_on(ask_store(loaded.config.shared.as_ref()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the store lacks is as good as a fault: all of it is told, and the exit code is the same.
+async fn ask_store(shared: Option<&Shared>) -> Result<(), Failure> {
+    let Some(shared) = shared else {
+        return Err(Failure::misused("--probe asks the store of shared.url, which is not set"));
+    };
+    let shortfalls = probe(&shared.store, &shared.namespace, &Clock::system()).await;
+    if shortfalls.is_empty() {
+        say("the store has what is needed");
+        return Ok(());
+    }
+    Err(Failure { code: Failure::MISUSED, lines: shortfalls.iter().map(ToString::to_string).collect() })
 }

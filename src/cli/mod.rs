@@ -48,7 +48,7 @@ enum Command {
     /// Run the simulated API alone
     Simulate(simulate::Arguments),
     /// Read the configuration and print every fault of it
-    Check(Files),
+    Check(check::Arguments),
     /// Print the effective configuration, each value with where it came from
     Config(Files),
     /// Ask the running proxy whether it is ready
@@ -75,7 +75,9 @@ pub fn main(
     let setup = Setup { files: files.config, environment: environment.collect() };
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
         Command::Serve(files) => serve::run(setup.and(files)),
-        Command::Check(files) => setup.and(files).load().map(|loaded| check::run(&loaded)),
+        Command::Check(arguments) => {
+            setup.and(arguments.files.clone()).load().and_then(|loaded| check::run(&loaded, &arguments))
+        }
         Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
         Command::Health(files) => setup.and(files).load_values().and_then(|loaded| health::run(&loaded)),
         Command::Purge(arguments) => setup

@@ -60,7 +60,7 @@ fn files_named_before_and_behind_a_command_all_count_in_order() {
     let cli =
         Cli::try_parse_from(["instantly-proxy", "--config", "a", "check", "--config", "b", "--config", "c"]);
     let Cli { files, command: Some(Command::Check(more)) } = cli.unwrap() else { panic!("not check") };
-    let setup = Setup { files: files.config, environment: Vec::new() }.and(more);
+    let setup = Setup { files: files.config, environment: Vec::new() }.and(more.files);
     assert_eq!(setup.files, ["a", "b", "c"].map(PathBuf::from));
 }
 

@@ -10,13 +10,16 @@ mod fault;
 pub mod files;
 mod key;
 mod load;
+mod named;
 mod notice;
 mod parse;
 mod raw;
 mod report;
 mod resolve;
 mod shared;
+mod shared_keys;
 mod store;
+mod store_url;
 #[cfg(test)]
 mod tests;
 

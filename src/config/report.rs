@@ -11,7 +11,7 @@ use figment::value::Value;
 use super::fault::Origin;
 use super::key::Key;
 use super::raw::show;
-use super::{Config, parse, shared};
+use super::{Config, parse, shared_keys};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,10 +134,10 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         | Key::SharedAloneTtl
         | Key::SharedShareProofs
         | Key::SharedWhenLost
-        | Key::SharedRequired => return shared::value(shared.as_ref(), key),
+        | Key::SharedRequired => return shared_keys::value(shared.as_ref(), key),
     })
 }
 
-pub(super) fn path(path: &Path) -> Value {
+fn path(path: &Path) -> Value {
     path.display().to_string().into()
 }

@@ -6,17 +6,17 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 
 use super::key::Key;
+use super::named::{file, pair};
 use super::raw::{Raw, Refused};
 use super::{
     Admin, Cache, CachedResource, Config, Listen, ListenTls, Log, MaxHeldBytes, Proof, Shield, Telemetry,
-    Upstream, files, parse, shared,
+    Upstream, files, parse, shared_keys,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -55,7 +55,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let shield = shield(raw);
     let log = log(raw);
     let telemetry = telemetry(raw);
-    let shared = shared::resolve(raw);
+    let shared = shared_keys::resolve(raw);
     Ok(Config {
         listen: listen?,
         admin: admin?,
@@ -113,27 +113,6 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
 fn listen_tls(raw: &mut Raw) -> Result<Option<ListenTls>, Refused> {
     let pair = pair(raw, Key::ListenTlsCertificate, Key::ListenTlsKey)?;
     Ok(pair.map(|(certificate, key)| ListenTls { certificate, key }))
-}
-
-/// The files of a certificate and of its key, both or none, once they were found to belong together.
-pub(super) fn pair(raw: &mut Raw, of_chain: Key, of_key: Key) -> Result<Option<(PathBuf, PathBuf)>, Refused> {
-    let (certificate, key) = (raw.path(of_chain), raw.path(of_key));
-    let mut alone =
-        |key, other| Err(raw.refuse(key, Some("stands alone"), &format!("only together with {other}")));
-    match (certificate?, key?) {
-        (None, None) => Ok(None),
-        (Some(_), None) => alone(of_chain, of_key),
-        (None, Some(_)) => alone(of_key, of_chain),
-        (Some(certificate), Some(key)) => {
-            let chain = raw.open(of_chain, &certificate, files::certificates);
-            let private = raw.open(of_key, &key, files::private_key);
-            if let (Some(chain), Some(private)) = (chain?, private?) {
-                let provider = rustls::crypto::aws_lc_rs::default_provider();
-                raw.open(of_key, &key, |_| files::certified_key(chain, private, &provider))?;
-            }
-            Ok(Some((certificate, key)))
-        }
-    }
 }
 
 fn admin(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Admin, Refused> {
@@ -272,19 +251,6 @@ fn log(raw: &mut Raw) -> Result<Log, Refused> {
 fn telemetry(raw: &mut Raw) -> Result<Telemetry, Refused> {
     let otlp_endpoint = raw.optional(Key::TelemetryOtlpEndpoint, parse::url)?;
     Ok(Telemetry { otlp_endpoint })
-}
-
-/// The path at `key`, if one is set, once `read` could read it.
-pub(super) fn file<T>(
-    raw: &mut Raw,
-    key: Key,
-    read: impl FnOnce(&std::path::Path) -> Result<T, String>,
-) -> Result<Option<PathBuf>, Refused> {
-    let path = raw.path(key)?;
-    if let Some(path) = &path {
-        raw.open(key, path, read)?;
-    }
-    Ok(path)
 }
 
 fn is_exposed(url: &Uri) -> bool {

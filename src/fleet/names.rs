@@ -60,6 +60,8 @@ pub struct ControlNames<'a>(&'a str);
 pub enum AccountName {
     /// An organization's.
     Organization(OrganizationName),
+    /// That of an `Authorization` whose organization is not known; every replica digests it alike.
+    Authorization(AuthorizationDigest),
     /// Everybody's, where there is one workspace.
     Everybody,
 }
@@ -111,6 +113,11 @@ impl Names {
     pub fn account(&self, of: AccountName) -> Vec<u8> {
         let tag = match of {
             AccountName::Organization(organization) => self.of_name(organization),
+            AccountName::Authorization(authorization) => {
+                let mut hasher = self.hasher(b"authorization");
+                hasher.update(authorization.bytes());
+                short(&hasher)
+            }
             AccountName::Everybody => "everybody".to_owned(),
         };
         format!("{}:a{ACCOUNT}:{{{tag}}}", self.namespace).into_bytes()

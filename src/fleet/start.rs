@@ -152,7 +152,15 @@ impl Unlinked {
             clock,
             metrics,
         };
-        runtime.spawn(driver.run());
+        let linked = runtime.spawn(driver.run());
+        runtime.spawn(async move {
+            // Its handle is no one's any more: what is asked of it is answered as by a replica that is alone.
+            if let Err(failed) = linked.await
+                && failed.is_panic()
+            {
+                tracing::error!(error = %failed, "the link to the fleet failed: this replica is alone until it starts again");
+            }
+        });
     }
 }
 

@@ -20,6 +20,7 @@ use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
 use crate::fetch::{Fallback, Ground, Storing};
+use crate::fleet::Fleet;
 use crate::guard;
 use crate::organization::Organization;
 use crate::origin::{Call, Lane, Obstacle, Retries};
@@ -70,6 +71,8 @@ impl Proxy {
         let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
         let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
         told.credential = Some(self.known(&call, &rules, now));
+        let standing = |fleet: &Arc<Fleet>| if fleet.has_lease(now) { "leased" } else { "alone" };
+        told.fleet = self.fleet.as_ref().map(standing);
         told.organization = call.organization.map(|organization| organization.to_string());
         match classified(head, place) {
             classify::Class::Read(read) => {

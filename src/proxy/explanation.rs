@@ -130,6 +130,8 @@ pub struct Explanation {
     pub(super) stored: Option<Stored>,
     /// Whether a fetch that it may share is under way.
     pub(super) flight_under_way: bool,
+    /// `leased` or `alone`: whether the other replicas are known to have told all that they had to; nothing without a fleet.
+    pub(super) fleet: Option<&'static str>,
     pub(super) shield: Option<Shield>,
 }
 
@@ -252,6 +254,7 @@ impl Explanation {
             key: None,
             stored: None,
             flight_under_way: false,
+            fleet: None,
             shield: None,
         }
     }

@@ -11,11 +11,13 @@ use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Shared, StoreMode};
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
+use crate::fleet::account::{Carrier, Slots};
 use crate::fleet::start::Linking;
+use crate::fleet::store::Data;
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -153,9 +155,32 @@ impl Proxy {
         if let Some(unlinked) = unlinked {
             unlinked.start(proxy.linking());
         }
+        if let (Some(shared), Some(fleet)) = (&config.shared, &proxy.fleet) {
+            proxy.share_budget(config, shared, fleet);
+        }
         proxy.runtime.spawn(hand_out_turns(Arc::downgrade(&proxy), proxy.clock.clone()));
         proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
         Ok(proxy)
+    }
+
+    /// Accounts take their calls from what all replicas may send.
+    fn share_budget(&self, config: &Config, shared: &Shared, fleet: &Arc<Fleet>) {
+        let shield = self.origin.shield();
+        let timeout = shared.store.timeout;
+        let orders = shield.connect_store(&config.shield, timeout);
+        let (clock, series) = (self.clock.clone(), self.metrics.shared().clone());
+        let carrier = Carrier {
+            fleet: Arc::clone(fleet),
+            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series, &self.runtime)),
+            budget: shield.budget.downgrade(),
+            clock,
+            timeout,
+            slots: match shared.store.mode {
+                StoreMode::Standalone | StoreMode::Sentinel { .. } => Slots::One,
+                StoreMode::Cluster => Slots::Many,
+            },
+        };
+        self.runtime.spawn(carrier.carry(orders));
     }
 
     /// What the notices of other replicas change.

@@ -13,7 +13,7 @@
 
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -50,7 +50,25 @@ pub struct Admission {
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Shared>);
 
+/// A handle that does not keep it.
+#[derive(Clone, Debug)]
+pub struct WeakBudget(Weak<Shared>);
+
+impl WeakBudget {
+    /// The budget, as long as somebody has it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Budget> {
+        self.0.upgrade().map(Budget)
+    }
+}
+
 impl Budget {
+    /// A handle for who carries its orders: it does not keep the budget.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakBudget {
+        WeakBudget(Arc::downgrade(&self.0))
+    }
+
     /// An unspent budget.
     #[must_use]
     pub fn new(rules: &ShieldRules, clock: Clock) -> Self {
@@ -120,7 +138,8 @@ impl Budget {
                 let turn = Place::new(Arc::clone(&self.0), waiting).turn(open, connect).await?;
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
-                Ok((self.admission(turn.slot, since), turn.connection))
+                let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
+                Ok((self.admission(slot, since), turn.connection))
             }
         }
     }
@@ -150,7 +169,8 @@ impl Budget {
             Entry::Waiting(waiting) => {
                 let place = Place::new(Arc::clone(&self.0), waiting);
                 let turn = place.turn(Some(connection), std::future::pending()).await?;
-                Ok((self.admission(turn.slot, arrived), turn.connection))
+                let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
+                Ok((self.admission(slot, arrived), turn.connection))
             }
         }
     }
@@ -286,6 +306,17 @@ impl Budget {
     #[must_use]
     pub fn closed(&self, now: Moment) -> usize {
         self.lock().accounts.values().filter(|account| account.opens_at() > now.uptime()).count()
+    }
+
+    /// The slot of a call that goes now, unless its moment has passed since it was told: a process that was stopped meanwhile
+    /// would send into a window that the store has given to others. Then it takes from the share, or does not go.
+    fn in_time(&self, call: &Call, slot: Slot) -> Result<Slot, Rejection> {
+        let Some(booked) = slot.booked else { return Ok(slot) };
+        let now = self.now();
+        if now <= booked.until {
+            return Ok(slot);
+        }
+        self.lock().take_instead(call, &slot, now)
     }
 
     fn admission(&self, slot: Slot, arrived: Duration) -> Admission {

@@ -6,6 +6,7 @@
 
 pub mod account;
 mod agenda;
+mod answers;
 pub mod backoff;
 pub mod beside;
 mod booked;
@@ -42,9 +43,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lru::LruCache;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::account::{AccountKey, Accounts};
 use self::backoff::HoldBackoff;
+use self::booking::Order;
 use self::budget::Budget;
 use self::edge::EdgeBlocks;
 use self::limits::{Limits, ShieldRules};
@@ -117,6 +120,11 @@ impl Shield {
             unbound: AtomicU64::new(0),
             single_workspace: AtomicBool::new(settings.single_workspace),
         }
+    }
+
+    /// From now on accounts take their calls from a store that all replicas share: [`Budget::connect_store`].
+    pub fn connect_store(&self, settings: &config::Shield, timeout: Duration) -> UnboundedReceiver<Order> {
+        self.budget.connect_store(timeout, &rules(settings))
     }
 
     /// From now on these settings. What was spent stays spent under them, and who waits goes on waiting.

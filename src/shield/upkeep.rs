@@ -104,13 +104,15 @@ impl Table {
         if self.merged.len() < MAX_UNBOUND {
             self.merged.insert(from, (to, now));
         }
-        let Some(left) = self.remove(from) else { return };
+        let Some(mut left) = self.remove(from) else { return };
+        // Whether it was booked under the other name or not, under this one the store does not know of it.
+        left.booking.unbooked = left.minute.clone();
         let to = self.key(to, now);
         self.account(to, now).merge(left, now);
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }
-        self.tell_spent(to, now);
+        self.tell_spent(to, |spent| spent.used(now));
         self.changed(Accounts::one(to), now);
     }
 

@@ -147,7 +147,7 @@ impl Second {
 }
 
 /// The sends of the last minute, counted in cells of one second.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Minute {
     /// The cells that hold any, oldest first.
     cells: VecDeque<Cell>,
@@ -169,6 +169,12 @@ impl Minute {
     /// Sends inside.
     pub(super) fn used(&self, now: Duration) -> u32 {
         self.inside(now).fold(0, |sum, cell| sum.saturating_add(cell.sent))
+    }
+
+    /// Sends of the last second, and of up to a second before it.
+    pub(super) fn recent(&self, now: Duration) -> u32 {
+        let recent = self.cells.iter().filter(|cell| cell.second.saturating_add(2) > now.as_secs());
+        recent.fold(0, |sum, cell| sum.saturating_add(cell.sent))
     }
 
     /// The earliest moment of the `nth` send from now (1 is the next) under `limit`, where each send before it goes at its own

@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::support::store::{Engine, TestStore};
+
 /// Runs the built program with this environment and no other.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_instantly-proxy"))
@@ -198,4 +200,44 @@ fn a_probe_without_a_running_proxy_fails() {
     let output = run(&["health"], &[("INSTANTLY_PROXY_ADMIN__ADDRESS", &free)]);
     assert_exit(&output, 1);
     assert!(stderr(&output).contains(&free), "{}", stderr(&output));
+}
+
+/// What `check --probe` says of this configuration of the store, on standard output and on standard error.
+fn probe(code: i32, lines: &str) -> (String, String) {
+    let files = TempDir::new().unwrap();
+    let secret = files.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    let site = files.path().join("site.toml");
+    std::fs::write(&site, format!("[shared]\nsecret_file = {secret:?}\n{lines}\n")).unwrap();
+    let output = run(&["check", "--probe", "--config", site.to_str().unwrap()], &[]);
+    assert_exit(&output, code);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_probe_tells_what_the_store_lacks_and_leaves_nothing_there() {
+    let good = TestStore::start_with(Engine::Redis, &["maxmemory-policy volatile-lru"]);
+    let (said, faults) = probe(0, &format!("url = '{}'", good.url()));
+    assert_eq!(said, "configuration is sound\nthe store has what is needed\n");
+    assert_eq!((faults.as_str(), good.ask(&["DBSIZE"]).as_str()), ("", "0"));
+
+    let store = TestStore::start_with(Engine::Valkey, &["user default on nopass ~* &* +@all -zadd -eval"]);
+    let (_, faults) = probe(2, &format!("url = '{}'", store.url()));
+    for lacking in [
+        "the user may not send ZADD; needed: +zadd",
+        "the user may not send EVAL; needed: +eval",
+        "maxmemory-policy is noeviction; needed: volatile-lru: ",
+    ] {
+        let store = format!("instantly-proxy: store 127.0.0.1:{}: {lacking}", store.port());
+        assert!(faults.lines().any(|line| line.starts_with(&store)), "{store}: {faults}");
+    }
+    assert_eq!(faults.lines().count(), 3, "{faults}");
+}
+
+#[test]
+fn a_probe_needs_a_store_to_be_asked() {
+    let output = run(&["check", "--probe"], &[]);
+    assert_exit(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("shared.url, which is not set"));
 }

@@ -7,11 +7,12 @@ use instantly_proxy::config::{Key, load};
 use instantly_proxy::metrics::{Gauges, Metrics};
 use instantly_proxy::resource::RESOURCES;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/ARCHITECTURE.md",
+    "docs/FLEET.md",
     "docs/GLOSSARY.md",
     "docs/OPERATING.md",
     "docs/REFERENCE.md",

@@ -166,3 +166,23 @@ async fn a_replica_that_leaves_holds_up_no_write() {
     let told = fleet.replicas[0].admin().get("/api/status").send().await.json();
     assert_eq!(told["fleet"]["replicas"].as_array().map(Vec::len), Some(2), "{told}");
 }
+
+#[tokio::test]
+async fn status_and_explanation_tell_whether_a_replica_is_alone() {
+    let mut fleet = TestFleet::start(Engine::Redis, 2).await;
+    let question = format!(
+        r#"{{"method":"GET","path":"{}","headers":{{"Authorization":"Bearer {}"}}}}"#,
+        label_path(1),
+        token("a", 1)
+    );
+    let explained = async |fleet: &TestFleet| {
+        let told = fleet.replicas[0].admin().post("/api/explain", &question).send().await;
+        told.assert_status(200).json()["fleet"].clone()
+    };
+    assert_eq!(explained(&fleet).await, "leased");
+    let two = |status: &serde_json::Value| status["fleet"]["replicas"].as_array().map(Vec::len) == Some(2);
+    fleet.replicas[0].until("both to be shown", two).await;
+    fleet.store.kill();
+    fleet.replicas[0].is_alone().await;
+    assert_eq!(explained(&fleet).await, "alone");
+}

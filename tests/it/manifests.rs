@@ -13,6 +13,8 @@ const AT_REST: u64 = 10 * MIB;
 const TABLES: u64 = 36 * MIB;
 const CONNECTION: u64 = 14 * KIB;
 const CREDENTIAL: u64 = 700;
+/// More tables, where there is a fleet.
+const FLEET: u64 = 10 * MIB;
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -22,6 +24,15 @@ fn text(name: &str) -> String {
 fn config(toml: &str) -> Config {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("site.toml");
+    // The secrets are mounted where the fleet runs.
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").expect("a file");
+    let secrets = "/var/run/secrets/instantly-proxy-shared";
+    let here = |name: &str| (format!("{secrets}/{name}"), secret.display().to_string());
+    let toml = ["secret", "password"]
+        .map(here)
+        .iter()
+        .fold(toml.to_owned(), |toml, (there, here)| toml.replace(there, here));
     fs::write(&file, toml).expect("a file");
     load_values(&[file], std::iter::empty()).expect("a sound configuration").config
 }
@@ -55,7 +66,8 @@ fn assert_fits(name: &str, limit: u64, config: &Config) {
         + config.cache.max_bytes
         + held
         + config.listen.max_connections as u64 * CONNECTION
-        + config.proof.max_credentials.get() as u64 * CREDENTIAL;
+        + config.proof.max_credentials.get() as u64 * CREDENTIAL
+        + if config.shared.is_some() { FLEET } else { 0 };
     assert!(sum <= limit, "{name}: {} MiB do not fit into {}", sum / MIB, limit / MIB);
 }
 
@@ -68,6 +80,13 @@ fn the_memory_limit_of_every_manifest_holds_the_sum_of_what_the_process_may_take
         let limit = bytes(value(&text(&name), "limits:", "memory:"));
         assert_fits(&name, limit, &config(&text(&format!("{overlays}/{overlay}/instantly-proxy.toml"))));
     }
+    // What the fleet's overlay changes of the gateway's is not its memory.
+    let limit = bytes(value(&text(&format!("{overlays}/gateway/deployment.yaml")), "limits:", "memory:"));
+    assert!(!text(&format!("{overlays}/fleet/deployment.yaml")).contains("memory:"));
+    let fleet = config(&text(&format!("{overlays}/fleet/instantly-proxy.toml")));
+    assert!(fleet.shared.is_some());
+    assert_fits("the fleet", limit, &fleet);
+
     let values = text("deploy/helm/instantly-proxy/values.yaml");
     let block = values.lines().skip_while(|line| *line != "config: |").skip(1);
     let block = block.take_while(|line| line.is_empty() || line.starts_with("  "));

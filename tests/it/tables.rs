@@ -17,6 +17,8 @@ const FIXED: [&str; 8] = [
     "src/shield/breaker.rs",
     "src/simulator",
 ];
+/// Sources of tests alone: the fleet's models and its simulation are some, too.
+const TESTS: [&str; 3] = ["/tests", "/simulation/", "/model.rs"];
 /// What a table is made of.
 const TABLES: [&str; 7] =
     ["LruCache<", "HashMap<", "HashSet<", "BTreeMap<", "BTreeSet<", "VecDeque<", "moka::sync::Cache"];
@@ -63,7 +65,7 @@ fn every_table_of_the_code_is_in_the_list() {
     let mut tables = 0;
     for file in found {
         let name = file.strip_prefix(ROOT).expect("below the root").to_string_lossy().into_owned();
-        let is_test = name.contains("/tests");
+        let is_test = TESTS.iter().any(|tests| name.contains(tests));
         if is_test || FIXED.iter().any(|fixed| name.starts_with(fixed)) {
             continue;
         }

@@ -81,6 +81,25 @@ function show(status) {
   draw(history);
   organizations(shield);
   errors(status.errors);
+  fleet(status.fleet);
+}
+
+function fleet(shown) {
+  $("fleet").hidden = !shown;
+  if (!shown) return;
+  const lease = shown.lease ? "This replica has a lease" : "This replica is alone: it serves what is stored briefly, and only its own writes at once";
+  const store = shown.store ? `linked to ${shown.store}` : "no link to the store";
+  const waiting = shown.unannounced_writes ? `; ${whole.format(shown.unannounced_writes)} writes are still to be told` : "";
+  $("fleet-told").textContent = `${lease}; ${store}; ${whole.format(shown.members)} replicas${waiting}.`;
+  const latest = Math.max(0, ...(shown.replicas ?? []).map((one) => one.applied));
+  const now = Date.now() / 1000;
+  $("replicas").replaceChildren(...(shown.replicas ?? []).map((one) => {
+    const row = element("tr");
+    const behind = element("td", one.applied >= latest ? "–" : "catching up");
+    behind.className = "number";
+    row.append(element("td", one.name), element("td", one.version ?? "–"), element("td", one.since ? duration(Math.max(0, Math.floor(now - one.since))) : "–"), behind);
+    return row;
+  }));
 }
 
 function duration(seconds) {

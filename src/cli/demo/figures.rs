@@ -1,6 +1,8 @@
 //! What the demonstration shows: a line a second, and a summary.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -8,6 +10,37 @@ use hdrhistogram::Histogram;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
+
+/// What the load saw.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) latencies: Latencies,
+    pub(super) writes: Writes,
+}
+
+/// What became of writes: read at once through every other replica, each must show what was just written.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    read_back: AtomicU64,
+    old: AtomicU64,
+}
+
+impl Writes {
+    /// Notes what one replica showed of a write that another one had answered.
+    pub(super) fn note_read_back(&self, is_new: ReadBack) {
+        self.read_back.fetch_add(1, Ordering::Relaxed);
+        if is_new == ReadBack::Old {
+            self.old.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a read behind a write showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadBack {
+    New,
+    Old,
+}
 
 /// Latencies that the load saw, in microseconds.
 #[derive(Debug)]
@@ -17,13 +50,14 @@ pub(super) struct Latencies(Mutex<ByOutcome>);
 struct ByOutcome {
     hits: Histogram<u64>,
     misses: Histogram<u64>,
+    writes: Histogram<u64>,
 }
 
 impl Default for Latencies {
     fn default() -> Self {
         // One microsecond to one minute, three digits: what comes from outside is counted as the nearest bound.
         let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are sound");
-        Self(Mutex::new(ByOutcome { hits: empty(), misses: empty() }))
+        Self(Mutex::new(ByOutcome { hits: empty(), misses: empty(), writes: empty() }))
     }
 }
 
@@ -37,16 +71,22 @@ impl Latencies {
     pub(super) fn note_miss(&self, took: Duration) {
         self.0.lock().misses.saturating_record(micros(took));
     }
+
+    /// Notes a write.
+    pub(super) fn note_write(&self, took: Duration) {
+        self.0.lock().writes.saturating_record(micros(took));
+    }
 }
 
 fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Counters of the proxy at one moment.
+/// Counters of all proxies together at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     elapsed: Duration,
+    replicas: usize,
     requests: u64,
     errors: u64,
     reads: u64,
@@ -56,25 +96,26 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(metrics: &Metrics, elapsed: Duration) -> Self {
+    pub(super) fn of(replicas: &[Arc<Metrics>], elapsed: Duration) -> Self {
+        let mut figures = Self { elapsed, replicas: replicas.len(), ..Self::default() };
+        for metrics in replicas {
+            figures.add(metrics);
+        }
+        figures
+    }
+
+    fn add(&mut self, metrics: &Metrics) {
         let totals = metrics.totals();
         let requests = |wanted: &[Outcome]| -> u64 {
-            totals
-                .requests
-                .iter()
-                .filter(|(outcome, _)| wanted.contains(outcome))
-                .map(|(_, count)| count)
-                .sum()
+            let wanted = totals.requests.iter().filter(|(outcome, _)| wanted.contains(outcome));
+            wanted.map(|(_, count)| count).sum()
         };
-        Self {
-            elapsed,
-            requests: requests(Outcome::ALL),
-            errors: requests(&[Outcome::Error]),
-            reads: requests(&[Outcome::Hit, Outcome::Stale, Outcome::Collapsed, Outcome::Miss]),
-            hits: requests(&[Outcome::Hit, Outcome::Stale]),
-            upstream: totals.upstream.iter().map(|(_, count)| count).sum(),
-            avoided: totals.avoided.iter().map(|(_, count)| count).sum(),
-        }
+        self.requests += requests(Outcome::ALL);
+        self.errors += requests(&[Outcome::Error]);
+        self.reads += requests(&[Outcome::Hit, Outcome::Stale, Outcome::Collapsed, Outcome::Miss]);
+        self.hits += requests(&[Outcome::Hit, Outcome::Stale]);
+        self.upstream += totals.upstream.iter().map(|(_, count)| count).sum::<u64>();
+        self.avoided += totals.avoided.iter().map(|(_, count)| count).sum::<u64>();
     }
 
     fn hit_ratio(&self) -> f64 {
@@ -95,20 +136,29 @@ impl Figures {
     }
 
     /// The whole run.
-    pub(super) fn summary(&self, latencies: &Latencies) -> String {
+    pub(super) fn summary(&self, observed: &Observed) -> String {
         let mut text = format!("after {:.1} s\n", self.elapsed.as_secs_f64());
         let mut row = |name: &str, value: String| {
             // Writing to a string does not fail.
             let _ = writeln!(text, "  {name:<24}{value}");
         };
+        if self.replicas > 1 {
+            row("replicas", self.replicas.to_string());
+        }
         row("requests answered", self.requests.to_string());
         row("label reads answered", self.reads.to_string());
         row("hit ratio", format!("{:.1} %", self.hit_ratio()));
         row("upstream calls made", self.upstream.to_string());
         row("upstream calls avoided", self.avoided.to_string());
         row("errors", self.errors.to_string());
-        let latencies = latencies.0.lock();
-        for (name, histogram) in [("hits", &latencies.hits), ("misses", &latencies.misses)] {
+        if self.replicas > 1 {
+            let Writes { read_back, old } = &observed.writes;
+            let (read_back, old) = (read_back.load(Ordering::Relaxed), old.load(Ordering::Relaxed));
+            row("read at other replicas", format!("{read_back} at once after a write, {old} of them old"));
+        }
+        let latencies = observed.latencies.0.lock();
+        let named = [("hits", &latencies.hits), ("misses", &latencies.misses), ("writes", &latencies.writes)];
+        for (name, histogram) in named {
             let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
             row(&format!("{name} p50 / p99"), format!("{:.2} ms / {:.2} ms", at(0.5), at(0.99)));
         }
@@ -134,15 +184,31 @@ mod tests {
             );
         }
         (0..3).for_each(|_| metrics.avoided(Avoided::Hit));
-        let latencies = Latencies::default();
-        latencies.note_hit(Duration::from_micros(500));
-        let summary = Figures::of(&metrics, Duration::from_secs(2)).summary(&latencies);
+        let observed = Observed::default();
+        observed.latencies.note_hit(Duration::from_micros(500));
+        let metrics = Arc::new(metrics);
+        let of = |replicas: &[Arc<Metrics>]| Figures::of(replicas, Duration::from_secs(2)).summary(&observed);
+        let summary = of(&[Arc::clone(&metrics)]);
         for line in [
             "requests answered       5",
             "label reads answered    4",
             "hit ratio               75.0 %",
             "upstream calls avoided  3",
             "hits p50 / p99          0.50 ms / 0.50 ms",
+        ] {
+            assert!(summary.contains(line), "{line} in\n{summary}");
+        }
+        assert!(!summary.contains("replicas"), "{summary}");
+
+        observed.writes.note_read_back(ReadBack::New);
+        observed.writes.note_read_back(ReadBack::Old);
+        let summary = of(&[Arc::clone(&metrics), metrics]);
+        for line in [
+            "replicas                2",
+            "requests answered       10",
+            "hit ratio               75.0 %",
+            "upstream calls avoided  6",
+            "read at other replicas  2 at once after a write, 1 of them old",
         ] {
             assert!(summary.contains(line), "{line} in\n{summary}");
         }

@@ -1,5 +1,6 @@
 //! A modest load: services of three organizations that keep asking for lead labels, a call now and then that passes
-//! through, and a write every ten seconds.
+//! through, and a write every ten seconds. In a fleet the callers are spread over the replicas, and what is written through one
+//! is read at once through all others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::figures::Latencies;
+use super::figures::{Observed, ReadBack};
 use crate::clock::Clock;
 use crate::simulator::Simulator;
 
@@ -25,6 +26,9 @@ const CALLERS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(40);
 /// Between two writes, of all organizations in turn.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
+/// The same in a fleet, where they are what is to be seen, and when the first is.
+const WRITE_EVERY_IN_FLEET: Duration = Duration::from_secs(5);
+const FIRST_WRITE_IN_FLEET: Duration = Duration::from_secs(2);
 /// Of this many requests of a caller one is a list, and one passes through.
 const ROUND: u64 = 25;
 /// Positions of the keys whose scopes allow reading labels.
@@ -43,107 +47,142 @@ impl Load {
         self.tasks.close();
         self.tasks.wait().await;
     }
+
+    fn spawn(&self, caller: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(caller).await;
+        });
+    }
 }
 
-/// Starts the load against the proxy at `address`.
+/// Starts the load against the proxies at these addresses.
 pub(super) fn start(
     simulator: &Arc<Simulator>,
-    address: SocketAddr,
+    addresses: &Arc<[SocketAddr]>,
     clock: &Clock,
-    latencies: &Arc<Latencies>,
+    observed: &Arc<Observed>,
 ) -> Load {
     let load = Load { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-    for (index, organization) in simulator.world().organizations().iter().enumerate() {
+    let organizations = simulator.world().organizations();
+    for (index, organization) in organizations.iter().enumerate() {
         let labels: Arc<[String]> = organization.labels().iter().map(|label| label.id.to_string()).collect();
-        for number in 0..CALLERS {
-            let caller = Caller {
-                address,
-                token: organization.keys()[READERS[number % READERS.len()]].bearer(),
-                labels: Arc::clone(&labels),
-                client: Client::builder(TokioExecutor::new()).build_http(),
-            };
-            let seed = (index * CALLERS + number) as u64;
-            let (clock, latencies, stop) = (clock.clone(), Arc::clone(latencies), load.stop.clone());
-            load.tasks.spawn(async move {
-                stop.run_until_cancelled(caller.read(seed, &clock, &latencies)).await;
-            });
-        }
-        let writer = Caller {
-            address,
-            token: organization.keys()[0].bearer(),
-            labels,
+        let caller = |turn: usize, key: usize| Caller {
+            addresses: Arc::clone(addresses),
+            own: turn % addresses.len(),
+            token: organization.keys()[key].bearer(),
+            labels: Arc::clone(&labels),
             client: Client::builder(TokioExecutor::new()).build_http(),
+            clock: clock.clone(),
+            observed: Arc::clone(observed),
         };
-        let organizations = simulator.world().organizations().len();
-        let (clock, stop) = (clock.clone(), load.stop.clone());
-        load.tasks.spawn(async move {
-            let turn = u32::try_from(index).unwrap_or_default();
-            stop.run_until_cancelled(writer.write(turn, organizations, &clock)).await;
-        });
+        for number in 0..CALLERS {
+            let turn = index * CALLERS + number;
+            let caller = caller(turn, READERS[number % READERS.len()]);
+            load.spawn(async move { caller.read(turn as u64).await });
+        }
+        let writer = caller(index, 0);
+        let (first, every) = match addresses.len() {
+            1 => (WRITE_EVERY, WRITE_EVERY),
+            _ => (FIRST_WRITE_IN_FLEET, WRITE_EVERY_IN_FLEET),
+        };
+        let times = |count: usize| every * u32::try_from(count).unwrap_or(u32::MAX);
+        let (first, round) = (first + times(index), times(organizations.len()));
+        load.spawn(async move { writer.write(first, round).await });
     }
     load
 }
 
 struct Caller {
-    address: SocketAddr,
+    addresses: Arc<[SocketAddr]>,
+    /// Which of them it asks.
+    own: usize,
     token: HeaderValue,
     labels: Arc<[String]>,
     client: Client<HttpConnector, Full<Bytes>>,
+    clock: Clock,
+    observed: Arc<Observed>,
+}
+
+/// What an answer says, once all of it was read.
+struct Heard {
+    status: StatusCode,
+    cache_status: Option<HeaderValue>,
+    body: Bytes,
 }
 
 impl Caller {
-    async fn read(&self, seed: u64, clock: &Clock, latencies: &Latencies) {
+    async fn read(&self, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         // Not all at once.
-        clock.sleep(PAUSE.mul_f64(random.f64())).await;
+        self.clock.sleep(PAUSE.mul_f64(random.f64())).await;
         loop {
             match random.u64(..ROUND) {
-                0 => self.timed_read("/api/v2/lead-labels?limit=100", clock, latencies).await,
-                1 => drop(self.call(Method::GET, "/api/v2/campaigns", "").await),
+                0 => self.timed_read("/api/v2/lead-labels?limit=100").await,
+                1 => drop(self.call(self.own, Method::GET, "/api/v2/campaigns", String::new()).await),
                 _ => {
                     let label = &self.labels[random.usize(..self.labels.len())];
-                    self.timed_read(&format!("/api/v2/lead-labels/{label}"), clock, latencies).await;
+                    self.timed_read(&format!("/api/v2/lead-labels/{label}")).await;
                 }
             }
-            clock.sleep(PAUSE).await;
+            self.clock.sleep(PAUSE).await;
         }
     }
 
-    async fn timed_read(&self, path: &str, clock: &Clock, latencies: &Latencies) {
-        let begun = clock.now();
-        if let Some(cache_status) = self.call(Method::GET, path, "").await {
-            let took = clock.now().since(begun);
+    async fn timed_read(&self, path: &str) {
+        let begun = self.clock.now();
+        let heard = self.call(self.own, Method::GET, path, String::new()).await;
+        if let Some(cache_status) = heard.and_then(|heard| heard.cache_status) {
+            let took = self.clock.now().since(begun);
             if cache_status.to_str().is_ok_and(|value| value.contains("; hit")) {
-                latencies.note_hit(took);
+                self.observed.latencies.note_hit(took);
             } else {
-                latencies.note_miss(took);
+                self.observed.latencies.note_miss(took);
             }
         }
     }
 
-    async fn write(&self, turn: u32, organizations: usize, clock: &Clock) {
-        let round = WRITE_EVERY * u32::try_from(organizations).unwrap_or(1);
-        clock.sleep(WRITE_EVERY * (turn + 1)).await;
-        loop {
-            let path = format!("/api/v2/lead-labels/{}", self.labels[0]);
-            drop(self.call(Method::PATCH, &path, r#"{"description":"edited by the demonstration"}"#).await);
-            clock.sleep(round).await;
+    async fn write(&self, first: Duration, round: Duration) {
+        let path = format!("/api/v2/lead-labels/{}", self.labels[0]);
+        self.clock.sleep(first).await;
+        for number in 1_u64.. {
+            let written = format!("edited by the demonstration, {number}");
+            let begun = self.clock.now();
+            let body = format!(r#"{{"description":"{written}"}}"#);
+            let heard = self.call(self.own, Method::PATCH, &path, body).await;
+            if heard.is_some_and(|heard| heard.status.is_success()) {
+                self.observed.latencies.note_write(self.clock.now().since(begun));
+                self.read_back(&path, &written).await;
+            }
+            self.clock.sleep(round).await;
         }
     }
 
-    /// The `Cache-Status` of the answer, once all of it was read; nothing if there was none.
-    async fn call(&self, method: Method, path: &str, body: &'static str) -> Option<HeaderValue> {
+    /// Reads what was written through every other replica.
+    async fn read_back(&self, path: &str, written: &str) {
+        for other in (0..self.addresses.len()).filter(|other| *other != self.own) {
+            let heard = self.call(other, Method::GET, path, String::new()).await;
+            // Who was turned away has seen nothing.
+            let Some(Heard { status: StatusCode::OK, body, .. }) = heard else { continue };
+            let is_new = String::from_utf8_lossy(&body).contains(written);
+            self.observed.writes.note_read_back(if is_new { ReadBack::New } else { ReadBack::Old });
+        }
+    }
+
+    /// What one of the proxies answers; nothing if there was no whole answer.
+    async fn call(&self, proxy: usize, method: Method, path: &str, body: String) -> Option<Heard> {
+        let address = self.addresses[proxy];
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address))
-            .header(HOST, self.address.to_string())
+            .uri(format!("http://{address}{path}"))
+            .header(HOST, address.to_string())
             .header(AUTHORIZATION, self.token.clone());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let answer = self.client.request(request.body(Full::from(body)).ok()?).await.ok()?;
-        let cache_status = answer.headers().get("cache-status").cloned();
-        answer.into_body().collect().await.ok()?;
-        cache_status
+        let (status, cache_status) = (answer.status(), answer.headers().get("cache-status").cloned());
+        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        Some(Heard { status, cache_status, body })
     }
 }

@@ -16,8 +16,9 @@ use crate::fleet::names::{AccountName, Names};
 use crate::fleet::store::{Data, Reply, Script};
 use crate::metrics::Operation;
 use crate::shield::account::AccountKey;
+use crate::shield::beside::Part;
 use crate::shield::booking::{Answer, Book, Order, Unanswered};
-use crate::shield::budget::{Budget, Link};
+use crate::shield::budget::{Link, WeakBudget};
 
 /// How often the lease is looked at while nothing is asked.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
@@ -39,7 +40,7 @@ pub struct Carrier {
     /// The connections to the store.
     pub data: Arc<Data>,
     /// Who asks.
-    pub budget: Budget,
+    pub budget: WeakBudget,
     /// The process's time.
     pub clock: Clock,
     /// How long a question may take.
@@ -65,10 +66,10 @@ impl Carrier {
                     let carrier = Arc::clone(&carrier);
                     tokio::spawn(async move {
                         let answer = carrier.book(&book).await.ok_or(Unanswered);
-                        carrier.budget.booked(book.ticket, answer);
+                        carrier.answer(&book, answer);
                     });
                 }
-                Order::Book(book) => carrier.budget.booked(book.ticket, Err(Unanswered)),
+                Order::Book(book) => carrier.answer(&book, Err(Unanswered)),
                 told if carrier.is_linked() => {
                     let carrier = Arc::clone(&carrier);
                     tokio::spawn(async move { carrier.tell(&told).await });
@@ -79,6 +80,12 @@ impl Carrier {
         }
     }
 
+    fn answer(&self, book: &Book, answer: Result<Answer, Unanswered>) {
+        if let Some(budget) = self.budget.upgrade() {
+            budget.booked(book.ticket, answer);
+        }
+    }
+
     fn is_linked(&self) -> bool {
         self.fleet.has_lease(self.clock.now())
     }
@@ -86,17 +93,19 @@ impl Carrier {
     /// Tells the budget whether there is a lease, and how many share.
     fn follow_lease(&self) {
         let link = if self.is_linked() { Link::Linked } else { Link::Alone };
-        self.budget.set_link(link, self.fleet.replicas_seen());
+        if let Some(budget) = self.budget.upgrade() {
+            budget.set_link(link, self.fleet.replicas_seen());
+        }
     }
 
     /// Books a moment, by one deadline for all that it takes.
     async fn book(&self, book: &Book) -> Option<Answer> {
         let deadline = self.clock.now().plus(self.timeout);
-        let first = self.keys(book.first)?;
+        let first = self.keys(book.first);
         let Some(second) = book.second else {
             return self.ask(book, &[first], Duration::ZERO, deadline).await;
         };
-        let second = self.keys(second)?;
+        let second = self.keys(second);
         match self.slots {
             Slots::One => self.ask(book, &[first, second], Duration::ZERO, deadline).await,
             Slots::Many => self.book_apart(book, [first, second], deadline).await,
@@ -117,7 +126,7 @@ impl Carrier {
             }
             not_before = wait;
         }
-        Some(Answer::NotBefore { wait: not_before, allowed: crate::shield::beside::Part::WHOLE })
+        Some(Answer::NotBefore { wait: not_before, allowed: Part::WHOLE })
     }
 
     async fn ask(
@@ -141,7 +150,7 @@ impl Carrier {
     /// Tells the store something; if that fails, it does not know.
     async fn tell(&self, order: &Order) -> Option<()> {
         let told = script::told(order, self.timeout)?;
-        let keys = self.keys(told.account)?;
+        let keys = self.keys(told.account);
         let both = keys.both();
         let keys = match told.needs {
             script::Needs::Moments => &both[..1],
@@ -171,7 +180,7 @@ impl Carrier {
         }
     }
 
-    fn keys(&self, account: AccountKey) -> Option<Keys> {
+    fn keys(&self, account: AccountKey) -> Keys {
         Keys::of(self.fleet.names(), account)
     }
 }
@@ -184,14 +193,13 @@ struct Keys {
 }
 
 impl Keys {
-    /// Nothing for one that no other replica has.
-    fn of(names: &Names, account: AccountKey) -> Option<Self> {
+    fn of(names: &Names, account: AccountKey) -> Self {
         let name = match account {
             AccountKey::Organization(organization) => AccountName::Organization(organization),
             AccountKey::Everybody => AccountName::Everybody,
-            AccountKey::Authorization(_) => return None,
+            AccountKey::Authorization(authorization) => AccountName::Authorization(authorization),
         };
-        Some(Self { moments: names.account(name), gate: names.beside_account(name, "gate") })
+        Self { moments: names.account(name), gate: names.beside_account(name, "gate") }
     }
 
     fn both(&self) -> [&[u8]; 2] {

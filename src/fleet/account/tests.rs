@@ -152,3 +152,31 @@ fn the_scripts_mean_what_the_model_means() {
         assert!(kinds.iter().all(|count| *count > 100), "every answer was given: {kinds:?}");
     }
 }
+
+/// The commands of the ACL that `docs/FLEET.md` gives.
+const ALLOWED: &str = "+ping +info +role +eval +evalsha +subscribe +ssubscribe +publish +spublish +get +set +del +pexpire +time \
+                       +zadd +zrem +zcard +zcount +zscore +zrange +zrangebyscore +zremrangebyrank +lindex +lpush +ltrim +hset \
+                       +hget";
+
+#[test]
+fn the_scripts_need_no_more_than_the_stores_user_may() {
+    for engine in ENGINES {
+        let mut server = Server::start(engine);
+        let user = ["ACL", "SETUSER", "fleet", "on", ">secret", "-@all", "~f:*", "&f:*"];
+        server.ask(&user.into_iter().chain(ALLOWED.split_whitespace()).collect::<Vec<_>>());
+        server.ask(&["AUTH", "fleet", "secret"]);
+        let keys = ["f:a".to_owned(), "f:a:gate".to_owned()];
+        let mut run = |script: &Script, keys: &[String], args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            server.eval(script.body(), keys, &args)
+        };
+        run(&GATE, &keys[1..], &["hold", "0"]);
+        let booked = run(&BOOK, &keys, &["50000", "0", "0", "waits", "free", "7", "90", "5400"]);
+        assert!(matches!(booked[..], [0, 0, _, 1, 1000]), "{engine:?}: a probe: {booked:?}");
+        run(&GATE, &keys[1..], &["passed", "7"]);
+        run(&REFUSED, &keys, &["50000", &booked[2].to_string(), "90", "5400"]);
+        run(&SPENT, &keys[..1], &["50000", "3", "5400"]);
+        let booked = run(&BOOK, &keys, &["50000", "0", "0", "waits", "free", "8", "90", "5400"]);
+        assert!(matches!(booked[..], [0, 0, _, 0, 500]), "{engine:?}: lowered to one half: {booked:?}");
+    }
+}

@@ -42,3 +42,24 @@ impl LostWrites {
         self.samples.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE_ELSEWHERE: Duration = Duration::from_millis(600);
+
+    #[test]
+    fn so_many_counts_are_kept_and_the_oldest_go() {
+        let mut lost = LostWrites::default();
+        for beat in 0..1000_u64 {
+            let told = lost.note(beat, Duration::from_millis(5 * beat), LEASE_ELSEWHERE);
+            assert!(lost.samples.len() <= SAMPLES, "{beat}: {}", lost.samples.len());
+            // Never one that was seen less than 1.2 leases ago, and not much later than that either.
+            let latest = told.map_or(0, |count| beat - count);
+            assert!(told.is_none() || (120..=140).contains(&latest), "{beat}: {told:?}");
+        }
+        lost.forget();
+        assert_eq!(lost.note(7, Duration::from_secs(9), LEASE_ELSEWHERE), None, "of another history");
+    }
+}

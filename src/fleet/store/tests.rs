@@ -13,7 +13,9 @@ use crate::config::{StoreAddress, StoreSettings};
 use crate::metrics::SharedSeries;
 
 mod deployments;
+mod frozen;
 mod login;
+mod probing;
 
 const BELL: &[u8] = b"{test}:bell";
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1], 7, false}");
@@ -23,6 +25,16 @@ static WRITE: Script = Script::new("write", "redis.call('SET', KEYS[1], ARGV[1])
 fn settings(store: &TestStore) -> StoreSettings {
     let address = StoreAddress::new("127.0.0.1", store.port());
     StoreSettings { timeout: Duration::from_millis(500), ..StoreSettings::standalone(address) }
+}
+
+/// Waits until a server says this of itself; nothing tells a client of it.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let end = clock.now().plus(Duration::from_secs(20));
+    while !is_so() {
+        assert!(!clock.now().reached(end), "not in 20 s: {what}");
+        tokio::task::yield_now().await;
+    }
 }
 
 fn soon(clock: &Clock) -> Moment {

@@ -21,6 +21,25 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end }}
 
+{{- /* The file, with [shared] where there is a fleet. */ -}}
+{{- define "instantly-proxy.config" -}}
+{{ .Values.config | trimSuffix "\n" }}
+{{- if .Values.shared.enabled }}
+
+[shared]
+url = {{ required "shared.url is needed with shared.enabled" .Values.shared.url | quote }}
+{{- if .Values.shared.allowPlaintext }}
+# The password crosses the cluster's network as it is; what is stored there is sealed. Elsewhere: rediss:// and no such line.
+allow_plaintext = true
+{{- end }}
+username = {{ .Values.shared.username | quote }}
+password_file = "/var/run/secrets/instantly-proxy-shared/password"
+secret_file = "/var/run/secrets/instantly-proxy-shared/secret"
+namespace = {{ .Values.shared.namespace | quote }}
+when_lost = {{ .Values.shared.whenLost | quote }}
+{{- end }}
+{{- end }}
+
 {{- /* The ports stand in the file and in the values: they must be the same. */ -}}
 {{- define "instantly-proxy.check" -}}
 {{- range tuple "http" "admin" }}

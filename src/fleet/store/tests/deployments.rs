@@ -4,16 +4,6 @@ use super::*;
 use crate::config::StoreMode;
 use crate::fleet::store::test_store::free_port;
 
-/// Waits until a server says this of itself; nothing tells a client of it.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let clock = Clock::system();
-    let end = clock.now().plus(Duration::from_secs(20));
-    while !is_so() {
-        assert!(!clock.now().reached(end), "not in 20 s: {what}");
-        std::thread::yield_now();
-    }
-}
-
 fn address(store: &TestStore) -> StoreAddress {
     StoreAddress::new("127.0.0.1", store.port())
 }
@@ -23,11 +13,11 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_new_one() {
     let mut primary = TestStore::start(Engine::Redis);
     let replicaof = format!("replicaof 127.0.0.1 {}", primary.port());
     let replica = TestStore::start_with(Engine::Redis, &[&replicaof, "repl-diskless-sync-delay 0"]);
-    until("the replica follows", || replica.ask(&["ROLE"]).contains("connected"));
+    until("the replica follows", || replica.ask(&["ROLE"]).contains("connected")).await;
     let monitor = format!("sentinel monitor ours 127.0.0.1 {} 1", primary.port());
     let lines = ["sentinel down-after-milliseconds ours 300", "sentinel failover-timeout ours 2000"];
     let sentinel = TestStore::start_sentinel(Engine::Redis, &[&monitor, lines[0], lines[1]]);
-    until("it knows the replica", || !sentinel.ask(&["SENTINEL", "REPLICAS", "ours"]).is_empty());
+    until("it knows the replica", || !sentinel.ask(&["SENTINEL", "REPLICAS", "ours"]).is_empty()).await;
 
     let clock = Clock::system();
     let nobody = StoreAddress::new("127.0.0.1", free_port());
@@ -49,7 +39,8 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_new_one() {
     assert_eq!(bells.next().await, None);
     until("the replica is the primary", || {
         replica.try_ask(&["ROLE"]).is_ok_and(|role| role.starts_with("master"))
-    });
+    })
+    .await;
     connected(&data, &clock).await;
     let end = clock.now().plus(Duration::from_secs(20));
     // The Sentinel tells of the new primary a moment after it has made it one.
@@ -63,7 +54,7 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_new_one() {
 }
 
 /// Three nodes without replicas, each with a third of the slots.
-fn cluster() -> Vec<TestStore> {
+async fn cluster() -> Vec<TestStore> {
     let nodes: Vec<(TestStore, u16)> = (0..3)
         .map(|_| {
             let bus = free_port();
@@ -81,14 +72,14 @@ fn cluster() -> Vec<TestStore> {
         }
     }
     for (node, _) in &nodes {
-        until("the Cluster is whole", || node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+        until("the Cluster is whole", || node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
     }
     nodes.into_iter().map(|(node, _)| node).collect()
 }
 
 #[tokio::test]
 async fn in_a_cluster_each_key_is_asked_of_its_owner_and_one_that_moves_is_found_again() {
-    let nodes = cluster();
+    let nodes = cluster().await;
     let clock = Clock::system();
     let settings = StoreSettings {
         mode: StoreMode::Cluster,

@@ -10,14 +10,11 @@ use crate::config::{ClientCertificate, StoreTransport};
 use crate::fleet::store::test_store::free_port;
 
 const PASSWORD: &str = "a long password with spaces";
-/// What `docs` give: a user that may do what a fleet does under its namespace, and nothing else.
-const USER: &str = "user fleet on resetpass >PASSWORD -@all ~test:* &test:* +ping +info +role +eval +evalsha +subscribe \
-    +ssubscribe +publish +spublish +get +set +del +pexpire +time +zadd +zrem +zcard +zcount +zscore +zrange +zrangebyscore \
-    +zremrangebyrank +lindex +lpush +ltrim +hset +hget";
 const CHANNEL: &[u8] = b"test:{test.1}:bell";
 
 fn user(password: &str) -> String {
-    format!("{} >{}", USER.replace(" >PASSWORD", ""), password.replace(' ', "_"))
+    let permissions = include_str!("../acl.txt").trim().replace("NAMESPACE", "test");
+    format!("user fleet on resetpass >{} {permissions}", password.replace(' ', "_"))
 }
 
 fn as_user(store: &TestStore, password_file: PathBuf) -> StoreSettings {
