@@ -17,6 +17,7 @@ use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
 use crate::config::UpstreamDirectives;
+use crate::fleet::control::Stamp;
 use crate::fleet::tier::entry::Entry;
 use crate::fleet::tier::proof::SharedProof;
 use crate::fleet::tier::{LookUp, Tier};
@@ -82,7 +83,7 @@ impl Fetcher {
     async fn take(&self, tier: &Tier, found: FoundEntry<'_>) -> Result<Option<Fetched>, Rejected> {
         let FoundEntry { fetch, organization, target, tick, is_own, entry, .. } = &found;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
-        if !tier.heard().admits(organization.id().name().0, target, entry.stamp) {
+        if !tier.heard().admits_stamp(organization.id().name().0, target, entry.stamp) {
             return Err(Rejected::Superseded);
         }
         self.check_age(&found)?;
@@ -185,7 +186,7 @@ impl Fetcher {
         organization: &Organization,
         list: &StoredResponse,
         lesson: &Lesson,
-        stamp: crate::fleet::heard::Number,
+        stamp: Stamp,
     ) -> Option<Arc<StoredResponse>> {
         let (Lesson::Page(items, _), Target::Item(id)) = (lesson, &fetch.read.target) else { return None };
         let allowed = of_items(fetch, list.limit);

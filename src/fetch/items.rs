@@ -11,7 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, StoredResponse};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
-use crate::fleet::heard::Number;
+use crate::fleet::control::Stamp;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::organization::lists::Page;
@@ -29,8 +29,8 @@ pub(super) struct Taught<'a> {
     pub(super) owner: Option<CredentialDigest>,
     /// What the upstream said of it, as far as it counts for single items.
     pub(super) of_items: Allowed,
-    /// Set where another replica fetched it: the last notice that it had applied then.
-    pub(super) stamp: Option<Number>,
+    /// Set where another replica fetched it: what it had applied then.
+    pub(super) stamp: Option<Stamp>,
     pub(super) response: &'a StoredResponse,
 }
 

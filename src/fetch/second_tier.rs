@@ -19,7 +19,7 @@ use crate::caller::standing::BackgroundRead;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::ErrorKind;
-use crate::fleet::heard::Number;
+use crate::fleet::control::Stamp;
 use crate::fleet::notice::Notice;
 use crate::fleet::tier::{self, Found, Hold, Learned, LookUp, Patience, Progress, Proved, Tier};
 use crate::metrics::LookupResult;
@@ -295,7 +295,7 @@ impl Fetcher {
         &self,
         fetch: &Fetch,
         begun: Begun,
-        stamp: Number,
+        stamp: Stamp,
         result: &Fetched,
         hold: Option<Hold>,
     ) -> Option<Behind> {
@@ -358,12 +358,12 @@ impl Fetcher {
     /// Whether nothing was heard of a target since a notice: what was fetched under that stamp counts.
     pub(super) fn has_heard_nothing_since(
         &self,
-        stamp: Number,
+        stamp: Stamp,
         organization: &Organization,
         target: &Target,
     ) -> bool {
         let heard = self.fleet.as_ref().map(|fleet| fleet.heard());
-        heard.is_some_and(|heard| heard.admits(organization.id().name().0, target, stamp))
+        heard.is_some_and(|heard| heard.admits_stamp(organization.id().name().0, target, stamp))
     }
 }
 

@@ -147,7 +147,7 @@ impl Fetcher {
             Err(not) => return (self.held(fetch, not), None),
         };
         // Before it is sent: what is applied later may be of a write that the answer does not show.
-        let stamp = self.fleet.as_ref().map(|fleet| fleet.stamp());
+        let stamp = self.fleet.as_ref().and_then(|fleet| fleet.heard().stamp());
         let begun = Begun { tick: publisher.begun(), sent: self.clock.now() };
         if let Some(attempt) = &fetch.attempt {
             attempt.note_sent(begun.sent);

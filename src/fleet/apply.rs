@@ -58,6 +58,8 @@ impl Apply for Applier {
 
     fn everything(&mut self, number: Number) {
         let now = self.clock.now();
+        // First: whoever sees this invalidation in the order of fetches knows that the history may be another.
+        self.heard.stamp_with(None);
         // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
         // missed nothing, and should not begin with a time in which nothing is kept.
         let has_read = !self.bindings.is_empty();

@@ -128,6 +128,8 @@ impl Running {
         loop {
             let now = self.driver.clock.now();
             let step = self.driver.control.next(now);
+            // Before a write is let go whose notice has no number yet.
+            self.stamp();
             while let Some(event) = self.driver.control.event() {
                 self.tell(event);
             }
@@ -350,6 +352,13 @@ impl Running {
                 self.left.take().map(|left| left.send(()));
             }
         }
+    }
+
+    /// What upstream calls are stamped with from now on.
+    fn stamp(&self) {
+        let control = &self.driver.control;
+        let known = control.stamp().history != Number(0) && !control.has_unheard();
+        self.driver.applier.heard.stamp_with(known.then(|| control.stamp()));
     }
 
     /// What the handle shows of it.

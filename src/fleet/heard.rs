@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lru::LruCache;
 use uuid::Uuid;
 
+use super::control::Stamp;
 use crate::bounded::bounded;
 use crate::caller::credential::AuthorizationDigest;
 use crate::classify::Target;
@@ -32,6 +33,8 @@ pub struct Number(pub u64);
 pub struct Heard {
     /// The last notice that was applied.
     applied: AtomicU64,
+    /// What upstream calls are stamped with now.
+    stamp: Mutex<Option<Stamp>>,
     table: Mutex<Table>,
 }
 
@@ -76,14 +79,22 @@ impl Default for Heard {
     fn default() -> Self {
         Self {
             applied: AtomicU64::new(0),
-            table: Mutex::new(Table {
-                organizations: Latest::new(ORGANIZATIONS),
-                items: Latest::new(ITEMS),
-                refusals: Latest::new(REFUSALS),
-                purged: Latest::new(ITEMS),
-                lists: Number::default(),
-                everything: Number::default(),
-            }),
+            stamp: Mutex::default(),
+            table: Mutex::new(Table::after(Number::default())),
+        }
+    }
+}
+
+impl Table {
+    /// Nothing from before this notice counts.
+    fn after(everything: Number) -> Self {
+        Self {
+            organizations: Latest::new(ORGANIZATIONS),
+            items: Latest::new(ITEMS),
+            refusals: Latest::new(REFUSALS),
+            purged: Latest::new(ITEMS),
+            lists: Number::default(),
+            everything,
         }
     }
 }
@@ -93,6 +104,19 @@ impl Heard {
     #[must_use]
     pub fn applied(&self) -> Number {
         Number(self.applied.load(Ordering::SeqCst))
+    }
+
+    /// What an upstream call that is sent now is stamped with: its history and the last notice applied, as one. Nothing while
+    /// that is not known: before the first beat, between two histories, and as long as something that was said here has not
+    /// come back with its number. Then what others have stored cannot be judged.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        *self.stamp.lock()
+    }
+
+    /// From now on calls are stamped so. All that it says has been applied.
+    pub fn stamp_with(&self, stamp: Option<Stamp>) {
+        *self.stamp.lock() = stamp;
     }
 
     /// All notices up to this one have been applied.
@@ -140,10 +164,23 @@ impl Heard {
         table.lists = table.lists.max(number);
     }
 
-    /// This notice concerned everything; or what was said before it is not known.
+    /// This notice concerned everything; or what was said before it is not known. It may begin another history, whose numbers
+    /// are lower: whatever was noted before says nothing any more.
     pub fn note_everything(&self, number: Number) {
-        let mut table = self.table.lock();
-        table.everything = table.everything.max(number);
+        *self.table.lock() = Table::after(number);
+    }
+
+    /// Whether what was fetched under a stamp is of this history and from after all that was heard of it.
+    #[must_use]
+    pub fn admits_stamp(&self, organization: Uuid, target: &Target, stamp: Stamp) -> bool {
+        // In this order: what is noted of another history is noted after that history is known to be another.
+        self.admits(organization, target, stamp.number) && self.is_of_this_history(stamp)
+    }
+
+    /// Whether a stamp is of the history that is known here.
+    #[must_use]
+    pub fn is_of_this_history(&self, stamp: Stamp) -> bool {
+        self.stamp().is_some_and(|own| own.history == stamp.history)
     }
 
     /// Whether what was fetched under `stamp` is from after all that was heard of it.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use instantly_proxy::clock::Clock;
 use instantly_proxy::config::Config;
 
 use crate::support::fleet::{Replica, TestFleet};
@@ -298,6 +299,28 @@ async fn proofs_are_each_replicas_own_where_they_are_not_to_be_shared() {
             caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
         }
         assert_eq!(stored(&fleet, PROOFS), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn one_replica_renews_a_proof_for_all() {
+    for engine in Engine::ALL {
+        let change = |config: &mut Config| {
+            patient(config);
+            config.proof.max_age = Duration::from_secs(4);
+            config.proof.outage_max_age = Duration::from_secs(4);
+        };
+        let fleet = TestFleet::start_with(engine, 3, change).await;
+        let (callers, clock) = (fleet.callers("a", 1), Clock::system());
+        let begun = clock.now();
+        // One to begin with, and then one in three quarters of its age.
+        while fleet.label_reads() < 4 {
+            for caller in &callers {
+                caller.get(&label_path(1)).send().await.assert_label("a-1");
+            }
+        }
+        let took = clock.now().since(begun);
+        assert!(took >= Duration::from_secs(8), "three renewals in {took:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use uuid::Uuid;
 
+use super::super::control::Stamp;
 use super::super::heard::Number;
 use super::super::seal::{SealPurpose, Sealer};
 use super::Scope;
@@ -32,8 +33,8 @@ pub struct EntryOf<'a> {
 /// A response that passed the gate of some replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The last notice that its replica had applied when its call was sent.
-    pub stamp: Number,
+    /// What its replica had applied when its call was sent.
+    pub stamp: Stamp,
     /// When that was, less the age that it had then.
     pub sent: SharedTime,
     /// By how much its lifetime is shortened.
@@ -64,7 +65,12 @@ impl Entry {
     pub fn seal(&self, sealer: &Sealer, name: &[u8], of: EntryOf<'_>) -> Vec<u8> {
         let of = of.to_bytes();
         let mut record = Writer::with_capacity(of.len() + self.body.len() + 256);
-        record.bytes(&of).number(self.stamp.0).micros(self.sent.wall).micros(self.sent.store);
+        record
+            .bytes(&of)
+            .number(self.stamp.history.0)
+            .number(self.stamp.number.0)
+            .micros(self.sent.wall)
+            .micros(self.sent.store);
         record.byte(self.jitter).byte(u8::from(self.limit.is_some())).micros(self.limit.unwrap_or_default());
         record.bytes(self.content_type.as_bytes()).bytes(self.etag.as_bytes()).bytes(&self.body);
         sealer.seal(SealPurpose::Entry, name, &record.finish())
@@ -86,7 +92,7 @@ impl Entry {
     }
 
     fn read(mut record: Reader) -> Option<Self> {
-        let stamp = Number(record.number()?);
+        let stamp = Stamp { history: Number(record.number()?), number: Number(record.number()?) };
         let sent = SharedTime { wall: record.micros()?, store: record.micros()? };
         let (jitter, limited, limit) = (record.byte()?, record.byte()?, record.micros()?);
         let limit = match limited {

@@ -4,7 +4,7 @@
 //! lock of a fill, `scripts` what the store does in one step. What was found is handed on
 //! as it is: whether it is the answer to a read is judged by whoever asked, as a body from the upstream would be.
 //!
-//! A replica without a lease asks nothing. All calls of one request share one [`Patience`]; when it is spent the rest goes
+//! A replica without a lease asks nothing, nor does one that does not know what its calls are stamped with. All calls of one request share one [`Patience`]; when it is spent the rest goes
 //! without the store.
 
 pub mod entry;
@@ -127,7 +127,7 @@ impl Tier {
     /// Whether the store may be asked now.
     #[must_use]
     pub fn may_ask(&self, now: Moment) -> bool {
-        self.0.lease.holds_at(now)
+        self.0.lease.holds_at(now) && self.0.heard.stamp().is_some()
     }
 
     /// The store's time, which was asked for and answered at these moments.
@@ -158,8 +158,11 @@ impl Tier {
     /// Whether a proof is from after all that ended proofs of this credential here.
     #[must_use]
     pub fn admits_proof(&self, credential: &Credential, proof: &SharedProof) -> bool {
+        let heard = &self.0.heard;
         let mut named = self.0.names.credentials(credential);
-        named.all(|named| self.0.heard.admits_proof(&named.authorization, proof.organization, proof.stamp))
+        // In this order, as for entries.
+        named.all(|named| heard.admits_proof(&named.authorization, proof.organization, proof.stamp.number))
+            && heard.is_of_this_history(proof.stamp)
     }
 
     /// Counts something that the store has and that does not count.

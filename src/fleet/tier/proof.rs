@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::super::control::Stamp;
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::{SealPurpose, Sealer};
@@ -27,8 +28,8 @@ pub struct ProofOf<'a> {
 pub struct SharedProof {
     /// The organization that the body named.
     pub organization: Uuid,
-    /// The last notice that its replica had applied when its call was sent.
-    pub stamp: Number,
+    /// What its replica had applied when its call was sent.
+    pub stamp: Stamp,
     /// When that was.
     pub sent: SharedTime,
 }
@@ -48,7 +49,11 @@ impl SharedProof {
     #[must_use]
     pub fn seal(&self, sealer: &Sealer, name: &[u8], of: ProofOf<'_>) -> Vec<u8> {
         let mut record = Writer::default();
-        record.bytes(&of.to_bytes()).bytes(self.organization.as_bytes()).number(self.stamp.0);
+        record
+            .bytes(&of.to_bytes())
+            .bytes(self.organization.as_bytes())
+            .number(self.stamp.history.0)
+            .number(self.stamp.number.0);
         record.micros(self.sent.wall).micros(self.sent.store);
         sealer.seal(SealPurpose::Proof, name, &record.finish())
     }
@@ -70,7 +75,7 @@ impl SharedProof {
 
     fn read(mut record: Reader) -> Option<Self> {
         let organization = Uuid::from_slice(&record.bytes()?).ok()?;
-        let stamp = Number(record.number()?);
+        let stamp = Stamp { history: Number(record.number()?), number: Number(record.number()?) };
         let sent = SharedTime { wall: record.micros()?, store: record.micros()? };
         record.end()?;
         Some(Self { organization, stamp, sent })

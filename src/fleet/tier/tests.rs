@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
+use super::super::control::Stamp;
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::Secret;
@@ -19,6 +20,7 @@ use crate::organization::OrganizationId;
 const ORGANIZATION: OrganizationId = OrganizationId::example(1);
 const ITEM: &str = "/labels/1";
 const LIST: &str = "/labels";
+const STAMP: Stamp = Stamp { history: Number(1), number: Number(7) };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A replica of a fleet, as the second tier knows it.
@@ -57,6 +59,7 @@ impl Replica {
         let replica = Self { tier, lease, heard, clock };
         let now = replica.clock.now();
         replica.lease.extend(now.plus(MINUTE));
+        replica.heard.stamp_with(Some(STAMP));
         replica.tier.note_time(now.unix(), now, now);
         replica.connected().await;
         replica
@@ -98,7 +101,7 @@ impl Replica {
             organization: ORGANIZATION,
             path: path.to_owned(),
             owner: None,
-            stamp: Number(7),
+            stamp: STAMP,
             sent: self.clock.now(),
             lifetime: MINUTE,
             jitter: 3,
@@ -114,7 +117,7 @@ impl Replica {
             credential: credential.clone(),
             collection: LIST,
             organization: ORGANIZATION,
-            stamp: Number(7),
+            stamp: STAMP,
             sent: self.clock.now(),
             max_age: MINUTE,
         }
@@ -167,7 +170,7 @@ async fn one_call_brings_the_item_and_the_whole_list() {
         assert_eq!(bodies(&found), [(0, &b"item"[..]), (1, &b"list"[..])]);
         let Found::Some(entries) = found else { unreachable!("it was some") };
         let entry = &entries[0].1;
-        assert_eq!((entry.stamp, entry.jitter), (Number(7), 3));
+        assert_eq!((entry.stamp, entry.jitter), (STAMP, 3));
         assert!(other.tier.age(entry.sent, other.clock.now()).unwrap() < MINUTE);
     })
     .await;
@@ -324,11 +327,15 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
         drop(hold);
         let Found::Some(proofs) = other.finds_proof(&a).await else { panic!("it was stored") };
         let proof = proofs[0].1;
-        assert_eq!((proof.organization, proof.stamp), (ORGANIZATION.name().0, Number(7)));
+        assert_eq!((proof.organization, proof.stamp), (ORGANIZATION.name().0, STAMP));
         assert!(other.tier.admits_proof(&a, &proof));
         let named = other.tier.all_named(&a);
         other.heard.note_refusal(named[0].authorization, Number(8));
         assert!(!other.tier.admits_proof(&a, &proof), "from before the refusal");
+        other.heard.note_everything(Number(3));
+        assert!(other.tier.admits_proof(&a, &proof));
+        other.heard.stamp_with(Some(Stamp { history: Number(3), number: Number(3) }));
+        assert!(!other.tier.admits_proof(&a, &proof), "of another history, whose numbers say nothing here");
         assert!(other.tier.take_out_proofs(&named).await);
         assert!(!other.tier.take_out_proofs(&named).await, "once");
         assert!(!matches!(one.finds_proof(&a).await, Found::Some(_)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::super::heard::Number;
+use super::super::control::Stamp;
 use super::super::names::SharedCredential;
 use super::super::store::{Reply, Script};
 use super::Tier;
@@ -33,8 +33,8 @@ pub struct Learned {
     pub path: String,
     /// Set where it is for this credential alone.
     pub owner: Option<SharedCredential>,
-    /// The last notice that had been applied here when its call was sent.
-    pub stamp: Number,
+    /// What had been applied here when its call was sent.
+    pub stamp: Stamp,
     /// When that was, less the age that it had then.
     pub sent: Moment,
     /// For how long it is fresh from then on.
@@ -60,8 +60,8 @@ pub struct Proved {
     pub collection: &'static str,
     /// The organization that the body named.
     pub organization: OrganizationId,
-    /// The last notice that had been applied here when the call was sent.
-    pub stamp: Number,
+    /// What had been applied here when the call was sent.
+    pub stamp: Stamp,
     /// When that was.
     pub sent: Moment,
     /// How long it counts from then on.
