@@ -63,12 +63,15 @@ pub(super) enum Local {
     Bell { connection: usize, message: Vec<u8> },
     Closed { connection: usize },
     TimedOut { connection: usize, call: CallId },
-    Found { organization: usize, tick: u64, required: Required, entry: Option<(Version, Stamp)> },
-    Fetched { organization: usize, tick: u64, stamp: Stamp, version: Version },
-    Asked { organization: usize, tick: u64, stamp: Stamp },
+    Found { organization: usize, tick: u64, required: Required, entry: Option<Entry> },
+    Fetched { organization: usize, tick: u64, stamp: Option<Stamp>, version: Version },
+    Asked { organization: usize, tick: u64, stamp: Option<Stamp> },
     Answered { write: WriteId, changed: bool },
     Exits,
 }
+
+/// A stored response in the second tier.
+type Entry = (Version, Stamp);
 
 struct Queued(u64, u64, Event);
 
@@ -90,7 +93,6 @@ impl Ord for Queued {
 }
 
 pub(super) struct World {
-    pub(super) seed: u64,
     pub(super) scenario: Scenario,
     pub(super) random: fastrand::Rng,
     pub(super) time: u64,
@@ -103,7 +105,7 @@ pub(super) struct World {
     pub(super) deferred: BTreeMap<usize, Vec<Local>>,
     pub(super) processes: u64,
     pub(super) writes: BTreeMap<(u64, WriteId), Write>,
-    pub(super) tier: Vec<Option<(Version, Stamp)>>,
+    pub(super) tier: Vec<Option<Entry>>,
     pub(super) oracle: Oracle,
     pub(super) counts: Counts,
     /// All that happened, in order, if it is kept.
@@ -134,7 +136,6 @@ impl World {
             LeftOut::Nothing | LeftOut::Replica(_) => None,
         };
         let mut world = Self {
-            seed,
             random: fastrand::Rng::with_seed(seed),
             time: 1,
             queue: BinaryHeap::new(),
@@ -375,14 +376,14 @@ impl World {
     }
 
     /// The second tier had this, or nothing.
-    fn found(&mut self, place: usize, organization: usize, found: (u64, Required, Option<(Version, Stamp)>)) {
+    fn found(&mut self, place: usize, organization: usize, found: (u64, Required, Option<Entry>)) {
         let (tick, required, entry) = found;
         let (time, long) = (self.time, self.long());
         let replica = &mut self.replicas[place];
         let reader = replica.reader(time, long);
         if let Some((version, stamp)) = entry
             && !replica.control.has_unheard()
-            && stamp.history == replica.control.stamp().history
+            && replica.control.stamp().is_some_and(|here| here.history == stamp.history)
             && replica.site.trusts(organization, stamp.number)
             && replica.site.end_fetch(organization, tick, version)
         {
@@ -394,11 +395,14 @@ impl World {
         self.local(time + wait, place, Local::Asked { organization, tick, stamp });
     }
 
-    fn fetched(&mut self, place: usize, organization: usize, fetched: (u64, Stamp, Version)) {
+    fn fetched(&mut self, place: usize, organization: usize, fetched: (u64, Option<Stamp>, Version)) {
         let (tick, stamp, version) = fetched;
         let replica = &mut self.replicas[place];
         let leased = replica.lease.holds_at(replica.clocks.now(self.time));
-        if replica.site.end_fetch(organization, tick, version) && leased && replica.link.is_some() {
+        if replica.site.end_fetch(organization, tick, version)
+            && leased
+            && let Some(stamp) = stamp
+        {
             let wait = self.random.u64(50..3000);
             self.after(wait, Event::Put { organization, version, stamp });
         }
