@@ -11,6 +11,7 @@ mod mutants;
 mod network;
 mod oracle;
 mod over_sockets;
+mod reading;
 mod replay;
 mod replica;
 mod resp;
