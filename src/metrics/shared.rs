@@ -301,7 +301,7 @@ mod tests {
             "instantly_proxy_shared_lease_losses_total{cause=\"late\"} 0",
             "instantly_proxy_shared_lookups_total{result=\"hit\"} 0",
             "instantly_proxy_shared_rejected_total{reason=\"notice\"} 0",
-            "instantly_proxy_shared_invalidation_wait_seconds_count 0",
+            "instantly_proxy_shared_invalidation_wait_seconds_count{} 0",
             "instantly_proxy_shared_writes_unannounced_total 0",
             "instantly_proxy_shared_histories_total 0",
             "instantly_proxy_shared_members_removed_total 0",
