@@ -1,6 +1,7 @@
 //! A store that does not answer costs no call more than its deadline, and in the end none at all.
 
 use super::*;
+use crate::fleet::store::test_store;
 
 const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -70,7 +71,7 @@ async fn a_store_that_has_no_data_yet_refuses_and_keeps_its_connection() {
         let clock = Clock::system();
         let data = Data::start(quick(&store), clock.clone(), SharedSeries::default(), &Handle::current());
         connected(&data, &clock).await;
-        let nobody = super::super::test_store::free_port().to_string();
+        let nobody = test_store::free_port().to_string();
         assert_eq!(store.ask(&["REPLICAOF", "127.0.0.1", &nobody]), "OK");
         let error = data.call(Operation::Lookup, &READ, &[b"k"], &[], soon(&clock)).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Loading, "{engine:?}: {error}");
