@@ -18,6 +18,8 @@ mod rules;
 mod scripts;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod types;
 mod writes;
 
