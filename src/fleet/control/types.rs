@@ -19,6 +19,24 @@ impl Number {
 pub struct HistoryId(pub(super) [u8; 40]);
 
 impl HistoryId {
+    /// As another replica wrote it; nothing if it has another length.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// One that is told from others, for tests.
+    #[cfg(test)]
+    pub(crate) const fn example(which: u8) -> Self {
+        Self([which; 40])
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Number of its first notice, which says everything.
     #[must_use]
     pub fn first(&self) -> Number {

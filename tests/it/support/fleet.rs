@@ -147,11 +147,6 @@ impl Replica {
         })
         .await;
     }
-
-    /// Asks it to stop in this way; it is awaited when it is dropped.
-    pub fn shutdown(&self, how: Shutdown) {
-        self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
-    }
 }
 
 impl Drop for Replica {
