@@ -146,6 +146,11 @@ impl Control {
         }
     }
 
+    /// How the server that is linked rings the bell, which is known once it is.
+    pub fn ring_by(&mut self, ring: Ring) {
+        self.settings.ring = ring;
+    }
+
     /// The link is lost: no call under way will be answered, and none needs to be reported any more.
     pub fn link_down(&mut self) {
         self.run_id = None;
