@@ -1,4 +1,4 @@
-//! [`Hold`]: the lock of a fill or a proof, as long as it is queued or under way.
+//! [`FillLock`]: the lock of a fill or a proof, as long as it is queued or under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +46,7 @@ impl Progress {
 
 /// A lock of this replica: extended until it is dropped, and freed then.
 #[derive(Debug)]
-pub struct Hold {
+pub struct FillLock {
     tier: Arc<Tier>,
     held: Arc<Held>,
     extending: AbortHandle,
@@ -59,7 +59,7 @@ struct Held {
     is_sent: AtomicBool,
 }
 
-impl Hold {
+impl FillLock {
     pub(super) fn new(tier: &Arc<Tier>, name: Vec<u8>, token: Token) -> Self {
         let held = Arc::new(Held { name, token, is_sent: AtomicBool::new(false) });
         let extending = tier.0.runtime.spawn(extend(Arc::clone(tier), Arc::clone(&held))).abort_handle();
@@ -72,7 +72,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for FillLock {
     fn drop(&mut self) {
         self.extending.abort();
         let (tier, held) = (Arc::clone(&self.tier), Arc::clone(&self.held));
