@@ -127,11 +127,13 @@ impl<'a> Following<'a> {
         if self.progress != Some(progress) {
             self.progress = Some(progress);
             match progress {
+                Progress::Begun => {}
                 Progress::Queued => self.publisher.note_queued(),
                 Progress::Sent => self.publisher.note_sent(),
             }
             if let Some(attempt) = &self.fetch.attempt {
                 match progress {
+                    Progress::Begun => {}
                     Progress::Queued => attempt.note_queued(),
                     Progress::Sent => attempt.note_sent(now),
                 }

@@ -24,6 +24,8 @@ pub(super) type Token = [u8; 16];
 /// How far whoever holds a lock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// It has just been given the lock: whether its call may be sent at once is being found out.
+    Begun,
     /// Its call waits for its turn.
     Queued,
     /// It is on its way.
@@ -33,6 +35,7 @@ pub enum Progress {
 impl Progress {
     const fn word(self) -> &'static [u8] {
         match self {
+            Self::Begun => b"b",
             Self::Queued => b"q",
             Self::Sent => b"s",
         }
@@ -40,7 +43,11 @@ impl Progress {
 
     /// As it stands behind the token in a lock.
     pub(super) fn of_lock(value: &[u8]) -> Self {
-        if value.last() == Some(&b's') { Self::Sent } else { Self::Queued }
+        match value.last() {
+            Some(b's') => Self::Sent,
+            Some(b'q') => Self::Queued,
+            _ => Self::Begun,
+        }
     }
 }
 

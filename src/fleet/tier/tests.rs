@@ -182,7 +182,7 @@ async fn one_replica_fetches_and_the_others_are_told_how_far_it_is() {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
         let Found::Mine(lock) = one.finds().await else { panic!("nobody has it") };
         let mut waiting = other.look_up();
-        assert!(matches!(other.ask(&mut waiting).await, Found::Others(Progress::Queued)));
+        assert!(matches!(other.ask(&mut waiting).await, Found::Others(Progress::Begun)));
         lock.note_sent();
         while !matches!(other.ask(&mut waiting).await, Found::Others(Progress::Sent)) {
             tokio::task::yield_now().await;
@@ -210,10 +210,10 @@ async fn a_fetch_that_fails_frees_its_lock_and_one_that_died_loses_it() {
         until_mine(&other).await;
         let lock = one.tier.0.names.lock(&one.tier.0.names.entry(ORGANIZATION, ITEM, None));
         let lock = String::from_utf8(lock).unwrap();
-        while store.ask(&["SET", &lock, "a process that diedq", "PX", "200", "NX"]) != "OK" {
+        while store.ask(&["SET", &lock, "a process that diedb", "PX", "200", "NX"]) != "OK" {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(one.finds().await, Found::Others(Progress::Queued)));
+        assert!(matches!(one.finds().await, Found::Others(Progress::Begun)));
         until_mine(&other).await;
     })
     .await;
@@ -226,7 +226,7 @@ async fn whoever_looks_for_an_item_waits_for_the_list_that_would_bring_it() {
         let mut list = one.tier.look_up(ORGANIZATION, vec![wanted(LIST, None)], None);
         let Found::Mine(_lock) = one.ask(&mut list).await else { panic!("nobody has it") };
         let mut item = other.look_up();
-        assert!(matches!(other.ask(&mut item).await, Found::List(Progress::Queued)));
+        assert!(matches!(other.ask(&mut item).await, Found::List(Progress::Begun)));
         item.forget_list();
         assert!(matches!(other.ask(&mut item).await, Found::Mine(_)), "not for ever");
     })
@@ -321,7 +321,7 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
         let (a, b) = (credential("a"), credential("b"));
         let Found::Mine(lock) = one.finds_proof(&a).await else { panic!("nobody asks") };
-        assert!(matches!(other.finds_proof(&a).await, Found::Others(Progress::Queued)));
+        assert!(matches!(other.finds_proof(&a).await, Found::Others(Progress::Begun)));
         assert!(matches!(other.finds_proof(&b).await, Found::Mine(_)), "another credential's is its own");
         one.tier.keep_proof(one.proved(&a)).await;
         drop(lock);
