@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::fairness::{Offer, Sent, assert_limits_kept, p99};
 use super::*;
 use crate::fleet::account::model::{Asked, Model};
-use crate::shield::booking::{Book, ProbeFate, Spacing, Urgency};
+use crate::shield::booking::{Book, Spacing, Urgency};
 
 const TIMEOUT: Duration = ms(50);
 /// What the store's clock says when the test begins, in microseconds.
@@ -126,7 +126,7 @@ impl Fleet {
             }
             _ if !self.is_reachable => {}
             Order::Hold { lasts, .. } => self.model.hold(KEY, u64::try_from(lasts.as_micros()).unwrap(), now),
-            Order::Probed { probe, fate, .. } => self.model.probed(KEY, probe, fate == ProbeFate::Passed),
+            Order::Probed { probe, fate, .. } => self.model.probed(KEY, probe, fate),
             Order::Refused { moment, limits, .. } => {
                 self.model.refused(
                     &Asked { per_second: limits.per_second.get().into(), ..of_limits() },
