@@ -1,8 +1,10 @@
 //! A whole fleet in one thread, with seeded faults, and an oracle that knows what every read must show.
 //!
 //! Real are [`Control`](super::Control), the lease and the calls; the scripts are a model that `replay` holds against real
-//! servers; clocks, links, processes, the upstream and each replica's cache are as simple as they can be. `FLEET_SEED` runs
-//! the seed that a failure printed, and `FLEET_READS` more reads than the gate has time for.
+//! servers; clocks, links, processes, the upstream and each replica's cache are as simple as they can be. The long run is
+//! `FLEET_READS=50000000 cargo test --release --lib fleet::control::simulation::no_read`. A failure prints its seed and
+//! scenario; `FLEET_SEED=… FLEET_NTH=… FLEET_READS=40000 FLEET_SHOW=1`, with the test of the same seed and `--nocapture`, shows
+//! all that happened.
 
 mod clocks;
 mod faults;
@@ -36,14 +38,14 @@ fn seed() -> u64 {
 }
 
 /// Reads of one world.
-const WORLD: u64 = 20_000;
+const WORLD: u64 = 40_000;
 
 /// Runs a world; what it counted, and what it must not have shown.
-fn run(scenario: Scenario, seed: u64, reads: u64) -> World {
+fn run(scenario: Scenario, nth: u64, seed: u64, reads: u64) -> World {
     let mut world = World::new(scenario, seed);
     world.run(reads);
     if let Some(failure) = world.oracle.failure() {
-        panic!("FLEET_SEED={seed}: {failure}; {:?}; {:?}", world.counts, world.scenario);
+        panic!("FLEET_SEED={seed} FLEET_NTH={nth}: {failure}; {:?}; {:?}", world.counts, world.scenario);
     }
     world
 }
@@ -58,7 +60,7 @@ fn run_all(seed: u64, reads: u64) {
             if nth * WORLD >= reads {
                 return;
             }
-            let world = run(Scenario::nth(nth), seed.wrapping_add(nth), WORLD);
+            let world = run(Scenario::nth(nth), nth, seed.wrapping_add(nth), WORLD);
             if given("FLEET_SHOW").is_some() {
                 println!("{nth} {:?}", world.counts);
             }
@@ -77,7 +79,7 @@ fn no_read_shows_what_was_before_an_answered_write() {
 
 #[test]
 fn a_thousand_replicas_show_no_older_value_either() {
-    let world = run(Scenario::thousand(), seed(), given("FLEET_READS").unwrap_or(100_000));
+    let world = run(Scenario::thousand(), 0, seed(), given("FLEET_READS").unwrap_or(100_000));
     assert!(world.counts.confirmed + world.counts.leases_over > 0, "{:?}", world.counts);
 }
 

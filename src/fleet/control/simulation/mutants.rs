@@ -8,7 +8,7 @@ use super::world::World;
 
 /// Worlds that are tried before a rule counts as one that nobody misses, and reads of each.
 const WORLDS: u64 = 60;
-const READS: u64 = 10_000;
+const READS: u64 = 20_000;
 
 /// Each rule, and the scenario that misses it most.
 const RULES: &[(LeftOut, u64)] = &[

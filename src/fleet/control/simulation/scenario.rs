@@ -94,7 +94,7 @@ const REPLICAS: &[(Fault, u32)] = &[
     (Fault::Stop, 20),
     (Fault::LinkLoss, 8),
     (Fault::Kill, 8),
-    (Fault::Leave, 6),
+    (Fault::Leave, 16),
     (Fault::WallClock, 6),
     (Fault::Slew, 8),
 ];
@@ -146,7 +146,7 @@ impl Scenario {
             timeout: 50_000,
             page: 4,
             log: 24,
-            reads: 100,
+            reads: 200,
             writes: 20,
             slow: 10,
             bad_bells: 30,
@@ -184,12 +184,12 @@ impl Scenario {
                 replicas: 8,
                 organizations: 64,
                 writes: 12,
-                reads: 50,
+                reads: 100,
                 faults: 4.0,
                 weights: REPLICAS,
                 ..storm
             },
-            _ => Self { replicas: 3, faults: 6.0, reads: 300, ..storm },
+            _ => Self { replicas: 3, faults: 6.0, reads: 600, ..storm },
         }
     }
 
