@@ -33,8 +33,16 @@ impl Grants {
 
 impl Cache {
     /// Notes what a sound body, the answer to `read` in a fetch of `begun`, shows of who may see the items of its
-    /// organization, before anything else is done with it.
-    pub fn note_identity(&self, read: &Read, identity: Identity, begun: Tick, rules: &Rules) {
+    /// organization, before anything else is done with it. The organization whose sharing that ended, if it did: other
+    /// replicas are to be told.
+    #[must_use]
+    pub fn note_identity(
+        &self,
+        read: &Read,
+        identity: Identity,
+        begun: Tick,
+        rules: &Rules,
+    ) -> Option<OrganizationId> {
         let organization = self.fence.organizations().get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
         let is_witness = matches!(read.target, Target::List(_));
@@ -43,7 +51,7 @@ impl Cache {
             &organization,
             Shown { grants: identity.grants, is_witness, begun },
             rules,
-        );
+        )
     }
 
     fn note_shown(
@@ -52,20 +60,18 @@ impl Cache {
         organization: &Organization,
         shown: Shown,
         rules: &Rules,
-    ) {
+    ) -> Option<OrganizationId> {
         let items = resource.sentences.items;
         let ttl = rules.of_lists(resource).ttl;
         match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
-            Change::None => {}
+            Change::None => None,
             Change::Ended => {
-                organization.forget_lists();
-                let id = organization.id();
-                self.store.remove_all(|key| key.organization() == id && key.owner().is_none());
-                self.metrics.invalidation(InvalidationCause::AccessGrants);
+                self.end_sharing(organization);
                 tracing::warn!(
-                    organization = %id,
+                    organization = %organization.id(),
                     "{items} say who may see them: credentials of this organization share nothing"
                 );
+                Some(organization.id())
             }
             Change::Resumed => {
                 organization.lists(resource).forget();
@@ -73,17 +79,44 @@ impl Cache {
                     organization = %organization.id(),
                     "{items} no longer say who may see them: credentials of this organization share again"
                 );
+                None
             }
         }
     }
 
-    /// Notes grants in any other body, a write's or an unsound one.
-    pub fn note_grants(&self, grants: Grants, caller: Option<&Arc<Organization>>, rules: &Rules) {
+    /// Takes away what was for everybody, once it is for nobody any more.
+    fn end_sharing(&self, organization: &Organization) {
+        organization.forget_lists();
+        let id = organization.id();
+        self.store.remove_all(|key| key.organization() == id && key.owner().is_none());
+        self.metrics.invalidation(InvalidationCause::AccessGrants);
+    }
+
+    /// Notes grants in any other body, a write's or an unsound one. Returns as [`Self::note_identity`] does.
+    #[must_use]
+    pub fn note_grants(
+        &self,
+        grants: Grants,
+        caller: Option<&Arc<Organization>>,
+        rules: &Rules,
+    ) -> Option<OrganizationId> {
         let named = grants.named.map(|id| self.fence.organizations().get(id, self.clock.now()));
-        if let Some(organization) = named.as_ref().or(caller) {
-            let shown = Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() };
-            self.note_shown(grants.resource, organization, shown, rules);
+        let organization = named.as_ref().or(caller)?;
+        self.note_shown(grants.resource, organization, self.grants_now(), rules)
+    }
+
+    /// Notes that another replica was shown grants in this organization.
+    pub fn note_told_grants(&self, resource: &'static Descriptor, organization: &Organization) {
+        let (shown, sequence) = (self.grants_now(), self.fence.sequence());
+        // How long nothing is shared counts from here; for grants it is not asked.
+        let change = organization.note_shown(resource, shown, sequence, Duration::ZERO, self.clock.now());
+        if change == Change::Ended {
+            self.end_sharing(organization);
         }
+    }
+
+    fn grants_now(&self) -> Shown {
+        Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() }
     }
 
     /// Whether a response that others wait for is still for everybody: sharing may have ended while they did.

@@ -106,10 +106,12 @@ impl Fetcher {
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
-                self.cache.note_identity(&fetch.read, sound.identity, begun.tick, &fetch.rules);
+                let (read, rules) = (&fetch.read, &fetch.rules);
+                self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, rules));
             }
             Err(Unsound { grants: Some(grants), .. }) => {
-                self.cache.note_grants(*grants, fetch.organization.as_ref(), &fetch.rules);
+                let organization = fetch.organization.as_ref();
+                self.tell_grants(self.cache.note_grants(*grants, organization, &fetch.rules));
             }
             Err(Unsound { grants: None, .. }) => {}
         }

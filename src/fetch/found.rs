@@ -103,13 +103,13 @@ impl Fetcher {
             Ok(sound) => sound,
             Err(Unsound { grants, .. }) => {
                 if let Some(grants) = grants {
-                    self.cache.note_grants(grants, Some(organization), rules);
+                    self.tell_grants(self.cache.note_grants(grants, Some(organization), rules));
                 }
                 return Err(Rejected::Gate);
             }
         };
         let read = Read { target: target.clone(), ..fetch.read.clone() };
-        self.cache.note_identity(&read, sound.identity, *tick, rules);
+        self.tell_grants(self.cache.note_identity(&read, sound.identity, *tick, rules));
         if !is_own && !rules.may_share(organization, resource, *tick) {
             // As long as nothing has shown that it is for everybody, or now that it is not.
             return Ok(None);

@@ -21,10 +21,10 @@ use crate::clock::Moment;
 use crate::error::ErrorKind;
 use crate::fleet::control::Stamp;
 use crate::fleet::notice::Notice;
-use crate::fleet::tier::{self, Found, Hold, Learned, LookUp, Patience, Progress, Proved, Tier};
+use crate::fleet::tier::{self, FillLock, Found, Learned, LookUp, Patience, Progress, Proved, Tier};
 use crate::metrics::LookupResult;
-use crate::organization::Organization;
 use crate::organization::sharing::Shared;
+use crate::organization::{Organization, OrganizationId};
 use crate::purpose::Purpose;
 use crate::resource;
 use crate::tick::Tick;
@@ -68,7 +68,7 @@ pub(super) enum Spared {
     /// This is what came of it.
     By(Fetched),
     /// It goes upstream, holding the lock of what it is to bring, if it got one.
-    Not(Option<Hold>),
+    Not(Option<FillLock>),
 }
 
 /// What is told other replicas behind an answer.
@@ -76,13 +76,13 @@ pub(super) struct Behind {
     tier: Arc<Tier>,
     learned: Option<Learned>,
     proved: Option<Proved>,
-    hold: Option<Hold>,
+    lock: Option<FillLock>,
 }
 
 impl Behind {
     /// Tells them. The lock is freed last: who takes it next must find what it was held for.
     pub(super) fn begin(self) {
-        let Self { tier, learned, proved, hold } = self;
+        let Self { tier, learned, proved, lock } = self;
         let work = Arc::clone(&tier);
         tier.behind(async move {
             if let Some(learned) = learned {
@@ -91,7 +91,7 @@ impl Behind {
             if let Some(proved) = proved {
                 work.keep_proof(proved).await;
             }
-            drop(hold);
+            drop(lock);
         });
     }
 }
@@ -127,11 +127,13 @@ impl<'a> Following<'a> {
         if self.progress != Some(progress) {
             self.progress = Some(progress);
             match progress {
+                Progress::Begun => {}
                 Progress::Queued => self.publisher.note_queued(),
                 Progress::Sent => self.publisher.note_sent(),
             }
             if let Some(attempt) = &self.fetch.attempt {
                 match progress {
+                    Progress::Begun => {}
                     Progress::Queued => attempt.note_queued(),
                     Progress::Sent => attempt.note_sent(now),
                 }
@@ -194,9 +196,9 @@ impl Fetcher {
                     // None of them counts: asked for again, less these.
                     continue;
                 }
-                Found::Mine(hold) => {
+                Found::Mine(lock) => {
                     tier.count_look_up(LookupResult::Miss);
-                    return Spared::Not(Some(hold));
+                    return Spared::Not(Some(lock));
                 }
                 Found::Without => {
                     tier.count_look_up(LookupResult::Without);
@@ -272,7 +274,7 @@ impl Fetcher {
                     }
                     continue;
                 }
-                Found::Mine(hold) => return Spared::Not(Some(hold)),
+                Found::Mine(lock) => return Spared::Not(Some(lock)),
                 Found::Without | Found::List(_) => return Spared::Not(None),
                 Found::Others(_) if fetch.asks == Asks::Renewal => {
                     // The old one does until then.
@@ -297,10 +299,10 @@ impl Fetcher {
         begun: Begun,
         stamp: Stamp,
         result: &Fetched,
-        hold: Option<Hold>,
+        lock: Option<FillLock>,
     ) -> Option<Behind> {
         let tier = self.fleet.as_ref()?.tier();
-        let mut behind = Behind { tier: Arc::clone(tier), learned: None, proved: None, hold };
+        let mut behind = Behind { tier: Arc::clone(tier), learned: None, proved: None, lock };
         if let Fetched::Checked { response, stored, owner } = result {
             let (resource, target) = (fetch.read.resource, &fetch.read.target);
             let named = owner.is_some().then(|| tier.named(&fetch.credential));
@@ -353,6 +355,14 @@ impl Fetcher {
                 fleet.tell(notice);
             }
         });
+    }
+
+    /// Tells all other replicas that the credentials of this organization share nothing any more: what they have for everybody
+    /// was read before that was known.
+    pub fn tell_grants(&self, ended: Option<OrganizationId>) {
+        if let (Some(fleet), Some(organization)) = (&self.fleet, ended) {
+            fleet.tell(Notice::Grants { organization: organization.name().0 });
+        }
     }
 
     /// Whether nothing was heard of a target since a notice: what was fetched under that stamp counts.

@@ -18,7 +18,7 @@ use crate::caller::standing::BackgroundRead;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fleet::tier::Hold;
+use crate::fleet::tier::FillLock;
 use crate::organization::Organization;
 use crate::origin::{NotAdmitted, Turn};
 use crate::purpose::Purpose;
@@ -106,8 +106,8 @@ impl Fetcher {
             let mut behind = None;
             let result = match fetcher.spare(&fetch, &publisher).await {
                 Spared::By(result) => result,
-                Spared::Not(hold) => {
-                    let (result, work) = fetcher.go(&fetch, &publisher, hold).await;
+                Spared::Not(lock) => {
+                    let (result, work) = fetcher.go(&fetch, &publisher, lock).await;
                     behind = work;
                     result
                 }
@@ -140,7 +140,7 @@ impl Fetcher {
         &self,
         fetch: &Fetch,
         publisher: &Publisher<Fetched>,
-        hold: Option<Hold>,
+        lock: Option<FillLock>,
     ) -> (Fetched, Option<Behind>) {
         let turn = match self.turn(fetch, publisher).await {
             Ok(turn) => turn,
@@ -153,11 +153,11 @@ impl Fetcher {
             attempt.note_sent(begun.sent);
         }
         publisher.note_sent();
-        if let Some(hold) = &hold {
-            hold.note_sent();
+        if let Some(lock) = &lock {
+            lock.note_sent();
         }
         let result = self.run(fetch, begun, turn).await;
-        let behind = stamp.and_then(|stamp| self.behind(fetch, begun, stamp, &result, hold));
+        let behind = stamp.and_then(|stamp| self.behind(fetch, begun, stamp, &result, lock));
         (result, behind)
     }
 

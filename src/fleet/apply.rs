@@ -100,6 +100,10 @@ impl Applier {
                     self.cache.evict_item(resource, &organization, *item);
                 }
             }
+            Notice::Grants { organization } => {
+                let id = OrganizationId::sealed_by_replica(*organization);
+                self.cache.note_told_grants(self.resources.first(), &fence.organizations().get(id, now));
+            }
             Notice::Refused { digests, whom } => {
                 let arrived = fence.sequence().advance();
                 for known in digests {
@@ -119,7 +123,9 @@ impl Applier {
     /// What the stamps of others are judged by from now on.
     fn note(&self, number: Number, notice: &Notice) {
         match notice {
-            Notice::Organization { id, .. } => self.heard.note_organization(*id, number),
+            Notice::Grants { organization: id } | Notice::Organization { id, .. } => {
+                self.heard.note_organization(*id, number)
+            }
             Notice::Purge { organization: Some(id), label: None } => {
                 self.heard.note_organization(*id, number);
                 self.heard.note_purge(*id, number);

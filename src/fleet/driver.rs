@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::Applier;
 use super::calls;
-use super::control::{Call, CallId, Control, Spelling, Step, WriteId};
+use super::control::{Call, CallId, Control, Ring, Spelling, Step, WriteId};
 use super::heard::Number;
 use super::roster::Introduction;
 use super::seal::Sealer;
@@ -202,6 +202,8 @@ impl Running {
     fn linked(&mut self, link: Link, bells: Bells) {
         let (version, address) = (link.version(), link.address().to_string());
         tracing::info!(version, address, "linked to the store of the fleet");
+        let ring = if link.hears_slot_channels() { Ring::ShardPublish } else { Ring::Publish };
+        self.driver.control.ring_by(ring);
         self.driver.control.link_up(link.run_id());
         self.driver.metrics.shared().link_up(LinkState::Up);
         self.note_store(Some(format!("{version} at {address}")));

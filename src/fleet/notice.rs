@@ -38,6 +38,11 @@ pub enum Notice {
         /// Which it was.
         item: Uuid,
     },
+    /// An answer has shown who may see what is in this organization: its credentials share nothing any more.
+    Grants {
+        /// Which.
+        organization: Uuid,
+    },
     /// The API refused an `Authorization` value, or one credential of it.
     Refused {
         /// Under each secret that the teller knows.
@@ -119,6 +124,7 @@ mod tests {
             Notice::Everywhere { item: None, fate: Told::Known },
             Notice::Purge { organization: None, label: Some(id) },
             Notice::Gone { resource: "lead_label".into(), organization: id, item: id },
+            Notice::Grants { organization: id },
             Notice::Refused {
                 digests: vec![Digests { authorization: [1; 32], credential: [2; 32] }],
                 whom: Whom::Credential,

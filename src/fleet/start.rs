@@ -22,7 +22,7 @@ use super::{Fleet, Order};
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
-use crate::config::{Shared, StoreMode, files};
+use crate::config::{Shared, files};
 use crate::lock::Mutex;
 use crate::metrics::{Metrics, SharedSeries};
 use crate::resource::Resources;
@@ -120,10 +120,8 @@ impl Unlinked {
         let member = MemberId(*Uuid::new_v4().as_bytes());
         let names = fleet.names.control();
         let bell = names.part("bell");
-        let ring = match settings.store.mode {
-            StoreMode::Standalone | StoreMode::Sentinel { .. } => Ring::Publish,
-            StoreMode::Cluster => Ring::ShardPublish,
-        };
+        // How it is rung is known with the server.
+        let ring = Ring::Publish;
         let control = Control::new(ControlSettings::new(settings.lease, bell.clone(), ring), member, lease);
         let sealer = Arc::clone(&fleet.sealer);
         let about = About {

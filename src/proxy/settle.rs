@@ -108,7 +108,8 @@ impl Proxy {
             return Settled { invalidated: self.invalidate(write, None, Fate::Unknown), label: Ok(None) };
         };
         if let Some(grants) = told.grants {
-            self.cache.note_grants(grants, write.organization.as_ref(), &write.rules);
+            let organization = write.organization.as_ref();
+            self.fetcher.tell_grants(self.cache.note_grants(grants, organization, &write.rules));
         }
         if let Some(reason) = told.mix_up {
             let invalidated = self.invalidate(write, told.named, Fate::Unknown);

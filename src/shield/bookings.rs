@@ -214,10 +214,13 @@ impl Table {
         if booking.share_until > now {
             return booking.share_until;
         }
+        if let Some((asked, bookings)) = booking.asked.as_ref().zip(self.bookings.as_ref()) {
+            return asked.lost_at(bookings.timeout);
+        }
         match booking.granted {
             // Behind the last moment at which it may be used.
             Some(granted) if now <= granted.until => granted.until.saturating_add(TICK),
-            _ if booking.asked.is_some() || !self.books(queue, now) => Duration::MAX,
+            _ if !self.books(queue, now) => Duration::MAX,
             _ => {
                 let at = booking.ask_at.max(account.opens_at());
                 if at > now { at } else { Duration::MAX }

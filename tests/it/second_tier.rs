@@ -9,7 +9,7 @@ use instantly_proxy::config::Config;
 use crate::support::fleet::{Replica, TestFleet};
 use crate::support::labels::{LABELS, label_path, token};
 use crate::support::store::Engine;
-use crate::support::{Answer, Caller, Reply, patiently, together};
+use crate::support::{Answer, Caller, Grants, Reply, patiently, together};
 
 /// Stored responses; their locks lie beside them.
 const ENTRIES: &str = "instantly-proxy:e1:*";
@@ -241,6 +241,30 @@ async fn a_label_that_one_replica_finds_gone_is_gone_at_the_others() {
         .await;
         let new = fleet.add(patient).await;
         new.caller("a", 1).get(&label_path(1)).send().await.assert_status(404);
+    }
+}
+
+#[tokio::test]
+async fn grants_that_one_replica_is_shown_end_the_sharing_of_all() {
+    for engine in Engine::ALL {
+        let mut fleet = fleet_of(engine, 2).await;
+        for n in [1, 2] {
+            fleet.warm("a", n).await;
+        }
+        fleet.vendor.own("a", Grants::Everywhere);
+        fleet.vendor.hide(&token("a", 2), 1);
+        // The vendor shows key 1 who may see its labels; key 2, which may not see label 1, asks the other replica.
+        fleet.replicas[0].caller("a", 1).get(&label_path(3)).send().await.assert_label("a-3");
+        let other = fleet.replicas[1].caller("a", 2);
+        patiently("the others to hear of it", async {
+            while other.get(&label_path(1)).send().await.status != 404 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let new = fleet.add(patient).await;
+        new.caller("a", 1).get(&label_path(1)).send().await.assert_label("a-1");
+        new.caller("a", 2).get(&label_path(1)).send().await.assert_status(404);
     }
 }
 

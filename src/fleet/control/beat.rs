@@ -20,6 +20,8 @@ pub(super) struct Beats {
     last_sent: Option<Duration>,
     /// There is something to say or to ask.
     at_once: bool,
+    /// Uptime of the last beat that carried the open writes.
+    renewed: Option<Duration>,
     /// How long who waits for others waits for the next.
     pace: Duration,
     lease: LeaseSeen,
@@ -40,6 +42,7 @@ impl Default for Beats {
             in_flight: false,
             last_sent: None,
             at_once: true,
+            renewed: None,
             pace: PACE[1],
             lease: LeaseSeen::None,
             trouble: LeaseLoss::Link,
@@ -82,6 +85,15 @@ impl Beats {
         due
     }
 
+    /// Whether the next one carries the open writes: those that follow each other closely need not all do.
+    fn renews(&mut self, lease: Duration, now: Moment) -> bool {
+        let due = self.renewed.is_none_or(|last| now.uptime().saturating_sub(last) >= lease / 8);
+        if due {
+            self.renewed = Some(now.uptime());
+        }
+        due
+    }
+
     fn is_sent(&mut self, now: Moment) {
         self.in_flight = true;
         self.at_once = false;
@@ -113,7 +125,9 @@ impl Control {
     pub(super) fn beat(&mut self, now: Moment) -> Call {
         let page = self.settings.page.to_string().into_bytes();
         let mut args = vec![self.applied.digits(), self.member.0.to_vec(), page];
-        args.extend(self.writes.entries());
+        if self.beats.renews(self.settings.lease, now) {
+            args.extend(self.writes.entries());
+        }
         self.beats.is_sent(now);
         self.call(ControlScript::Beat, Purpose::Beat { sent: now }, args).expect("asked for with a link")
     }

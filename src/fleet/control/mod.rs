@@ -18,6 +18,8 @@ mod rules;
 mod scripts;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod types;
 mod writes;
 
@@ -142,6 +144,11 @@ impl Control {
         if self.presence == Presence::Leaving {
             self.call_leave();
         }
+    }
+
+    /// How the server that is linked rings the bell, which is known once it is.
+    pub fn ring_by(&mut self, ring: Ring) {
+        self.settings.ring = ring;
     }
 
     /// The link is lost: no call under way will be answered, and none needs to be reported any more.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::names::SharedCredential;
 use super::super::store::{Reply, Script, StoreError};
 use super::entry::{Entry, EntryOf};
-use super::hold::{HOLDS, Hold, Progress, Token};
+use super::fill_lock::{FillLock, HOLDS, Progress, Token};
 use super::times::SharedTime;
 use super::{Patience, Tier};
 use crate::clock::Moment;
@@ -47,7 +47,7 @@ pub enum Found<T> {
     /// These, each with its place in what was asked for; one at least.
     Some(Vec<(usize, T)>),
     /// Nothing that counts: whoever asked fetches it, holding this.
-    Mine(Hold),
+    Mine(FillLock),
     /// Nothing that counts: another replica fetches it.
     Others(Progress),
     /// Nothing that counts: another replica reads the list that would bring it.
@@ -98,7 +98,7 @@ impl Tier {
 
     pub(super) fn without_values<T>(self: &Arc<Self>, answer: Answer, lock: &[u8], token: Token) -> Found<T> {
         match answer {
-            Answer::Mine => Found::Mine(Hold::new(self, lock.to_vec(), token)),
+            Answer::Mine => Found::Mine(FillLock::new(self, lock.to_vec(), token)),
             Answer::Others(progress) => Found::Others(progress),
             Answer::List(progress) => Found::List(progress),
             Answer::Values(_) | Answer::NoLock => Found::Without,

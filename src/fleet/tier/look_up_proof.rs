@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::names::SharedCredential;
 use super::super::store::{Reply, Script};
-use super::hold::{HOLDS, Token};
+use super::fill_lock::{HOLDS, Token};
 use super::look_up::{Answer, Found, beginning, token};
 use super::proof::{ProofOf, SharedProof};
 use super::{Patience, Tier};

@@ -1,6 +1,6 @@
 //! The second tier: stored responses and proofs in the store, behind the memory of each replica.
 //!
-//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `hold` the
+//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `fill_lock` the
 //! lock of a fill, `scripts` what the store does in one step. What was found is handed on
 //! as it is: whether it is the answer to a read is judged by whoever asked, as a body from the upstream would be.
 //!
@@ -8,7 +8,7 @@
 //! without the store.
 
 pub mod entry;
-mod hold;
+mod fill_lock;
 mod look_up;
 mod look_up_proof;
 pub mod proof;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use self::hold::{Hold, Progress};
+pub use self::fill_lock::{FillLock, Progress};
 pub use self::look_up::{Found, LookUp, Wanted};
 pub use self::look_up_proof::ProofLookUp;
 use self::proof::SharedProof;

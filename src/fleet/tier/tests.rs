@@ -180,10 +180,10 @@ async fn one_call_brings_the_item_and_the_whole_list() {
 async fn one_replica_fetches_and_the_others_are_told_how_far_it_is() {
     for_each_engine(async |store| {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
-        let Found::Mine(hold) = one.finds().await else { panic!("nobody has it") };
+        let Found::Mine(lock) = one.finds().await else { panic!("nobody has it") };
         let mut waiting = other.look_up();
-        assert!(matches!(other.ask(&mut waiting).await, Found::Others(Progress::Queued)));
-        hold.note_sent();
+        assert!(matches!(other.ask(&mut waiting).await, Found::Others(Progress::Begun)));
+        lock.note_sent();
         while !matches!(other.ask(&mut waiting).await, Found::Others(Progress::Sent)) {
             tokio::task::yield_now().await;
         }
@@ -194,7 +194,7 @@ async fn one_replica_fetches_and_the_others_are_told_how_far_it_is() {
             tokio::task::yield_now().await;
         }
         one.tier.keep(one.learned(ITEM, b"item")).await;
-        drop(hold);
+        drop(lock);
         assert_eq!(bodies(&other.ask(&mut waiting).await), [(0, &b"item"[..])]);
     })
     .await;
@@ -204,16 +204,16 @@ async fn one_replica_fetches_and_the_others_are_told_how_far_it_is() {
 async fn a_fetch_that_fails_frees_its_lock_and_one_that_died_loses_it() {
     for_each_engine(async |store| {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
-        let Found::Mine(hold) = one.finds().await else { panic!("nobody has it") };
-        drop(hold);
+        let Found::Mine(lock) = one.finds().await else { panic!("nobody has it") };
+        drop(lock);
         // The lock is freed behind, and was never the other's.
         until_mine(&other).await;
         let lock = one.tier.0.names.lock(&one.tier.0.names.entry(ORGANIZATION, ITEM, None));
         let lock = String::from_utf8(lock).unwrap();
-        while store.ask(&["SET", &lock, "a process that diedq", "PX", "200", "NX"]) != "OK" {
+        while store.ask(&["SET", &lock, "a process that diedb", "PX", "200", "NX"]) != "OK" {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(one.finds().await, Found::Others(Progress::Queued)));
+        assert!(matches!(one.finds().await, Found::Others(Progress::Begun)));
         until_mine(&other).await;
     })
     .await;
@@ -224,9 +224,9 @@ async fn whoever_looks_for_an_item_waits_for_the_list_that_would_bring_it() {
     for_each_engine(async |store| {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
         let mut list = one.tier.look_up(ORGANIZATION, vec![wanted(LIST, None)], None);
-        let Found::Mine(_hold) = one.ask(&mut list).await else { panic!("nobody has it") };
+        let Found::Mine(_lock) = one.ask(&mut list).await else { panic!("nobody has it") };
         let mut item = other.look_up();
-        assert!(matches!(other.ask(&mut item).await, Found::List(Progress::Queued)));
+        assert!(matches!(other.ask(&mut item).await, Found::List(Progress::Begun)));
         item.forget_list();
         assert!(matches!(other.ask(&mut item).await, Found::Mine(_)), "not for ever");
     })
@@ -240,8 +240,8 @@ async fn what_was_found_and_does_not_count_is_in_nobodys_way() {
         let name = String::from_utf8(replica.tier.0.names.entry(ORGANIZATION, ITEM, None)).unwrap();
         for value in ["", "x", "no entry at all, and longer than what it is told by"] {
             store.ask(&["SET", &name, value]);
-            let Found::Mine(hold) = replica.finds().await else { panic!("{value:?} counts") };
-            drop(hold);
+            let Found::Mine(lock) = replica.finds().await else { panic!("{value:?} counts") };
+            drop(lock);
             while store.ask(&["EXISTS", &format!("{name}:lock")]) == "1" {
                 tokio::task::yield_now().await;
             }
@@ -320,11 +320,11 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
     for_each_engine(async |store| {
         let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
         let (a, b) = (credential("a"), credential("b"));
-        let Found::Mine(hold) = one.finds_proof(&a).await else { panic!("nobody asks") };
-        assert!(matches!(other.finds_proof(&a).await, Found::Others(Progress::Queued)));
+        let Found::Mine(lock) = one.finds_proof(&a).await else { panic!("nobody asks") };
+        assert!(matches!(other.finds_proof(&a).await, Found::Others(Progress::Begun)));
         assert!(matches!(other.finds_proof(&b).await, Found::Mine(_)), "another credential's is its own");
         one.tier.keep_proof(one.proved(&a)).await;
-        drop(hold);
+        drop(lock);
         let Found::Some(proofs) = other.finds_proof(&a).await else { panic!("it was stored") };
         let proof = proofs[0].1;
         assert_eq!((proof.organization, proof.stamp), (ORGANIZATION.name().0, STAMP));

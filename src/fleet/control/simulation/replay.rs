@@ -11,8 +11,14 @@ const PAGE: u64 = 3;
 const LOG: u64 = 8;
 const MEMBERS: u64 = 5;
 
+/// What the scripts may do: of the user that `docs/FLEET.md` gives to the fleet, what they need.
+const ACL: &str = "on nopass -@all ~fleet:* &fleet:* +eval +publish +time +hget +hset +del +zadd +zrem +zcard +zcount \
+                   +zscore +zrange +zrangebyscore +zremrangebyrank";
+
 struct Replay {
     asks: Connection,
+    /// Who may do everything.
+    admin: Connection,
     hears: Connection,
     spelling: Spelling,
     model: Store,
@@ -31,8 +37,14 @@ impl Replay {
         let mut hears = server.connect();
         hears.send(&[b"SUBSCRIBE", CHANNEL]);
         assert!(matches!(hears.read(), Sent::Push(_)));
+        let (mut asks, mut admin) = (server.connect(), server.connect());
+        let mut user: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"fleet"];
+        user.extend(ACL.split_whitespace().map(str::as_bytes));
+        admin.ask(&user).unwrap();
+        asks.ask(&[b"AUTH", b"fleet", b"any"]).unwrap();
         Self {
-            asks: server.connect(),
+            asks,
+            admin,
             hears,
             spelling,
             model: Store::new(None),
@@ -123,13 +135,13 @@ impl Replay {
     fn fault(&mut self) {
         match self.random.u8(..7) {
             0 => {
-                self.asks.ask(&[b"FLUSHALL"]).unwrap();
+                self.admin.ask(&[b"FLUSHALL"]).unwrap();
                 self.model.keys = Default::default();
             }
             1 => self.run_id = format!("run {}", self.random.u8(..)).into_bytes(),
             part => {
                 let key = &self.keys[usize::from(part) - 2];
-                self.asks.ask(&[b"DEL", key]).unwrap();
+                self.admin.ask(&[b"DEL", key]).unwrap();
                 let keys = &mut self.model.keys;
                 match part {
                     2 => keys.state = None,

@@ -33,7 +33,7 @@ if held then
   return {2, held}
 end
 -- Full, or a replica by now: whoever asked goes without.
-local taken = redis.pcall('SET', KEYS[1], ARGV[1] .. 'q', 'PX', ARGV[2])
+local taken = redis.pcall('SET', KEYS[1], ARGV[1] .. 'b', 'PX', ARGV[2])
 if type(taken) == 'table' and taken.err then
   return {4}
 end

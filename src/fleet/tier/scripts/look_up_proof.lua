@@ -17,7 +17,7 @@ local held = redis.call('GET', KEYS[2])
 if held then
   return {2, held}
 end
-local taken = redis.pcall('SET', KEYS[2], ARGV[1] .. 'q', 'PX', ARGV[2])
+local taken = redis.pcall('SET', KEYS[2], ARGV[1] .. 'b', 'PX', ARGV[2])
 if type(taken) == 'table' and taken.err then
   return {4}
 end

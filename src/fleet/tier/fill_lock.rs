@@ -1,4 +1,4 @@
-//! [`Hold`]: the lock of a fill or a proof, as long as it is queued or under way.
+//! [`FillLock`]: the lock of a fill or a proof, as long as it is queued or under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,8 @@ pub(super) type Token = [u8; 16];
 /// How far whoever holds a lock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// It has just been given the lock: whether its call may be sent at once is being found out.
+    Begun,
     /// Its call waits for its turn.
     Queued,
     /// It is on its way.
@@ -33,6 +35,7 @@ pub enum Progress {
 impl Progress {
     const fn word(self) -> &'static [u8] {
         match self {
+            Self::Begun => b"b",
             Self::Queued => b"q",
             Self::Sent => b"s",
         }
@@ -40,13 +43,17 @@ impl Progress {
 
     /// As it stands behind the token in a lock.
     pub(super) fn of_lock(value: &[u8]) -> Self {
-        if value.last() == Some(&b's') { Self::Sent } else { Self::Queued }
+        match value.last() {
+            Some(b's') => Self::Sent,
+            Some(b'q') => Self::Queued,
+            _ => Self::Begun,
+        }
     }
 }
 
 /// A lock of this replica: extended until it is dropped, and freed then.
 #[derive(Debug)]
-pub struct Hold {
+pub struct FillLock {
     tier: Arc<Tier>,
     held: Arc<Held>,
     extending: AbortHandle,
@@ -59,7 +66,7 @@ struct Held {
     is_sent: AtomicBool,
 }
 
-impl Hold {
+impl FillLock {
     pub(super) fn new(tier: &Arc<Tier>, name: Vec<u8>, token: Token) -> Self {
         let held = Arc::new(Held { name, token, is_sent: AtomicBool::new(false) });
         let extending = tier.0.runtime.spawn(extend(Arc::clone(tier), Arc::clone(&held))).abort_handle();
@@ -72,7 +79,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for FillLock {
     fn drop(&mut self) {
         self.extending.abort();
         let (tier, held) = (Arc::clone(&self.tier), Arc::clone(&self.held));
