@@ -1,11 +1,11 @@
 //! The second tier: stored responses and proofs in the store, behind the memory of each replica.
 //!
-//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `fill_lock` the
-//! lock of a fill, `scripts` what the store does in one step. What was found is handed on
-//! as it is: whether it is the answer to a read is judged by whoever asked, as a body from the upstream would be.
+//! [`Tier`] asks for them and puts them there; `entry` and `proof` are what is sealed, `times` how old it is, `fill_lock` who
+//! fetches it, `scripts` what the store does in one step. What was found is handed on as it is: whether it is the answer to a
+//! read is judged by whoever asked, as a body from the upstream would be.
 //!
-//! A replica without a lease asks nothing, nor does one that does not know what its calls are stamped with. All calls of one request share one [`Patience`]; when it is spent the rest goes
-//! without the store.
+//! A replica without a lease asks nothing, nor does one that does not know what its calls are stamped with. All calls of one
+//! request share one [`Patience`]; when it is spent the rest goes without the store.
 
 pub mod entry;
 mod fill_lock;
