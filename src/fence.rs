@@ -129,11 +129,17 @@ impl Fence {
     }
 
     /// Invalidates an organization because of a write that another process has told of: what is left of its settling is this.
-    pub fn invalidate_settling(&self, organization: &Organization, settles: Duration, now: Moment) {
+    /// Returns the tick of the invalidation and that of the one before it.
+    pub fn invalidate_settling(
+        &self,
+        organization: &Organization,
+        settles: Duration,
+        now: Moment,
+    ) -> (Tick, Tick) {
         if !settles.is_zero() {
             organization.settle_until(now.plus(settles));
         }
-        self.invalidate_settled(organization);
+        self.invalidate_settled(organization)
     }
 
     /// Invalidates everything because nobody knows what was written; all of it settles for so long.

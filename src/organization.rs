@@ -41,6 +41,9 @@ pub struct Organization {
     /// Invalidates follow each other, so that a writer can tell whether anything but its own came since it began.
     invalidating: Mutex<()>,
     settles: Mutex<Option<Moment>>,
+    /// The latest invalidation that one of this replica's own writes has made once more, in its place among those of the
+    /// fleet, and the one before it.
+    again: Mutex<(Tick, Tick)>,
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
     avoided: AtomicU64,
@@ -66,6 +69,7 @@ impl Organization {
             invalidated: AtomicU64::new(invalidated.0),
             invalidating: Mutex::default(),
             settles: Mutex::new(None),
+            again: Mutex::default(),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
             known: ByResource::new(resources, || Knowledge { sharing: sharing(), lists: Lists::default() }),
@@ -89,6 +93,18 @@ impl Organization {
         let _invalidating = self.invalidating.lock();
         let tick = sequence.advance();
         (tick, Tick(self.invalidated.fetch_max(tick.0, Ordering::SeqCst)))
+    }
+
+    /// Notes that a write of this replica has invalidated it once more, and after which invalidation.
+    pub fn note_invalidated_again(&self, (tick, before): (Tick, Tick)) {
+        *self.again.lock() = (tick, before);
+    }
+
+    /// The epoch, if it is that of a write at `own`, or of the same write once more with nothing between the two.
+    #[must_use]
+    pub fn invalidated_by(&self, own: Tick) -> Option<Tick> {
+        let (current, (again, before)) = (self.invalidated(), *self.again.lock());
+        (current == own || (current == again && before == own)).then_some(current)
     }
 
     /// Moves the epoch on to a tick that was taken for all organizations; never back.

@@ -118,23 +118,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
         Key::TelemetryOtlpEndpoint => parse::url_text(telemetry.otlp_endpoint.as_ref()?).into(),
-        Key::SharedUrl
-        | Key::SharedMode
-        | Key::SharedMasterName
-        | Key::SharedUsername
-        | Key::SharedPasswordFile
-        | Key::SharedCaFile
-        | Key::SharedClientCertificate
-        | Key::SharedClientKey
-        | Key::SharedAllowPlaintext
-        | Key::SharedSecretFile
-        | Key::SharedNamespace
-        | Key::SharedTimeout
-        | Key::SharedLease
-        | Key::SharedAloneTtl
-        | Key::SharedShareProofs
-        | Key::SharedWhenLost
-        | Key::SharedRequired => return shared_keys::value(shared.as_ref(), key),
+        shared_key => return shared_keys::value(shared.as_ref(), shared_key),
     })
 }
 

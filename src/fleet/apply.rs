@@ -39,11 +39,9 @@ impl Apply for Applier {
         let opened = self.sealer.open(SealPurpose::Notice, NOTICE, body).ok();
         match opened.as_deref().and_then(Notice::from_bytes) {
             Some(notice) => {
-                // What this replica said itself it has done already. Done again, it would shut out what its answer carried. A
-                // refusal it does again: a proof may have been taken over from another replica meanwhile.
-                if own.is_none() || matches!(notice, Notice::Refused { .. }) {
-                    self.apply(number, &notice);
-                }
+                // What this replica said itself it does again: until it came back with its number, the second tier could bring
+                // what was stored before it.
+                self.apply(number, &notice, own);
                 self.note(number, &notice);
             }
             // A newer form, or a secret that is not known here: it may say anything.
@@ -75,14 +73,18 @@ impl Apply for Applier {
 }
 
 impl Applier {
-    fn apply(&self, number: Number, notice: &Notice) {
+    fn apply(&self, number: Number, notice: &Notice, own: Option<WriteId>) {
         let now = self.clock.now();
         let fence = self.cache.fence();
         match notice {
             Notice::Organization { id, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
-                fence.invalidate_settling(&organization, self.settles(number, (*fate).into()), now);
-                self.metrics.invalidation(InvalidationCause::Fleet);
+                let again =
+                    fence.invalidate_settling(&organization, self.settles(number, (*fate).into()), now);
+                match own {
+                    Some(_) => organization.note_invalidated_again(again),
+                    None => self.metrics.invalidation(InvalidationCause::Fleet),
+                }
             }
             Notice::Everywhere { item, fate } => {
                 fence.invalidate_everywhere(*item, Some(((*fate).into(), now)));

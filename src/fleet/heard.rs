@@ -11,6 +11,7 @@ use lru::LruCache;
 use uuid::Uuid;
 
 use super::control::Stamp;
+pub use super::number::Number;
 use crate::bounded::bounded;
 use crate::caller::credential::AuthorizationDigest;
 use crate::classify::Target;
@@ -23,10 +24,6 @@ const ITEMS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// The same of `Authorization` values that were refused.
 const REFUSALS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
-
-/// A notice's place in the log: larger than all before it, below 2^53.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Number(pub u64);
 
 /// What has been applied here.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ pub mod heard;
 pub mod lease;
 pub mod names;
 pub mod notice;
+pub mod number;
 pub mod open_write;
 pub mod overview;
 pub mod receipts;

@@ -178,6 +178,7 @@ impl Proxy {
         if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;
         }
+        let Some(epoch) = organization.invalidated_by(own.tick) else { return };
         self.fetcher.accept_written(Written {
             organization,
             credential,
@@ -188,7 +189,7 @@ impl Proxy {
             packed,
             grants: identity.grants,
             sent: begun.at,
-            begun: own.tick,
+            begun: epoch,
             settling: own.settling,
         });
     }

@@ -187,7 +187,9 @@ async fn require_store(config: &Config, clock: &Clock) -> Result<(), StartError>
     let Some(shared) = config.shared.as_ref().filter(|shared| shared.required) else { return Ok(()) };
     let lacking = probe(&shared.store, &shared.namespace, clock).await;
     match lacking.into_iter().find(|lack| lack.gravity == Gravity::Unusable) {
-        Some(lack) => Err(StartError(format!("shared.required is set, and the store cannot be used: {lack}"))),
+        Some(lack) => {
+            Err(StartError(format!("shared.required is set, and the store cannot be used: {lack}")))
+        }
         None => Ok(()),
     }
 }

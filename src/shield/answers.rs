@@ -22,6 +22,15 @@ const SHARE_FOR: Duration = Duration::from_secs(1);
 /// A moment further ahead is not booked. Who has the patience asks again so long before it.
 const ASK_AHEAD: Duration = Duration::from_secs(2);
 
+/// What a booking says of an account's gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// It is open to all.
+    Open,
+    /// One call finds out whether it is.
+    Probed,
+}
+
 impl Table {
     /// The store's answer to a question.
     pub(super) fn answered(&mut self, ticket: Ticket, answer: Result<Answer, Unanswered>, now: Duration) {
@@ -45,7 +54,8 @@ impl Table {
                     account.contend(now);
                 }
                 account.beside.learn(allowed, now);
-                self.note_gate(accounts, is_probe, now);
+                let gate = if is_probe { Gate::Probed } else { Gate::Open };
+                self.note_gate(accounts, gate, now);
                 accounts.keys().for_each(|key| self.tell_share(key, now));
             }
             Some(Answer::NotBefore { wait, allowed }) => {
@@ -115,12 +125,12 @@ impl Table {
     }
 
     /// What a booking says of the gate: it is open to all, or to this one call.
-    fn note_gate(&mut self, accounts: Accounts, is_probe: bool, now: Duration) {
+    fn note_gate(&mut self, accounts: Accounts, gate: Gate, now: Duration) {
         for key in accounts.keys() {
             let Some(account) = self.accounts.get_mut(&key) else { continue };
             match account.hold {
-                Hold::None if is_probe => account.hold = Hold::Until { until: now },
-                Hold::Until { until } if until <= now && !is_probe => account.hold = Hold::None,
+                Hold::None if gate == Gate::Probed => account.hold = Hold::Until { until: now },
+                Hold::Until { until } if until <= now && gate == Gate::Open => account.hold = Hold::None,
                 _ => {}
             }
         }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::account::Accounts;
 use super::booking::Urgency;
+use super::payers::Accounts;
 use super::window::Minute;
 
 /// What is known of a queue's moments.

@@ -7,8 +7,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::AccountKey;
 use super::beside::Part;
+use super::payers::AccountKey;
 
 /// What is to be told to the store, or asked of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,58 +9,16 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
-
 use super::account::{AccountKey, Accounts};
 use super::booked::{Asked, Granted};
 use super::booking::{Book, Both, Order, Spacing, Ticket, Urgency};
 use super::forecast::TICK;
 use super::limits::{Limits, ShieldRules};
+use super::orders::{Bookings, Link};
 use super::queue::{Line, WaiterId};
 use super::table::Table;
 use super::waiter::Waiter;
 use super::window::Minute;
-
-/// Whether this replica may ask the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// It has a lease.
-    Linked,
-    /// It has none: nothing is asked.
-    Alone,
-}
-
-/// How the table asks.
-#[derive(Debug)]
-pub(super) struct Bookings {
-    orders: UnboundedSender<Order>,
-    pub(super) timeout: Duration,
-    link: Link,
-    /// Nothing as long as none was seen.
-    replicas: Option<NonZeroU32>,
-    rules: ShieldRules,
-}
-
-impl Bookings {
-    pub(super) fn new(orders: UnboundedSender<Order>, timeout: Duration, rules: ShieldRules) -> Self {
-        Self { orders, timeout, link: Link::Alone, replicas: None, rules }
-    }
-
-    /// What all replicas together may send for an account.
-    const fn whole(&self) -> Both {
-        Both { per_second: self.rules.requests_per_second, per_minute: self.rules.requests_per_minute }
-    }
-
-    /// What this one may send when it does not ask.
-    fn share(&self) -> Limits {
-        Limits::new(&ShieldRules { replicas: self.replicas.unwrap_or(self.rules.replicas), ..self.rules })
-    }
-
-    fn order(&self, order: Order) {
-        // Whoever carried them is gone when the process ends.
-        self.orders.send(order).ok();
-    }
-}
 
 impl Table {
     /// From now on there is a store, which is not asked yet.

@@ -19,6 +19,8 @@ pub mod edge;
 mod forecast;
 mod holds;
 pub mod limits;
+mod orders;
+pub mod payers;
 mod place;
 pub mod probe;
 mod queue;

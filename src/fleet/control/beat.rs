@@ -13,6 +13,15 @@ const SPACING: Duration = Duration::from_micros(40);
 /// How often who waits for others beats at first, and at least.
 const PACE: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
 
+/// Whether an answer is held here until others have applied what it invalidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writers {
+    /// One is.
+    Waiting,
+    /// None is.
+    Content,
+}
+
 /// When the next beat goes.
 #[derive(Debug)]
 pub(super) struct Beats {
@@ -76,10 +85,10 @@ impl Beats {
     }
 
     /// Uptime at which the next one goes, if none is in flight.
-    fn due(&self, lease: Duration, members: u32, waits: bool) -> Duration {
+    fn due(&self, lease: Duration, members: u32, writers: Writers) -> Duration {
         let Some(last) = self.last_sent else { return Duration::ZERO };
         let mut due = last + if self.at_once { SPACING * members } else { lease / 4 };
-        if waits {
+        if writers == Writers::Waiting {
             due = due.min(last + self.pace);
         }
         due
@@ -109,7 +118,9 @@ impl Control {
 
     fn beat_due(&self) -> Option<Duration> {
         let can = self.presence == Presence::Here && self.run_id.is_some() && !self.beats.in_flight;
-        can.then(|| self.beats.due(self.settings.lease, self.seen.members, self.writes.waits_for_others()))
+        let waits = self.writes.waits_for_others();
+        let writers = if waits { Writers::Waiting } else { Writers::Content };
+        can.then(|| self.beats.due(self.settings.lease, self.seen.members, writers))
     }
 
     /// The next uptime at which there is something to do.

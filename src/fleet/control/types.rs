@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scripts::ControlScript;
 use crate::clock::Moment;
 use crate::closed_enum::closed_enum;
-pub use crate::fleet::heard::Number;
+pub use crate::fleet::number::Number;
 
 impl Number {
     /// As scripts and the bell write it: 16 digits.
