@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use super::shard::{Shard, share_of};
-use super::standing::{BackgroundRead, Outage, Standing};
+use super::standing::{BackgroundRead, Ended, Outage, Standing};
 use crate::clock::Moment;
 use crate::config;
 use crate::lock::{Mutex, MutexGuard};
@@ -33,23 +33,6 @@ pub enum Refusal {
     },
     /// 402, or a JSON 403 on a label path: about this credential alone.
     Credential,
-}
-
-/// What a refusal has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Nothing: the key merely has no scope for that route.
-    Nothing,
-    /// No proof, for there was none; but answers under way prove nothing any more.
-    NoProof,
-    /// One proof or more.
-    Proofs,
-}
-
-impl Ended {
-    pub(super) const fn of(proofs: usize) -> Self {
-        if proofs == 0 { Self::NoProof } else { Self::Proofs }
-    }
 }
 
 /// Every binding, proof and refusal.

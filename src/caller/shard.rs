@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::bindings::Ended;
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
-use super::standing::{BackgroundRead, Outage};
+use super::standing::{BackgroundRead, Ended, Outage};
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::organization::Organization;

@@ -64,3 +64,20 @@ pub struct Outage {
     /// The next attempt may begin.
     pub attempt_due: bool,
 }
+
+/// What a refusal has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing: the key merely has no scope for that route.
+    Nothing,
+    /// No proof, for there was none; but answers under way prove nothing any more.
+    NoProof,
+    /// One proof or more.
+    Proofs,
+}
+
+impl Ended {
+    pub(super) const fn of(proofs: usize) -> Self {
+        if proofs == 0 { Self::NoProof } else { Self::Proofs }
+    }
+}

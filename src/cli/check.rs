@@ -19,7 +19,7 @@ use crate::fleet::store::probe;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) files: Files,
-    /// Ask the store of [shared] whether it has what is needed, too
+    /// Ask the store of shared.url whether it has what is needed, too
     #[arg(long)]
     probe: bool,
 }

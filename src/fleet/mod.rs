@@ -37,9 +37,11 @@ use self::notice::{Digests, Notice, Whom};
 use self::open_write::OpenWrite;
 use self::roster::Replica;
 use self::seal::Sealer;
+use self::store::Data;
 use self::tier::Tier;
-use crate::caller::bindings::{Ended, Refusal};
+use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest};
+use crate::caller::standing::Ended;
 use crate::clock::Moment;
 use crate::config::{CachedResource, WhenLost};
 use crate::lock::Mutex;
@@ -54,6 +56,7 @@ pub struct Fleet {
     when_lost: WhenLost,
     names: Arc<Names>,
     sealer: Arc<Sealer>,
+    data: Arc<Data>,
     tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
@@ -221,6 +224,12 @@ impl Fleet {
         let (told, replicas) = oneshot::channel();
         self.orders.send(Order::Roster { told }).ok()?;
         replicas.await.ok()
+    }
+
+    /// The connections for what may be missed.
+    #[must_use]
+    pub const fn data(&self) -> &Arc<Data> {
+        &self.data
     }
 
     /// What of the store everything is called.

@@ -22,7 +22,7 @@ use super::{Fleet, Order};
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
-use crate::config::{Shared, StoreMode, files};
+use crate::config::{Shared, files};
 use crate::lock::Mutex;
 use crate::metrics::{Metrics, SharedSeries};
 use crate::resource::Resources;
@@ -77,11 +77,12 @@ impl Fleet {
         let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
         let names = Arc::new(Names::new(&shared.namespace, &secrets));
         let sealer = Arc::new(Sealer::new(&secrets, &shared.namespace));
+        let data = Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime));
         let tier = Arc::new(Tier::new(tier::Parts {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
             times: Arc::default(),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime)),
+            data: Arc::clone(&data),
             names: Arc::clone(&names),
             sealer: Arc::clone(&sealer),
             authority: upstream.into(),
@@ -98,6 +99,7 @@ impl Fleet {
             when_lost: shared.when_lost,
             names,
             sealer,
+            data,
             tier,
             orders,
             seen: Mutex::default(),
@@ -118,10 +120,8 @@ impl Unlinked {
         let member = MemberId(*Uuid::new_v4().as_bytes());
         let names = fleet.names.control();
         let bell = names.part("bell");
-        let ring = match settings.store.mode {
-            StoreMode::Standalone | StoreMode::Sentinel { .. } => Ring::Publish,
-            StoreMode::Cluster => Ring::ShardPublish,
-        };
+        // How it is rung is known with the server.
+        let ring = Ring::Publish;
         let control = Control::new(ControlSettings::new(settings.lease, bell.clone(), ring), member, lease);
         let sealer = Arc::clone(&fleet.sealer);
         let about = About {

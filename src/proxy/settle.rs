@@ -17,6 +17,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::fetch::{Told, WriteQuestion, Written};
 use crate::fleet::notice::Notice;
+use crate::fleet::open_write::{Announced, OpenWrite};
 use crate::metrics::InvalidationCause;
 use crate::organization::{Organization, OrganizationId};
 use crate::origin::whole;
@@ -50,8 +51,16 @@ pub(super) struct Carried {
 }
 
 impl Invalidated {
+    /// Tells the fleet, if there is one; the answer is held until that has been settled.
+    pub(super) async fn announce(&self, open: Option<OpenWrite>) -> Announced {
+        match open {
+            Some(open) => open.announce(self.notices()).await,
+            None => Announced::Nobody,
+        }
+    }
+
     /// What all others have to know of it.
-    pub(super) fn notices(&self) -> Vec<Notice> {
+    fn notices(&self) -> Vec<Notice> {
         let fate = self.fate.into();
         let named = self.organizations.iter().flatten();
         let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, fate }).collect();

@@ -16,8 +16,7 @@ use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
 use crate::fleet::account::{Carrier, Slots};
-use crate::fleet::start::Linking;
-use crate::fleet::store::Data;
+use crate::fleet::start::{Linking, Unlinked};
 use crate::held::Held;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
@@ -152,15 +151,20 @@ impl Proxy {
             clock,
             metrics,
         });
-        if let Some(unlinked) = unlinked {
-            unlinked.start(proxy.linking());
-        }
-        if let (Some(shared), Some(fleet)) = (&config.shared, &proxy.fleet) {
-            proxy.share_budget(config, shared, fleet);
-        }
-        proxy.runtime.spawn(hand_out_turns(Arc::downgrade(&proxy), proxy.clock.clone()));
-        proxy.runtime.spawn(keep_tidy(Arc::downgrade(&proxy), proxy.clock.clone()));
+        proxy.begin(config, unlinked);
         Ok(proxy)
+    }
+
+    /// Begins what goes on behind requests.
+    fn begin(self: &Arc<Self>, config: &Config, unlinked: Option<Unlinked>) {
+        if let Some(unlinked) = unlinked {
+            unlinked.start(self.linking());
+        }
+        if let (Some(shared), Some(fleet)) = (&config.shared, &self.fleet) {
+            self.share_budget(config, shared, fleet);
+        }
+        self.runtime.spawn(hand_out_turns(Arc::downgrade(self), self.clock.clone()));
+        self.runtime.spawn(keep_tidy(Arc::downgrade(self), self.clock.clone()));
     }
 
     /// Accounts take their calls from what all replicas may send.
@@ -168,12 +172,11 @@ impl Proxy {
         let shield = self.origin.shield();
         let timeout = shared.store.timeout;
         let orders = shield.connect_store(&config.shield, timeout);
-        let (clock, series) = (self.clock.clone(), self.metrics.shared().clone());
         let carrier = Carrier {
             fleet: Arc::clone(fleet),
-            data: Arc::new(Data::start(shared.store.clone(), clock.clone(), series, &self.runtime)),
+            data: Arc::clone(fleet.data()),
             budget: shield.budget.downgrade(),
-            clock,
+            clock: self.clock.clone(),
             timeout,
             slots: match shared.store.mode {
                 StoreMode::Standalone | StoreMode::Sentinel { .. } => Slots::One,

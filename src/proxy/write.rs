@@ -19,7 +19,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::posted::unreadable;
-use super::settle::Invalidated;
 use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
@@ -29,7 +28,7 @@ use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::fleet::notice::{Notice, Told};
-use crate::fleet::open_write::{Announced, OpenWrite};
+use crate::fleet::open_write::OpenWrite;
 use crate::metrics::InvalidationCause;
 use crate::organization::Organization;
 use crate::origin::status::Meaning;
@@ -210,7 +209,7 @@ impl Proxy {
                     open.map(OpenWrite::close);
                 } else {
                     let invalidated = self.invalidate(write, None, Fate::Unknown);
-                    announce(open, &invalidated).await.settled().await;
+                    invalidated.announce(open).await.settled().await;
                 }
                 return Err(error);
             }
@@ -244,7 +243,7 @@ impl Proxy {
         } else {
             let told = self.told(&head, read.as_ref().ok(), write).await;
             let settled = self.settle(&head, told, begun, write);
-            let announced = announce(open, &settled.invalidated).await;
+            let announced = settled.invalidated.announce(open).await;
             // Behind what others have said meanwhile, which is applied by now.
             if let Some(label) = settled.label? {
                 self.write_through(&head, label, begun, write);
@@ -335,14 +334,6 @@ impl Write {
             body: Body::whole(self.body.clone()),
             trace: self.trace.clone(),
         }
-    }
-}
-
-/// Tells the fleet what a write has invalidated here; the answer is held until that has been settled.
-async fn announce(open: Option<OpenWrite>, invalidated: &Invalidated) -> Announced {
-    match open {
-        Some(open) => open.announce(invalidated.notices()).await,
-        None => Announced::Nobody,
     }
 }
 

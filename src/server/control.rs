@@ -31,6 +31,7 @@ use crate::admin::{Access, Admin};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::descriptors;
+use crate::fleet::store::{Gravity, probe};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::resource::Resources;
@@ -104,6 +105,7 @@ impl Control {
         H: Handler,
     {
         let Plan { config, clock, metrics, .. } = plan;
+        require_store(&config, &clock).await?;
         let proxy = Proxy::new(&config, plan.resources, clock.clone(), Arc::clone(&metrics), flights)
             .map_err(|error| StartError(error.to_string()))?;
         let (times, _) = watch::channel(Times::from(&config));
@@ -177,6 +179,16 @@ impl Control {
             warn!(connections = cut, "connections were cut with a request under way");
         }
         Drained { cut }
+    }
+}
+
+/// Where the configuration says that the store is required, nothing starts without one that can be used.
+async fn require_store(config: &Config, clock: &Clock) -> Result<(), StartError> {
+    let Some(shared) = config.shared.as_ref().filter(|shared| shared.required) else { return Ok(()) };
+    let lacking = probe(&shared.store, &shared.namespace, clock).await;
+    match lacking.into_iter().find(|lack| lack.gravity == Gravity::Unusable) {
+        Some(lack) => Err(StartError(format!("shared.required is set, and the store cannot be used: {lack}"))),
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::account::{AccountKey, Accounts, Hold};
 use super::booked::{Asked, Granted};
-use super::booking::{Answer, Ticket, Unanswered, Urgency};
+use super::booking::{Answer, Order, ProbeFate, Ticket, Unanswered, Urgency};
 use super::call::{Call, Reason, Rejection};
 use super::forecast::TICK;
 use super::queue::{Line, WaiterId};
@@ -29,13 +29,18 @@ impl Table {
         let Some(account) = self.accounts.get_mut(&ticket.queue) else { return };
         let Some(asked) = account.booking.asked.filter(|asked| asked.number == ticket.number) else { return };
         account.booking.asked = None;
+        account.booking.took = now.saturating_sub(asked.at);
         // Later than that it is of no use to whoever waits, and the send would be later than the store counts with.
         let in_time = now <= asked.at.saturating_add(timeout);
         match answer.ok().filter(|_| in_time) {
             Some(Answer::Booked { wait, moment, is_probe, allowed }) => {
                 let (number, accounts, at) = (asked.number, asked.accounts, now.saturating_add(wait));
                 let until = asked.at.saturating_add(wait).saturating_add(timeout);
-                account.booking.on_booked(Granted { number, accounts, at, until, moment }, wait, WINDOW);
+                account.booking.on_booked(
+                    Granted { number, accounts, at, until, moment, is_probe },
+                    wait,
+                    WINDOW,
+                );
                 if !wait.is_zero() {
                     account.contend(now);
                 }
@@ -55,6 +60,24 @@ impl Table {
         }
         self.dispatch(ticket.queue, now);
         self.turn_late_away(ticket.queue, now);
+    }
+
+    /// Lets go of what is of no use any more: a moment that has passed, and a question whose answer was lost on its way here.
+    pub(super) fn let_go(&mut self, queue: AccountKey, now: Duration) {
+        let Some(timeout) = self.bookings.as_ref().map(|bookings| bookings.timeout) else { return };
+        let Some(account) = self.accounts.get_mut(&queue) else { return };
+        if let Some(passed) = account.booking.granted.filter(|granted| granted.until < now) {
+            account.booking.granted = None;
+            for key in passed.accounts.keys().filter(|_| passed.is_probe) {
+                let (probe, fate) = (passed.number, ProbeFate::Lost);
+                self.tell_store(key, |_| Order::Probed { account: key, probe, fate });
+            }
+        }
+        let Some(account) = self.accounts.get_mut(&queue) else { return };
+        if let Some(asked) = account.booking.asked.filter(|asked| asked.is_lost(timeout, now)) {
+            account.booking.asked = None;
+            self.take_from_share(queue, asked.accounts, now.saturating_add(SHARE_FOR));
+        }
     }
 
     /// Nothing is to be had before `wait` is over: who cannot wait for that is told so.
@@ -147,12 +170,13 @@ impl Table {
     pub(super) fn turn_late_away(&mut self, queue: AccountKey, now: Duration) {
         let Some(timeout) = self.bookings.as_ref().map(|bookings| bookings.timeout) else { return };
         let Some(account) = self.accounts.get(&queue) else { return };
+        let next_answer = now.saturating_add(account.booking.took);
         let in_turn = !account.booking.is_short(now) && account.opens_at() <= now;
         let late: Vec<WaiterId> = account.queue.waiters().filter(|id| self.is_late(*id, now)).collect();
         let Some(first) = late.first().and_then(|id| self.waiters.get(id)) else { return };
         if in_turn && self.needs_booking(first.accounts, now) {
             let deadlines = late.iter().filter_map(|id| self.waiters.get(id)).map(|waiter| waiter.deadline);
-            if deadlines.min().is_none_or(|deadline| now <= deadline.saturating_add(timeout)) {
+            if deadlines.min().is_none_or(|deadline| next_answer <= deadline.saturating_add(timeout)) {
                 return;
             }
             let accounts = first.accounts;

@@ -15,6 +15,8 @@ pub(super) struct Booking {
     pub(super) asked: Option<Asked>,
     /// The moment that was booked last, until somebody has it.
     pub(super) granted: Option<Granted>,
+    /// How long the last answer took.
+    pub(super) took: Duration,
     /// Nothing is asked before this.
     pub(super) ask_at: Duration,
     /// Until then calls take from this replica's share: the store was not reached.
@@ -51,6 +53,19 @@ pub(super) struct Granted {
     pub(super) until: Duration,
     /// What the store calls it.
     pub(super) moment: u64,
+    /// Whether its call finds out if a hold is over.
+    pub(super) is_probe: bool,
+}
+
+impl Asked {
+    /// When there should have been an answer, or word that there is none, long ago.
+    pub(super) const fn lost_at(&self, timeout: Duration) -> Duration {
+        self.at.saturating_add(timeout.saturating_mul(2))
+    }
+
+    pub(super) fn is_lost(&self, timeout: Duration, now: Duration) -> bool {
+        self.lost_at(timeout) <= now
+    }
 }
 
 impl Booking {

@@ -181,13 +181,16 @@ impl Table {
         let spacing = if account.is_contended(now) { Spacing::Even } else { Spacing::Free };
         let mut paying = accounts.keys().filter(|key| self.books(*key, now));
         let (Some(first), second) = (paying.next(), paying.next()) else { return };
+        let timeout = bookings.timeout;
         self.last_id += 1;
         let number = self.last_id;
         let ticket = Ticket { queue, number };
         let limits = bookings.whole();
         bookings.order(Order::Book(Book { ticket, first, second, limits, patience, urgency, spacing }));
         if let Some(account) = self.accounts.get_mut(&queue) {
-            account.booking.asked = Some(Asked { number, at: now, accounts, urgency });
+            let asked = Asked { number, at: now, accounts, urgency };
+            account.booking.asked = Some(asked);
+            self.agenda.bring_forward(queue, asked.lost_at(timeout));
         }
     }
 
@@ -214,10 +217,13 @@ impl Table {
         if booking.share_until > now {
             return booking.share_until;
         }
+        if let Some((asked, bookings)) = booking.asked.as_ref().zip(self.bookings.as_ref()) {
+            return asked.lost_at(bookings.timeout);
+        }
         match booking.granted {
             // Behind the last moment at which it may be used.
             Some(granted) if now <= granted.until => granted.until.saturating_add(TICK),
-            _ if booking.asked.is_some() || !self.books(queue, now) => Duration::MAX,
+            _ if !self.books(queue, now) => Duration::MAX,
             _ => {
                 let at = booking.ask_at.max(account.opens_at());
                 if at > now { at } else { Duration::MAX }

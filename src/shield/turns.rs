@@ -34,6 +34,7 @@ impl Table {
     pub(super) fn work_off(&mut self, now: Duration) -> Duration {
         while let Some(key) = self.agenda.take_due(now) {
             self.dispatch(key, now);
+            self.turn_late_away(key, now);
         }
         self.agenda.sleep()
     }
@@ -50,6 +51,7 @@ impl Table {
 
     /// Hands out what is free in a queue, tells those whose turn is near, and plans the next look.
     pub(super) fn dispatch(&mut self, key: AccountKey, now: Duration) {
+        self.let_go(key, now);
         self.hand_out(key, now);
         self.ask(key, now);
         self.plan(key, now);

@@ -30,6 +30,7 @@ impl Table {
         let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
         for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.changed(Accounts::one(key), now);
+            self.turn_late_away(key, now);
         }
     }
 
@@ -114,6 +115,7 @@ impl Table {
         }
         self.tell_spent(to, |spent| spent.used(now));
         self.changed(Accounts::one(to), now);
+        self.turn_late_away(to, now);
     }
 
     /// Forgets accounts that were idle for [`IDLE`].

@@ -1,13 +1,12 @@
 //! The demonstration of a fleet: it starts and ends a real store, and shows what it says.
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_instantly-proxy"));
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path).arg("demo").args(arguments).stdin(Stdio::null());
     command
 }

@@ -186,3 +186,13 @@ async fn status_and_explanation_tell_whether_a_replica_is_alone() {
     fleet.replicas[0].is_alone().await;
     assert_eq!(explained(&fleet).await, "alone");
 }
+
+#[tokio::test]
+async fn a_process_whose_store_is_required_does_not_start_without_it() {
+    let mut fleet = TestFleet::without_replicas(Engine::Redis);
+    let required = |config: &mut Config| config.shared.as_mut().expect("it is set").required = true;
+    fleet.add(required).await;
+    fleet.store.kill();
+    let refused = fleet.start_server(required).err().expect("it does not start").to_string();
+    assert!(refused.starts_with("shared.required is set, and the store cannot be used"), "{refused}");
+}

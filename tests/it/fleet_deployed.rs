@@ -18,7 +18,9 @@ fn change(text: &str) -> String {
 fn rights() -> Vec<String> {
     let document = text("docs/FLEET.md");
     let line = document.lines().find_map(|line| line.strip_prefix("user instantly-proxy on >PASSWORD "));
-    let line = line.expect("the user of the store").replace("NAMESPACE", "instantly-proxy");
+    let line = line.expect("the user of the store");
+    assert_eq!(line, text("src/fleet/store/acl.txt").trim(), "`check --probe` asks for other rights");
+    let line = line.replace("NAMESPACE", "instantly-proxy");
     line.split(' ').map(str::to_owned).collect()
 }
 

@@ -27,9 +27,9 @@ pub(super) struct Writes {
 
 impl Writes {
     /// Notes what one replica showed of a write that another one had answered.
-    pub(super) fn note_read_back(&self, is_new: ReadBack) {
+    pub(super) fn note_read_back(&self, seen: ReadBack) {
         self.read_back.fetch_add(1, Ordering::Relaxed);
-        if is_new == ReadBack::Old {
+        if seen == ReadBack::Old {
             self.old.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -4,6 +4,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::shield::booking::ProbeFate;
+
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const FURTHEST: u64 = 4 * SECOND;
@@ -140,10 +142,13 @@ impl Model {
     }
 
     /// `gate.lua`: what became of a probe.
-    pub(crate) fn probed(&mut self, account: u64, probe: u64, passed: bool) {
+    pub(crate) fn probed(&mut self, account: u64, probe: u64, fate: ProbeFate) {
         let gate = &mut self.accounts.entry(account).or_default().gate;
         if gate.probe == probe {
-            let closed = if passed { 0 } else { gate.closed };
+            let closed = match fate {
+                ProbeFate::Passed => 0,
+                ProbeFate::Lost => gate.closed,
+            };
             *gate = Gate { closed, probing: 0, probe: 0, ..*gate };
         }
     }

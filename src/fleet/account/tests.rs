@@ -8,6 +8,7 @@ use self::server::{Engine, Server};
 use super::model::{Asked, Model};
 use super::script::{BOOK, GATE, REFUSED, SPENT};
 use crate::fleet::store::Script;
+use crate::shield::booking::ProbeFate;
 
 const ENGINES: [Engine; 2] = [Engine::Redis, Engine::Valkey];
 const SECOND: u64 = 1_000_000;
@@ -66,10 +67,13 @@ impl Both {
         self.model.hold(account, lasts, self.now);
     }
 
-    fn probed(&mut self, account: u64, probe: u64, passed: bool) {
-        let fate = if passed { "passed" } else { "lost" };
-        self.run(&GATE, &[account], &[fate.to_owned(), probe.to_string()]);
-        self.model.probed(account, probe, passed);
+    fn probed(&mut self, account: u64, probe: u64, fate: ProbeFate) {
+        let word = match fate {
+            ProbeFate::Passed => "passed",
+            ProbeFate::Lost => "lost",
+        };
+        self.run(&GATE, &[account], &[word.to_owned(), probe.to_string()]);
+        self.model.probed(account, probe, fate);
     }
 
     fn refused(&mut self, asked: &Asked<'_>, sent: u64) {
@@ -133,9 +137,12 @@ fn the_scripts_mean_what_the_model_means() {
                     ..asked(&[])
                 };
                 match random.u8(..) {
-                    0..5 => both.hold(first, random.u64(0..200 * SECOND)),
-                    5..10 => both.hold(first, random.u64(0..2 * SECOND)),
-                    10..40 => both.probed(first, probe - random.u64(0..probe.min(5)), random.bool()),
+                    0..2 => both.hold(first, random.u64(0..200 * SECOND)),
+                    2..10 => both.hold(first, random.u64(0..2 * SECOND)),
+                    10..40 => {
+                        let fate = if random.bool() { ProbeFate::Passed } else { ProbeFate::Lost };
+                        both.probed(first, probe - random.u64(0..probe.min(5)), fate);
+                    }
                     40..50 => both.refused(&asked, latest),
                     50..55 => both.spent(first, random.u64(0..2500), per_second.max(per_minute)),
                     _ => {
@@ -149,7 +156,7 @@ fn the_scripts_mean_what_the_model_means() {
         for account in 0..5 {
             assert_eq!(both.server.list(&account.to_string()), both.model.moments(account), "{engine:?}");
         }
-        assert!(kinds.iter().all(|count| *count > 100), "every answer was given: {kinds:?}");
+        assert!(kinds.iter().all(|count| *count > 20), "every answer was given: {kinds:?}");
     }
 }
 

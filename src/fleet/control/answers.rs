@@ -43,21 +43,21 @@ impl Control {
         let announced = Announced { notices, held, at: now, standing: self.standing(now) };
         let settled = self.writes.announce(write, announced);
         self.events.extend(settled);
-        self.append_one(write, now);
+        self.append_one(write);
     }
 
     /// What could not be appended, or was appended to a history that is over.
-    pub(super) fn append_what_waits(&mut self, now: Moment) {
+    pub(super) fn append_what_waits(&mut self) {
         for write in self.writes.unappended() {
-            self.append_one(write, now);
+            self.append_one(write);
         }
     }
 
-    fn append_one(&mut self, write: WriteId, now: Moment) {
+    fn append_one(&mut self, write: WriteId) {
         if self.run_id.is_none() {
             return;
         }
-        let Some(said) = self.writes.begin_append(write, now) else { return };
+        let Some(said) = self.writes.begin_append(write) else { return };
         let digits = |size: usize| size.to_string().into_bytes();
         let (page, log) = (digits(self.settings.page), digits(self.settings.log));
         let mut args = vec![self.applied.digits(), page, log];
@@ -74,14 +74,14 @@ impl Control {
     ) -> Result<(), Unreadable> {
         let Appending { write, asked } = appended;
         let reply = AppendReply::read(reply)?;
-        let here = self.history.is_some_and(|history| history.first == reply.history);
+        let here = self.history.is_some_and(|history| history.id == reply.history);
         // Between a beat that has missed something and the last of what there is, less is known than when this was asked.
         let complete = here && reply.brought.known && asked <= self.applied;
         if complete {
             self.bring(&reply.brought, reply.history, apply);
         }
         let complete = complete && !reply.brought.more;
-        self.said_last = self.said_last.max((reply.history, reply.number));
+        self.said_last = Some((reply.history, reply.number));
         self.events.push_back(Event::Appended { write, number: reply.number, complete });
         let (history, number, count) = (reply.history, reply.number, reply.count);
         self.writes.appended(write, Appended { history, number, count, read_at: now });
@@ -94,12 +94,12 @@ impl Control {
 
     /// Lets go what has waited for as long as a lease can last elsewhere; those who have not moved since are members no more.
     pub(super) fn settle_late_writes(&mut self, now: Moment) {
-        let history = self.claimed_history();
+        let history = self.history.map(|history| history.id);
         let (lease, standing) = (self.settings.lease_elsewhere(), self.standing(now));
         for (write, late) in self.writes.late(&self.rules, lease, now) {
             let leased = standing == Standing::Leased;
             match late {
-                Some(appended) if leased && appended.history == history => {
+                Some(appended) if leased && Some(appended.history) == history => {
                     let args = vec![appended.number.digits(), Number(appended.count).digits()];
                     self.post(ControlScript::Remove, Purpose::Remove, args);
                     self.events.extend(self.writes.settle(write, Settled::LeasesOver, now));

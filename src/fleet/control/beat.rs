@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::parse::{BeatReply, Brought, Reply, Unreadable};
 use super::rules::Rule;
-use super::types::{Apply, Call, Event, LeaseLoss, Number, StoreTime};
+use super::types::{Apply, Call, Event, HistoryId, LeaseLoss, Number, StoreTime};
 use super::{Control, ControlScript, History, Presence, Purpose};
 use crate::clock::Moment;
 
@@ -20,6 +20,8 @@ pub(super) struct Beats {
     last_sent: Option<Duration>,
     /// There is something to say or to ask.
     at_once: bool,
+    /// Uptime of the last beat that carried the open writes.
+    renewed: Option<Duration>,
     /// How long who waits for others waits for the next.
     pace: Duration,
     lease: LeaseSeen,
@@ -40,6 +42,7 @@ impl Default for Beats {
             in_flight: false,
             last_sent: None,
             at_once: true,
+            renewed: None,
             pace: PACE[1],
             lease: LeaseSeen::None,
             trouble: LeaseLoss::Link,
@@ -82,6 +85,15 @@ impl Beats {
         due
     }
 
+    /// Whether the next one carries the open writes: those that follow each other closely need not all do.
+    fn renews(&mut self, lease: Duration, now: Moment) -> bool {
+        let due = self.renewed.is_none_or(|last| now.uptime().saturating_sub(last) >= lease / 8);
+        if due {
+            self.renewed = Some(now.uptime());
+        }
+        due
+    }
+
     fn is_sent(&mut self, now: Moment) {
         self.in_flight = true;
         self.at_once = false;
@@ -113,7 +125,9 @@ impl Control {
     pub(super) fn beat(&mut self, now: Moment) -> Call {
         let page = self.settings.page.to_string().into_bytes();
         let mut args = vec![self.applied.digits(), self.member.0.to_vec(), page];
-        args.extend(self.writes.entries());
+        if self.beats.renews(self.settings.lease, now) {
+            args.extend(self.writes.entries());
+        }
         self.beats.is_sent(now);
         self.call(ControlScript::Beat, Purpose::Beat { sent: now }, args).expect("asked for with a link")
     }
@@ -146,7 +160,7 @@ impl Control {
         self.take_over(&reply, now);
         self.seen.lowest = Some((reply.lowest, reply.lowest_member));
         if self.rules.keep(Rule::AppendAnew) {
-            self.append_what_waits(now);
+            self.append_what_waits();
         }
         Ok(())
     }
@@ -178,22 +192,24 @@ impl Control {
     }
 
     fn note_history(&mut self, reply: &BeatReply, now: Moment) {
-        let first = reply.history;
-        if self.history.is_some_and(|history| history.first == first) {
+        let id = reply.history;
+        if self.history.is_some_and(|history| history.id == id) {
             return;
         }
-        self.history = Some(History { first, seen_at: now.uptime() });
+        self.history = Some(History { id, seen_at: now.uptime() });
+        // What was said in another was said before this one began with everything.
+        self.said_last = self.said_last.filter(|(history, _)| *history == id);
         self.lost_writes.forget();
         if self.rules.keep(Rule::AppendAnew) {
-            self.writes.history_is(first);
+            self.writes.history_is(id);
         }
-        self.events.push_back(Event::History { first, begun_here: reply.began });
+        self.events.push_back(Event::History { first: id.first(), begun_here: reply.began });
     }
 
     /// Applies what was brought of this history's log, as far as it was not applied meanwhile.
-    pub(super) fn bring(&mut self, brought: &Brought, history: Number, apply: &mut impl Apply) {
+    pub(super) fn bring(&mut self, brought: &Brought, history: HistoryId, apply: &mut impl Apply) {
         if !brought.known {
-            let oldest = brought.notices.first().map_or(history, |notice| notice.number);
+            let oldest = brought.notices.first().map_or_else(|| history.first(), |notice| notice.number);
             if self.rules.keep(Rule::EverythingWhenUnknown) {
                 apply.everything(oldest);
             }
@@ -221,7 +237,7 @@ impl Control {
         let Some(history) = self.history else { return };
         let waited_out = now.uptime().saturating_sub(history.seen_at) >= self.settings.lease_elsewhere();
         if waited_out || !self.rules.keep(Rule::WaitOutNewList) {
-            let settled = self.writes.confirm(history.first, lowest, now);
+            let settled = self.writes.confirm(history.id, lowest, now);
             self.events.extend(settled);
         }
     }

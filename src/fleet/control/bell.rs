@@ -11,7 +11,7 @@ impl Control {
     pub(super) fn ring(&mut self, message: &[u8], apply: &mut impl Apply) {
         let bell = Bell::read(message);
         if let Ok(bell) = &bell {
-            let here = self.history.is_some_and(|history| history.first == bell.history);
+            let here = self.history.is_some_and(|history| history.id == bell.history);
             if here && bell.number <= self.applied {
                 return;
             }

@@ -1,17 +1,21 @@
 -- What every script of the control state begins with: the parts of the state, and the steps that more than one script takes.
 --
--- KEYS  1 state    hash: run_id of the server, number of the history's first notice
+-- KEYS  1 state    hash: run_id of the server, the history
 --       2 log      sorted set: number -> the number in 16 digits, then the sealed notice (an empty one: everything)
 --       3 members  sorted set: number applied last -> member
 --       4 beats    sorted set: count of the member's last beat -> member; the empty member bears the count itself
 --       5 open     sorted set: count at which it was last renewed -> open write
 -- ARGV  1 run_id that the caller's link read   2 history that the caller knows   3 PUBLISH or SPUBLISH   4 the bell's channel
+--       5 what no other call has, 24 bytes
+--
+-- A history is called by the number of its first notice and by what begins it: a store that lost all and whose clock was set
+-- back may give a number twice.
 --
 -- The empty member marks each set, so that an empty one is told from one that is gone. Numbers have 16 digits, which `..` and
 -- tostring cut to 14: they are written by string.format alone. TIME is asked once, since it goes on within a script in Redis
 -- and stands still in Valkey.
 local state, log, members, beats, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local run, claimed, verb, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local run, claimed, verb, channel, unique = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local clock = redis.call('TIME')
 local time = clock[1] * 1000000 + clock[2]
 
@@ -55,7 +59,7 @@ end
 -- A new history: its first notice says everything, to all. It lies above what the caller has applied.
 local function begin(above)
   above = math.max(above, latest())
-  local history = text(math.max(above + 1, time))
+  local history = text(math.max(above + 1, time)) .. unique
   redis.call('DEL', log, members, beats, open)
   redis.call('HSET', state, 'run_id', run, 'history', history)
   redis.call('ZADD', members, '+inf', '')

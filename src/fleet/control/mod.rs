@@ -18,6 +18,8 @@ mod rules;
 mod scripts;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod types;
 mod writes;
 
@@ -35,8 +37,8 @@ use crate::clock::Moment;
 pub use self::parse::Reply;
 pub use self::scripts::{ControlScript, PARTS, Spelling};
 pub use self::types::{
-    Apply, Call, CallId, ControlSettings, Event, Held, LeaseLoss, MemberId, Number, Ring, Settled, Stamp,
-    Status, Step, StoreTime, WriteId,
+    Apply, Call, CallId, ControlSettings, Event, Held, HistoryId, LeaseLoss, MemberId, Number, Ring, Settled,
+    Stamp, Status, Step, StoreTime, WriteId,
 };
 
 /// One replica's part in the control of the fleet.
@@ -56,7 +58,7 @@ pub struct Control {
     lost_writes: LostWrites,
     presence: Presence,
     /// The history and the number of what was last appended from here.
-    said_last: (Number, Number),
+    said_last: Option<(HistoryId, Number)>,
     last_call: u64,
     under_way: BTreeMap<CallId, Purpose>,
     outbox: VecDeque<Call>,
@@ -67,7 +69,7 @@ pub struct Control {
 /// The history that the last answered beat was in.
 #[derive(Clone, Copy, Debug)]
 struct History {
-    first: Number,
+    id: HistoryId,
     /// Uptime at which it was first seen here, and with it its list of members.
     seen_at: Duration,
 }
@@ -125,7 +127,7 @@ impl Control {
             writes: Writes::default(),
             lost_writes: LostWrites::default(),
             presence: Presence::Here,
-            said_last: (Number(0), Number(0)),
+            said_last: None,
             last_call: 0,
             under_way: BTreeMap::new(),
             outbox: VecDeque::new(),
@@ -142,6 +144,11 @@ impl Control {
         if self.presence == Presence::Leaving {
             self.call_leave();
         }
+    }
+
+    /// How the server that is linked rings the bell, which is known once it is.
+    pub fn ring_by(&mut self, ring: Ring) {
+        self.settings.ring = ring;
     }
 
     /// The link is lost: no call under way will be answered, and none needs to be reported any more.
@@ -238,20 +245,19 @@ impl Control {
         self.applied
     }
 
-    /// What an upstream call that is sent now is stamped with.
+    /// What an upstream call that is sent now is stamped with; nothing before the first answered beat.
     #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        Stamp { history: self.claimed_history(), number: self.applied }
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.history.map(|history| Stamp { history: history.id, number: self.applied })
     }
 
     /// Whether something that was announced here has not come back yet as a notice in its place. Until then what is known here
     /// of an organization has no number, and what others have stored of it cannot be judged: the second tier is not asked.
     #[must_use]
     pub fn has_unheard(&self) -> bool {
-        let history = self.claimed_history();
-        let (its_history, number) = self.said_last;
-        let on_its_way = its_history > history || (its_history == history && number > self.applied);
-        on_its_way || self.writes.unannounced() > 0
+        let here = self.history.map(|history| history.id);
+        let is_heard = |(history, number)| here == Some(history) && number <= self.applied;
+        !self.said_last.is_none_or(is_heard) || self.writes.unannounced() > 0
     }
 
     /// The store's time as the last answered beat brackets it.
@@ -266,16 +272,12 @@ impl Control {
         Status {
             members: self.seen.members,
             lowest: self.seen.lowest.clone(),
-            history: self.history.map(|history| history.first),
+            history: self.history.map(|history| history.id.first()),
             applied: self.applied,
             open_writes: self.writes.open(),
             held_answers: self.writes.held(),
             unannounced: self.writes.unannounced(),
         }
-    }
-
-    fn claimed_history(&self) -> Number {
-        self.history.map_or(Number(0), |history| history.first)
     }
 
     /// Puts a call among those under way; nothing without a link.
@@ -284,9 +286,10 @@ impl Control {
         self.last_call += 1;
         let id = CallId(self.last_call);
         self.under_way.insert(id, purpose);
-        let claimed = self.claimed_history().digits();
+        let claimed = self.history.map_or_else(Vec::new, |history| history.id.0.to_vec());
         let ring = self.settings.ring;
-        let mut all = vec![run_id, claimed, ring.verb().to_vec(), self.settings.bell.clone()];
+        let unique = [&self.member.0[..], &id.0.to_be_bytes()].concat();
+        let mut all = vec![run_id, claimed, ring.verb().to_vec(), self.settings.bell.clone(), unique];
         all.extend(args);
         Some(Call { id, script, args: all })
     }

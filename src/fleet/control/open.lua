@@ -1,7 +1,7 @@
 -- Open: a write is entered among the open ones before it is sent.
 --
 -- Cost: O(log of members and open writes); 8 commands.
--- ARGV  5 the open write
+-- ARGV  6 the open write
 -- Reply: the count at which it was entered; nil where the caller's history is not the store's, which its next beat mends
 if standing() ~= claimed then
   return false
@@ -9,5 +9,5 @@ end
 -- A count of its own: whoever has seen the one before it has not seen this write.
 local entered = text(count() + 1)
 redis.call('ZADD', beats, entered, '')
-redis.call('ZADD', open, entered, ARGV[5])
+redis.call('ZADD', open, entered, ARGV[6])
 return tonumber(entered)

@@ -1,6 +1,6 @@
 //! What the scripts answer, taken apart.
 
-use super::types::Number;
+use super::types::{HistoryId, Number};
 
 /// What the store answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ impl Reply {
 
     fn number(&self) -> Result<Number, Unreadable> {
         self.count().map(Number)
+    }
+
+    fn history(self) -> Result<HistoryId, Unreadable> {
+        self.bytes()?.try_into().map(HistoryId).map_err(|_| Unreadable)
     }
 
     fn flag(&self) -> Result<bool, Unreadable> {
@@ -81,7 +85,7 @@ pub(super) struct Brought {
 /// The answer to a beat.
 #[derive(Debug)]
 pub(super) struct BeatReply {
-    pub(super) history: Number,
+    pub(super) history: HistoryId,
     pub(super) began: bool,
     pub(super) brought: Brought,
     /// Count of all beats, this one included.
@@ -97,7 +101,7 @@ pub(super) struct BeatReply {
 /// The answer to an append.
 #[derive(Debug)]
 pub(super) struct AppendReply {
-    pub(super) history: Number,
+    pub(super) history: HistoryId,
     pub(super) number: Number,
     /// Count of beats at that moment.
     pub(super) count: u64,
@@ -109,7 +113,7 @@ impl BeatReply {
         let [history, began, known, more, count, members, lowest, lowest_member, oldest, time, notices] =
             reply.exactly()?;
         Ok(Self {
-            history: history.number()?,
+            history: history.history()?,
             began: began.flag()?,
             brought: Brought { known: known.flag()?, more: more.flag()?, notices: read_notices(notices)? },
             count: count.count()?,
@@ -126,7 +130,7 @@ impl AppendReply {
     pub(super) fn read(reply: Reply) -> Result<Self, Unreadable> {
         let [history, number, _before, known, more, count, notices] = reply.exactly()?;
         Ok(Self {
-            history: history.number()?,
+            history: history.history()?,
             number: number.number()?,
             count: count.count()?,
             brought: Brought { known: known.flag()?, more: more.flag()?, notices: read_notices(notices)? },
@@ -153,7 +157,7 @@ fn read_number(digits: &[u8]) -> Result<Number, Unreadable> {
 /// What the bell brings: a notice, and the one before it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bell<'a> {
-    pub(super) history: Number,
+    pub(super) history: HistoryId,
     pub(super) before: Number,
     pub(super) number: Number,
     pub(super) body: &'a [u8],
@@ -161,8 +165,10 @@ pub(super) struct Bell<'a> {
 
 impl<'a> Bell<'a> {
     pub(super) fn read(message: &'a [u8]) -> Result<Self, Unreadable> {
-        let (head, body) = message.split_at_checked(48).ok_or(Unreadable)?;
-        let number = |at: usize| read_number(&head[at..at + 16]);
-        Ok(Self { history: number(0)?, before: number(16)?, number: number(32)?, body })
+        let (history, rest) = message.split_first_chunk().ok_or(Unreadable)?;
+        let (before, rest) = rest.split_at_checked(16).ok_or(Unreadable)?;
+        let (number, body) = rest.split_at_checked(16).ok_or(Unreadable)?;
+        let history = HistoryId(*history);
+        Ok(Self { history, before: read_number(before)?, number: read_number(number)?, body })
     }
 }

@@ -2,15 +2,15 @@
 -- although the number that it applied last lies before: its beat brought the rest.
 --
 -- Cost: O(members behind), 1,000 at once; 6 commands, up to 3 more each.
--- ARGV  5 number   6 count of beats
+-- ARGV  6 number   7 count of beats
 -- Reply: how many were removed; nil where the caller's history is not the store's
 if standing() ~= claimed then
   return false
 end
 local removed = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', '(' .. ARGV[5], 'LIMIT', 0, 1000)) do
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', '(' .. ARGV[6], 'LIMIT', 0, 1000)) do
   local beat = tonumber(redis.call('ZSCORE', beats, member) or 0)
-  if beat <= tonumber(ARGV[6]) then
+  if beat <= tonumber(ARGV[7]) then
     redis.call('ZREM', members, member)
     redis.call('ZREM', beats, member)
     removed = removed + 1

@@ -14,12 +14,43 @@ impl Number {
     }
 }
 
+/// A run of one log on one server process: the number of its first notice in 16 digits, and what began it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HistoryId(pub(super) [u8; 40]);
+
+impl HistoryId {
+    /// As another replica wrote it; nothing if it has another length.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// One that is told from others, for tests.
+    #[cfg(test)]
+    pub(crate) const fn example(which: u8) -> Self {
+        Self([which; 40])
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Number of its first notice, which says everything.
+    #[must_use]
+    pub fn first(&self) -> Number {
+        let digits = |number: u64, byte: &u8| number * 10 + u64::from(byte.wrapping_sub(b'0') % 10);
+        Number(self.0[..16].iter().fold(0, digits))
+    }
+}
+
 /// What was known here when an upstream call was sent. What it brings may be judged by this within one history alone: another
 /// one begins with everything being invalid, and its numbers may be lower where the store's clock was set back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    /// Number of the first notice of the history.
-    pub history: Number,
+    /// The history.
+    pub history: HistoryId,
     /// Number of the last notice applied.
     pub number: Number,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rules::{Rule, Rules};
-use super::types::{Event, Held, MemberId, Number, Settled, WriteId};
+use super::types::{Event, Held, HistoryId, MemberId, Number, Settled, WriteId};
 use crate::clock::Moment;
 
 /// What nobody waits for and could not be said yet; of more than these it is said that everything is invalid.
@@ -57,9 +57,9 @@ enum InLog {
     /// Not there, or not for certain.
     Unappended,
     /// Under way.
-    Appending { sent: Moment },
+    Appending,
     /// There.
-    Appended { appended: Appended, sent: Moment },
+    Appended(Appended),
 }
 
 /// What is to be said of a write.
@@ -74,7 +74,7 @@ pub(super) struct Announced {
 /// What the reply to an append said.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Appended {
-    pub(super) history: Number,
+    pub(super) history: HistoryId,
     pub(super) number: Number,
     /// Count of beats at that moment.
     pub(super) count: u64,
@@ -113,11 +113,11 @@ impl Writes {
     }
 
     /// What an append is to carry, if it is to be sent: the entry to take out, and the notices.
-    pub(super) fn begin_append(&mut self, write: WriteId, now: Moment) -> Option<Vec<Vec<u8>>> {
+    pub(super) fn begin_append(&mut self, write: WriteId) -> Option<Vec<Vec<u8>>> {
         let write = self.0.get_mut(&write)?;
         let Stage::Said(said) = &mut write.stage else { return None };
         let InLog::Unappended = said.log else { return None };
-        said.log = InLog::Appending { sent: now };
+        said.log = InLog::Appending;
         let mut args = vec![write.entry.clone().unwrap_or_default()];
         args.extend(said.notices.iter().cloned());
         Some(args)
@@ -125,7 +125,7 @@ impl Writes {
 
     pub(super) fn append_failed(&mut self, write: WriteId) {
         if let Some(said) = self.said(write)
-            && let InLog::Appending { .. } = said.log
+            && let InLog::Appending = said.log
         {
             said.log = InLog::Unappended;
         }
@@ -138,19 +138,15 @@ impl Writes {
                 self.0.remove(&write);
             }
             Held::Answer => {
-                let sent = match said.log {
-                    InLog::Appending { sent } | InLog::Appended { sent, .. } => sent,
-                    InLog::Unappended => appended.read_at,
-                };
-                said.log = InLog::Appended { appended, sent };
+                said.log = InLog::Appended(appended);
             }
         }
     }
 
     /// This history counts: what is in the log of another is in no log.
-    pub(super) fn history_is(&mut self, history: Number) {
+    pub(super) fn history_is(&mut self, history: HistoryId) {
         for said in self.all_said() {
-            if let InLog::Appended { appended, .. } = said.log
+            if let InLog::Appended(appended) = said.log
                 && appended.history != history
             {
                 said.log = InLog::Unappended;
@@ -159,10 +155,10 @@ impl Writes {
     }
 
     /// Everybody has applied this number of this history.
-    pub(super) fn confirm(&mut self, history: Number, lowest: Number, now: Moment) -> Vec<Event> {
+    pub(super) fn confirm(&mut self, history: HistoryId, lowest: Number, now: Moment) -> Vec<Event> {
         let is_confirmed = |said: &Said| match said.log {
-            InLog::Appended { appended, .. } => appended.history == history && appended.number <= lowest,
-            InLog::Unappended | InLog::Appending { .. } => false,
+            InLog::Appended(appended) => appended.history == history && appended.number <= lowest,
+            InLog::Unappended | InLog::Appending => false,
         };
         let confirmed: Vec<_> = self.which(is_confirmed).collect();
         confirmed.into_iter().filter_map(|write| self.settle(write, Settled::Confirmed, now)).collect()
@@ -181,9 +177,9 @@ impl Writes {
         };
         let judge = |said: &Said| match said.log {
             _ if said.held == Held::Nothing => None,
-            InLog::Unappended | InLog::Appending { .. } => is_late(said.asked).then_some(None),
-            InLog::Appended { appended, sent } => {
-                let since = if rules.keep(Rule::WaitFromReply) { appended.read_at } else { sent };
+            InLog::Unappended | InLog::Appending => is_late(said.asked).then_some(None),
+            InLog::Appended(appended) => {
+                let since = if rules.keep(Rule::WaitFromReply) { appended.read_at } else { said.asked };
                 is_late(since).then_some(Some(appended))
             }
         };
@@ -205,7 +201,7 @@ impl Writes {
         let said = self.said(id)?;
         let waited = now.uptime().saturating_sub(said.asked.uptime());
         let held = std::mem::replace(&mut said.held, Held::Nothing);
-        if let InLog::Appended { .. } = said.log {
+        if let InLog::Appended(_) = said.log {
             self.0.remove(&id);
         }
         (held == Held::Answer).then_some(Event::Settled { write: id, settled, waited })
@@ -214,8 +210,8 @@ impl Writes {
     /// When the next answer that is held may go for being late, by uptime.
     pub(super) fn next_settled(&self, lease: Duration) -> Option<Duration> {
         let since = |said: &Said| match said.log {
-            InLog::Appended { appended, .. } => appended.read_at,
-            InLog::Unappended | InLog::Appending { .. } => said.asked,
+            InLog::Appended(appended) => appended.read_at,
+            InLog::Unappended | InLog::Appending => said.asked,
         };
         let held = self.iter_said().filter(|(_, said)| said.held == Held::Answer);
         held.map(|(_, said)| since(said).uptime() + lease).min()
@@ -227,7 +223,7 @@ impl Writes {
 
     /// Whether an answer is held until others have applied what is in the log.
     pub(super) fn waits_for_others(&self) -> bool {
-        let waits = |said: &Said| matches!(said.log, InLog::Appended { .. });
+        let waits = |said: &Said| matches!(said.log, InLog::Appended(_));
         self.iter_said().any(|(_, said)| waits(said))
     }
 
@@ -255,7 +251,7 @@ impl Writes {
     }
 
     pub(super) fn unannounced(&self) -> usize {
-        self.which(|said| !matches!(said.log, InLog::Appended { .. })).count()
+        self.which(|said| !matches!(said.log, InLog::Appended(_))).count()
     }
 
     /// Too much to be said one by one.

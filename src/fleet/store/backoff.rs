@@ -17,7 +17,7 @@ pub struct Backoff {
 impl Backoff {
     /// How long to wait now: anything below 50 ms after the first failure, and below twice that with each further one, up
     /// to 2 s.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let bound = FIRST.saturating_mul(1 << self.failed.min(10)).min(MOST);
         self.failed = self.failed.saturating_add(1);
         bound.mul_f64(fastrand::f64())
@@ -40,7 +40,7 @@ mod tests {
         for _ in 0..500 {
             let mut backoff = Backoff::default();
             for (longest, bound) in longest.iter_mut().zip(bounds) {
-                let wait = backoff.next();
+                let wait = backoff.wait();
                 assert!(wait < Duration::from_millis(bound), "{wait:?} of {bound} ms");
                 *longest = wait.max(*longest);
             }
@@ -54,9 +54,9 @@ mod tests {
     fn a_connection_that_held_is_a_new_beginning() {
         let mut backoff = Backoff::default();
         for _ in 0..u8::MAX {
-            backoff.next();
+            backoff.wait();
         }
         backoff.forget();
-        assert!(backoff.next() < FIRST);
+        assert!(backoff.wait() < FIRST);
     }
 }

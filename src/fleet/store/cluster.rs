@@ -101,7 +101,7 @@ impl Map {
                 backoff.forget();
             }
             // However many calls go astray, the nodes are asked at most so often.
-            self.way.clock().sleep(backoff.next()).await;
+            self.way.clock().sleep(backoff.wait()).await;
         }
     }
 

@@ -53,7 +53,8 @@ impl Link {
     ) -> Result<(Self, Bells), StoreError> {
         let way = Way::new(settings.clone(), clock.clone());
         let deadline = clock.now().plus(CONNECT);
-        within(clock, deadline, Self::connect_by(way, bell, series.clone())).await
+        // Boxed, or whoever connects would be as large as all of its steps.
+        within(clock, deadline, Box::pin(Self::connect_by(way, bell, series.clone()))).await
     }
 
     async fn connect_by(way: Way, bell: &[u8], series: SharedSeries) -> Result<(Self, Bells), StoreError> {

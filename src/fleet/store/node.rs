@@ -123,7 +123,7 @@ impl Line {
                     backoff.forget();
                 }
             }
-            self.way.clock().sleep(backoff.next()).await;
+            self.way.clock().sleep(backoff.wait()).await;
         }
     }
 

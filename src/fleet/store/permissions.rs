@@ -221,4 +221,31 @@ mod tests {
         tried.sort();
         assert_eq!(given, tried);
     }
+
+    #[test]
+    fn the_document_gives_this_user() {
+        let document = include_str!("../../../docs/FLEET.md");
+        assert!(document.contains(USER.trim()), "docs/FLEET.md gives other permissions than {USER}");
+    }
+
+    #[test]
+    fn scripts_use_no_command_that_the_documented_user_may_not_send() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fleet")];
+        let mut called = std::collections::BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "lua") {
+                    let script = std::fs::read_to_string(path).unwrap();
+                    let names = script.split("call('").skip(1).filter_map(|rest| rest.split('\'').next());
+                    called.extend(names.map(str::to_ascii_lowercase));
+                }
+            }
+        }
+        assert!(called.len() > 10, "{called:?}");
+        for name in called {
+            assert!(USER.split_whitespace().any(|word| word == format!("+{name}")), "{name}");
+        }
+    }
 }

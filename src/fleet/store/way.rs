@@ -67,7 +67,8 @@ impl Way {
         who: As,
     ) -> Result<(Wire, mpsc::Receiver<Vec<u8>>), StoreError> {
         let deadline = self.clock.now().plus(CONNECT);
-        within(&self.clock, deadline, self.connect_whenever(address, who)).await
+        // Boxed: TLS and log-in are large, and whoever connects would be as large.
+        within(&self.clock, deadline, Box::pin(self.connect_whenever(address, who))).await
     }
 
     async fn connect_whenever(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use super::super::control::Stamp;
+use super::super::control::{HistoryId, Stamp};
 use super::super::heard::Number;
 use super::super::seal::{SealPurpose, Sealer};
 use super::Scope;
@@ -67,7 +67,7 @@ impl Entry {
         let mut record = Writer::with_capacity(of.len() + self.body.len() + 256);
         record
             .bytes(&of)
-            .number(self.stamp.history.0)
+            .bytes(self.stamp.history.bytes())
             .number(self.stamp.number.0)
             .micros(self.sent.wall)
             .micros(self.sent.store);
@@ -92,7 +92,8 @@ impl Entry {
     }
 
     fn read(mut record: Reader) -> Option<Self> {
-        let stamp = Stamp { history: Number(record.number()?), number: Number(record.number()?) };
+        let history = HistoryId::of_bytes(&record.bytes()?)?;
+        let stamp = Stamp { history, number: Number(record.number()?) };
         let sent = SharedTime { wall: record.micros()?, store: record.micros()? };
         let (jitter, limited, limit) = (record.byte()?, record.byte()?, record.micros()?);
         let limit = match limited {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::super::control::Stamp;
+use super::super::control::{HistoryId, Stamp};
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::{SealPurpose, Sealer};
@@ -52,7 +52,7 @@ impl SharedProof {
         record
             .bytes(&of.to_bytes())
             .bytes(self.organization.as_bytes())
-            .number(self.stamp.history.0)
+            .bytes(self.stamp.history.bytes())
             .number(self.stamp.number.0);
         record.micros(self.sent.wall).micros(self.sent.store);
         sealer.seal(SealPurpose::Proof, name, &record.finish())
@@ -75,7 +75,8 @@ impl SharedProof {
 
     fn read(mut record: Reader) -> Option<Self> {
         let organization = Uuid::from_slice(&record.bytes()?).ok()?;
-        let stamp = Stamp { history: Number(record.number()?), number: Number(record.number()?) };
+        let history = HistoryId::of_bytes(&record.bytes()?)?;
+        let stamp = Stamp { history, number: Number(record.number()?) };
         let sent = SharedTime { wall: record.micros()?, store: record.micros()? };
         record.end()?;
         Some(Self { organization, stamp, sent })

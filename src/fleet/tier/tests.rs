@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-use super::super::control::Stamp;
+use super::super::control::{HistoryId, Stamp};
 use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::Secret;
@@ -20,7 +20,7 @@ use crate::organization::OrganizationId;
 const ORGANIZATION: OrganizationId = OrganizationId::example(1);
 const ITEM: &str = "/labels/1";
 const LIST: &str = "/labels";
-const STAMP: Stamp = Stamp { history: Number(1), number: Number(7) };
+const STAMP: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A replica of a fleet, as the second tier knows it.
@@ -334,7 +334,7 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
         assert!(!other.tier.admits_proof(&a, &proof), "from before the refusal");
         other.heard.note_everything(Number(3));
         assert!(other.tier.admits_proof(&a, &proof));
-        other.heard.stamp_with(Some(Stamp { history: Number(3), number: Number(3) }));
+        other.heard.stamp_with(Some(Stamp { history: HistoryId::example(3), number: Number(3) }));
         assert!(!other.tier.admits_proof(&a, &proof), "of another history, whose numbers say nothing here");
         assert!(other.tier.take_out_proofs(&named).await);
         assert!(!other.tier.take_out_proofs(&named).await, "once");

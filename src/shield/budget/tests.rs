@@ -1,5 +1,6 @@
 //! The budget in virtual minutes, on a clock that the test moves.
 
+mod booked;
 mod connecting;
 mod doors;
 mod fairness;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 use instantly_proxy::clock::Clock;
 use instantly_proxy::config::{Config, MaxHeldBytes, Shared, StoreAddress};
-use instantly_proxy::server::{Server, Shutdown};
+use instantly_proxy::server::{Server, Shutdown, StartError};
 use tempfile::TempDir;
 
 use super::caller::Caller;
@@ -75,6 +75,13 @@ impl TestFleet {
 
     /// A replica that may have no lease yet.
     pub fn replica(&self, change: impl Fn(&mut Config)) -> Replica {
+        let server = self.start_server(change).expect("a proxy on free ports starts");
+        let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
+        Replica { server: Some(server), data, admin }
+    }
+
+    /// Starts a proxy.
+    pub fn start_server(&self, change: impl Fn(&mut Config)) -> Result<Server, StartError> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::default();
         config.listen.address = free;
@@ -90,9 +97,7 @@ impl TestFleet {
         let address = StoreAddress::new("127.0.0.1", self.store.port());
         config.shared = Some(Shared::at(address, self.secrets.path().join("secrets")));
         change(&mut config);
-        let server = Server::start(config, Clock::system()).expect("a proxy on free ports starts");
-        let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
-        Replica { server: Some(server), data, admin }
+        Server::start(config, Clock::system())
     }
 
     /// How many label reads have arrived upstream.
@@ -146,11 +151,6 @@ impl Replica {
             }
         })
         .await;
-    }
-
-    /// Asks it to stop in this way; it is awaited when it is dropped.
-    pub fn shutdown(&self, how: Shutdown) {
-        self.server.as_ref().expect("it is there until it is dropped").shutdown(how);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::model::{Keys, SortedSet};
 use super::replica::{Replica, Running};
 use super::scenario::{Fault, SECOND};
-use super::world::{Event, Local, World};
+use super::world::{Event, World};
 
 impl World {
     pub(super) fn fault(&mut self) {
@@ -48,7 +48,9 @@ impl World {
             Fault::Kill => self.exits(place),
             Fault::Leave => self.replicas[place].control.leave(),
             Fault::WallClock => {
-                let by = self.random.i64(-3_600_000_000..3_600_000_000);
+                // One that is small leaves a lease to go by.
+                let most = if self.random.bool() { 450_000 } else { 3_600_000_000 };
+                let by = self.random.i64(-most..most);
                 self.replicas[place].clocks.set_wall(by);
             }
             Fault::Slew => {

@@ -14,14 +14,12 @@ pub(in super::super) enum StoreRule {
     RunId,
     /// An empty list of members is told from one that is gone.
     MembersMark,
-    /// The log is missed when it is gone.
+    /// The log is missed when it is gone, or lacks what a member has read.
     LogIsThere,
     /// Whoever has beaten since is not removed.
     RemoveByBeat,
     /// What counts is what a member has applied, not what it was sent.
     AppliedNotSent,
-    /// An open write that was renewed is not taken over.
-    RenewedIsOpen,
 }
 
 /// A server with the control state of one fleet.
@@ -44,7 +42,7 @@ pub(super) struct Keys {
 #[derive(Clone, Debug)]
 pub(super) struct State {
     run_id: Vec<u8>,
-    history: u64,
+    history: Vec<u8>,
 }
 
 /// A key that is gone is an empty one.
@@ -114,12 +112,12 @@ impl Store {
             ControlScript::Beat => run.beat(),
             ControlScript::Append => run.append(),
             ControlScript::Open => run.open(),
-            ControlScript::Done => int(u64::from(run.store.keys.open.remove(&args[4]))),
+            ControlScript::Done => int(u64::from(run.store.keys.open.remove(&args[5]))),
             ControlScript::TakeOver => run.take_over(),
             ControlScript::Remove => run.remove(),
             ControlScript::Leave => {
-                run.store.keys.beats.remove(&args[4]);
-                int(u64::from(run.store.keys.members.remove(&args[4])))
+                run.store.keys.beats.remove(&args[5]);
+                int(u64::from(run.store.keys.members.remove(&args[5])))
             }
         };
         (reply, run.bells)
@@ -135,7 +133,7 @@ impl Store {
 }
 
 impl Run<'_> {
-    fn standing(&self) -> Option<u64> {
+    fn standing(&self) -> Option<Vec<u8>> {
         let keys = &self.store.keys;
         let state = keys.state.as_ref()?;
         let sound = (state.run_id == self.args[0] || !self.store.keep(StoreRule::RunId))
@@ -143,36 +141,37 @@ impl Run<'_> {
             && keys.beats.contains(b"")
             && keys.open.contains(b"")
             && (!keys.log.is_empty() || !self.store.keep(StoreRule::LogIsThere));
-        sound.then_some(state.history)
+        sound.then(|| state.history.clone())
     }
 
     fn count(&self) -> u64 {
         self.store.keys.beats.score(b"").expect("marked")
     }
 
-    fn append_one(&mut self, history: u64, before: u64, body: &[u8]) -> u64 {
+    fn append_one(&mut self, history: &[u8], before: u64, body: &[u8]) -> u64 {
         let number = self.time.max(before + 1);
         self.store.keys.log.insert(number, body.to_vec());
-        let head = format!("{history:016}{before:016}{number:016}");
-        self.bells.push([head.as_bytes(), body].concat());
+        let head = format!("{before:016}{number:016}");
+        self.bells.push([history, head.as_bytes(), body].concat());
         number
     }
 
-    fn begin(&mut self, above: u64) -> u64 {
+    fn begin(&mut self, above: u64) -> Vec<u8> {
         let above = above.max(self.store.latest());
-        let history = self.time.max(above + 1);
+        let first = self.time.max(above + 1);
+        let history = [format!("{first:016}").as_bytes(), &self.args[4]].concat();
         self.store.keys = Keys::default();
         let keys = &mut self.store.keys;
-        keys.state = Some(State { run_id: self.args[0].clone(), history });
+        keys.state = Some(State { run_id: self.args[0].clone(), history: history.clone() });
         keys.members.add(BEYOND, b"");
         keys.beats.add(0, b"");
         keys.open.add(BEYOND, b"");
-        self.append_one(history, above, b"");
+        self.append_one(&history, above, b"");
         history
     }
 
-    fn is_known(&self, history: u64, applied: u64) -> bool {
-        number(&self.args[1]) == history && self.store.keys.log.contains_key(&applied)
+    fn is_known(&self, history: &[u8], applied: u64) -> bool {
+        self.args[1] == history && self.store.keys.log.contains_key(&applied)
     }
 
     fn after(&self, known: bool, applied: u64, page: usize) -> (Reply, u64) {
@@ -188,17 +187,18 @@ impl Run<'_> {
     }
 
     /// The history that the caller is in from now on, whether it is new, and whether the caller is known in it.
-    fn entered(&mut self, applied: u64) -> (u64, bool, bool) {
+    fn entered(&mut self, applied: u64) -> (Vec<u8>, bool, bool) {
         let standing = self.standing();
-        let known = standing.is_some_and(|history| self.is_known(history, applied));
+        let known = standing.as_ref().is_some_and(|history| self.is_known(history, applied));
+        let missed = self.store.keep(StoreRule::LogIsThere);
         match standing {
-            Some(history) if known || applied <= self.store.latest() => (history, false, known),
+            Some(history) if known || applied <= self.store.latest() || !missed => (history, false, known),
             Some(_) | None => (self.begin(applied), true, false),
         }
     }
 
     fn beat(&mut self) -> Reply {
-        let (applied, page) = (number(&self.args[4]), number(&self.args[6]));
+        let (applied, page) = (number(&self.args[5]), number(&self.args[7]));
         let (history, began, known) = self.entered(applied);
         let (notices, more) = self.after(known, applied, usize::try_from(page).unwrap());
         let beat = self.count() + 1;
@@ -210,16 +210,16 @@ impl Run<'_> {
         let said = if self.store.keep(StoreRule::AppliedNotSent) { applied } else { sent };
         let keys = &mut self.store.keys;
         keys.beats.add(beat, b"");
-        keys.beats.add(beat, &self.args[5]);
-        keys.members.add(said, &self.args[5]);
-        for open in &self.args[7..] {
+        keys.beats.add(beat, &self.args[6]);
+        keys.members.add(said, &self.args[6]);
+        for open in &self.args[8..] {
             keys.open.add(beat, open);
         }
         let members = keys.members.scores.len() as u64 - u64::from(keys.members.contains(b""));
         let (lowest, by) = keys.members.first().expect("who beats is one").clone();
         let oldest = keys.open.first().filter(|(_, open)| !open.is_empty()).map(|(count, _)| *count);
         Reply::List(vec![
-            int(history),
+            Reply::Bytes(history),
             int(u64::from(began)),
             int(u64::from(known)),
             int(more),
@@ -234,52 +234,58 @@ impl Run<'_> {
     }
 
     fn append(&mut self) -> Reply {
-        let [applied, page, length] = [4, 5, 6].map(|at| number(&self.args[at]));
+        let [applied, page, length] = [5, 6, 7].map(|at| number(&self.args[at]));
         let (history, _, known) = self.entered(applied);
-        if !self.args[7].is_empty() {
-            self.store.keys.open.remove(&self.args[7]);
+        if !self.args[8].is_empty() {
+            self.store.keys.open.remove(&self.args[8]);
         }
         let before = self.store.latest();
         let args = self.args;
-        let number = args[8..].iter().fold(before, |number, body| self.append_one(history, number, body));
+        let number = args[9..].iter().fold(before, |number, body| self.append_one(&history, number, body));
         let (notices, more) = self.after(known, applied, usize::try_from(page).unwrap());
         self.trim(length);
         let count = self.count();
         let known = u64::from(known);
-        Reply::List(vec![int(history), int(number), int(before), int(known), int(more), int(count), notices])
+        Reply::List(vec![
+            Reply::Bytes(history),
+            int(number),
+            int(before),
+            int(known),
+            int(more),
+            int(count),
+            notices,
+        ])
     }
 
     fn open(&mut self) -> Reply {
-        if self.standing() != Some(number(&self.args[1])) {
+        if self.standing().as_ref() != Some(&self.args[1]) {
             return Reply::Nil;
         }
         let entered = self.count() + 1;
         self.store.keys.beats.add(entered, b"");
-        self.store.keys.open.add(entered, &self.args[4]);
+        self.store.keys.open.add(entered, &self.args[5]);
         int(entered)
     }
 
     fn take_over(&mut self) -> Reply {
-        let Some(history) = self.standing().filter(|history| *history == number(&self.args[1])) else {
+        let Some(history) = self.standing().filter(|history| *history == self.args[1]) else {
             return Reply::Nil;
         };
-        let renewed = self.store.keep(StoreRule::RenewedIsOpen);
-        let up_to = if renewed { number(&self.args[4]) } else { BEYOND - 1 };
-        let orphans = self.store.keys.open.up_to(up_to, 100);
+        let orphans = self.store.keys.open.up_to(number(&self.args[5]), 100);
         let mut last = self.store.latest();
         for orphan in &orphans {
             self.store.keys.open.remove(orphan);
-            last = self.append_one(history, last, &orphan[24..]);
+            last = self.append_one(&history, last, &orphan[24..]);
         }
-        self.trim(number(&self.args[5]));
+        self.trim(number(&self.args[6]));
         int(orphans.len() as u64)
     }
 
     fn remove(&mut self) -> Reply {
-        if self.standing() != Some(number(&self.args[1])) {
+        if self.standing().as_ref() != Some(&self.args[1]) {
             return Reply::Nil;
         }
-        let [below, count] = [4, 5].map(|at| number(&self.args[at]));
+        let [below, count] = [5, 6].map(|at| number(&self.args[at]));
         let mut removed = 0;
         let behind =
             below.checked_sub(1).map_or_else(Vec::new, |up_to| self.store.keys.members.up_to(up_to, 1000));

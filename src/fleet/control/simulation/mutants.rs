@@ -1,14 +1,14 @@
 //! Each rule that P1 rests on is left out once, and missed.
 
 use super::super::rules::Rule;
+use super::given;
 use super::model::StoreRule;
-use super::scenario::{AWAY, CLOCKS, DEAF, FEW, FORGETFUL, LeftOut, SHORT_LOG, STORMS, Scenario};
+use super::scenario::{AWAY, CLOCKS, DEAF, FEW, FORGETFUL, LeftOut, QUIET, SHORT_LOG, Scenario};
 use super::world::World;
-use super::{given, seed};
 
 /// Worlds that are tried before a rule counts as one that nobody misses, and reads of each.
 const WORLDS: u64 = 60;
-const READS: u64 = 10_000;
+const READS: u64 = 20_000;
 
 /// Each rule, and the scenario that misses it most.
 const RULES: &[(LeftOut, u64)] = &[
@@ -21,9 +21,9 @@ const RULES: &[(LeftOut, u64)] = &[
     (LeftOut::Replica(Rule::WaitOutNewList), FORGETFUL),
     (LeftOut::Replica(Rule::BellAfterPredecessor), DEAF),
     (LeftOut::Replica(Rule::EverythingWhenUnknown), SHORT_LOG),
-    (LeftOut::Replica(Rule::AppendAnew), STORMS),
-    (LeftOut::Replica(Rule::TakeOver), STORMS),
-    (LeftOut::Replica(Rule::LeaseEndsBeforeLeaving), AWAY),
+    (LeftOut::Replica(Rule::AppendAnew), QUIET),
+    (LeftOut::Replica(Rule::TakeOver), QUIET),
+    (LeftOut::Replica(Rule::LeaseEndsBeforeLeaving), DEAF),
     (LeftOut::Store(StoreRule::RunId), FORGETFUL),
     (LeftOut::Store(StoreRule::MembersMark), FORGETFUL),
     (LeftOut::Store(StoreRule::LogIsThere), FORGETFUL),
@@ -43,7 +43,8 @@ fn worlds_until_missed(left_out: LeftOut, nth: u64, seed: u64) -> Option<u64> {
 
 #[test]
 fn every_rule_is_missed_when_it_is_left_out() {
-    let seed = seed();
+    // The same each time: that a rule is missed by chance alone would be no news.
+    let seed = given("FLEET_SEED").unwrap_or(11);
     let mut unmissed = Vec::new();
     for (left_out, nth) in RULES {
         let worlds = worlds_until_missed(*left_out, *nth, seed);

@@ -28,8 +28,9 @@ pub(super) struct Required {
     own: Version,
 }
 
-/// Who reads, for the report.
+/// Who reads.
 #[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "for the report")]
 pub(super) struct Reader {
     pub(super) replica: usize,
     pub(super) at: u64,

@@ -2,7 +2,7 @@
 
 use super::super::{ControlScript, PARTS, Reply, Spelling};
 use super::model::Store;
-use super::resp::{Connection, ENGINES, RealServer};
+use super::resp::{Connection, ENGINES, RealServer, Sent};
 use super::seed;
 
 const CALLS: u32 = 4000;
@@ -11,15 +11,22 @@ const PAGE: u64 = 3;
 const LOG: u64 = 8;
 const MEMBERS: u64 = 5;
 
+/// What the scripts may do: of the user that `docs/FLEET.md` gives to the fleet, what they need.
+const ACL: &str = "on nopass -@all ~fleet:* &fleet:* +eval +publish +time +hget +hset +del +zadd +zrem +zcard +zcount \
+                   +zscore +zrange +zrangebyscore +zremrangebyrank";
+
 struct Replay {
     asks: Connection,
+    /// Who may do everything.
+    admin: Connection,
     hears: Connection,
     spelling: Spelling,
     model: Store,
     random: fastrand::Rng,
     keys: [Vec<u8>; 5],
     run_id: Vec<u8>,
-    history: u64,
+    history: Vec<u8>,
+    calls: u64,
     numbers: Vec<u64>,
     count: u64,
     open: Vec<Vec<u8>>,
@@ -28,16 +35,24 @@ struct Replay {
 impl Replay {
     fn new(server: &RealServer, spelling: Spelling, seed: u64) -> Self {
         let mut hears = server.connect();
-        hears.ask(&[b"SUBSCRIBE", CHANNEL]).unwrap();
+        hears.send(&[b"SUBSCRIBE", CHANNEL]);
+        assert!(matches!(hears.read(), Sent::Push(_)));
+        let (mut asks, mut admin) = (server.connect(), server.connect());
+        let mut user: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"fleet"];
+        user.extend(ACL.split_whitespace().map(str::as_bytes));
+        admin.ask(&user).unwrap();
+        asks.ask(&[b"AUTH", b"fleet", b"any"]).unwrap();
         Self {
-            asks: server.connect(),
+            asks,
+            admin,
             hears,
             spelling,
             model: Store::new(None),
             random: fastrand::Rng::with_seed(seed),
             keys: PARTS.map(|part| format!("fleet:{{fleet}}:{part}").into_bytes()),
             run_id: b"first".to_vec(),
-            history: 0,
+            history: Vec::new(),
+            calls: 0,
             numbers: vec![0],
             count: 0,
             open: Vec::new(),
@@ -48,13 +63,11 @@ impl Replay {
     fn heard(&mut self) -> Vec<Vec<u8>> {
         self.hears.send(&[b"PING"]);
         let mut heard = Vec::new();
-        loop {
-            let Ok(Reply::List(mut push)) = self.hears.read() else { panic!("no push") };
-            match (push.len(), push.pop()) {
-                (3, Some(Reply::Bytes(message))) => heard.push(message),
-                _ => return heard,
-            }
+        while let Sent::Push(mut push) = self.hears.read() {
+            let Some(Reply::Bytes(message)) = push.pop() else { panic!("{push:?}") };
+            heard.push(message);
         }
+        heard
     }
 
     fn any_number(&mut self) -> u64 {
@@ -90,8 +103,10 @@ impl Replay {
             18 => ControlScript::Remove,
             _ => ControlScript::Leave,
         };
-        let claimed = if self.random.u8(..10) == 0 { self.any_number() } else { self.history };
-        let mut args = vec![self.run_id.clone(), digits(claimed), b"PUBLISH".to_vec(), CHANNEL.to_vec()];
+        let claimed = if self.random.u8(..10) == 0 { b"another".to_vec() } else { self.history.clone() };
+        self.calls += 1;
+        let unique = format!("{:024}", self.calls).into_bytes();
+        let mut args = vec![self.run_id.clone(), claimed, b"PUBLISH".to_vec(), CHANNEL.to_vec(), unique];
         let (page, log) = (PAGE.to_string().into_bytes(), LOG.to_string().into_bytes());
         let since = self.count.saturating_sub(self.random.u64(..12));
         match script {
@@ -120,13 +135,13 @@ impl Replay {
     fn fault(&mut self) {
         match self.random.u8(..7) {
             0 => {
-                self.asks.ask(&[b"FLUSHALL"]).unwrap();
+                self.admin.ask(&[b"FLUSHALL"]).unwrap();
                 self.model.keys = Default::default();
             }
             1 => self.run_id = format!("run {}", self.random.u8(..)).into_bytes(),
             part => {
                 let key = &self.keys[usize::from(part) - 2];
-                self.asks.ask(&[b"DEL", key]).unwrap();
+                self.admin.ask(&[b"DEL", key]).unwrap();
                 let keys = &mut self.model.keys;
                 match part {
                     2 => keys.state = None,
@@ -159,17 +174,18 @@ impl Replay {
     fn time_of(&self, reply: &Reply, heard: &[Vec<u8>]) -> u64 {
         match (reply, heard.first()) {
             (Reply::List(list), _) if list.len() == 11 => int(&list[9]),
-            (_, Some(message)) => std::str::from_utf8(&message[32..48]).unwrap().parse().unwrap(),
+            (_, Some(message)) => std::str::from_utf8(&message[56..72]).unwrap().parse().unwrap(),
             (_, None) => 0,
         }
     }
 
     fn note(&mut self, script: ControlScript, reply: &Reply, heard: &[Vec<u8>]) {
         if let (ControlScript::Beat, Reply::List(list)) = (script, reply) {
-            (self.history, self.count) = (int(&list[0]), int(&list[4]));
+            let Reply::Bytes(history) = &list[0] else { panic!("{list:?}") };
+            (self.history, self.count) = (history.clone(), int(&list[4]));
         }
         for message in heard {
-            self.numbers.push(std::str::from_utf8(&message[32..48]).unwrap().parse().unwrap());
+            self.numbers.push(std::str::from_utf8(&message[56..72]).unwrap().parse().unwrap());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::rules::Rules;
-use super::super::{Apply, Control, ControlSettings, MemberId, Number, Ring, WriteId};
+use super::super::{Apply, Control, ControlSettings, MemberId, Number, Ring, Stamp, WriteId};
 use super::clocks::Clocks;
 use super::oracle::{Leased, Oracle, Reader, Required, Version};
 use super::scenario::{LeftOut, Scenario};
@@ -132,8 +132,7 @@ impl Site {
         admitted
     }
 
-    /// Whether what another replica fetched under this stamp is from after all that was heard of here.
-    pub(super) fn trusts(&self, organization: usize, stamp: Number) -> bool {
+    fn has_heard_nothing_since(&self, organization: usize, stamp: Number) -> bool {
         stamp >= self.everything.number && stamp >= self.organizations[organization].heard.number
     }
 }
@@ -164,6 +163,12 @@ impl Replica {
             last_write: 0,
             wakes_at: None,
         }
+    }
+
+    /// Whether what another replica fetched under this stamp is from after all that was heard of here.
+    pub(super) fn trusts(&self, organization: usize, stamp: Stamp) -> bool {
+        let here = self.control.stamp().is_some_and(|here| here.history == stamp.history);
+        here && !self.control.has_unheard() && self.site.has_heard_nothing_since(organization, stamp.number)
     }
 
     pub(super) fn reader(&mut self, at: u64, long: u64) -> Reader {

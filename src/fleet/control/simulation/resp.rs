@@ -1,8 +1,9 @@
 //! A real server of a test, and as much of its protocol as a test needs.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::super::Reply;
 
@@ -40,11 +41,23 @@ impl RealServer {
     pub(super) fn connect(&self) -> Connection {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Connection(BufReader::new(stream))
+        let mut connection = Connection { stream, buffer: Vec::new() };
+        connection.ask(&[b"HELLO", b"3"]).unwrap();
+        connection
     }
+}
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+impl RealServer {
+    /// The processor time that it has used.
+    pub(super) fn processor_time(&self) -> Duration {
+        let mut connection = self.connect();
+        let Ok(Reply::Bytes(info)) = connection.ask(&[b"INFO", b"cpu"]) else { panic!("no INFO") };
+        let info = String::from_utf8(info).unwrap();
+        let of = |name: &str| {
+            let value = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            Duration::from_secs_f64(value.trim().parse().unwrap())
+        };
+        of("used_cpu_sys:") + of("used_cpu_user:")
     }
 }
 
@@ -55,12 +68,27 @@ impl Drop for RealServer {
     }
 }
 
-pub(super) struct Connection(BufReader<TcpStream>);
+/// A connection that speaks RESP3, so that the bell comes by it as well.
+pub(super) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// What a server sends.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Reply(Result<Reply, String>),
+    /// Without being asked.
+    Push(Vec<Reply>),
+}
 
 impl Connection {
     pub(super) fn ask(&mut self, command: &[&[u8]]) -> Result<Reply, String> {
         self.send(command);
-        self.read()
+        match self.read() {
+            Sent::Reply(reply) => reply,
+            Sent::Push(push) => panic!("a push in place of a reply: {push:?}"),
+        }
     }
 
     pub(super) fn send(&mut self, command: &[&[u8]]) {
@@ -69,26 +97,78 @@ impl Connection {
             bytes.extend(format!("${}\r\n", word.len()).as_bytes());
             bytes.extend([*word, b"\r\n"].concat());
         }
-        self.0.get_mut().write_all(&bytes).unwrap();
+        self.stream.write_all(&bytes).unwrap();
     }
 
-    pub(super) fn read(&mut self) -> Result<Reply, String> {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        let (kind, rest) = line.trim_end().split_at_checked(1).expect("a reply");
-        match kind {
-            "+" => Ok(Reply::Bytes(rest.as_bytes().to_vec())),
-            ":" => Ok(Reply::Int(rest.parse().unwrap())),
-            "$" if rest == "-1" => Ok(Reply::Nil),
-            "*" if rest == "-1" => Ok(Reply::Nil),
-            "$" => {
-                let mut bytes = vec![0; rest.parse::<usize>().unwrap() + 2];
-                self.0.read_exact(&mut bytes).unwrap();
-                bytes.truncate(bytes.len() - 2);
-                Ok(Reply::Bytes(bytes))
+    /// Waits for what comes next.
+    pub(super) fn read(&mut self) -> Sent {
+        loop {
+            if let Some(sent) = self.read_if_any() {
+                return sent;
             }
-            "*" => (0..rest.parse().unwrap()).map(|_| self.read()).collect::<Result<_, _>>().map(Reply::List),
-            _ => Err(rest.to_owned()),
         }
     }
+
+    /// From now on [`Self::read_if_any`] returns at once.
+    pub(super) fn never_wait(&self) {
+        self.stream.set_nonblocking(true).unwrap();
+    }
+
+    /// What has come, or comes with the next bytes.
+    pub(super) fn read_if_any(&mut self) -> Option<Sent> {
+        if let Some(sent) = self.parse() {
+            return Some(sent);
+        }
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => panic!("the server closed the connection"),
+            Ok(read) => self.buffer.extend(&bytes[..read]),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(e) => panic!("{e}"),
+        }
+        self.parse()
+    }
+
+    fn parse(&mut self) -> Option<Sent> {
+        let mut rest = &self.buffer[..];
+        let sent = parse(&mut rest)?;
+        let consumed = self.buffer.len() - rest.len();
+        self.buffer.drain(..consumed);
+        Some(sent)
+    }
+}
+
+fn parse(bytes: &mut &[u8]) -> Option<Sent> {
+    let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+    let line = std::str::from_utf8(&bytes[..end]).expect("heads are text");
+    let (kind, text) = line.split_at_checked(1).expect("a kind");
+    *bytes = &bytes[end + 2..];
+    let count = || text.parse::<usize>().expect("a count");
+    Some(match kind {
+        "+" | "," => Sent::Reply(Ok(Reply::Bytes(text.as_bytes().to_vec()))),
+        ":" => Sent::Reply(Ok(Reply::Int(text.parse().expect("a whole number")))),
+        "_" => Sent::Reply(Ok(Reply::Nil)),
+        "$" | "*" if text == "-1" => Sent::Reply(Ok(Reply::Nil)),
+        "$" | "=" => {
+            let text = bytes.get(..count())?;
+            *bytes = bytes.get(count() + 2..)?;
+            Sent::Reply(Ok(Reply::Bytes(text.to_vec())))
+        }
+        "*" => Sent::Reply(parse_all(bytes, count())?.map(Reply::List)),
+        "%" => Sent::Reply(parse_all(bytes, 2 * count())?.map(Reply::List)),
+        ">" => Sent::Push(parse_all(bytes, count())?.expect("no error is pushed")),
+        _ => Sent::Reply(Err(line.to_owned())),
+    })
+}
+
+fn parse_all(bytes: &mut &[u8], count: usize) -> Option<Result<Vec<Reply>, String>> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        match parse(bytes)? {
+            Sent::Reply(Ok(reply)) => all.push(reply),
+            Sent::Reply(Err(error)) => return Some(Err(error)),
+            Sent::Push(push) => panic!("a push within a reply: {push:?}"),
+        }
+    }
+    Some(Ok(all))
 }

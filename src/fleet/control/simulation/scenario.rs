@@ -94,7 +94,7 @@ const REPLICAS: &[(Fault, u32)] = &[
     (Fault::Stop, 20),
     (Fault::LinkLoss, 8),
     (Fault::Kill, 8),
-    (Fault::Leave, 6),
+    (Fault::Leave, 16),
     (Fault::WallClock, 6),
     (Fault::Slew, 8),
 ];
@@ -106,14 +106,14 @@ const STORE: &[(Fault, u32)] = &[
     (Fault::RestartFromOlder, 6),
     (Fault::Failover, 6),
     (Fault::StoreClock, 3),
-    (Fault::Partition, 6),
-    (Fault::Stop, 6),
-    (Fault::Kill, 3),
+    (Fault::Partition, 14),
+    (Fault::Stop, 8),
+    (Fault::Kill, 2),
 ];
 
 /// Clocks and links.
 const CLOCK: &[(Fault, u32)] =
-    &[(Fault::Partition, 12), (Fault::Stop, 4), (Fault::WallClock, 10), (Fault::Slew, 6), (Fault::Kill, 1)];
+    &[(Fault::Partition, 12), (Fault::Stop, 2), (Fault::WallClock, 20), (Fault::Slew, 6), (Fault::Kill, 1)];
 
 /// The scenarios, each by what is worst in it.
 pub(super) const STORMS: u64 = 0;
@@ -129,10 +129,12 @@ pub(super) const MANY: u64 = 4;
 pub(super) const CLOCKS: u64 = 5;
 /// A log that is too short for who was away.
 pub(super) const SHORT_LOG: u64 = 6;
+/// Organizations of which little is heard.
+pub(super) const QUIET: u64 = 7;
 /// Few replicas.
-pub(super) const FEW: u64 = 7;
+pub(super) const FEW: u64 = 8;
 /// How many there are.
-pub(super) const SCENARIOS: u64 = 8;
+pub(super) const SCENARIOS: u64 = 9;
 
 impl Scenario {
     /// One of those that the simulation goes through, by its place among them.
@@ -144,7 +146,7 @@ impl Scenario {
             timeout: 50_000,
             page: 4,
             log: 24,
-            reads: 100,
+            reads: 200,
             writes: 20,
             slow: 10,
             bad_bells: 30,
@@ -157,13 +159,13 @@ impl Scenario {
             AWAY => {
                 Self { replicas: 6, weights: REPLICAS, faults: 10.0, timeout: 125_000, slow: 20, ..storm }
             }
-            FORGETFUL => Self { weights: STORE, faults: 3.0, ..storm },
+            FORGETFUL => Self { replicas: 6, organizations: 12, weights: STORE, ..storm },
             DEAF => Self { replicas: 5, weights: REPLICAS, faults: 6.0, bad_bells: 200, ..storm },
             MANY => Self { replicas: 40, faults: 8.0, writes: 10, ..storm },
             CLOCKS => Self {
-                replicas: 8,
+                replicas: 10,
                 weights: CLOCK,
-                faults: 12.0,
+                faults: 20.0,
                 timeout: 125_000,
                 slow: 15,
                 writes: 40,
@@ -178,22 +180,22 @@ impl Scenario {
                 page: 2,
                 ..storm
             },
-            _ => Self { replicas: 3, faults: 6.0, reads: 300, ..storm },
+            QUIET => Self {
+                replicas: 8,
+                organizations: 64,
+                writes: 12,
+                reads: 100,
+                faults: 4.0,
+                weights: REPLICAS,
+                ..storm
+            },
+            _ => Self { replicas: 3, faults: 6.0, reads: 600, ..storm },
         }
     }
 
     /// As large as a fleet is meant to be.
     pub(super) fn thousand() -> Self {
-        let Self { weights, .. } = Self::nth(0);
-        Self {
-            replicas: 1000,
-            reads: 20,
-            writes: 3,
-            faults: 20.0,
-            page: 500,
-            log: 4096,
-            weights,
-            ..Self::nth(0)
-        }
+        let storm = Self::nth(STORMS);
+        Self { replicas: 1000, reads: 15, writes: 5, page: 500, log: 4096, ..storm }
     }
 }

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::super::{Call, CallId, Event as Said, Reply, Settled, Stamp, Step, WriteId};
+use super::super::{Call, CallId, Event as Said, Reply, Settled, Step, WriteId};
 use super::clocks::Clocks;
 use super::network::{Connection, Server};
-use super::oracle::{Leased, Oracle, Required, Version};
+use super::oracle::{Oracle, Required, Version};
+use super::reading::{Entry, Fetch};
 use super::replica::{Replica, Running};
 use super::scenario::{LeftOut, Scenario};
 use super::writing::Write;
@@ -37,8 +38,7 @@ pub(super) enum Event {
     },
     Put {
         organization: usize,
-        version: Version,
-        stamp: Stamp,
+        entry: Entry,
     },
     /// Something for a process, which a stopped one gets later and a dead one never.
     At {
@@ -63,9 +63,9 @@ pub(super) enum Local {
     Bell { connection: usize, message: Vec<u8> },
     Closed { connection: usize },
     TimedOut { connection: usize, call: CallId },
-    Found { organization: usize, tick: u64, required: Required, entry: Option<(Version, Stamp)> },
-    Fetched { organization: usize, tick: u64, stamp: Stamp, version: Version },
-    Asked { organization: usize, tick: u64, stamp: Stamp },
+    Found { fetch: Fetch, required: Required, entry: Option<Entry> },
+    Fetched { fetch: Fetch, version: Version },
+    Asked { fetch: Fetch },
     Answered { write: WriteId, changed: bool },
     Exits,
 }
@@ -90,7 +90,6 @@ impl Ord for Queued {
 }
 
 pub(super) struct World {
-    pub(super) seed: u64,
     pub(super) scenario: Scenario,
     pub(super) random: fastrand::Rng,
     pub(super) time: u64,
@@ -103,7 +102,7 @@ pub(super) struct World {
     pub(super) deferred: BTreeMap<usize, Vec<Local>>,
     pub(super) processes: u64,
     pub(super) writes: BTreeMap<(u64, WriteId), Write>,
-    pub(super) tier: Vec<Option<(Version, Stamp)>>,
+    pub(super) tier: Vec<Option<Entry>>,
     pub(super) oracle: Oracle,
     pub(super) counts: Counts,
     /// All that happened, in order, if it is kept.
@@ -134,7 +133,6 @@ impl World {
             LeftOut::Nothing | LeftOut::Replica(_) => None,
         };
         let mut world = Self {
-            seed,
             random: fastrand::Rng::with_seed(seed),
             time: 1,
             queue: BinaryHeap::new(),
@@ -224,7 +222,7 @@ impl World {
             }
             Event::Effect { process, write } => self.effect(process, write),
             Event::Due { process, write } => self.due(process, write),
-            Event::Put { organization, version, stamp } => self.tier[organization] = Some((version, stamp)),
+            Event::Put { organization, entry } => self.tier[organization] = Some(entry),
             Event::At { place, process, what } => {
                 let replica = &self.replicas[place];
                 match replica.state {
@@ -258,18 +256,13 @@ impl World {
             Local::Closed { connection } if link == Some(connection) => self.lose_link(place),
             Local::TimedOut { connection, call } if link == Some(connection) => self.timed_out(place, call),
             Local::Reply { .. } | Local::Bell { .. } | Local::Closed { .. } | Local::TimedOut { .. } => {}
-            Local::Found { organization, tick, required, entry } => {
-                self.found(place, organization, (tick, required, entry));
-            }
-            Local::Asked { organization, tick, stamp } => {
-                let version = self.oracle.now(organization);
+            Local::Found { fetch, required, entry } => self.found(place, fetch, required, entry),
+            Local::Asked { fetch } => {
+                let version = self.oracle.now(fetch.organization);
                 let wait = self.random.u64(200..8000);
-                let what = Local::Fetched { organization, tick, stamp, version };
-                self.local(self.time + wait, place, what);
+                self.local(self.time + wait, place, Local::Fetched { fetch, version });
             }
-            Local::Fetched { organization, tick, stamp, version } => {
-                self.fetched(place, organization, (tick, stamp, version));
-            }
+            Local::Fetched { fetch, version } => self.fetched(place, fetch, version),
             Local::Answered { write, changed } => self.upstream_answered(place, write, changed),
             Local::Exits => self.exits(place),
         }
@@ -335,77 +328,5 @@ impl World {
             }
             Said::Appended { .. } => {}
         }
-    }
-
-    fn read_somewhere(&mut self, place: usize) {
-        let organization = self.random.usize(..self.scenario.organizations);
-        self.read(place, organization);
-        let wait = self.mean(1_000_000 / self.scenario.reads);
-        self.after(wait, Event::Read { place });
-    }
-
-    /// A read begins here now.
-    pub(super) fn read(&mut self, place: usize, organization: usize) {
-        if self.replicas[place].state != Running::Yes {
-            return;
-        }
-        let (time, long) = (self.time, self.long());
-        let required = self.replicas[place].site.required(organization, &self.oracle);
-        let reader = self.replicas[place].reader(time, long);
-        let replica = &mut self.replicas[place];
-        match replica.site.value(organization) {
-            Some(version) => {
-                self.oracle.shown(organization, version, required, reader);
-                if self.history.is_some() && self.oracle.failure().is_some() {
-                    self.say(|| format!("{place} reads {version} of {organization}: {reader:?}"));
-                }
-            }
-            None => {
-                let stamp = replica.control.stamp();
-                let Some(tick) = replica.site.begin_fetch(organization) else { return };
-                let wait = self.random.u64(100..2000);
-                if reader.leased == Leased::NotNow || self.replicas[place].link.is_none() {
-                    let what = Local::Asked { organization, tick, stamp };
-                    return self.local(time + wait, place, what);
-                }
-                let entry = self.tier[organization];
-                self.local(time + wait, place, Local::Found { organization, tick, required, entry });
-            }
-        }
-    }
-
-    /// The second tier had this, or nothing.
-    fn found(&mut self, place: usize, organization: usize, found: (u64, Required, Option<(Version, Stamp)>)) {
-        let (tick, required, entry) = found;
-        let (time, long) = (self.time, self.long());
-        let replica = &mut self.replicas[place];
-        let reader = replica.reader(time, long);
-        if let Some((version, stamp)) = entry
-            && !replica.control.has_unheard()
-            && stamp.history == replica.control.stamp().history
-            && replica.site.trusts(organization, stamp.number)
-            && replica.site.end_fetch(organization, tick, version)
-        {
-            self.counts.tier_hits += 1;
-            return self.oracle.shown(organization, version, required, reader);
-        }
-        let stamp = replica.control.stamp();
-        let wait = self.random.u64(200..8000);
-        self.local(time + wait, place, Local::Asked { organization, tick, stamp });
-    }
-
-    fn fetched(&mut self, place: usize, organization: usize, fetched: (u64, Stamp, Version)) {
-        let (tick, stamp, version) = fetched;
-        let replica = &mut self.replicas[place];
-        let leased = replica.lease.holds_at(replica.clocks.now(self.time));
-        if replica.site.end_fetch(organization, tick, version) && leased && replica.link.is_some() {
-            let wait = self.random.u64(50..3000);
-            self.after(wait, Event::Put { organization, version, stamp });
-        }
-    }
-
-    /// For how long a lease must have been held here until what is due counts.
-    fn long(&self) -> u64 {
-        u64::try_from(self.scenario.lease.as_micros()).unwrap() * 5 / 2
     }
 }

@@ -89,9 +89,11 @@ impl World {
             return;
         }
         self.oracle.answered(write.organization, version);
-        for place in 0..self.replicas.len() {
-            self.read(place, write.organization);
-        }
+        self.everybody_reads(write.organization);
+    }
+
+    fn everybody_reads(&mut self, organization: usize) {
+        (0..self.replicas.len()).for_each(|place| self.read(place, organization));
     }
 
     /// How long a write that nobody could announce may take until all know of it.
@@ -122,6 +124,7 @@ impl World {
         self.counts.due += 1;
         self.say(|| format!("all should know of {process} {id:?}: {write:?}"));
         self.oracle.is_due(write.organization, write.version.expect("it had an effect"));
+        self.everybody_reads(write.organization);
         self.writes.remove(&(process, id));
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::fairness::{Offer, Sent, assert_limits_kept, p99};
 use super::*;
 use crate::fleet::account::model::{Asked, Model};
-use crate::shield::booking::{Book, ProbeFate, Spacing, Urgency};
+use crate::shield::booking::{Book, Spacing, Urgency};
 
 const TIMEOUT: Duration = ms(50);
 /// What the store's clock says when the test begins, in microseconds.
@@ -18,23 +18,23 @@ const EPOCH: u64 = 1_764_306_000_000_000;
 const KEY: u64 = 1;
 
 /// A store that answers after a while, and the replicas that ask it.
-struct Fleet {
-    replicas: Vec<Replica>,
-    model: Model,
+pub(super) struct Fleet {
+    pub(super) replicas: Vec<Replica>,
+    pub(super) model: Model,
     hand: ManualClock,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// What the store's clock is ahead of the test's.
     ahead: i64,
     /// How long the way to the store and back takes.
-    round_trip: Duration,
-    is_reachable: bool,
+    pub(super) round_trip: Duration,
+    pub(super) is_reachable: bool,
     answers: BinaryHeap<Reverse<Due>>,
     sent: Vec<Arc<Mutex<Vec<Sent>>>>,
 }
 
-struct Replica {
-    world: World,
-    orders: UnboundedReceiver<Order>,
+pub(super) struct Replica {
+    pub(super) world: World,
+    pub(super) orders: UnboundedReceiver<Order>,
 }
 
 /// An answer on its way.
@@ -42,6 +42,7 @@ struct Replica {
 struct Due {
     at: Duration,
     number: u64,
+    queue: u128,
     replica: usize,
     answer: Option<[u64; 5]>,
 }
@@ -54,7 +55,7 @@ struct Load {
 }
 
 impl Fleet {
-    fn new(replicas: u32) -> Self {
+    pub(super) fn new(replicas: u32) -> Self {
         let (clock, hand) = Clock::manual();
         let count = NonZeroU32::new(replicas).unwrap();
         let rules = ShieldRules { burst: Burst::Half, ..rules() };
@@ -84,13 +85,13 @@ impl Fleet {
     }
 
     /// What the store's clock says.
-    fn store_now(&self) -> u64 {
+    pub(super) fn store_now(&self) -> u64 {
         let micros = EPOCH + u64::try_from(self.now().as_micros()).unwrap();
         micros.checked_add_signed(self.ahead).unwrap()
     }
 
     /// Carries what is asked and answered, until nothing more comes of it at this moment.
-    async fn carry(&mut self) {
+    pub(super) async fn carry(&mut self) {
         loop {
             let mut moved = false;
             for replica in 0..self.replicas.len() {
@@ -102,7 +103,7 @@ impl Fleet {
             while self.answers.peek().is_some_and(|Reverse(due)| due.at <= self.now()) {
                 let Reverse(due) = self.answers.pop().unwrap();
                 moved = true;
-                let ticket = Ticket { queue: organization(1), number: due.number };
+                let ticket = Ticket { queue: organization(due.queue), number: due.number };
                 let answer = due.answer.map(crate::fleet::account::answer_of).ok_or(Unanswered);
                 self.replicas[due.replica].world.budget.booked(ticket, answer);
             }
@@ -118,13 +119,14 @@ impl Fleet {
         match *order {
             Order::Book(book) => {
                 let answer = self.is_reachable.then(|| self.model.book(&asked(&book), now));
+                let queue = if book.ticket.queue == organization(2) { 2 } else { 1 };
                 let takes = if self.is_reachable { self.round_trip } else { TIMEOUT };
                 let at = self.now() + takes;
-                self.answers.push(Reverse(Due { at, number: book.ticket.number, replica, answer }));
+                self.answers.push(Reverse(Due { at, number: book.ticket.number, queue, replica, answer }));
             }
             _ if !self.is_reachable => {}
             Order::Hold { lasts, .. } => self.model.hold(KEY, u64::try_from(lasts.as_micros()).unwrap(), now),
-            Order::Probed { probe, fate, .. } => self.model.probed(KEY, probe, fate == ProbeFate::Passed),
+            Order::Probed { probe, fate, .. } => self.model.probed(KEY, probe, fate),
             Order::Refused { moment, limits, .. } => {
                 self.model.refused(
                     &Asked { per_second: limits.per_second.get().into(), ..of_limits() },
@@ -132,11 +134,13 @@ impl Fleet {
                     now,
                 );
             }
-            Order::Spent { calls, .. } => self.model.spent(KEY, calls.into(), 5400, now),
+            Order::Spent { account, calls, .. } => {
+                self.model.spent(number_of(account), calls.into(), 5400, now)
+            }
         }
     }
 
-    async fn advance(&mut self, by: Duration) {
+    pub(super) async fn advance(&mut self, by: Duration) {
         self.hand.advance(by);
         quiet().await;
         self.carry().await;
@@ -180,6 +184,15 @@ impl Fleet {
     }
 }
 
+/// What the store calls an account.
+fn number_of(account: AccountKey) -> u64 {
+    match account {
+        _ if account == organization(1) => KEY,
+        _ if account == organization(2) => 2,
+        _ => 3,
+    }
+}
+
 fn of_limits() -> Asked<'static> {
     Asked {
         accounts: &[KEY],
@@ -195,7 +208,13 @@ fn of_limits() -> Asked<'static> {
 }
 
 fn asked(book: &Book) -> Asked<'static> {
+    let accounts: &[u64] = match (book.first, book.second) {
+        (_, Some(_)) => &[KEY, 2],
+        (first, None) if first == organization(2) => &[2],
+        _ => &[KEY],
+    };
     Asked {
+        accounts,
         patience: u64::try_from(book.patience.as_micros()).unwrap(),
         background: book.urgency == Urgency::Background,
         paced: book.spacing == Spacing::Even,

@@ -1,0 +1,258 @@
+//! What one replica says, step by step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+
+const LEASE: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_millis(600);
+const WRITE: WriteId = WriteId(7);
+
+/// What was applied, in order; everything as an empty notice.
+#[derive(Debug, Default)]
+struct Applied(Vec<(u64, Vec<u8>)>);
+
+impl Apply for Applied {
+    fn notice(&mut self, number: Number, body: &[u8], _: Option<WriteId>) {
+        self.0.push((number.0, body.to_vec()));
+    }
+
+    fn everything(&mut self, number: Number) {
+        self.0.push((number.0, Vec::new()));
+    }
+}
+
+struct Replica {
+    control: Control,
+    lease: Arc<Lease>,
+    clock: Clock,
+    hand: ManualClock,
+    applied: Applied,
+}
+
+/// What the store says to a beat.
+struct Said {
+    history: &'static str,
+    known: bool,
+    more: bool,
+    members: i64,
+    lowest: i64,
+    notices: &'static [&'static str],
+}
+
+const FIRST: &str = "0000000000000100by the first of members";
+const SECOND: &str = "0000000000000300by the first of members";
+const QUIET: Said = Said { history: FIRST, known: true, more: false, members: 3, lowest: 100, notices: &[] };
+const JOINED: Said = Said { known: false, notices: &["0000000000000100"], ..QUIET };
+
+fn history(name: &str) -> Reply {
+    Reply::Bytes(format!("{name:<40}").into_bytes())
+}
+
+fn bytes(texts: &[&str]) -> Reply {
+    Reply::List(texts.iter().map(|text| Reply::Bytes(text.as_bytes().to_vec())).collect())
+}
+
+impl Replica {
+    fn new() -> Self {
+        let (clock, hand) = Clock::manual();
+        let lease = Arc::new(Lease::default());
+        let settings = ControlSettings::new(LEASE, b"bell".to_vec(), Ring::Publish);
+        let mut control = Control::new(settings, MemberId([1; 16]), Arc::clone(&lease));
+        control.link_up("run");
+        Self { control, lease, clock, hand, applied: Applied::default() }
+    }
+
+    /// One that has a lease, in a history that it has long known.
+    fn settled() -> Self {
+        let mut replica = Self::new();
+        replica.beat(&JOINED);
+        replica.hand.advance(LATER);
+        replica.beat(&QUIET);
+        while replica.control.event().is_some() {}
+        replica
+    }
+
+    fn call(&mut self) -> Call {
+        match self.control.next(self.clock.now()) {
+            Step::Send(call) => call,
+            Step::Wait(until) => panic!("waits until {until:?}"),
+        }
+    }
+
+    fn waits(&mut self) -> Option<Duration> {
+        match self.control.next(self.clock.now()) {
+            Step::Send(call) => panic!("sends {call:?}"),
+            Step::Wait(until) => until.map(|until| until.saturating_sub(self.clock.uptime())),
+        }
+    }
+
+    fn answer(&mut self, call: &Call, reply: Reply) {
+        self.control.answered(call.id, reply, self.clock.now(), &mut self.applied);
+    }
+
+    fn answer_beat(&mut self, call: &Call, said: &Said) {
+        assert_eq!(call.script, ControlScript::Beat);
+        let (known, more) = (i64::from(said.known), i64::from(said.more));
+        let by = Reply::Bytes(b"somebody".to_vec());
+        let [known, more, members, lowest] = [known, more, said.members, said.lowest].map(Reply::Int);
+        let [began, count, time] = [0, 1, 1].map(Reply::Int);
+        let notices = bytes(said.notices);
+        let all = [
+            history(said.history),
+            began,
+            known,
+            more,
+            count,
+            members,
+            lowest,
+            by,
+            Reply::Nil,
+            time,
+            notices,
+        ];
+        self.answer(call, Reply::List(all.to_vec()));
+    }
+
+    fn beat(&mut self, said: &Said) {
+        let call = self.call();
+        self.answer_beat(&call, said);
+    }
+
+    /// Announces a write, which becomes notice 200 of the first history.
+    fn announce(&mut self) {
+        self.control.announce(WRITE, vec![b"mine".to_vec()], Held::Answer, self.clock.now());
+        let call = self.call();
+        assert_eq!(
+            (call.script, call.args.last().unwrap().as_slice()),
+            (ControlScript::Append, &b"mine"[..])
+        );
+        let ints = [200, 100, 1, 0, 9].map(Reply::Int);
+        let notices = bytes(&["0000000000000200mine"]);
+        let all = [&[history(FIRST)][..], &ints, &[notices]].concat();
+        self.answer(&call, Reply::List(all));
+    }
+
+    fn settled_as(&mut self) -> Option<Settled> {
+        let events = std::iter::from_fn(|| self.control.event());
+        events
+            .filter_map(|event| if let Event::Settled { settled, .. } = event { Some(settled) } else { None })
+            .last()
+    }
+
+    fn has_lease(&self) -> bool {
+        self.lease.holds_at(self.clock.now())
+    }
+}
+
+#[test]
+fn a_lease_runs_from_when_a_beat_was_sent_and_only_after_the_last_page() {
+    let mut replica = Replica::new();
+    let call = replica.call();
+    replica.hand.advance(Duration::from_millis(200));
+    replica.answer_beat(&call, &Said { more: true, ..JOINED });
+    assert!(!replica.has_lease(), "there is more");
+    let call = replica.call();
+    replica.hand.advance(Duration::from_millis(200));
+    replica.answer_beat(&call, &Said { notices: &["0000000000000150theirs"], ..QUIET });
+    assert_eq!(replica.applied.0, [(100, vec![]), (100, vec![]), (150, b"theirs".to_vec())]);
+    assert!(replica.has_lease());
+    replica.hand.advance(Duration::from_millis(300));
+    assert!(!replica.has_lease(), "500 ms after the beat was sent");
+}
+
+#[test]
+fn beats_keep_a_distance_that_grows_with_the_members() {
+    let mut replica = Replica::settled();
+    assert_eq!(replica.waits(), Some(LEASE / 4));
+    let bell = format!("{FIRST:<40}{:016}{:016}theirs", 100, 150);
+    replica.control.rang(bell.as_bytes(), &mut replica.applied);
+    assert_eq!(replica.applied.0.last().unwrap().0, 150, "the one before it was applied");
+    assert_eq!(replica.waits(), Some(Duration::from_micros(120)), "40 us for each of three");
+    replica.hand.advance(Duration::from_micros(120));
+    replica.beat(&QUIET);
+    let bell = format!("{FIRST:<40}{:016}{:016}theirs", 160, 170);
+    replica.control.rang(bell.as_bytes(), &mut replica.applied);
+    assert_eq!(replica.applied.0.last().unwrap().0, 150, "one is missing");
+}
+
+#[test]
+fn an_answer_goes_once_all_have_applied_its_notice() {
+    let mut replica = Replica::settled();
+    replica.announce();
+    assert_eq!(replica.settled_as(), None);
+    for (lowest, settled) in [(100, None), (150, None), (200, Some(Settled::Confirmed))] {
+        replica.hand.advance(Duration::from_millis(5));
+        replica.beat(&Said { lowest, ..QUIET });
+        assert_eq!(replica.settled_as(), settled, "{lowest}");
+    }
+}
+
+#[test]
+fn a_list_of_members_that_is_new_here_is_waited_out() {
+    let mut replica = Replica::new();
+    replica.beat(&JOINED);
+    replica.announce();
+    replica.hand.advance(Duration::from_millis(5));
+    replica.beat(&Said { lowest: 200, ..QUIET });
+    assert_eq!(replica.settled_as(), None, "who is not on it may have a lease");
+}
+
+#[test]
+fn after_the_leases_of_all_an_answer_goes_and_who_has_not_moved_is_removed() {
+    let mut replica = Replica::settled();
+    replica.announce();
+    for _ in 0..5 {
+        replica.hand.advance(Duration::from_millis(100));
+        replica.beat(&QUIET);
+    }
+    replica.hand.advance(Duration::from_millis(100));
+    assert_eq!(replica.settled_as(), None);
+    let call = replica.call();
+    assert_eq!(call.script, ControlScript::Remove);
+    assert_eq!(call.args[5..], [b"0000000000000200".to_vec(), b"0000000000000009".to_vec()]);
+    assert_eq!(replica.settled_as(), Some(Settled::LeasesOver));
+}
+
+#[test]
+fn what_was_appended_to_a_history_that_is_over_is_appended_anew() {
+    let mut replica = Replica::settled();
+    replica.announce();
+    replica.hand.advance(Duration::from_millis(5));
+    replica.beat(&Said { history: SECOND, lowest: 300, notices: &["0000000000000300"], ..JOINED });
+    assert_eq!(replica.settled_as(), None);
+    assert_eq!(replica.call().script, ControlScript::Append);
+    assert!(replica.control.has_unheard());
+}
+
+#[test]
+fn who_is_alone_before_a_write_answers_it_and_says_so_when_the_link_is_back() {
+    let mut replica = Replica::settled();
+    replica.control.link_down();
+    replica.hand.advance(LEASE);
+    let now = replica.clock.now();
+    replica.control.open(WRITE, b"will", now);
+    replica.control.announce(WRITE, vec![b"mine".to_vec()], Held::Answer, now);
+    assert_eq!(replica.settled_as(), Some(Settled::Unannounced));
+    assert!(replica.control.has_unheard());
+    replica.control.link_up("run");
+    replica.beat(&QUIET);
+    assert_eq!(replica.call().script, ControlScript::Append);
+}
+
+#[test]
+fn who_leaves_has_no_lease_before_anybody_is_told() {
+    let mut replica = Replica::settled();
+    assert!(replica.has_lease());
+    replica.control.leave();
+    assert!(!replica.has_lease());
+    let call = replica.call();
+    assert_eq!(call.script, ControlScript::Leave);
+    replica.answer(&call, Reply::Int(1));
+    let events: Vec<_> = std::iter::from_fn(|| replica.control.event()).collect();
+    assert_eq!(events.last(), Some(&Event::Left));
+    replica.hand.advance(LEASE);
+    assert_eq!(replica.waits(), None, "it beats no more");
+}
