@@ -11,6 +11,7 @@ mod asker;
 mod behind;
 mod deliver;
 pub mod flight;
+mod following;
 mod found;
 mod introduce;
 mod items;

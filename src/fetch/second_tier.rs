@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use super::asker::{Asker, Ground, Wanted};
 use super::flight::{Publisher, Storing};
+use super::following::{Following, Pause};
 use super::result::Fetched;
-use super::task::{Begun, Fetch, Waited};
+use super::task::{Begun, Fetch};
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::Credential;
 use crate::caller::standing::BackgroundRead;
 use crate::classify::Target;
-use crate::clock::Moment;
 use crate::error::ErrorKind;
 use crate::fleet::control::Stamp;
 use crate::fleet::notice::Notice;
-use crate::fleet::tier::{self, FillLock, Found, Learned, LookUp, Patience, Progress, Proved, Tier};
+use crate::fleet::tier::{self, FillLock, Found, Learned, LookUp, Patience, Proved, Tier};
 use crate::metrics::LookupResult;
 use crate::organization::sharing::Shared;
 use crate::organization::{Organization, OrganizationId};
@@ -29,10 +29,6 @@ use crate::purpose::Purpose;
 use crate::resource;
 use crate::tick::Tick;
 
-/// How long after the first look-up the next one is, while another replica fetches; it doubles.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// When whoever keeps an old proof asks again while another replica renews it.
 const RENEWED_IN: Duration = Duration::from_secs(2);
 
@@ -96,67 +92,6 @@ impl Behind {
     }
 }
 
-/// The wait for another replica's fetch.
-struct Following<'a> {
-    fetch: &'a Fetch,
-    publisher: &'a Publisher<Fetched>,
-    pause: Duration,
-    begun: Moment,
-    progress: Option<Progress>,
-}
-
-/// What became of a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pause {
-    /// Ask again.
-    Over,
-    /// Nobody waits for the fetch any more.
-    Abandoned,
-    /// It has lasted for as long as a fetch may: whoever leads goes upstream.
-    TooLong,
-}
-
-impl<'a> Following<'a> {
-    const fn new(fetch: &'a Fetch, publisher: &'a Publisher<Fetched>, begun: Moment) -> Self {
-        Self { fetch, publisher, pause: ASK_AGAIN, begun, progress: None }
-    }
-
-    /// Waits before the store is asked again. Whoever waits for this fetch waits as for one of its own that is as far.
-    async fn pause(&mut self, fetcher: &Fetcher, progress: Progress) -> Pause {
-        let now = fetcher.clock.now();
-        if self.progress != Some(progress) {
-            self.progress = Some(progress);
-            match progress {
-                Progress::Begun => {}
-                Progress::Queued => self.publisher.note_queued(),
-                Progress::Sent => self.publisher.note_sent(),
-            }
-            if let Some(attempt) = &self.fetch.attempt {
-                match progress {
-                    Progress::Begun => {}
-                    Progress::Queued => attempt.note_queued(),
-                    Progress::Sent => attempt.note_sent(now),
-                }
-            }
-        }
-        let longest = self.fetch.rules.timeouts.fill_timeout + self.fetch.rules.max_wait(None);
-        if now.since(self.begun) >= longest {
-            return Pause::TooLong;
-        }
-        let sleep = fetcher.clock.sleep(self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        if self.fetch.waited == Waited::Behind {
-            sleep.await;
-            return Pause::Over;
-        }
-        tokio::select! {
-            biased;
-            () = sleep => Pause::Over,
-            () = self.publisher.abandoned() => Pause::Abandoned,
-        }
-    }
-}
-
 impl Fetcher {
     /// Asks the store whether another replica spares a fetch.
     pub(super) async fn spare(&self, fetch: &Fetch, publisher: &Publisher<Fetched>) -> Spared {
@@ -212,7 +147,7 @@ impl Fetcher {
                 }
                 Found::Others(progress) => progress,
             };
-            if following.progress.is_none() {
+            if following.is_new() {
                 tier.count_look_up(LookupResult::Followed);
             }
             match following.pause(self, progress).await {
