@@ -1,5 +1,6 @@
 //! Many replicas are one cache: what was written through one is never read old through another that has a lease.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use instantly_proxy::config::{Config, WhenLost};
@@ -23,6 +24,17 @@ fn by_leases_alone(config: &mut Config) {
         shared.alone_ttl = Duration::ZERO;
         shared.when_lost = WhenLost::RefuseWrites;
     }
+}
+
+/// Shares that the configuration tells of.
+fn one_of_three(config: &mut Config) {
+    config.shield.requests_per_second = positive(90);
+    config.shield.requests_per_minute = positive(5400);
+    config.shield.replicas = positive(3);
+}
+
+fn positive(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).expect("above zero")
 }
 
 async fn write_and_read_back(callers: &[Caller], name: &str, numbers: std::ops::Range<usize>) {
@@ -136,8 +148,10 @@ async fn a_replica_whose_store_is_gone_serves_goes_on_and_comes_back() {
 async fn a_process_without_a_store_that_answers_starts_and_serves_alone() {
     let mut fleet = TestFleet::without_replicas(Engine::Redis);
     fleet.store.kill();
-    let replica = fleet.replica(|_| {});
+    let replica = fleet.replica(one_of_three);
     replica.is_alone().await;
+    let limits = replica.admin().get("/api/status").send().await.json()["shield"]["limits"].clone();
+    assert_eq!(limits, serde_json::json!({"per_second": 30, "per_minute": 1800}));
     let caller = replica.caller("a", 1);
     caller.get(&label_path(1)).send().await.assert_proof();
     caller.get(&label_path(1)).send().await.assert_hit();
