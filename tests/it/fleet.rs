@@ -181,6 +181,17 @@ async fn a_replica_that_leaves_holds_up_no_write() {
     assert_eq!(told["fleet"]["replicas"].as_array().map(Vec::len), Some(2), "{told}");
 }
 
+/// As it takes nothing after a failover that it was cut off from: the Sentinels know of another by then.
+#[tokio::test]
+async fn a_primary_that_lost_its_replicas_is_left_and_found_again() {
+    let fleet = TestFleet::start(Engine::Redis, 1).await;
+    assert_eq!(fleet.store.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]), "OK");
+    let given_up = |status: &serde_json::Value| status["fleet"]["store"].is_null();
+    fleet.replicas[0].until("the link to be given up", given_up).await;
+    assert_eq!(fleet.store.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]), "OK");
+    fleet.replicas[0].has_lease().await;
+}
+
 #[tokio::test]
 async fn status_and_explanation_tell_whether_a_replica_is_alone() {
     let mut fleet = TestFleet::start(Engine::Redis, 2).await;
