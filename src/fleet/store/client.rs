@@ -172,7 +172,7 @@ fn failed(error: &RedisError) -> StoreError {
         ErrorKind::Io => StoreError::new(StoreErrorKind::Lost, error.to_string()),
         _ => match error.code() {
             Some(code) => StoreError::of_server(code, error.detail().unwrap_or_default()),
-            None => StoreError::new(StoreErrorKind::Other, error.to_string()),
+            None => StoreError::of_client(&error.to_string()),
         },
     }
 }

@@ -79,6 +79,11 @@ impl StoreError {
         }
     }
 
+    /// What the client says that was told something by the server, and does not say by which code.
+    pub(super) fn of_client(words: &str) -> Self {
+        Self::new(of_words(words), words)
+    }
+
     /// What the server said: its code and its words.
     pub(super) fn of_server(code: &str, words: &str) -> Self {
         let kind = match code {
@@ -106,7 +111,11 @@ fn of_words(words: &str) -> StoreErrorKind {
         StoreErrorKind::Oom
     } else if says("NOREPLICAS") {
         StoreErrorKind::NoReplicas
-    } else if says("NOPERM") || says("ACL failure") || says("executing the script can't") {
+    } else if says("NOPERM")
+        || says("has no permissions to run")
+        || says("ACL failure")
+        || says("executing the script can't")
+    {
         StoreErrorKind::NoPermission
     } else if says("unknown command `HELLO`") || says("unknown command 'HELLO'") {
         StoreErrorKind::TooOld

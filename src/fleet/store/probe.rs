@@ -95,6 +95,9 @@ fn unreachable(server: Option<StoreAddress>, error: &StoreError) -> Shortfall {
         StoreErrorKind::NoAuth => {
             "shared.username and the password of shared.password_file as the server has them"
         }
+        StoreErrorKind::NoPermission if error.to_string().contains("'select'") => {
+            "+select for the user, or database 0 in shared.url"
+        }
         StoreErrorKind::NoPermission => "+cluster|slots for the user of a Cluster",
         StoreErrorKind::TooOld => "Redis 6.2 or Valkey 7.2, which speak RESP3",
         StoreErrorKind::Tls => {

@@ -66,6 +66,30 @@ async fn the_documented_user_lacks_nothing_and_each_of_its_permissions_is_missed
 }
 
 #[tokio::test]
+async fn the_documented_user_needs_one_more_permission_for_another_database() {
+    let permissions = include_str!("../acl.txt").trim().replace("NAMESPACE", "test");
+    for engine in Engine::ALL {
+        let store = TestStore::start_with(engine, &GOOD);
+        let files = tempfile::TempDir::new().unwrap();
+        let password_file = files.path().join("password");
+        std::fs::write(&password_file, "secret").unwrap();
+        let settings = StoreSettings {
+            username: Some("fleet".to_owned()),
+            password_file: Some(password_file),
+            database: 1,
+            ..settings(&store)
+        };
+        let user = ["ACL", "SETUSER", "fleet", "reset", "on", ">secret"];
+        let words: Vec<_> = user.into_iter().chain(permissions.split_whitespace()).collect();
+        assert_eq!(store.ask(&words), "OK");
+        let lacking = found(&settings).await;
+        assert!(matches!(&lacking[..], [one] if one.contains("needed: +select")), "{engine:?}: {lacking:?}");
+        assert_eq!(store.ask(&["ACL", "SETUSER", "fleet", "+select"]), "OK");
+        assert_eq!(found(&settings).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn everything_that_is_missing_is_told_at_once() {
     let store = TestStore::start_with(Engine::Redis, &["maxmemory-policy allkeys-lru"]);
     let replicaof = format!("replicaof 127.0.0.1 {}", store.port());
