@@ -27,15 +27,28 @@ const MISSING: &str = "neither valkey-server nor redis-server is on PATH, and th
 
 /// A running server. Dropped, it is killed, and its files are gone.
 pub(super) struct LocalStore {
-    child: Child,
+    /// First, so that it is over before its files go.
+    _server: Guarded,
     port: u16,
     program: &'static str,
     directory: Directory,
 }
 
+/// A process that is killed and awaited when this is dropped: from its start on, for who waits until it serves may be
+/// dropped as well.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What came of starting a program.
 enum Start {
-    Runs(Child),
+    Runs(Guarded),
     /// It ended by itself: its port was taken, as a rule.
     Ended,
 }
@@ -66,8 +79,8 @@ impl LocalStore {
         for _ in 0..STARTS {
             let port = free_port()?;
             fs::write(directory.file("server.conf"), settings(port, password.trim()))?;
-            if let Start::Runs(child) = spawn(program, &directory, clock).await? {
-                return Ok(Self { child, port, program, directory });
+            if let Start::Runs(server) = spawn(program, &directory, clock).await? {
+                return Ok(Self { _server: server, port, program, directory });
             }
         }
         let log = fs::read_to_string(directory.file("log")).unwrap_or_default();
@@ -94,14 +107,6 @@ impl LocalStore {
     }
 }
 
-impl Drop for LocalStore {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// What docs/FLEET.md says of the server, as far as it holds for one that nobody else uses and that forgets.
 fn settings(port: u16, password: &str) -> String {
     format!(
@@ -111,7 +116,7 @@ fn settings(port: u16, password: &str) -> String {
 }
 
 async fn spawn(program: &str, directory: &Directory, clock: &Clock) -> io::Result<Start> {
-    let mut child = Command::new(program)
+    let server = Command::new(program)
         .arg("server.conf")
         .current_dir(directory.path())
         .stdin(Stdio::null())
@@ -120,19 +125,18 @@ async fn spawn(program: &str, directory: &Directory, clock: &Clock) -> io::Resul
         // Ctrl-C is for the demonstration, which ends with a summary of what the store still carries.
         .process_group(0)
         .spawn()?;
+    let mut server = Guarded(server);
     let begun = clock.now();
     while clock.now().since(begun) < PATIENCE {
-        if child.try_wait()?.is_some() {
+        if server.0.try_wait()?.is_some() {
             return Ok(Start::Ended);
         }
         let log = fs::read_to_string(directory.file("log")).unwrap_or_default();
         if log.contains("Ready to accept connections") {
-            return Ok(Start::Runs(child));
+            return Ok(Start::Runs(server));
         }
         clock.sleep(LOOK).await;
     }
-    child.kill()?;
-    child.wait()?;
     Err(io::Error::other(format!("it did not serve within {} s", PATIENCE.as_secs())))
 }
 
@@ -180,6 +184,31 @@ mod tests {
         drop(store);
         assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
         assert!(!directory.exists());
+    }
+
+    /// Whether a process has this folder as its own.
+    fn has_process(directory: &Path) -> bool {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let mut folders = processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+        folders.any(|folder| folder == directory)
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_still_starting_ends_with_whoever_waits_for_it() {
+        let clock = Clock::system();
+        let programs = PROGRAMS
+            .into_iter()
+            .filter(|program| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok());
+        for program in programs {
+            let directory = Directory::new().unwrap();
+            fs::write(directory.file("server.conf"), settings(free_port().unwrap(), "secret")).unwrap();
+            tokio::select! {
+                biased;
+                _ = spawn(program, &directory, &clock) => panic!("{program} cannot serve at once"),
+                () = async { assert!(has_process(directory.path())) } => {}
+            }
+            assert!(!has_process(directory.path()), "{program} goes on");
+        }
     }
 
     #[tokio::test]
