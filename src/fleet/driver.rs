@@ -234,6 +234,10 @@ impl Running {
 
     fn answered(&mut self, call: CallId, answer: Result<Reply, StoreError>, now: Moment) {
         let Way::Linked { unanswered, .. } = &mut self.way else { return };
+        if !self.driver.control.is_under_way(call) {
+            // Of a link that is lost: it says nothing of this one.
+            return;
+        }
         match answer {
             Ok(reply) => {
                 *unanswered = 0;

@@ -244,11 +244,14 @@ impl Proxy {
             let told = self.told(&head, read.as_ref().ok(), write).await;
             let settled = self.settle(&head, told, begun, write);
             let announced = settled.invalidated.announce(open).await;
-            // Behind what others have said meanwhile, which is applied by now.
-            if let Some(label) = settled.label? {
-                self.write_through(&head, label, begun, write);
-            }
+            let label = match settled.label {
+                // Behind what others have said meanwhile, which is applied by now.
+                Ok(label) => Ok(label.map(|label| self.write_through(&head, label, begun, write))),
+                Err(mixed_up) => Err(mixed_up),
+            };
+            // An error is an answer, too: it is held as long.
             announced.settled().await;
+            label?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
@@ -302,7 +305,11 @@ impl Write {
 
     /// What is invalidated if nobody learns what became of it.
     fn last_will(&self) -> Notice {
-        let fate = Told::Unknown;
+        self.told(Told::Unknown)
+    }
+
+    /// What it invalidates, as far as that is known before its answer.
+    fn told(&self, fate: Told) -> Notice {
         match &self.organization {
             Some(organization) => Notice::Organization { id: organization.id().name().0, fate },
             None => Notice::Everywhere { item: self.subject.item, fate },
@@ -350,6 +357,10 @@ impl Abandoned<'_> {
     fn invalidate(&self) {
         if self.write.caller.as_ref().authorization().is_none() {
             return;
+        }
+        if let Some(fleet) = &self.proxy.fleet {
+            // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
+            fleet.tell(self.write.told(Told::Known));
         }
         let fence = self.proxy.cache.fence();
         match &self.write.organization {
