@@ -206,7 +206,7 @@ impl Proxy {
             Ok(answered) => answered,
             Err(error) => {
                 if was_never_sent(error.kind()) {
-                    open.map(OpenWrite::close);
+                    close(open);
                 } else {
                     let invalidated = self.invalidate(write, None, Fate::Unknown);
                     invalidated.announce(open).await.settled().await;
@@ -239,7 +239,7 @@ impl Proxy {
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if meaning.has_changed_nothing() {
-            open.map(OpenWrite::close);
+            close(open);
         } else {
             let told = self.told(&head, read.as_ref().ok(), write).await;
             let settled = self.settle(&head, told, begun, write);
@@ -341,6 +341,13 @@ impl Write {
             body: Body::whole(self.body.clone()),
             trace: self.trace.clone(),
         }
+    }
+}
+
+/// The write has changed nothing for certain.
+fn close(open: Option<OpenWrite>) {
+    if let Some(open) = open {
+        open.close();
     }
 }
 
