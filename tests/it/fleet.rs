@@ -43,9 +43,6 @@ async fn a_write_is_seen_through_all(engine: Engine) {
     let fleet = TestFleet::start(engine, 3).await;
     let (a, b) = (fleet.warm("a", 1).await, fleet.warm("b", 1).await);
     tokio::join!(write_and_read_back(&a, "a", 0..WRITES), write_and_read_back(&b, "b", 0..WRITES));
-    for reader in &a {
-        reader.get(&label_path(1)).send().await.assert_hit();
-    }
     assert!(fleet.label_reads() > 0);
 }
 
