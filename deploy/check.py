@@ -146,7 +146,7 @@ def check_gateway(binary, where, found):
     check_accepted(binary, where, text)
     deployment = only(found, "Deployment")
     if "shared" in tomllib.loads(text):
-        check_fleet(where, found, tomllib.loads(text)["shared"])
+        check_fleet(where, found, tomllib.loads(text))
     else:
         expect(deployment["spec"]["replicas"] == 1, f"{where}: more than one replica")
     rolling = deployment["spec"]["strategy"]["rollingUpdate"]
@@ -168,12 +168,14 @@ def check_gateway(binary, where, found):
     expect(only(found, "Service")["spec"]["ports"][0]["targetPort"] in ports, f"{where}: the Service's port is none of the pod's")
 
 
-def check_fleet(where, found, shared):
+def check_fleet(where, found, config):
     """A gateway with a store: three replicas at least, kept in a rollout and a drain, with a way to the store."""
     deployment, autoscaler = only(found, "Deployment"), only(found, "HorizontalPodAutoscaler")["spec"]
     name = deployment["metadata"]["name"]
     expect("replicas" not in deployment["spec"], f"{where}: the number of replicas is the autoscaler's")
     expect(autoscaler["minReplicas"] >= 3, f"{where}: {autoscaler['minReplicas']} replicas")
+    divisor = config["shield"]["replicas"]
+    expect(divisor == autoscaler["minReplicas"], f"{where}: without the store the limit is divided by {divisor}")
     expect(autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
            f"{where}: the autoscaler's target is {autoscaler['scaleTargetRef']}")
     metrics = {metric["type"]: metric for metric in autoscaler["metrics"]}
@@ -187,7 +189,7 @@ def check_fleet(where, found, shared):
     spread = template["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"]
     for selector in (budget["selector"]["matchLabels"], spread):
         expect(selector.items() <= template["metadata"]["labels"].items(), f"{where}: {selector} selects none of these pods")
-    port = int(re.fullmatch(r"rediss?://[^:/]+:([0-9]+)(/[0-9]+)?", shared["url"])[1])
+    port = int(re.fullmatch(r"rediss?://[^:/]+:([0-9]+)(/[0-9]+)?", config["shared"]["url"])[1])
     ways = [rule for rule in only(found, "NetworkPolicy")["spec"]["egress"] if {"port": port, "protocol": "TCP"} in rule["ports"]]
     expect(ways, f"{where}: the NetworkPolicy does not let it out to port {port}")
 

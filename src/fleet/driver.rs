@@ -288,6 +288,8 @@ const fn ends_link(kind: StoreErrorKind) -> bool {
     match kind {
         StoreErrorKind::Lost
         | StoreErrorKind::ReadOnly
+        // A primary that lost its replicas was as a rule put aside for one of them, and says so to nobody.
+        | StoreErrorKind::NoReplicas
         | StoreErrorKind::Moved
         | StoreErrorKind::Loading
         | StoreErrorKind::NoAuth
@@ -296,7 +298,6 @@ const fn ends_link(kind: StoreErrorKind) -> bool {
         StoreErrorKind::Timeout
         | StoreErrorKind::Oom
         | StoreErrorKind::NoPermission
-        | StoreErrorKind::NoReplicas
         | StoreErrorKind::NoScript
         | StoreErrorKind::Other => false,
     }

@@ -246,7 +246,8 @@ impl Fleet {
     }
 
     fn note_status(&self, status: Status) {
-        self.replicas.store(status.members.max(1).into(), Ordering::Relaxed);
+        // None before the first beat: then the configuration says how many share.
+        self.replicas.store(status.members.into(), Ordering::Relaxed);
         self.seen.lock().status = Some(status);
     }
 
@@ -259,6 +260,39 @@ impl Fleet {
         let (left, done) = oneshot::channel();
         if self.orders.send(Order::Leave { left }).is_ok() {
             let _ = done.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Shared, StoreAddress};
+    use crate::metrics::SharedSeries;
+
+    #[tokio::test]
+    async fn replicas_are_seen_with_the_first_beat_and_not_before() {
+        let files = tempfile::TempDir::new().unwrap();
+        let secrets = files.path().join("secrets");
+        std::fs::write(&secrets, "0123456789abcdef0123456789abcdef\n").unwrap();
+        let shared = Shared::at(StoreAddress::new("127.0.0.1", 1), secrets);
+        let (clock, _hand) = Clock::manual();
+        let runtime = tokio::runtime::Handle::current();
+        let (fleet, _unlinked) =
+            Fleet::new(&shared, "http://upstream", &clock, &SharedSeries::default(), &runtime).unwrap();
+        for (members, seen) in [(0, None), (3, NonZeroU32::new(3))] {
+            fleet.note_status(Status {
+                members,
+                lowest: None,
+                history: None,
+                applied: Number::default(),
+                open_writes: 0,
+                held_answers: 0,
+                unannounced: 0,
+            });
+            assert_eq!(fleet.replicas_seen(), seen);
+            assert_eq!(fleet.replicas(), u64::from(members.max(1)));
         }
     }
 }

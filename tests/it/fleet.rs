@@ -1,5 +1,6 @@
 //! Many replicas are one cache: what was written through one is never read old through another that has a lease.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use instantly_proxy::config::{Config, WhenLost};
@@ -23,6 +24,17 @@ fn by_leases_alone(config: &mut Config) {
         shared.alone_ttl = Duration::ZERO;
         shared.when_lost = WhenLost::RefuseWrites;
     }
+}
+
+/// Shares that the configuration tells of.
+fn one_of_three(config: &mut Config) {
+    config.shield.requests_per_second = positive(90);
+    config.shield.requests_per_minute = positive(5400);
+    config.shield.replicas = positive(3);
+}
+
+fn positive(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).expect("above zero")
 }
 
 async fn write_and_read_back(callers: &[Caller], name: &str, numbers: std::ops::Range<usize>) {
@@ -133,8 +145,10 @@ async fn a_replica_whose_store_is_gone_serves_goes_on_and_comes_back() {
 async fn a_process_without_a_store_that_answers_starts_and_serves_alone() {
     let mut fleet = TestFleet::without_replicas(Engine::Redis);
     fleet.store.kill();
-    let replica = fleet.replica(|_| {});
+    let replica = fleet.replica(one_of_three);
     replica.is_alone().await;
+    let limits = replica.admin().get("/api/status").send().await.json()["shield"]["limits"].clone();
+    assert_eq!(limits, serde_json::json!({"per_second": 30, "per_minute": 1800}));
     let caller = replica.caller("a", 1);
     caller.get(&label_path(1)).send().await.assert_proof();
     caller.get(&label_path(1)).send().await.assert_hit();
@@ -162,6 +176,17 @@ async fn a_replica_that_leaves_holds_up_no_write() {
     callers[0].patch(&label_path(1), &change("new")).send().await.assert_label("new");
     let told = fleet.replicas[0].admin().get("/api/status").send().await.json();
     assert_eq!(told["fleet"]["replicas"].as_array().map(Vec::len), Some(2), "{told}");
+}
+
+/// As it takes nothing after a failover that it was cut off from: the Sentinels know of another by then.
+#[tokio::test]
+async fn a_primary_that_lost_its_replicas_is_left_and_found_again() {
+    let fleet = TestFleet::start(Engine::Redis, 1).await;
+    assert_eq!(fleet.store.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]), "OK");
+    let given_up = |status: &serde_json::Value| status["fleet"]["store"].is_null();
+    fleet.replicas[0].until("the link to be given up", given_up).await;
+    assert_eq!(fleet.store.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]), "OK");
+    fleet.replicas[0].has_lease().await;
 }
 
 #[tokio::test]

@@ -92,11 +92,11 @@ impl Line {
                 self.give_up(wire);
             }
             // The next connection goes to the primary of then, with the password of then.
-            Some(StoreErrorKind::ReadOnly | StoreErrorKind::NoAuth) => {
+            Some(StoreErrorKind::ReadOnly | StoreErrorKind::NoReplicas | StoreErrorKind::NoAuth) => {
                 self.breaker.lock().missed(now);
                 self.give_up(wire);
             }
-            Some(StoreErrorKind::Loading | StoreErrorKind::NoReplicas) => self.breaker.lock().missed(now),
+            Some(StoreErrorKind::Loading) => self.breaker.lock().missed(now),
             _ => self.breaker.lock().answered(),
         }
     }

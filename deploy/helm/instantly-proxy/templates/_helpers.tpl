@@ -25,6 +25,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "instantly-proxy.config" -}}
 {{ .Values.config | trimSuffix "\n" }}
 {{- if .Values.shared.enabled }}
+{{- if not (regexMatch `(?m)^\s*\[shield\]` .Values.config) }}
+
+[shield]
+# What a replica divides the limit by that starts while the store cannot be reached: the autoscaler's minReplicas.
+replicas = {{ .Values.autoscaling.minReplicas }}
+{{- end }}
 
 [shared]
 url = {{ required "shared.url is needed with shared.enabled" .Values.shared.url | quote }}

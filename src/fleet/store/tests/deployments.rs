@@ -1,11 +1,56 @@
 //! Sentinels and a Cluster of real servers.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use super::*;
 use crate::config::StoreMode;
 use crate::fleet::store::test_store::free_port;
 
 fn address(store: &TestStore) -> StoreAddress {
     StoreAddress::new("127.0.0.1", store.port())
+}
+
+/// A server that takes connections and says nothing, as one that is frozen: its kernel takes them for it.
+fn silent() -> (TcpListener, StoreAddress) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, StoreAddress::new("127.0.0.1", port))
+}
+
+#[tokio::test]
+async fn a_silent_first_sentinel_or_node_keeps_nobody_from_the_store() {
+    let primary = TestStore::start(Engine::Redis);
+    let monitor = format!("sentinel monitor ours 127.0.0.1 {} 1", primary.port());
+    let sentinel = TestStore::start_sentinel(Engine::Redis, &[&monitor]);
+    let nodes = cluster().await;
+    let (_listening, nothing) = silent();
+    let master_name = "ours".to_owned();
+    for (mode, answers) in [(StoreMode::Sentinel { master_name }, &sentinel), (StoreMode::Cluster, &nodes[0])]
+    {
+        let addresses = vec![nothing.clone(), nothing.clone(), address(answers)];
+        let settings = StoreSettings { mode, addresses, ..settings(&primary) };
+        let (clock, series) = (Clock::system(), SharedSeries::default());
+        let linked = Link::connect(&settings, BELL, &clock, &series).await;
+        linked.unwrap_or_else(|error| panic!("{:?}: {error}", settings.mode));
+        let data = Data::start(settings, clock.clone(), series, &Handle::current());
+        connected(&data, &clock).await;
+    }
+}
+
+/// Silence hides no refusal of those that answered.
+#[tokio::test]
+async fn what_a_sentinel_said_is_told_though_another_one_is_silent() {
+    let primary = TestStore::start(Engine::Redis);
+    let monitor = format!("sentinel monitor ours 127.0.0.1 {} 1", primary.port());
+    let sentinel = TestStore::start_sentinel(Engine::Redis, &[&monitor]);
+    let (_listening, nothing) = silent();
+    let settings = StoreSettings {
+        mode: StoreMode::Sentinel { master_name: "unknown".to_owned() },
+        addresses: vec![nothing, address(&sentinel)],
+        ..settings(&primary)
+    };
+    let error = Link::connect(&settings, BELL, &Clock::system(), &SharedSeries::default()).await.unwrap_err();
+    assert!(error.to_string().contains("knows no primary of the name unknown"), "{error}");
 }
 
 #[tokio::test]
