@@ -178,11 +178,9 @@ def check_fleet(where, found, config):
     expect(divisor == autoscaler["minReplicas"], f"{where}: without the store the limit is divided by {divisor}")
     expect(autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
            f"{where}: the autoscaler's target is {autoscaler['scaleTargetRef']}")
-    metrics = {metric["type"]: metric for metric in autoscaler["metrics"]}
-    expect(set(metrics) == {"Resource", "Pods"}, f"{where}: scaled by {set(metrics)}")
-    waits = metrics["Pods"]["pods"]["metric"]["name"]
-    adapter = (DEPLOY / "observability" / "prometheus" / "adapter.yml").read_text()
-    expect(f"'{waits}{{" in adapter, f"{where}: adapter.yml does not serve {waits}")
+    # A metric that nobody serves keeps the autoscaler from scaling down.
+    kinds = {metric["type"] for metric in autoscaler["metrics"]}
+    expect(kinds == {"Resource"}, f"{where}: scaled by {kinds} without being asked to")
     budget = only(found, "PodDisruptionBudget")["spec"]
     expect(budget["maxUnavailable"] == 1, f"{where}: a drain takes {budget}")
     template = deployment["spec"]["template"]
@@ -305,11 +303,18 @@ def check_chart(binary, gateway, fleet):
         "tls": {"secretName": "tls"}, "podMonitor": {"enabled": True}, "service": {"annotations": {"a": "b"}},
         "env": [{"name": "INSTANTLY_PROXY_LOG__LEVEL", "value": "debug"}], "podAnnotations": {"a": "b"},
         "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high",
-        "affinity": {"nodeAffinity": {}}, **shared, "autoscaling": {"minReplicas": 4, "maxReplicas": 5},
+        "affinity": {"nodeAffinity": {}}, **shared, "autoscaling": {"minReplicas": 4, "maxReplicas": 5, "waitingCalls": 100},
     }
     full = objects(helm.render(CHART, values, "labels"))
     validate("the chart with every value", full)
     expect({one["kind"] for one in full} >= {"PodMonitor", "Deployment"}, "the chart with every value lacks objects")
+    metrics = {metric["type"]: metric for metric in only(full, "HorizontalPodAutoscaler")["spec"]["metrics"]}
+    expect(set(metrics) == {"Resource", "Pods"}, f"the chart with every value: scaled by {set(metrics)}")
+    waits = metrics["Pods"]["pods"]["metric"]["name"]
+    adapter = (DEPLOY / "observability" / "prometheus" / "adapter.yml").read_text()
+    expect(f"'{waits}{{" in adapter, f"adapter.yml does not serve {waits}")
+    written = (DEPLOY / "kustomize" / "overlays" / "fleet" / "horizontalpodautoscaler.yaml").read_text()
+    expect(f"#       name: {waits}\n" in written, f"overlay fleet: the measure that may be added is not {waits}")
     for wrong in ({"replicas": 2}, {"image": {"repository": ""}}, {"service": {"port": 0}}, {"config": ""},
                   {"ports": {"http": 9999, "admin": 8081}}, {"resources": {"limits": {"memory": "much"}}}, {"shared": {"enabled": True}},
                   {"shared": {"url": "valkey:6379"}}, {"shared": {"whenLost": "never"}}):

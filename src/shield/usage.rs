@@ -1,11 +1,13 @@
 //! What accounts show of what they used: one by one for an operator, the fullest for a gauge.
 
 use std::cmp::Reverse;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey};
 use super::beside::Part;
-use super::limits::Limits;
+use super::limits::{Limits, ShieldRules};
+use super::orders::Link;
 use super::queue::Line;
 use super::table::Table;
 
@@ -55,13 +57,23 @@ pub struct UsedRatio {
 }
 
 impl Table {
+    /// What an account may spend here: with a store all of it, for nobody else may be asking.
+    fn usable(&self) -> Limits {
+        match &self.bookings {
+            Some(bookings) if bookings.link == Link::Linked => {
+                Limits::new(&ShieldRules { replicas: NonZeroU32::MIN, ..bookings.rules })
+            }
+            _ => self.limits,
+        }
+    }
+
     pub(super) fn snapshot(&self, top: usize, now: Duration) -> Snapshot {
         let usage = |(key, account)| usage(key, account, now);
         let mut usages: Vec<Usage> = self.accounts.iter().map(usage).collect();
         usages.sort_unstable_by_key(|usage| Reverse((usage.minute, usage.queued)));
         let others = usages.split_off(top.min(usages.len()));
         Snapshot {
-            limits: self.limits,
+            limits: self.usable(),
             busiest: usages,
             others: others.len(),
             others_minute: others.iter().map(|usage| u64::from(usage.minute)).sum(),
@@ -89,13 +101,14 @@ impl Table {
     }
 
     pub(super) fn used_ratio(&self, now: Duration) -> UsedRatio {
+        let limits = self.usable();
         let fullest = |used: fn(&Account, Duration) -> u32, limit: u32| {
             let used = self.accounts.values().map(|account| used(account, now)).max().unwrap_or(0);
             f64::from(used) / f64::from(limit)
         };
         UsedRatio {
-            second: fullest(|account, now| account.second.used(now), self.limits.per_second),
-            minute: fullest(|account, now| account.minute.used(now), self.limits.per_minute),
+            second: fullest(|account, now| account.second.used(now), limits.per_second),
+            minute: fullest(|account, now| account.minute.used(now), limits.per_minute),
         }
     }
 }

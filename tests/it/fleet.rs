@@ -191,7 +191,7 @@ async fn a_primary_that_lost_its_replicas_is_left_and_found_again() {
 
 #[tokio::test]
 async fn status_and_explanation_tell_whether_a_replica_is_alone() {
-    let mut fleet = TestFleet::start(Engine::Redis, 2).await;
+    let mut fleet = TestFleet::start_with(Engine::Redis, 2, one_of_three).await;
     let question = format!(
         r#"{{"method":"GET","path":"{}","headers":{{"Authorization":"Bearer {}"}}}}"#,
         label_path(1),
@@ -204,9 +204,13 @@ async fn status_and_explanation_tell_whether_a_replica_is_alone() {
     assert_eq!(explained(&fleet).await, "leased");
     let two = |status: &serde_json::Value| status["fleet"]["replicas"].as_array().map(Vec::len) == Some(2);
     fleet.replicas[0].until("both to be shown", two).await;
+    let limit = |status: &serde_json::Value, limit: u32| status["shield"]["limits"]["per_second"] == limit;
+    let whole = |status: &serde_json::Value| status["fleet"]["members"] == 2 && limit(status, 90);
+    fleet.replicas[0].until("the whole limit of two", whole).await;
     fleet.store.kill();
     fleet.replicas[0].is_alone().await;
     assert_eq!(explained(&fleet).await, "alone");
+    fleet.replicas[0].until("the half of two that were seen", |status| limit(status, 45)).await;
 }
 
 #[tokio::test]
