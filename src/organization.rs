@@ -96,7 +96,7 @@ impl Organization {
     }
 
     /// Notes that a write of this replica has invalidated it once more, and after which invalidation.
-    pub fn note_invalidated_again(&self, (tick, before): (Tick, Tick)) {
+    pub fn note_invalidated_again(&self, tick: Tick, before: Tick) {
         *self.again.lock() = (tick, before);
     }
 

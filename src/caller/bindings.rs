@@ -181,6 +181,9 @@ impl Bindings {
         let digest = credential.digest();
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
             shard.bind(credential, organization, Tick::default(), sent);
+            if let Some(binding) = shard.bindings.peek_mut(&digest) {
+                binding.adopted = Some(sent);
+            }
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
@@ -191,6 +194,7 @@ impl Bindings {
         }
         if binding.proof.is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
             binding.proof = Some(sent);
+            binding.adopted = Some(sent);
             binding.last_failure = None;
             binding.organization = Arc::clone(organization);
         }

@@ -43,6 +43,8 @@ pub(super) struct Binding {
     pub(super) proof: Option<Moment>,
     /// When an operator ended its proofs: what was sent before proves nothing.
     pub(super) ended: Tick,
+    /// When the latest read of another replica was sent that proves this credential here.
+    pub(super) adopted: Option<Moment>,
     /// Tick of the latest label read that was answered 200; outlives refusals.
     pub(super) answered: Tick,
     pub(super) last_attempt: Option<Moment>,
@@ -56,6 +58,7 @@ pub(super) struct Binding {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RouteRefusal {
     pub(super) arrived: Tick,
+    pub(super) at: Moment,
     pub(super) scope_until: Option<Moment>,
 }
 impl Binding {
@@ -118,6 +121,7 @@ impl Shard {
             proof: Some(sent),
             ended: Tick::default(),
             answered: begun,
+            adopted: None,
             last_attempt: Some(sent),
             last_failure: None,
             last_held: None,
@@ -182,17 +186,21 @@ impl Shard {
         arrived: Tick,
         now: Moment,
     ) -> bool {
-        let answered = self.bindings.peek(&credential.digest()).map(|binding| binding.answered);
+        let binding = self.bindings.peek(&credential.digest());
+        let (answered, adopted) =
+            (binding.map(|known| known.answered), binding.and_then(|known| known.adopted));
         let key = (credential.authorization_digest(), credential.digest(), route);
         let Some(record) = self.routes.get_mut(&key) else {
-            self.routes.put(key, RouteRefusal { arrived, scope_until: None });
+            self.routes.put(key, RouteRefusal { arrived, at: now, scope_until: None });
             return false;
         };
         if record.scope_until.is_some_and(|until| !now.reached(until)) {
             return true;
         }
-        let sound = answered.is_some_and(|answered| answered > record.arrived);
-        *record = RouteRefusal { arrived, scope_until: sound.then(|| now.plus(SCOPE_REFUSAL_LASTS)) };
+        let sound = answered.is_some_and(|answered| answered > record.arrived)
+            || adopted.is_some_and(|sent| sent.uptime() > record.at.uptime());
+        *record =
+            RouteRefusal { arrived, at: now, scope_until: sound.then(|| now.plus(SCOPE_REFUSAL_LASTS)) };
         sound
     }
 }

@@ -9,7 +9,7 @@ use super::Fetcher;
 use super::asker::{Asker, Fallback, Ground, Wanted};
 use super::flight::{Crashed, Flight, FlightKey, Join, Storing};
 use super::result::{Fetched, OwnAnswer};
-use super::second_tier::Asks;
+use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::body::Body;
 use crate::cache::stored::StoredResponse;

@@ -8,7 +8,7 @@ use super::allowed::{Allowed, useful_for};
 use super::items::Taught;
 use super::judging::{Lesson, Question, Sound, Unsound};
 use super::result::Fetched;
-use super::second_tier::Asks;
+use super::spared::Asks;
 use super::task::{Begun, Fetch, Waited};
 use crate::cache::gate::Expected;
 use crate::cache::items;
@@ -157,7 +157,10 @@ impl Fetcher {
             limit: entry.limit,
             keeping,
         });
-        if !self.cache.fence().admits(organization, &target, tick) {
+        // Once more: while it was judged the fence may have moved, or the item be gone.
+        if !self.cache.fence().admits(organization, &target, tick)
+            || !self.has_heard_nothing_since(entry.stamp, organization, &target)
+        {
             return None;
         }
         let answers = target == fetch.read.target;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Fetcher;
 use super::flight::{FlightKey, Storing};
-use super::second_tier::Asks;
+use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::cache::items;
 use crate::caller::credential::Credential;

@@ -9,7 +9,7 @@ use super::asker::Asker;
 use super::behind::behind;
 use super::flight::{Flight, FlightKey, Storing};
 use super::result::Fetched;
-use super::second_tier::Asks;
+use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;

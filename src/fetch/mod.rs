@@ -19,6 +19,7 @@ mod judging;
 mod list;
 mod result;
 mod second_tier;
+mod spared;
 mod task;
 mod turn;
 

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asker::{Asker, Ground, Wanted};
-use super::flight::{Publisher, Storing};
+use super::asker::Asker;
+use super::flight::Publisher;
 use super::following::{Following, Pause};
 use super::result::Fetched;
+use super::spared::{Asks, Behind, Spared};
 use super::task::{Begun, Fetch};
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
@@ -25,72 +26,11 @@ use crate::fleet::tier::{self, FillLock, Found, Learned, LookUp, Patience, Prove
 use crate::metrics::LookupResult;
 use crate::organization::sharing::Shared;
 use crate::organization::{Organization, OrganizationId};
-use crate::purpose::Purpose;
 use crate::resource;
 use crate::tick::Tick;
 
 /// When whoever keeps an old proof asks again while another replica renews it.
 const RENEWED_IN: Duration = Duration::from_secs(2);
-
-/// What of other replicas would spare a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks {
-    /// Nothing: its client asks for what is younger than its request, or it is not for storing.
-    Nothing,
-    /// A stored response.
-    Entry,
-    /// A proof, for a credential that has none.
-    Proof,
-    /// A younger proof; the old one does for a while.
-    Renewal,
-}
-
-impl Asks {
-    /// Of a fetch for a read.
-    pub(super) fn of(wanted: &Wanted<'_>) -> Self {
-        match wanted.ground {
-            _ if wanted.purpose == Purpose::Proof => Self::Renewal,
-            Ground::ToProve => Self::Proof,
-            Ground::Missing(_) if wanted.after == Tick::default() && wanted.storing == Storing::Allowed => {
-                Self::Entry
-            }
-            Ground::Missing(_) | Ground::Younger => Self::Nothing,
-        }
-    }
-}
-
-/// Whether a fetch is spared.
-pub(super) enum Spared {
-    /// This is what came of it.
-    By(Fetched),
-    /// It goes upstream, holding the lock of what it is to bring, if it got one.
-    Not(Option<FillLock>),
-}
-
-/// What is told other replicas behind an answer.
-pub(super) struct Behind {
-    tier: Arc<Tier>,
-    learned: Option<Learned>,
-    proved: Option<Proved>,
-    lock: Option<FillLock>,
-}
-
-impl Behind {
-    /// Tells them. The lock is freed last: who takes it next must find what it was held for.
-    pub(super) fn begin(self) {
-        let Self { tier, learned, proved, lock } = self;
-        let work = Arc::clone(&tier);
-        tier.behind(async move {
-            if let Some(learned) = learned {
-                work.keep(learned).await;
-            }
-            if let Some(proved) = proved {
-                work.keep_proof(proved).await;
-            }
-            drop(lock);
-        });
-    }
-}
 
 impl Fetcher {
     /// Asks the store whether another replica spares a fetch.

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use super::Fetcher;
 use super::flight::Publisher;
 use super::result::Fetched;
-use super::second_tier::{Asks, Behind, Spared};
+use super::spared::{Asks, Behind, Spared};
 use crate::body::Body;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::credential::Credential;

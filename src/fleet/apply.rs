@@ -79,10 +79,10 @@ impl Applier {
         match notice {
             Notice::Organization { id, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
-                let again =
+                let (again, before) =
                     fence.invalidate_settling(&organization, self.settles(number, (*fate).into()), now);
                 match own {
-                    Some(_) => organization.note_invalidated_again(again),
+                    Some(_) => organization.note_invalidated_again(again, before),
                     None => self.metrics.invalidation(InvalidationCause::Fleet),
                 }
             }

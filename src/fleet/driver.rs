@@ -90,7 +90,7 @@ enum Woken {
     Answered(Answer),
     Ordered(Option<Order>),
     Rang(Option<Vec<u8>>),
-    Connected(Connected),
+    Connected(Box<Connected>),
     Due,
 }
 
@@ -167,9 +167,9 @@ impl Running {
                     Woken::Due
                 }
                 Way::Connecting(connected) => match connected.await {
-                    Ok(connected) => Woken::Connected(connected),
+                    Ok(connected) => Woken::Connected(Box::new(connected)),
                     // Its task panicked: as a failure.
-                    Err(_) => Woken::Connected(Err(StoreError::unreadable("a connection"))),
+                    Err(_) => Woken::Connected(Box::new(Err(StoreError::unreadable("a connection")))),
                 },
                 Way::Linked { bells, .. } => Woken::Rang(bells.next().await),
             }
@@ -191,8 +191,10 @@ impl Running {
             Woken::Answered((call, answer)) => self.answered(call, answer, now),
             Woken::Rang(Some(message)) => self.driver.control.rang(&message, &mut self.driver.applier),
             Woken::Rang(None) => self.lose_link(&StoreErrorKind::Lost, now),
-            Woken::Connected(Ok((link, bells))) => self.linked(link, bells),
-            Woken::Connected(Err(error)) => self.not_linked(&error, now),
+            Woken::Connected(connected) => match *connected {
+                Ok((link, bells)) => self.linked(link, bells),
+                Err(error) => self.not_linked(&error, now),
+            },
             Woken::Ordered(order) => self.order(order?, now),
             Woken::Due => {}
         }
@@ -234,6 +236,10 @@ impl Running {
 
     fn answered(&mut self, call: CallId, answer: Result<Reply, StoreError>, now: Moment) {
         let Way::Linked { unanswered, .. } = &mut self.way else { return };
+        if !self.driver.control.is_under_way(call) {
+            // Of a link that is lost: it says nothing of this one.
+            return;
+        }
         match answer {
             Ok(reply) => {
                 *unanswered = 0;

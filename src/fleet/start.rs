@@ -24,7 +24,7 @@ use crate::caller::bindings::Bindings;
 use crate::clock::Clock;
 use crate::config::{Shared, files};
 use crate::lock::Mutex;
-use crate::metrics::{Metrics, SharedSeries};
+use crate::metrics::{LinkState, Metrics, SharedSeries};
 use crate::resource::Resources;
 use crate::setup_error::SetupError;
 
@@ -152,12 +152,14 @@ impl Unlinked {
             clock,
             metrics,
         };
+        let series = driver.metrics.shared().clone();
         let linked = runtime.spawn(driver.run());
         runtime.spawn(async move {
             // Its handle is no one's any more: what is asked of it is answered as by a replica that is alone.
             if let Err(failed) = linked.await
                 && failed.is_panic()
             {
+                series.link_up(LinkState::Down);
                 tracing::error!(error = %failed, "the link to the fleet failed: this replica is alone until it starts again");
             }
         });

@@ -129,7 +129,10 @@ impl Proxy {
                 let wishes = RequestDirectives { no_cache: false, ..reading.wishes };
                 let decision = look_up.decide(&wishes, now);
                 let stored = look_up.stored?;
-                let is_young = stored.begun > reading.asker.after(ground);
+                let after = reading.asker.after(ground);
+                // What another replica has fetched bears the tick of the flight that found it, and may have been sent long before.
+                let is_sent_since = stored.sent.uptime() >= reading.asker.arrived_at.uptime();
+                let is_young = stored.begun > after && (after == Tick::default() || is_sent_since);
                 (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
             }
         }

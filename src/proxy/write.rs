@@ -206,7 +206,7 @@ impl Proxy {
             Ok(answered) => answered,
             Err(error) => {
                 if was_never_sent(error.kind()) {
-                    open.map(OpenWrite::close);
+                    close(open);
                 } else {
                     let invalidated = self.invalidate(write, None, Fate::Unknown);
                     invalidated.announce(open).await.settled().await;
@@ -239,16 +239,19 @@ impl Proxy {
             Err(elapsed) => Err(ErrorKind::UpstreamTimeout.error().because(elapsed)),
         };
         if meaning.has_changed_nothing() {
-            open.map(OpenWrite::close);
+            close(open);
         } else {
             let told = self.told(&head, read.as_ref().ok(), write).await;
             let settled = self.settle(&head, told, begun, write);
             let announced = settled.invalidated.announce(open).await;
-            // Behind what others have said meanwhile, which is applied by now.
-            if let Some(label) = settled.label? {
-                self.write_through(&head, label, begun, write);
-            }
+            let label = match settled.label {
+                // Behind what others have said meanwhile, which is applied by now.
+                Ok(label) => Ok(label.map(|label| self.write_through(&head, label, begun, write))),
+                Err(mixed_up) => Err(mixed_up),
+            };
+            // An error is an answer, too: it is held as long.
             announced.settled().await;
+            label?;
         }
         Ok(match read? {
             whole::Read::Whole(body) => {
@@ -302,7 +305,11 @@ impl Write {
 
     /// What is invalidated if nobody learns what became of it.
     fn last_will(&self) -> Notice {
-        let fate = Told::Unknown;
+        self.told(Told::Unknown)
+    }
+
+    /// What it invalidates, as far as that is known before its answer.
+    fn told(&self, fate: Told) -> Notice {
         match &self.organization {
             Some(organization) => Notice::Organization { id: organization.id().name().0, fate },
             None => Notice::Everywhere { item: self.subject.item, fate },
@@ -337,6 +344,13 @@ impl Write {
     }
 }
 
+/// The write has changed nothing for certain.
+fn close(open: Option<OpenWrite>) {
+    if let Some(open) = open {
+        open.close();
+    }
+}
+
 /// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
 /// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again. A write
 /// without `Authorization` cannot come to anything.
@@ -350,6 +364,10 @@ impl Abandoned<'_> {
     fn invalidate(&self) {
         if self.write.caller.as_ref().authorization().is_none() {
             return;
+        }
+        if let Some(fleet) = &self.proxy.fleet {
+            // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
+            fleet.tell(self.write.told(Told::Known));
         }
         let fence = self.proxy.cache.fence();
         match &self.write.organization {

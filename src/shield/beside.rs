@@ -1,4 +1,4 @@
-//! [`Beside`]: how far an account is lowered because something calls the API beside the proxy.
+//! `Beside`: how far an account is lowered because something calls the API beside the proxy.
 //!
 //! A 429 to a call of an account that was not full means that others spend from the same limit: direct calls, the vendor's
 //! web application, a process that has just ended. Such an account may spend less of its limits for a while: what it had

@@ -204,14 +204,14 @@ fn a_probe_without_a_running_proxy_fails() {
 
 /// What `check --probe` says of this configuration of the store, on standard output and on standard error.
 fn probe(code: i32, lines: &str) -> (String, String) {
-    let files = TempDir::new().unwrap();
+    let files = TempDir::new().expect("it is ours");
     let secret = files.path().join("secret");
-    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("it is ours");
     let site = files.path().join("site.toml");
-    std::fs::write(&site, format!("[shared]\nsecret_file = {secret:?}\n{lines}\n")).unwrap();
-    let output = run(&["check", "--probe", "--config", site.to_str().unwrap()], &[]);
+    std::fs::write(&site, format!("[shared]\nsecret_file = {secret:?}\n{lines}\n")).expect("it is ours");
+    let output = run(&["check", "--probe", "--config", site.to_str().expect("it is ours")], &[]);
     assert_exit(&output, code);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is ours");
     (text(output.stdout), text(output.stderr))
 }
 

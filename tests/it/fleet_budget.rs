@@ -26,6 +26,7 @@ fn spawn(caller: &Caller, count: usize) -> Vec<tokio::task::JoinHandle<Reply>> {
 }
 
 /// When calls arrived at the upstream.
+#[expect(clippy::disallowed_methods, reason = "the upstream's time is the machine's")]
 fn arrivals(fleet: &TestFleet) -> Arc<Mutex<Vec<Instant>>> {
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&arrived);

@@ -104,6 +104,7 @@ fn asked(accounts: &[u64]) -> Asked<'_> {
 
 /// Random calls at random times, some of them after the clock was set back. Prints its seed.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a failure is run again by its seed")]
 fn the_scripts_mean_what_the_model_means() {
     let seed =
         std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));

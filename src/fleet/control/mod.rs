@@ -191,6 +191,12 @@ impl Control {
         }
     }
 
+    /// Whether the answer to a call is still waited for: none is that was sent on a link that is lost.
+    #[must_use]
+    pub fn is_under_way(&self, call: CallId) -> bool {
+        self.under_way.contains_key(&call)
+    }
+
     /// A call was refused, or not answered in time.
     pub fn failed(&mut self, call: CallId) {
         if let Some(purpose) = self.under_way.remove(&call) {

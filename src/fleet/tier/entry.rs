@@ -9,8 +9,7 @@ use uuid::Uuid;
 use super::super::control::{HistoryId, Stamp};
 use super::super::heard::Number;
 use super::super::seal::{SealPurpose, Sealer};
-use super::Scope;
-use super::record::{Reader, Writer};
+use super::record::{Reader, Scope, Writer};
 use super::times::SharedTime;
 use crate::metrics::Rejected;
 

@@ -82,10 +82,20 @@ impl FillLock {
 impl Drop for FillLock {
     fn drop(&mut self) {
         self.extending.abort();
-        let (tier, held) = (Arc::clone(&self.tier), Arc::clone(&self.held));
-        self.tier.0.runtime.spawn(async move {
+        self.tier.free(self.held.name.clone(), self.held.token);
+    }
+}
+
+impl Tier {
+    /// Frees a lock, if it is held by this token; nobody waits for it.
+    pub(super) fn free(self: &Arc<Self>, name: Vec<u8>, token: Token) {
+        let tier = Arc::clone(self);
+        if !tier.may_ask(tier.0.clock.now()) {
+            return;
+        }
+        self.0.runtime.spawn(async move {
             let deadline = tier.0.clock.now().plus(tier.0.timeout);
-            let (keys, args) = ([&held.name[..]], [&held.token[..]]);
+            let (keys, args) = ([&name[..]], [&token[..]]);
             // Where it fails the lock ends by itself.
             let _ = tier.0.data.call(Operation::Lock, &FREE, &keys, &args, deadline).await;
         });

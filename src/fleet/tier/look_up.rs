@@ -80,7 +80,11 @@ impl Tier {
             let mut args: Vec<&[u8]> = vec![&look_up.token, lasts.as_bytes()];
             args.extend(look_up.unfit.iter().map(Vec::as_slice));
             let reply = self.within(patience, Operation::Lookup, &LOOK_UP, &keys, &args).await;
-            let Some(answer) = reply.and_then(|reply| Answer::of(reply).ok()) else { return Found::Without };
+            let Some(answer) = reply.and_then(|reply| Answer::of(reply).ok()) else {
+                // It may have been given the lock by an answer that came too late.
+                self.free(look_up.names[0].clone(), look_up.token);
+                return Found::Without;
+            };
             let values = match answer {
                 Answer::Values(values) => values,
                 other => return self.without_values(other, &look_up.names[0], look_up.token),

@@ -25,7 +25,7 @@ pub use self::fill_lock::{FillLock, Progress};
 pub use self::look_up::{Found, LookUp, Wanted};
 pub use self::look_up_proof::ProofLookUp;
 use self::proof::SharedProof;
-use self::record::Writer;
+pub use self::record::Scope;
 use self::times::{StoreClock, Trust};
 pub use self::write_behind::{Learned, Proved};
 use super::heard::Heard;
@@ -36,21 +36,6 @@ use super::store::Data;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{LookupResult, Rejected, SharedSeries};
-
-/// Of which fleet and upstream something is.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// The fleet's namespace.
-    pub namespace: &'a str,
-    /// Host and port of the upstream.
-    pub authority: &'a str,
-}
-
-impl Scope<'_> {
-    fn write(self, record: &mut Writer) {
-        record.bytes(self.namespace.as_bytes()).bytes(self.authority.as_bytes());
-    }
-}
 
 /// How much longer a request may wait for the store, all of its calls together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,3 +74,18 @@ impl Reader {
         self.0.is_empty().then_some(())
     }
 }
+
+/// Of which fleet and upstream something is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The fleet's namespace.
+    pub namespace: &'a str,
+    /// Host and port of the upstream.
+    pub authority: &'a str,
+}
+
+impl Scope<'_> {
+    pub(super) fn write(self, record: &mut Writer) {
+        record.bytes(self.namespace.as_bytes()).bytes(self.authority.as_bytes());
+    }
+}
