@@ -192,8 +192,12 @@ impl Account {
 
     /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
     pub(super) fn has_spare(&self, limits: &Limits, now: Duration) -> bool {
-        let lowered = self.limits(limits, now);
-        !self.is_short(limits, now) && self.limited_minute().used(now) < lowered.for_background()
+        !self.is_short(limits, now) && self.has_fifth(limits, now)
+    }
+
+    /// Whether more than a fifth of the minute is left.
+    pub(super) fn has_fifth(&self, limits: &Limits, now: Duration) -> bool {
+        self.limited_minute().used(now) < self.limits(limits, now).for_background()
     }
 
     /// How long the minute has less than that left, if nothing more is sent.

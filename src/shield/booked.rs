@@ -2,10 +2,11 @@
 //!
 //! A state and nothing else: `bookings` asks and is answered, `turns` hands the moment out.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::booking::Urgency;
-use super::payers::Accounts;
+use super::payers::{AccountKey, Accounts};
 use super::window::Minute;
 
 /// What is known of a queue's moments.
@@ -19,6 +20,10 @@ pub(super) struct Booking {
     pub(super) took: Duration,
     /// Nothing is asked before this.
     pub(super) ask_at: Duration,
+    /// What holds back calls that take from that other account, too, and nobody else in this queue.
+    apart: HashMap<AccountKey, Apart>,
+    /// Probes of this account that were given up, of which the store does not know.
+    pub(super) lost: Vec<u64>,
     /// Until then calls take from this replica's share: the store was not reached.
     pub(super) share_until: Duration,
     /// Calls that the store has not been told of.
@@ -33,12 +38,53 @@ pub(super) struct Booking {
     gap: Duration,
 }
 
+/// What the store said of two accounts together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Apart {
+    /// Nothing is asked for both before this.
+    pub(super) ask_at: Duration,
+    /// Nothing is to be had before this.
+    pub(super) until: Duration,
+    pub(super) cause: Cause,
+}
+
+/// Why nothing is to be had for two accounts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// What one of them may send is booked for longer than the other one's is.
+    Full,
+    /// The upstream limits one of them.
+    Held,
+}
+
+/// Which accounts of a call are booked. The others take from the share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paying {
+    All,
+    /// The one in whose queue it waits alone.
+    First,
+    /// The other one alone.
+    Second,
+}
+
+impl Paying {
+    /// Those of a call's accounts that are booked.
+    pub(super) fn of(self, accounts: Accounts) -> Accounts {
+        match (self, accounts.second) {
+            (Self::First, Some(_)) => Accounts::one(accounts.first),
+            (Self::Second, Some(second)) => Accounts::one(second),
+            (Self::All, _) | (_, None) => accounts,
+        }
+    }
+}
+
 /// A question that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) number: u64,
     pub(super) at: Duration,
     pub(super) accounts: Accounts,
+    pub(super) paying: Paying,
     pub(super) urgency: Urgency,
 }
 
@@ -47,6 +93,7 @@ pub(super) struct Asked {
 pub(super) struct Granted {
     pub(super) number: u64,
     pub(super) accounts: Accounts,
+    pub(super) paying: Paying,
     /// From when on it may be used.
     pub(super) at: Duration,
     /// When it is lost. The store has counted with a send until then.
@@ -57,7 +104,24 @@ pub(super) struct Granted {
     pub(super) is_probe: bool,
 }
 
+impl Granted {
+    /// In which accounts it is booked.
+    pub(super) fn paid(&self) -> Accounts {
+        self.paying.of(self.accounts)
+    }
+
+    /// Whether a call has a moment in this account by it.
+    pub(super) fn pays(&self, key: AccountKey) -> bool {
+        self.paid().keys().any(|paying| paying == key)
+    }
+}
+
 impl Asked {
+    /// In which accounts it is to be booked.
+    pub(super) fn paid(&self) -> Accounts {
+        self.paying.of(self.accounts)
+    }
+
     /// When there should have been an answer, or word that there is none, long ago.
     pub(super) const fn lost_at(&self, timeout: Duration) -> Duration {
         self.at.saturating_add(timeout.saturating_mul(2))
@@ -72,6 +136,22 @@ impl Booking {
     /// The moment that calls of these accounts may have, now or later.
     pub(super) fn moment_for(&self, accounts: Accounts, now: Duration) -> Option<Granted> {
         self.granted.filter(|granted| granted.accounts == accounts && now <= granted.until)
+    }
+
+    /// Nothing is asked for these accounts before this.
+    pub(super) fn asks_at(&self, accounts: Accounts) -> Duration {
+        self.apart(accounts).map_or(self.ask_at, |apart| apart.ask_at.max(self.ask_at))
+    }
+
+    /// What is known of both accounts together, where there are two.
+    pub(super) fn apart(&self, accounts: Accounts) -> Option<&Apart> {
+        accounts.second.and_then(|other| self.apart.get(&other))
+    }
+
+    /// Holds back calls that take from that other account, too.
+    pub(super) fn hold_apart(&mut self, other: AccountKey, apart: Apart, now: Duration) {
+        self.apart.retain(|_, apart| apart.until > now);
+        self.apart.insert(other, apart);
     }
 
     /// When the call behind so many others can expect its moment.
@@ -100,6 +180,9 @@ impl Booking {
             (gap, granted.at.saturating_add(gap))
         };
         self.ask_at = Duration::ZERO;
+        if let Some(other) = granted.accounts.second {
+            self.apart.remove(&other);
+        }
         self.granted = Some(granted);
     }
 
@@ -135,6 +218,8 @@ impl Booking {
     /// All that was asked and booked is void: this replica is alone, or no longer.
     pub(super) fn forget(&mut self) {
         let (unbooked, alone) = (std::mem::take(&mut self.unbooked), self.alone.take());
-        *self = Self { unbooked, alone, ..Self::default() };
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.extend(self.granted.filter(|granted| granted.is_probe).map(|granted| granted.number));
+        *self = Self { unbooked, alone, lost, ..Self::default() };
     }
 }

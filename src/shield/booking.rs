@@ -146,6 +146,15 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// What the first account may spend of its limits.
+    pub(super) const fn allowed(self) -> Part {
+        let (Self::Booked { allowed, .. } | Self::NotBefore { allowed, .. } | Self::Held { allowed, .. }) =
+            self;
+        allowed
+    }
+}
+
 /// There is no answer: the store was not reached in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;

@@ -9,9 +9,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::{AccountKey, Accounts};
-use super::booked::{Asked, Granted};
-use super::booking::{Book, Both, Order, Spacing, Ticket, Urgency};
+use super::account::{Account, AccountKey, Accounts};
+use super::booked::{Apart, Asked, Granted, Paying};
+use super::booking::{Book, Both, Order, ProbeFate, Spacing, Ticket, Urgency};
 use super::forecast::TICK;
 use super::limits::{Limits, ShieldRules};
 use super::orders::{Bookings, Link};
@@ -57,6 +57,11 @@ impl Table {
         }
         for key in self.accounts.keys().copied().collect::<Vec<_>>() {
             self.tell_share(key, now);
+            if link == Link::Linked {
+                let lost =
+                    self.accounts.get_mut(&key).map(|account| std::mem::take(&mut account.booking.lost));
+                lost.into_iter().flatten().for_each(|probe| self.lose_probe(probe, Accounts::one(key)));
+            }
             self.dispatch(key, now);
             self.turn_late_away(key, now);
         }
@@ -123,15 +128,11 @@ impl Table {
         };
         let booking = &account.booking;
         let granted = booking.granted.is_some_and(|granted| now <= granted.until);
-        if granted || booking.asked.is_some() || booking.ask_at > now {
+        if granted || booking.asked.is_some() || booking.ask_at > now || account.opens_at() > now {
             return;
         }
         let Some((line, head)) = self.would_have_it(queue, now) else { return };
         let accounts = head.accounts;
-        let is_open = |key| self.accounts.get(&key).is_none_or(|account| account.opens_at() <= now);
-        if !self.needs_booking(accounts, now) || !accounts.keys().all(is_open) {
-            return;
-        }
         let deadlines = account.queue.waiters().filter_map(|id| self.waiters.get(&id));
         let deadlines = deadlines.filter(|waiter| waiter.accounts == accounts).map(|waiter| waiter.deadline);
         let patience = deadlines.max().unwrap_or(now).saturating_sub(now);
@@ -139,6 +140,11 @@ impl Table {
         let spacing = if account.is_contended(now) { Spacing::Even } else { Spacing::Free };
         let mut paying = accounts.keys().filter(|key| self.books(*key, now));
         let (Some(first), second) = (paying.next(), paying.next()) else { return };
+        let paying = match (second, first == accounts.first) {
+            (Some(_), _) => Paying::All,
+            (None, true) => Paying::First,
+            (None, false) => Paying::Second,
+        };
         let timeout = bookings.timeout;
         self.last_id += 1;
         let number = self.last_id;
@@ -146,47 +152,82 @@ impl Table {
         let limits = bookings.whole();
         bookings.order(Order::Book(Book { ticket, first, second, limits, patience, urgency, spacing }));
         if let Some(account) = self.accounts.get_mut(&queue) {
-            let asked = Asked { number, at: now, accounts, urgency };
+            let asked = Asked { number, at: now, accounts, paying, urgency };
             account.booking.asked = Some(asked);
             self.agenda.bring_forward(queue, asked.lost_at(timeout));
         }
     }
 
-    /// Who would have a moment that comes now. Where calls have to wait, it is asked for before anybody is connected.
+    /// Who would have a moment that comes now. Where calls have to wait, it is asked for before anybody is connected. Who
+    /// could not have it because of its other account is passed over: that concerns nobody else.
     fn would_have_it(&self, queue: AccountKey, now: Duration) -> Option<(Line, &Waiter)> {
         let account = self.accounts.get(&queue)?;
+        // Where nobody has another account, one look is enough for all.
+        let all_can = self.acting.is_empty().then(|| self.asks_at(Accounts::one(queue), now) <= now);
+        let can = |id: &WaiterId| {
+            all_can.unwrap_or_else(|| {
+                self.waiters.get(id).is_some_and(|waiter| self.asks_at(waiter.accounts, now) <= now)
+            })
+        };
+        if all_can == Some(false) {
+            return None;
+        }
         let first = |is_ready: &dyn Fn(WaiterId) -> bool| {
             Line::ALL.into_iter().find_map(|line| {
-                let heads = account.queue.heads(line, is_ready);
+                let heads = account.queue.heads(line, |id| is_ready(id) && can(&id));
                 let (_, id) = heads.min_by_key(|(caller, _)| account.second.of(*caller))?;
                 Some((line, self.waiters.get(&id)?))
             })
         };
-        let connected = first(&|id| self.is_connected(id));
-        connected.or_else(|| if account.booking.is_short(now) { first(&|_| true) } else { None })
+        let short = account.booking.is_short(now);
+        let waits = |id: WaiterId| {
+            short || self.waiters.get(&id).is_some_and(|waiter| self.apart_until(waiter.accounts) > now)
+        };
+        first(&|id| self.is_connected(id)).or_else(|| first(&waits))
+    }
+
+    /// From when on a moment may be asked for calls of these accounts; never where they need none.
+    pub(super) fn asks_at(&self, accounts: Accounts, now: Duration) -> Duration {
+        let all = || accounts.keys().filter_map(|key| self.accounts.get(&key));
+        if !self.needs_booking(accounts, now) {
+            let share = all().map(|account| account.booking.share_until).filter(|until| *until > now);
+            return share.min().unwrap_or(Duration::MAX);
+        }
+        let opens_at = all().map(Account::opens_at).max().unwrap_or_default();
+        let queue = self.accounts.get(&accounts.first);
+        queue.map_or(opens_at, |account| account.booking.asks_at(accounts).max(opens_at))
+    }
+
+    /// Until when nothing is to be had for two accounts together, as the store said.
+    pub(super) fn apart_until(&self, accounts: Accounts) -> Duration {
+        self.apart(accounts).map_or(Duration::ZERO, |apart| apart.until)
+    }
+
+    /// What the store said of two accounts together.
+    pub(super) fn apart(&self, accounts: Accounts) -> Option<&Apart> {
+        accounts.second?;
+        self.accounts.get(&accounts.first)?.booking.apart(accounts)
     }
 
     /// When a queue has to be looked at because of its bookings.
     pub(super) fn look_at_booking(&self, queue: AccountKey, now: Duration) -> Duration {
-        let Some(account) = self.accounts.get(&queue).filter(|_| self.bookings.is_some()) else {
+        let Some((account, bookings)) = self.accounts.get(&queue).zip(self.bookings.as_ref()) else {
             return Duration::MAX;
         };
         let booking = &account.booking;
-        if booking.share_until > now {
-            return booking.share_until;
-        }
-        if let Some((asked, bookings)) = booking.asked.as_ref().zip(self.bookings.as_ref()) {
-            return asked.lost_at(bookings.timeout);
-        }
-        match booking.granted {
+        let next = match (booking.asked, booking.granted) {
+            (Some(asked), _) => asked.lost_at(bookings.timeout),
             // Behind the last moment at which it may be used.
-            Some(granted) if now <= granted.until => granted.until.saturating_add(TICK),
-            _ if !self.books(queue, now) => Duration::MAX,
-            _ => {
-                let at = booking.ask_at.max(account.opens_at());
-                if at > now { at } else { Duration::MAX }
+            (None, Some(granted)) if now <= granted.until => granted.until.saturating_add(TICK),
+            (None, _) => {
+                let acting = self.acting.iter().filter_map(|id| self.waiters.get(id));
+                let acting = acting.map(|waiter| waiter.accounts).filter(|accounts| accounts.first == queue);
+                let asks = std::iter::once(Accounts::one(queue)).chain(acting);
+                let asks = asks.map(|accounts| self.asks_at(accounts, now)).filter(|at| *at > now);
+                asks.min().unwrap_or(Duration::MAX)
             }
-        }
+        };
+        if booking.share_until > now { next.min(booking.share_until) } else { next }
     }
 
     /// Tells the store what was spent from the share.
@@ -214,6 +255,26 @@ impl Table {
             && let Some(bookings) = &self.bookings
         {
             bookings.order(Order::Spent { account: key, calls, limits: bookings.whole() });
+        }
+    }
+
+    /// The store was not told of calls that were sent without a booking: it will be.
+    pub(super) fn untold(&mut self, account: AccountKey, calls: u32, now: Duration) {
+        let key = self.named(account);
+        let Some(account) = self.accounts.get_mut(&key) else { return };
+        account.booking.unbooked.take_more(calls, now);
+    }
+
+    /// A booking that was to find out whether a hold is over is given up: the next call is. Without word of it all
+    /// others would wait for this one, for ten seconds.
+    pub(super) fn lose_probe(&mut self, probe: u64, accounts: Accounts) {
+        for account in accounts.keys() {
+            let fate = ProbeFate::Lost;
+            if self.is_told(account) {
+                self.tell_store(account, |_| Order::Probed { account, probe, fate });
+            } else if let Some(account) = self.accounts.get_mut(&account) {
+                account.booking.lost.push(probe);
+            }
         }
     }
 

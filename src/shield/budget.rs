@@ -246,6 +246,12 @@ impl Budget {
         self.lock().answered(ticket, answer, now);
     }
 
+    /// The store could not be told of an [`Order::Spent`]: it is told again with what comes next.
+    pub fn untold(&self, account: AccountKey, calls: u32) {
+        let now = self.now();
+        self.lock().untold(account, calls, now);
+    }
+
     /// A caller's organization became known: what it spent and who waits for it moves to `to`.
     pub fn merge(&self, from: AccountKey, to: AccountKey) {
         let now = self.now();

@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey, Accounts};
+use super::booked::Cause;
 use super::call::{Call, Class, Reason, Rejection};
 use super::limits::Limits;
 use super::queue::Line;
@@ -67,7 +68,7 @@ impl Table {
             };
             Some(self.comes_in(key, caller, ahead, now).max(account.expected_to_open_at(now)))
         };
-        accounts.keys().filter_map(of).max().unwrap_or(now)
+        accounts.keys().filter_map(of).max().unwrap_or(now).max(self.apart_until(accounts))
     }
 
     /// When the call behind so many others may go, by one account alone.
@@ -110,7 +111,8 @@ impl Table {
     ) -> Rejection {
         let expected = self.expected_at(accounts, line, caller, now).max(now + TICK);
         let closed = !self.all(accounts, |account, _| account.opens_at() <= now);
-        let reason = if closed { Reason::Hold } else { Reason::Budget };
+        let held = self.apart(accounts).is_some_and(|apart| apart.until > now && apart.cause == Cause::Held);
+        let reason = if closed || held { Reason::Hold } else { Reason::Budget };
         Rejection { reason, retry_after: expected - now }
     }
 

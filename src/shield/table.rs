@@ -157,7 +157,7 @@ impl Table {
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.give_back(caller, at);
-                if booked.is_none() {
+                if booked.is_none_or(|granted| !granted.pays(key)) {
                     account.give_pace_back(caller, &self.limits);
                     account.booking.give_back(at);
                 }
@@ -184,7 +184,8 @@ impl Table {
         now: Duration,
     ) -> Result<(), Rejection> {
         let rejection = self.rejection(accounts, line, caller, now);
-        if rejection.reason == Reason::Budget {
+        // Where the other account is full, calls of this one alone need not wait.
+        if rejection.reason == Reason::Budget && self.apart_until(accounts) <= now {
             self.account(accounts.first, now).contend(now);
         }
         if now + rejection.retry_after > deadline {
@@ -225,18 +226,23 @@ impl Table {
         let probe = booked.map_or(probe, |granted| ProbeId(granted.number));
         let mut probing = false;
         let has_store = self.bookings.is_some();
+        let is_booked = |key| booked.is_some_and(|granted| granted.pays(key));
         let mut spent = [Part::WHOLE; 2];
         for (key, spent) in accounts.keys().zip(&mut spent) {
             let limits = self.limits;
             let account = self.account(key, now);
-            if booked.is_none() {
+            if !is_booked(key) {
                 account.keep_pace(caller, at, &limits);
             }
             probing |= account.take(caller, at, probe);
             *spent = account.spent(&limits, at);
-            if booked.is_none() && has_store {
+            if has_store && !is_booked(key) {
                 account.booking.on_unbooked(at);
             }
+        }
+        if has_store {
+            // At once: until the store counts them, the others take from the whole limit.
+            accounts.keys().filter(|key| !is_booked(*key)).for_each(|key| self.tell_share(key, now));
         }
         let [first, second] = spent;
         if line == Line::Proofs {

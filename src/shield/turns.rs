@@ -83,10 +83,21 @@ impl Table {
         Line::ALL.into_iter().find_map(|line| {
             let heads = account.queue.heads(line, |id| self.is_connected(id));
             let ready = heads.filter(|(caller, id)| {
-                self.waiters.get(id).is_some_and(|waiter| self.ready_at(waiter.accounts, *caller, now) <= now)
+                self.waiters.get(id).is_some_and(|waiter| {
+                    self.ready_at(waiter.accounts, *caller, now) <= now
+                        && (line != Line::Background || self.may_background(waiter.accounts, now))
+                })
             });
             let (caller, id) = ready.min_by_key(|(caller, _)| account.second.of(*caller))?;
             Some((caller, line, id))
+        })
+    }
+
+    /// Whether background work may have what is free: a booking has seen to it, the share has to leave a fifth.
+    fn may_background(&self, accounts: Accounts, now: Duration) -> bool {
+        accounts.keys().all(|key| {
+            self.books(key, now)
+                || self.all(Accounts::one(key), |account, limits| account.has_fifth(limits, now))
         })
     }
 
@@ -159,7 +170,8 @@ impl Table {
 
     /// When a waiter's turn comes if so many others go before it.
     fn comes_at(&self, waiter: &Waiter, before: u32, now: Duration) -> Duration {
-        waiter.accounts.keys().map(|key| self.turn_in(key, waiter, before, now)).max().unwrap_or(now)
+        let turns = waiter.accounts.keys().map(|key| self.turn_in(key, waiter, before, now));
+        turns.max().unwrap_or(now).max(self.apart_until(waiter.accounts))
     }
 
     /// The same in one account.

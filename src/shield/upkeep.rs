@@ -27,6 +27,9 @@ impl Table {
             (false, false) | (true, true) => {}
         }
         self.single_workspace = rules.single_workspace;
+        if rules.single_workspace {
+            self.tell_spent(AccountKey::Everybody, |spent| spent.used(now));
+        }
         let awaited = self.accounts.iter().filter(|(_, account)| !account.queue.is_empty());
         for key in awaited.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.changed(Accounts::one(key), now);
@@ -36,7 +39,8 @@ impl Table {
 
     /// Puts what all accounts spent, and who waits for them, on the one of everybody.
     fn join_all(&mut self, now: Duration) {
-        for (_, account) in std::mem::take(&mut self.accounts) {
+        for (_, mut account) in std::mem::take(&mut self.accounts) {
+            self.move_booking(&mut account);
             self.account(AccountKey::Everybody, now).merge(account, now);
         }
         self.unbound = 0;
@@ -106,8 +110,7 @@ impl Table {
             self.merged.insert(from, (to, now));
         }
         let Some(mut left) = self.remove(from) else { return };
-        // Whether it was booked under the other name or not, under this one the store does not know of it.
-        left.booking.unbooked = left.minute.clone();
+        self.move_booking(&mut left);
         let to = self.key(to, now);
         self.account(to, now).merge(left, now);
         for waiter in self.waiters.values_mut() {
@@ -116,6 +119,15 @@ impl Table {
         self.tell_spent(to, |spent| spent.used(now));
         self.changed(Accounts::one(to), now);
         self.turn_late_away(to, now);
+    }
+
+    /// An account goes on under another name: what was booked under the first is given up, and whether it was booked there or
+    /// not, under the other one the store does not know of it.
+    fn move_booking(&mut self, left: &mut Account) {
+        left.booking.unbooked = left.minute.clone();
+        if let Some(granted) = left.booking.granted.filter(|granted| granted.is_probe) {
+            self.lose_probe(granted.number, granted.paid());
+        }
     }
 
     /// Forgets accounts that were idle for [`IDLE`].

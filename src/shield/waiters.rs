@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::account::AccountKey;
+use super::call::{Reason, Rejection};
 use super::forecast::TICK;
 use super::queue::{Line, WaiterId};
 use super::table::Table;
@@ -29,6 +30,8 @@ impl Table {
         }
         self.waiters.insert(id, waiter);
         self.agenda.bring_forward(key, ready_at.max(now + TICK));
+        // What is booked may be for others, who have left.
+        self.let_go(key, now);
         self.ask(key, now);
         if readiness == Readiness::Far && begins_at < self.agenda.next_look(key) {
             self.plan(key, now);
@@ -65,7 +68,7 @@ impl Table {
     pub(super) fn only_connects(&self, waiter: &Waiter, now: Duration) -> bool {
         let turn_has_come = || match self.accounts.get(&waiter.accounts.first) {
             Some(account) if self.needs_booking(waiter.accounts, now) => {
-                account.booking.expected(0, now) <= now
+                account.booking.expected(0, now).max(self.apart_until(waiter.accounts)) <= now
             }
             _ => self.ready_at(waiter.accounts, waiter.caller, now) <= now,
         };
@@ -76,7 +79,8 @@ impl Table {
     pub(super) fn turn_away(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.withdraw(id, now) else { return };
         let rejection = self.rejection(waiter.accounts, waiter.line, waiter.caller, now);
-        waiter.tell(Err(rejection));
+        let reason = if waiter.line == Line::Background { Reason::NoSpare } else { rejection.reason };
+        waiter.tell(Err(Rejection { reason, ..rejection }));
     }
 
     /// A waiter leaves, if it has not been told its verdict.

@@ -198,10 +198,15 @@ impl Minute {
 
     /// Counts a send at a moment that is not before the last one's.
     pub(super) fn take(&mut self, at: Duration) {
+        self.take_more(1, at);
+    }
+
+    /// The same for some sends.
+    pub(super) fn take_more(&mut self, sent: u32, at: Duration) {
         self.expire(at);
         match self.cells.back_mut() {
-            Some(cell) if cell.second >= at.as_secs() => cell.sent += 1,
-            _ => self.cells.push_back(Cell { second: at.as_secs(), sent: 1 }),
+            Some(cell) if cell.second >= at.as_secs() => cell.sent = cell.sent.saturating_add(sent),
+            _ => self.cells.push_back(Cell { second: at.as_secs(), sent }),
         }
     }
 

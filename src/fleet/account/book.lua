@@ -4,7 +4,7 @@
 -- ARGV: timeout, patience, not before (all from now, in microseconds), "background" or "waits", "paced" or "free", the number
 -- of the probe that this call would be; then for each account: its limit a second, its limit a minute.
 -- Answers: { kind, wait, now, is it a probe, thousandths of its limits that the first account may spend } with kind 0 (booked:
--- send in `wait`), 1 (not before `wait`) or 2 (held, or a probe is under way: nothing for `wait`).
+-- send in `wait`), 1 (not before `wait`, or the accounts' own moments are further apart than `timeout`) or 2 (held, or a probe is under way: nothing for `wait`).
 --
 -- Cost: for an account one GET, three LINDEX, LPUSH, LTRIM, PEXPIRE.
 local SECOND, MINUTE = 1000000, 60000000
@@ -55,7 +55,8 @@ if held > 0 then
     return { 2, held, now, 0, part }
 end
 
-local at = now + not_before
+-- The earliest moment by one account alone, and by all.
+local earliest, at = math.huge, now + not_before
 for _, account in ipairs(accounts) do
     local last = nth_last(account.moments, 1)
     if last > now + SET_BACK then
@@ -74,11 +75,14 @@ for _, account in ipairs(accounts) do
     if background then
         minute = math.max(1, minute - math.floor(minute / 5))
     end
-    at = math.max(at, last,
+    local own = math.max(now, last,
         nth_last(account.moments, account.per_second) + SECOND + timeout,
         nth_last(account.moments, minute) + MINUTE + timeout)
+    earliest, at = math.min(earliest, own), math.max(at, own)
 end
-if at - now > math.min(patience, FURTHEST) then
+-- Nothing of an account goes before its last moment: booked with one that is far behind, it would be shut for that long to all
+-- who have nothing to do with the other.
+if at - earliest > timeout or at - now > math.min(patience, FURTHEST) then
     return { 1, at - now, now, 0, part }
 end
 

@@ -17,7 +17,7 @@ use crate::fleet::store::{Data, Reply, Script};
 use crate::metrics::Operation;
 use crate::shield::account::AccountKey;
 use crate::shield::beside::Part;
-use crate::shield::booking::{Answer, Book, Order, Unanswered};
+use crate::shield::booking::{Answer, Book, Order, ProbeFate, Unanswered};
 use crate::shield::budget::{Link, WeakBudget};
 
 /// How often the lease is looked at while nothing is asked.
@@ -72,8 +72,13 @@ impl Carrier {
                 Order::Book(book) => carrier.answer(&book, Err(Unanswered)),
                 told if carrier.is_linked() => {
                     let carrier = Arc::clone(&carrier);
-                    tokio::spawn(async move { carrier.tell(&told).await });
+                    tokio::spawn(async move {
+                        if carrier.tell(&told).await.is_none() {
+                            carrier.untold(&told);
+                        }
+                    });
                 }
+                Order::Spent { .. } => carrier.untold(&order),
                 // Who is alone tells what it spent when it is back; a hold is its own until then.
                 _ => {}
             }
@@ -83,6 +88,13 @@ impl Carrier {
     fn answer(&self, book: &Book, answer: Result<Answer, Unanswered>) {
         if let Some(budget) = self.budget.upgrade() {
             budget.booked(book.ticket, answer);
+        }
+    }
+
+    /// What was spent is not lost with the word of it.
+    fn untold(&self, order: &Order) {
+        if let (Order::Spent { account, calls, .. }, Some(budget)) = (order, self.budget.upgrade()) {
+            budget.untold(*account, *calls);
         }
     }
 
@@ -105,28 +117,46 @@ impl Carrier {
         let Some(second) = book.second else {
             return self.ask(book, &[first], Duration::ZERO, deadline).await;
         };
-        let second = self.keys(second);
         match self.slots {
-            Slots::One => self.ask(book, &[first, second], Duration::ZERO, deadline).await,
-            Slots::Many => self.book_apart(book, [first, second], deadline).await,
+            Slots::One => self.ask(book, &[first, self.keys(second)], Duration::ZERO, deadline).await,
+            Slots::Many => self.book_apart(book, second, deadline).await,
         }
     }
 
     /// Books two accounts that lie on two nodes: the second, then the first not before that. Where the first one's moment is
     /// too far behind, the second's slot is given up, and it is asked once more for a moment beside the first one's.
-    async fn book_apart(&self, book: &Book, [first, second]: [Keys; 2], deadline: Moment) -> Option<Answer> {
+    async fn book_apart(&self, book: &Book, other: AccountKey, deadline: Moment) -> Option<Answer> {
+        let (first, second) = (self.keys(book.first), self.keys(other));
         let mut not_before = Duration::ZERO;
         for _ in 0..2 {
             let beside = self.ask(book, std::slice::from_ref(&second), not_before, deadline).await?;
-            let Answer::Booked { wait: earliest, .. } = beside else { return Some(beside) };
+            let Answer::Booked { wait: earliest, is_probe: probes, .. } = beside else { return Some(beside) };
             let answer = self.ask(book, std::slice::from_ref(&first), earliest, deadline).await?;
-            let Answer::Booked { wait, .. } = answer else { return Some(answer) };
-            if wait.saturating_sub(earliest) <= self.timeout {
+            let Answer::Booked { wait, moment, is_probe, allowed } = answer else {
+                if probes {
+                    self.lose_probe(book, other).await;
+                }
                 return Some(answer);
+            };
+            if wait.saturating_sub(earliest) <= self.timeout {
+                return Some(Answer::Booked { wait, moment, is_probe: is_probe || probes, allowed });
+            }
+            // Before they are asked again, or this question would be held by its own probe.
+            if probes {
+                self.lose_probe(book, other).await;
+            }
+            if is_probe {
+                self.lose_probe(book, book.first).await;
             }
             not_before = wait;
         }
         Some(Answer::NotBefore { wait: not_before, allowed: Part::WHOLE })
+    }
+
+    /// What was booked for an account is given up: if it was to find out whether a hold is over, the next call is.
+    async fn lose_probe(&self, book: &Book, account: AccountKey) {
+        let lost = Order::Probed { account, probe: book.ticket.number, fate: ProbeFate::Lost };
+        self.tell(&lost).await;
     }
 
     async fn ask(

@@ -56,6 +56,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) per_minute: u64,
 }
 
+/// What `spent.lua` is told of an account's limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) moments: u64,
+    pub(crate) per_second: u64,
+}
+
 impl Gate {
     fn part(self, now: u64) -> u64 {
         if self.since > now + SET_BACK {
@@ -114,12 +121,13 @@ impl Model {
             return [2, held, now, 0, allowed];
         }
         let kept = asked.per_second.max(asked.per_minute);
-        let mut at = now + asked.not_before;
+        let (mut earliest, mut at) = (u64::MAX, now + asked.not_before);
         for key in asked.accounts {
             let account = self.accounts.get_mut(key).unwrap();
-            at = at.max(account.next(asked, kept, now));
+            let own = account.next(asked, kept, now).max(now);
+            (earliest, at) = (earliest.min(own), at.max(own));
         }
-        if at - now > asked.patience.min(FURTHEST) {
+        if at - earliest > asked.timeout || at - now > asked.patience.min(FURTHEST) {
             return [1, at - now, now, 0, allowed];
         }
         for key in asked.accounts {
@@ -178,13 +186,19 @@ impl Model {
         account.gate = gate;
     }
 
-    /// `spent.lua`.
+    /// `spent.lua`, by the limits that are the default.
     pub(crate) fn spent(&mut self, account: u64, calls: u64, kept: u64, now: u64) {
+        self.spent_within(account, calls, Kept { moments: kept, per_second: 90 }, now);
+    }
+
+    /// `spent.lua`.
+    pub(crate) fn spent_within(&mut self, account: u64, mut calls: u64, kept: Kept, now: u64) {
+        let Kept { moments: kept, per_second } = kept;
         let account = self.accounts.entry(account).or_default();
         let mut last = account.nth_last(1);
         if last > now + SET_BACK {
             account.moments.clear();
-            last = now;
+            (last, calls) = (now, calls + per_second);
         }
         for _ in 0..calls.min(kept) {
             account.push(last.max(now), kept);

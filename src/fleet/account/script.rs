@@ -79,7 +79,8 @@ pub(super) fn told(order: &Order, timeout: Duration) -> Option<Told> {
         }
         Order::Spent { account, calls, limits } => {
             let kept = limits.per_second.max(limits.per_minute);
-            let args = vec![micros(timeout), calls.to_string(), kept.to_string()];
+            let args =
+                vec![micros(timeout), calls.to_string(), kept.to_string(), limits.per_second.to_string()];
             Told { account: *account, script: &SPENT, needs: Needs::Moments, args }
         }
     })

@@ -5,7 +5,7 @@ mod server;
 use fastrand::Rng;
 
 use self::server::{Engine, Server};
-use super::model::{Asked, Model};
+use super::model::{Asked, Kept, Model};
 use super::script::{BOOK, GATE, REFUSED, SPENT};
 use crate::fleet::store::Script;
 use crate::shield::booking::ProbeFate;
@@ -82,9 +82,10 @@ impl Both {
         self.model.refused(asked, sent, self.now);
     }
 
-    fn spent(&mut self, account: u64, calls: u64, kept: u64) {
-        self.run(&SPENT, &[account], &[TIMEOUT, calls, kept].map(|number| number.to_string()));
-        self.model.spent(account, calls, kept, self.now);
+    fn spent(&mut self, account: u64, calls: u64, kept: Kept) {
+        let args = [TIMEOUT, calls, kept.moments, kept.per_second].map(|number| number.to_string());
+        self.run(&SPENT, &[account], &args);
+        self.model.spent_within(account, calls, kept, self.now);
     }
 }
 
@@ -106,8 +107,8 @@ fn asked(accounts: &[u64]) -> Asked<'_> {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a failure is run again by its seed")]
 fn the_scripts_mean_what_the_model_means() {
-    let seed =
-        std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let given = std::env::vars().find(|(name, _)| name == "SEED").and_then(|(_, seed)| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     for engine in ENGINES {
         let mut random = Rng::with_seed(seed);
@@ -145,7 +146,10 @@ fn the_scripts_mean_what_the_model_means() {
                         both.probed(first, probe - random.u64(0..probe.min(5)), fate);
                     }
                     40..50 => both.refused(&asked, latest),
-                    50..55 => both.spent(first, random.u64(0..2500), per_second.max(per_minute)),
+                    50..55 => {
+                        let kept = Kept { moments: per_second.max(per_minute), per_second };
+                        both.spent(first, random.u64(0..2500), kept);
+                    }
                     _ => {
                         let [kind, wait, now, ..] = both.book(&asked);
                         kinds[usize::try_from(kind).unwrap()] += 1;
@@ -158,6 +162,26 @@ fn the_scripts_mean_what_the_model_means() {
             assert_eq!(both.server.list(&account.to_string()), both.model.moments(account), "{engine:?}");
         }
         assert!(kinds.iter().all(|count| *count > 20), "every answer was given: {kinds:?}");
+    }
+}
+
+/// Whatever the second account is full of, the first is not booked further ahead than its own calls would be.
+#[test]
+fn an_account_that_is_far_behind_takes_no_moment_of_the_other_with_it() {
+    for engine in ENGINES {
+        let mut both = Both::new(engine);
+        both.book(&Asked { accounts: &[2], patience: 4 * SECOND, not_before: 0, ..asked(&[]) });
+        both.spent(2, 90, Kept { moments: 5400, per_second: 90 });
+        let acting = Asked { accounts: &[1, 2], patience: 4 * SECOND, ..asked(&[]) };
+        let [kind, wait, ..] = both.book(&acting);
+        assert_eq!((kind, wait), (1, SECOND + TIMEOUT), "{engine:?}: nothing is booked");
+        assert_eq!(both.book(&asked(&[1]))[..2], [0, 0], "{engine:?}: the first account is as it was");
+        both.now += SECOND;
+        assert_eq!(both.book(&acting)[..2], [0, TIMEOUT], "{engine:?}: the moments are close to each other");
+        // As a Cluster asks, where the other account has a moment that is far ahead.
+        let beside = Asked { accounts: &[3], not_before: 3 * SECOND, patience: 4 * SECOND, ..asked(&[]) };
+        assert_eq!(both.book(&beside)[..2], [1, 3 * SECOND], "{engine:?}");
+        assert_eq!(both.book(&asked(&[3]))[..2], [0, 0], "{engine:?}");
     }
 }
 
@@ -183,7 +207,7 @@ fn the_scripts_need_no_more_than_the_stores_user_may() {
         assert!(matches!(booked[..], [0, 0, _, 1, 1000]), "{engine:?}: a probe: {booked:?}");
         run(&GATE, &keys[1..], &["passed", "7"]);
         run(&REFUSED, &keys, &["50000", &booked[2].to_string(), "90", "5400"]);
-        run(&SPENT, &keys[..1], &["50000", "3", "5400"]);
+        run(&SPENT, &keys[..1], &["50000", "3", "5400", "90"]);
         let booked = run(&BOOK, &keys, &["50000", "0", "0", "waits", "free", "8", "90", "5400"]);
         assert!(matches!(booked[..], [0, 0, _, 0, 500]), "{engine:?}: lowered to one half: {booked:?}");
     }

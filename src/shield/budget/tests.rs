@@ -4,6 +4,7 @@ mod booked;
 mod connecting;
 mod doors;
 mod fairness;
+mod faults;
 mod leaving;
 mod readiness;
 mod replicas;

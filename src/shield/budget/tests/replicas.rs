@@ -28,6 +28,8 @@ pub(super) struct Fleet {
     /// How long the way to the store and back takes.
     pub(super) round_trip: Duration,
     pub(super) is_reachable: bool,
+    /// Until when the first replica's answers stall.
+    pub(super) stalled_until: Duration,
     answers: BinaryHeap<Reverse<Due>>,
     sent: Vec<Arc<Mutex<Vec<Sent>>>>,
 }
@@ -49,7 +51,7 @@ struct Due {
 
 /// What a replica is asked for: so many calls a second by each of so many callers.
 #[derive(Clone, Copy)]
-struct Load {
+pub(super) struct Load {
     callers: usize,
     per_second: f64,
 }
@@ -74,6 +76,7 @@ impl Fleet {
             ahead: 0,
             round_trip: ms(1),
             is_reachable: true,
+            stalled_until: Duration::ZERO,
             answers: BinaryHeap::new(),
             sent: (0..replicas).map(|_| Arc::default()).collect(),
             clock: clock.clone(),
@@ -121,12 +124,20 @@ impl Fleet {
                 let answer = self.is_reachable.then(|| self.model.book(&asked(&book), now));
                 let queue = if book.ticket.queue == organization(2) { 2 } else { 1 };
                 let takes = if self.is_reachable { self.round_trip } else { TIMEOUT };
+                let stalls = replica == 0 && self.stalled_until > self.now() + TIMEOUT;
+                let (takes, answer) = if stalls { (TIMEOUT, None) } else { (takes, answer) };
                 let at = self.now() + takes;
+                let at = if replica == 0 && !stalls { at.max(self.stalled_until) } else { at };
                 self.answers.push(Reverse(Due { at, number: book.ticket.number, queue, replica, answer }));
             }
+            Order::Spent { account, calls, .. } if !self.is_reachable => {
+                self.replicas[replica].world.budget.untold(account, calls);
+            }
             _ if !self.is_reachable => {}
-            Order::Hold { lasts, .. } => self.model.hold(KEY, u64::try_from(lasts.as_micros()).unwrap(), now),
-            Order::Probed { probe, fate, .. } => self.model.probed(KEY, probe, fate),
+            Order::Hold { account, lasts } => {
+                self.model.hold(number_of(account), u64::try_from(lasts.as_micros()).unwrap(), now);
+            }
+            Order::Probed { account, probe, fate } => self.model.probed(number_of(account), probe, fate),
             Order::Refused { moment, limits, .. } => {
                 self.model.refused(
                     &Asked { per_second: limits.per_second.get().into(), ..of_limits() },
@@ -147,7 +158,12 @@ impl Fleet {
     }
 
     /// Offers loads for a while, in steps of a millisecond; something may happen before each.
-    async fn run(&mut self, loads: &[Load], length: Duration, mut before: impl FnMut(&mut Self, Duration)) {
+    pub(super) async fn run(
+        &mut self,
+        loads: &[Load],
+        length: Duration,
+        mut before: impl FnMut(&mut Self, Duration),
+    ) {
         let mut due: Vec<(usize, Offer, Duration)> = Vec::new();
         for (replica, load) in loads.iter().enumerate() {
             for caller in 0..load.callers {
@@ -173,7 +189,7 @@ impl Fleet {
     }
 
     /// Everything that was sent, in order.
-    fn all_sent(&self) -> Vec<Sent> {
+    pub(super) fn all_sent(&self) -> Vec<Sent> {
         let mut all: Vec<Sent> = self.sent.iter().flat_map(|sent| sent.lock().unwrap().clone()).collect();
         all.sort_by_key(|sent| sent.at);
         all
@@ -225,7 +241,7 @@ fn asked(book: &Book) -> Asked<'static> {
     }
 }
 
-const BUSY: Load = Load { callers: 4, per_second: 42.0 };
+pub(super) const BUSY: Load = Load { callers: 4, per_second: 42.0 };
 const LESS: Load = Load { callers: 4, per_second: 24.5 };
 const QUIET: Load = Load { callers: 2, per_second: 2.0 };
 
