@@ -15,6 +15,7 @@ pub mod names;
 pub mod notice;
 pub mod number;
 pub mod open_write;
+pub mod order;
 pub mod overview;
 pub mod receipts;
 pub mod roster;
@@ -30,12 +31,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::control::{Settled, Status};
+use self::control::Status;
 use self::heard::{Heard, Number};
 use self::lease::Lease;
 use self::names::{Names, SharedCredential};
 use self::notice::{Digests, Notice, Whom};
 use self::open_write::OpenWrite;
+pub(crate) use self::order::Order;
+pub use self::order::Receipt;
 use self::roster::Replica;
 use self::seal::Sealer;
 use self::store::Data;
@@ -69,43 +72,6 @@ pub struct Fleet {
 struct Seen {
     store: Option<String>,
     status: Option<Status>,
-}
-
-/// What the link's task is asked to do.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// Enter a write among the open ones: `last_will` is what the others append if this replica dies with it.
-    Open {
-        /// Number of the write in this process.
-        write: u64,
-        /// Told when it has been entered, or cannot be.
-        entered: oneshot::Sender<()>,
-        last_will: Notice,
-    },
-    /// A write changed nothing: it is open no more.
-    Close { write: u64 },
-    /// Append these; tell when every member has applied them, or a lease is over. The write, if there is one, is open no more.
-    Announce {
-        write: Option<u64>,
-        notices: Vec<Notice>,
-        appended: oneshot::Sender<()>,
-        settled: oneshot::Sender<Receipt>,
-    },
-    /// Leave the fleet.
-    Leave { left: oneshot::Sender<()> },
-    /// Say who is there; without a link nothing is said.
-    Roster { told: oneshot::Sender<Vec<Replica>> },
-}
-
-/// What is known of those that had to apply a notice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// Why the wait is over; nothing where nobody knows.
-    pub settled: Option<Settled>,
-    /// The notice's number, if it was appended.
-    pub number: Number,
-    /// How long it took.
-    pub waited: Duration,
 }
 
 impl Fleet {

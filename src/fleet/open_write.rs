@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::notice::Notice;
-use super::{Order, Receipt};
+use super::order::{Order, Receipt};
 
 static LAST: AtomicU64 = AtomicU64::new(0);
 
