@@ -210,7 +210,8 @@ async def limit(arguments, engine):
     minute = max((bisect.bisect_left(arrivals, at + 60.0) - index for index, at in enumerate(arrivals)), default=0)
     used = len(arrivals) / (90 * (time.monotonic() - begun))
     print(f"  {len(arrivals)} calls in {time.monotonic() - begun:.0f} s by three replicas; answers {answers}")
-    check(most <= 100, f"{most} calls in the fullest second (the vendor allows 100)")
+    # An answer of the store that the machine delays by more than `shared.timeout` costs a call of the share.
+    bar(most <= 100, f"{most} calls in the fullest second (the vendor allows 100)")
     bar(most <= 90, f"{most} calls in the fullest second, as they arrive (at most 90 leave)")
     check(minute <= 5400, f"{minute} calls in the fullest minute (at most 5,400)")
     bar(used >= 0.92, f"{used:.1%} of 90 a second used (at least 92 %)")
