@@ -1,8 +1,8 @@
 //! The scripts of the control state, as the store is asked to run them.
 
-use super::control::{self, ControlScript, Reply, Spelling};
+use super::control::{ControlScript, Reply, Spelling};
 use super::store::{self, Script};
-use crate::metrics::{LeaseLoss, Operation};
+use crate::metrics::Operation;
 
 macro_rules! statics {
     ($($script:ident)+) => {
@@ -39,16 +39,6 @@ pub(super) const fn operation(of: ControlScript) -> Operation {
         ControlScript::Append | ControlScript::TakeOver => Operation::Append,
         ControlScript::Open | ControlScript::Done => Operation::OpenWrite,
         ControlScript::Remove | ControlScript::Leave => Operation::Member,
-    }
-}
-
-/// Why a lease was lost, as it is counted.
-pub(super) const fn loss(cause: control::LeaseLoss) -> LeaseLoss {
-    match cause {
-        control::LeaseLoss::Link => LeaseLoss::Link,
-        control::LeaseLoss::Unanswered => LeaseLoss::Unanswered,
-        control::LeaseLoss::Late => LeaseLoss::Late,
-        control::LeaseLoss::Left => LeaseLoss::Left,
     }
 }
 

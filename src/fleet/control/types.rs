@@ -6,6 +6,7 @@ use super::scripts::ControlScript;
 use crate::clock::Moment;
 use crate::closed_enum::closed_enum;
 pub use crate::fleet::number::Number;
+pub use crate::metrics::LeaseLoss;
 
 impl Number {
     /// As scripts and the bell write it: 16 digits.
@@ -163,20 +164,6 @@ closed_enum! {
         LeasesOver = "leases_over",
         /// The others could not be told. They will be when the link is back.
         Unannounced = "unannounced",
-    }
-}
-
-closed_enum! {
-    /// Why a lease was lost.
-    pub enum LeaseLoss {
-        /// There was no link to the store.
-        Link = "link",
-        /// Beats were refused or not answered.
-        Unanswered = "unanswered",
-        /// Answers came, but too late, or were not the last of what was missed.
-        Late = "late",
-        /// The replica left.
-        Left = "left",
     }
 }
 

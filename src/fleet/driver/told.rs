@@ -10,7 +10,7 @@ use super::super::control::{Event, Held, Settled, StoreTime, WriteId};
 use super::super::notice::Notice;
 use super::super::roster::{self, Replica};
 use super::super::seal::SealPurpose;
-use super::super::{Order, Receipt, calls};
+use super::super::{Order, Receipt};
 use super::{Running, Waiting, Way};
 use crate::clock::Moment;
 
@@ -83,7 +83,7 @@ impl Running {
             }
             Event::LeaseGained => tracing::info!("this replica has a lease of the fleet"),
             Event::LeaseLost(cause) => {
-                self.driver.metrics.shared().lease_loss(calls::loss(cause));
+                self.driver.metrics.shared().lease_loss(cause);
                 tracing::warn!(
                     cause = cause.as_str(),
                     "this replica has lost its lease of the fleet: it is alone"
