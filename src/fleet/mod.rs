@@ -26,7 +26,6 @@ pub mod tier;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -64,7 +63,6 @@ pub struct Fleet {
     tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
-    replicas: AtomicU64,
 }
 
 /// What the link's task shows.
@@ -117,16 +115,10 @@ impl Fleet {
         &self.tier
     }
 
-    /// How many replicas were seen last, this one included; one if none ever was.
-    #[must_use]
-    pub fn replicas(&self) -> u64 {
-        self.replicas.load(Ordering::Relaxed).max(1)
-    }
-
-    /// The same; nothing if none ever was.
+    /// How many replicas were seen last, this one included; nothing if none ever was.
     #[must_use]
     pub fn replicas_seen(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(u32::try_from(self.replicas.load(Ordering::Relaxed)).unwrap_or(u32::MAX))
+        NonZeroU32::new(self.seen.lock().status.as_ref()?.members)
     }
 
     /// Enters a write among the open ones, before it is sent. Never fails: what could not be entered is told others later.
@@ -213,7 +205,6 @@ impl Fleet {
 
     fn note_status(&self, status: Status) {
         // None before the first beat: then the configuration says how many share.
-        self.replicas.store(status.members.into(), Ordering::Relaxed);
         self.seen.lock().status = Some(status);
     }
 
@@ -258,7 +249,6 @@ mod tests {
                 unannounced: 0,
             });
             assert_eq!(fleet.replicas_seen(), seen);
-            assert_eq!(fleet.replicas(), u64::from(members.max(1)));
         }
     }
 }

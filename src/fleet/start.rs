@@ -2,7 +2,6 @@
 //! change.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -103,7 +102,6 @@ impl Fleet {
             tier,
             orders,
             seen: Mutex::default(),
-            replicas: AtomicU64::new(0),
         });
         let settings = shared.clone();
         let unlinked = Unlinked { fleet: Arc::clone(&fleet), settings, heard, lease, orders: ordered };
