@@ -20,6 +20,7 @@ mod explain;
 mod explain_shield;
 mod failing_upstream;
 mod fairness;
+mod fast_path;
 mod faults;
 mod fleet;
 mod fleet_bounds;
