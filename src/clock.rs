@@ -7,15 +7,18 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one owner of time")]
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use self::manual::ManualClock;
+use self::manual::{ManualSleep, ManualTime};
 use crate::lock::Mutex;
+
+mod manual;
 
 /// A point in time on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +103,7 @@ impl Clock {
     /// A clock that stands still until its [`ManualClock`] moves it.
     #[must_use]
     pub fn manual() -> (Self, ManualClock) {
-        let time = Arc::new(Mutex::new(ManualTime {
-            base: Instant::now(),
-            monotonic: Duration::ZERO,
-            wall: Duration::from_secs(1_800_000_000),
-            next_sleeper: 0,
-            sleepers: BTreeMap::new(),
-        }));
+        let time = Arc::new(Mutex::new(ManualTime::beginning_at(Instant::now())));
         (Self(Source::Manual(Arc::clone(&time))), ManualClock(time))
     }
 
@@ -141,11 +138,9 @@ impl Clock {
                 let deadline = start.checked_add(deadline.monotonic).unwrap_or_else(far_future);
                 Sleep(Sleeper::System(Box::pin(tokio::time::sleep_until(deadline.into()))))
             }
-            Source::Manual(time) => Sleep(Sleeper::Manual(ManualSleep {
-                time: Arc::clone(time),
-                deadline: deadline.monotonic,
-                id: None,
-            })),
+            Source::Manual(time) => {
+                Sleep(Sleeper::Manual(ManualSleep::until(deadline.monotonic, Arc::clone(time))))
+            }
         }
     }
 
@@ -227,80 +222,6 @@ impl hyper::rt::Timer for Clock {
                 time.base + time.monotonic
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct ManualTime {
-    base: Instant,
-    monotonic: Duration,
-    wall: Duration,
-    next_sleeper: u64,
-    sleepers: BTreeMap<(Duration, u64), Waker>,
-}
-
-impl ManualTime {
-    fn take_due(&mut self) -> Vec<Waker> {
-        let later = self.sleepers.split_off(&(self.monotonic, u64::MAX));
-        std::mem::replace(&mut self.sleepers, later).into_values().collect()
-    }
-}
-
-struct ManualSleep {
-    time: Arc<Mutex<ManualTime>>,
-    deadline: Duration,
-    id: Option<u64>,
-}
-
-impl ManualSleep {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut time = self.time.lock();
-        if time.monotonic >= self.deadline {
-            return Poll::Ready(());
-        }
-        let id = *self.id.get_or_insert_with(|| {
-            time.next_sleeper += 1;
-            time.next_sleeper
-        });
-        time.sleepers.insert((self.deadline, id), cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for ManualSleep {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.time.lock().sleepers.remove(&(self.deadline, id));
-        }
-    }
-}
-
-/// The hand that moves a manual [`Clock`].
-#[derive(Clone, Debug)]
-pub struct ManualClock(Arc<Mutex<ManualTime>>);
-
-impl ManualClock {
-    /// Moves both clocks on by `by` and wakes every timer that is due.
-    pub fn advance(&self, by: Duration) {
-        let due = {
-            let mut time = self.0.lock();
-            time.monotonic += by;
-            time.wall += by;
-            time.take_due()
-        };
-        due.into_iter().for_each(Waker::wake);
-    }
-
-    /// Moves the wall clock alone on by `by`: what a suspended machine sees when it wakes.
-    pub fn jump_wall_ahead(&self, by: Duration) {
-        let mut time = self.0.lock();
-        time.wall = time.wall.saturating_add(by);
-    }
-
-    /// Sets the wall clock alone back by `by`.
-    pub fn jump_wall_back(&self, by: Duration) {
-        let mut time = self.0.lock();
-        time.wall = time.wall.saturating_sub(by);
     }
 }
 
