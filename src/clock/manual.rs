@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::Moment;
 use crate::lock::Mutex;
 
 /// What a manual clock and its hand share.
@@ -12,17 +13,30 @@ use crate::lock::Mutex;
 pub(super) struct ManualTime {
     pub(super) base: Instant,
     pub(super) monotonic: Duration,
-    pub(super) wall: Duration,
+    wall: Duration,
+    readings: u64,
     next_sleeper: u64,
     sleepers: BTreeMap<(Duration, u64), Waker>,
 }
 
 impl ManualTime {
+    /// What a system has two clocks for is two readings.
+    pub(super) fn both(&mut self) -> Moment {
+        self.readings += 2;
+        Moment { monotonic: self.monotonic, wall: self.wall }
+    }
+
+    pub(super) fn monotonic(&mut self) -> Duration {
+        self.readings += 1;
+        self.monotonic
+    }
+
     pub(super) fn beginning_at(base: Instant) -> Self {
         Self {
             base,
             monotonic: Duration::ZERO,
             wall: Duration::from_secs(1_800_000_000),
+            readings: 0,
             next_sleeper: 0,
             sleepers: BTreeMap::new(),
         }
@@ -73,6 +87,12 @@ impl Drop for ManualSleep {
 pub struct ManualClock(pub(super) Arc<Mutex<ManualTime>>);
 
 impl ManualClock {
+    /// How often one of both clocks was read until now: what would have been asked of a system. Timers ask nothing.
+    #[must_use]
+    pub fn readings(&self) -> u64 {
+        self.0.lock().readings
+    }
+
     /// Moves both clocks on by `by` and wakes every timer that is due.
     pub fn advance(&self, by: Duration) {
         let due = {
