@@ -285,9 +285,7 @@ impl Metrics {
         let mut registry = Registry::default();
         metrics.register(registry.sub_registry_with_prefix("instantly_proxy"));
         #[cfg(target_os = "linux")]
-        if let Ok(process) = process::ProcessCollector::new() {
-            registry.register_collector(Box::new(process));
-        }
+        registry.register_collector(Box::<process::ProcessCollector>::default());
         metrics.registry = registry;
         metrics
     }
