@@ -4,6 +4,7 @@
 //! number of series depends on the enums and the table of resources alone, never on tokens, ids or paths.
 
 mod drops;
+mod exposition;
 mod failures;
 mod labels;
 #[cfg(target_os = "linux")]
@@ -27,6 +28,7 @@ use crate::reason::{GateReason, ProofResult, RejectionReason};
 use crate::resource::{RESOURCES, Resources, Route};
 
 use drops::LogDrops;
+pub use exposition::Exposition;
 pub use failures::Failure;
 use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
@@ -36,9 +38,6 @@ pub use labels::{AdminPath, EvictionCause, InvalidationCause, ReloadResult, Retr
 pub use shared::{LeaseLoss, LinkState, LookupResult, Operation, OperationResult, Rejected, SharedSeries};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
-
-/// `Content-Type` of what [`Metrics::render`] returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Every counter and histogram of the process.
 #[derive(Debug)]
@@ -162,13 +161,23 @@ impl Metrics {
         &self.shared
     }
 
-    /// Everything as OpenMetrics text, to be sent as [`CONTENT_TYPE`]; `gauges` are the sizes at this moment.
+    /// Everything as OpenMetrics text; `gauges` are the sizes at this moment.
     #[must_use]
     pub fn render(&self, gauges: Gauges) -> String {
         self.sizes.set(gauges);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a string takes everything");
         page
+    }
+
+    /// The same in either format.
+    #[must_use]
+    pub fn render_in(&self, format: Exposition, gauges: Gauges) -> String {
+        let page = self.render(gauges);
+        match format {
+            Exposition::OpenMetrics => page,
+            Exposition::Classic => exposition::classic_of(&page),
+        }
     }
 
     /// Sums since the start, for the status page.
