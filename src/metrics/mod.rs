@@ -13,16 +13,18 @@ mod series;
 mod shared;
 mod sizes;
 mod snapshot;
+mod spans;
 
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorKind;
-use crate::outcome::{Avoided, Outcome, StatusClass};
+use crate::outcome::{Avoided, BypassReason, CacheStatus, Outcome, StaleReason, StatusClass};
 use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
 use crate::resource::{RESOURCES, Resources, Route};
@@ -34,10 +36,11 @@ use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
-pub use labels::{AdminPath, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
+pub use labels::{AdminPath, CertificateOf, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
 pub use shared::{LeaseLoss, LinkState, LookupResult, Operation, OperationResult, Rejected, SharedSeries};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
+pub use spans::{SpanLoss, SpanSeries};
 
 /// Every counter and histogram of the process.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Metrics {
     requests: Table<Histogram, 3>,
     upstream: Table<Histogram, 2>,
     avoided: Table<Counter, 1>,
+    bypasses: Table<Counter, 1>,
+    stale: Table<Counter, 1>,
     proofs: Table<Counter, 1>,
     invalidations: Table<Counter, 1>,
     evictions: Table<Counter, 1>,
@@ -60,6 +65,8 @@ pub struct Metrics {
     log_lines_dropped: LogDrops,
     connections: Gauge,
     sizes: Sizes,
+    certificates: Family<[(&'static str, &'static str); 1], Gauge>,
+    spans: SpanSeries,
     shared: SharedSeries,
 }
 
@@ -84,6 +91,19 @@ impl Metrics {
     /// Counts one upstream call that was not needed.
     pub fn avoided(&self, by: Avoided) {
         self.avoided.at(by.index(), || [("by", by.as_str())]).add_one();
+    }
+
+    /// Counts what an answer's `Cache-Status` says beyond its outcome: why it was stale, or not from the cache.
+    pub fn cache_status(&self, said: CacheStatus) {
+        match said {
+            CacheStatus::Stale { reason, .. } => {
+                self.stale.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+            }
+            CacheStatus::Uncached(reason) => {
+                self.bypasses.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+            }
+            _ => {}
+        }
     }
 
     /// Counts one attempt to prove a credential.
@@ -153,6 +173,18 @@ impl Metrics {
     pub fn connection(&self) -> ConnectionGuard {
         self.connections.inc();
         ConnectionGuard(self.connections.clone())
+    }
+
+    /// From now on this is when a certificate of ours ends, since 1970.
+    pub fn certificate(&self, of: CertificateOf, end: Duration) {
+        let end = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
+        self.certificates.get_or_create(&[("certificate", of.as_str())]).set(end);
+    }
+
+    /// What is counted of spans.
+    #[must_use]
+    pub const fn spans(&self) -> &SpanSeries {
+        &self.spans
     }
 
     /// What is counted of the fleet and its store.
@@ -227,6 +259,9 @@ impl Metrics {
         );
         let avoided = "Answers that needed no upstream call of their own";
         registry.register("upstream_requests_avoided", avoided, self.avoided.clone());
+        let bypasses = "Label reads that may not be cached";
+        registry.register("bypasses", bypasses, self.bypasses.clone());
+        registry.register("stale_served", "Answers that were past their lifetime", self.stale.clone());
         self.sizes.register(registry);
         registry.register("cache_evictions", "Stored responses let go", self.evictions.clone());
         registry.register("cache_invalidations", "Raises and removals", self.invalidations.clone());
@@ -251,6 +286,13 @@ impl Metrics {
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
         registry.register("connections", "Open connections of the data port", self.connections.clone());
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When a certificate of ours ends, since 1970",
+            Unit::Seconds,
+            self.certificates.clone(),
+        );
+        self.spans.register(registry);
         self.shared.register(registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What is running", Info::new(version));
@@ -273,6 +315,8 @@ impl Metrics {
             requests: Table::of(Route::count(resources) * Outcome::ALL.len() * StatusClass::ALL.len()),
             upstream: Table::of(Purpose::ALL.len() * UpstreamStatus::ALL.len()),
             avoided: Table::shown("by", Avoided::ALL.iter().map(|by| by.as_str())),
+            bypasses: Table::shown("reason", BypassReason::ALL.iter().map(|reason| reason.as_str())),
+            stale: Table::shown("reason", StaleReason::ALL.iter().map(|reason| reason.as_str())),
             proofs: Table::shown("result", ProofResult::ALL.iter().map(|result| result.as_str())),
             invalidations: Table::shown("cause", InvalidationCause::ALL.iter().map(|cause| cause.as_str())),
             evictions: Table::shown("cause", EvictionCause::ALL.iter().map(|cause| cause.as_str())),
@@ -289,6 +333,8 @@ impl Metrics {
             log_lines_dropped: LogDrops::default(),
             connections: Gauge::default(),
             sizes: Sizes::default(),
+            certificates: Family::default(),
+            spans: SpanSeries::default(),
             shared: SharedSeries::default(),
         };
         let mut registry = Registry::default();
