@@ -26,7 +26,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
     loaded.notices(descriptors::highest()).for_each(say);
-    say("configuration is sound");
+    let ending: Vec<_> = loaded.ending(Clock::system().now().unix()).collect();
+    ending.iter().for_each(say);
+    // What is told of a certificate must not be read as a word of comfort, and is no reason not to start either.
+    say(if ending.is_empty() { "configuration is sound" } else { "configuration can be used, for now" });
     if arguments.probe {
         block_on(ask_store(loaded.config.shared.as_ref()))?;
     }
