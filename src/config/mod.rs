@@ -8,6 +8,7 @@ mod cgroup;
 mod change;
 mod fault;
 pub mod files;
+mod input;
 mod key;
 mod load;
 mod named;
@@ -32,8 +33,9 @@ use http::Uri;
 
 pub use self::change::Change;
 pub use self::fault::{Fault, Origin};
+pub use self::input::Inputs;
 pub use self::key::Key;
-pub use self::load::{environment, load, load_values};
+pub use self::load::{environment, load, load_again, load_values};
 pub use self::report::Loaded;
 pub use self::shared::{Shared, WhenLost};
 pub use self::store::{ClientCertificate, StoreAddress, StoreMode, StoreSettings, StoreTransport};

@@ -326,6 +326,7 @@ impl Write {
             class: Class::Interactive,
             asked_at,
             max_wait: self.max_wait,
+            store_waited: Duration::ZERO,
             purpose: Purpose::Write,
             lane: Lane::Labels,
             retries: Retries::Never,
