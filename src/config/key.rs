@@ -65,6 +65,7 @@ keys! {
     CacheShare = "cache.share", "\"organization\" or \"credential\"";
     CacheListFill = "cache.list_fill", "true or false";
     CacheWriteThrough = "cache.write_through", "true or false";
+    CacheWriteInvalidates = "cache.write_invalidates", "\"label\" or \"organization\"";
     LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
     LeadLabelsStaleWhileRevalidate = "cache.lead_labels.stale_while_revalidate",
         "a duration from 0s (never) to 24h, such as \"30s\"";

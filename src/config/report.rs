@@ -102,6 +102,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::CacheShare => parse::share_text(cache.share).into(),
         Key::CacheListFill => cache.list_fill.into(),
         Key::CacheWriteThrough => cache.write_through.into(),
+        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
         Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
         Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
         Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),

@@ -161,6 +161,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
     let share = raw.text(Key::CacheShare, parse::share);
     let list_fill = raw.flag(Key::CacheListFill);
     let write_through = raw.flag(Key::CacheWriteThrough);
+    let write_invalidates = raw.text(Key::CacheWriteInvalidates, parse::write_invalidates);
     let lead_labels = cached_resource(raw, &LEAD_LABELS);
     let lead_label_lists = cached_resource(raw, &LEAD_LABEL_LISTS);
     Ok(Cache {
@@ -168,6 +169,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
         share: share?,
         list_fill: list_fill?,
         write_through: write_through?,
+        write_invalidates: write_invalidates?,
         lead_labels: lead_labels?,
         lead_label_lists: lead_label_lists?,
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use instantly_proxy::config::{
     Burst, Change, ClientCertificate, Config, Key, MaxHeldBytes, Share, Shared, StoreAddress, StoreMode,
-    StoreTransport, UpstreamDirectives, WhenLost,
+    StoreTransport, UpstreamDirectives, WhenLost, WriteInvalidates,
 };
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
@@ -53,6 +53,9 @@ const ROWS: &[Row] = &[
     (Key::CacheShare, true, |config| config.cache.share = Share::Credential),
     (Key::CacheListFill, true, |config| config.cache.list_fill = false),
     (Key::CacheWriteThrough, true, |config| config.cache.write_through = false),
+    (Key::CacheWriteInvalidates, true, |config| {
+        config.cache.write_invalidates = WriteInvalidates::Organization;
+    }),
     (Key::LeadLabelsTtl, true, |config| config.cache.lead_labels.ttl = seconds(7)),
     (Key::LeadLabelsStaleWhileRevalidate, true, |config| {
         config.cache.lead_labels.stale_while_revalidate = seconds(7);

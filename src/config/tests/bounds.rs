@@ -143,6 +143,7 @@ const BOUNDS: &[Bound] = &[
     bound(Key::CacheShare, (&["'organization'", "'credential'"], &["'Organization'", "'none'", "true"])),
     bound(Key::CacheListFill, FLAG),
     bound(Key::CacheWriteThrough, FLAG),
+    bound(Key::CacheWriteInvalidates, (&["'label'", "'organization'"], &["'Label'", "'lists'", "true"])),
     bound(Key::LeadLabelsTtl, TTL),
     bound(Key::LeadLabelsStaleWhileRevalidate, STALE),
     bound(Key::LeadLabelsStaleIfError, STALE),
