@@ -16,6 +16,7 @@ mod documents;
 mod drain;
 mod drips;
 mod early_answers;
+mod egress;
 mod explain;
 mod explain_shield;
 mod failing_upstream;
