@@ -17,6 +17,7 @@ mod drain;
 mod drips;
 mod early_answers;
 mod economy;
+mod egress;
 mod explain;
 mod explain_shield;
 mod failing_upstream;
