@@ -174,6 +174,7 @@ impl Exchange {
                 line.outcome = answer.outcome;
                 let mut response = answer.response;
                 if let Some(cache_status) = answer.cache_status {
+                    line.proxy.metrics.cache_status(cache_status);
                     // RFC 9211 §2: behind the members of caches nearer to the origin.
                     response.headers_mut().append(CACHE_STATUS, cache_status.value());
                 }

@@ -12,6 +12,7 @@ mod explain;
 mod explanation;
 mod fast_path;
 mod forward;
+mod health;
 mod overview;
 mod plan;
 mod posted;
@@ -54,6 +55,9 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
+        if let Some(answer) = proxy.health(&head) {
+            return answer;
+        }
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
         let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,

@@ -95,8 +95,9 @@ impl Server {
         let (data_address, admin_address) = (data.local_addr()?, admin.local_addr()?);
         let access = Access::new(admin_address, None);
         let token = AdminToken::new(access.clone(), Followed::read(config.admin.token_file.as_deref())?);
-        let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
         let metrics = Arc::new(Metrics::of(resources));
+        let read = |files| Certificate::read(files, Arc::clone(&metrics));
+        let certificate = config.listen.tls.as_ref().map(read).transpose()?;
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
         let plan = Plan {
