@@ -182,7 +182,7 @@ impl Table {
         // For this one alone: the store is there.
         self.take_from_share(accounts.first, accounts, now.saturating_add(TICK));
         self.give_up(lost, now);
-        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let caller = self.caller_of(call);
         if self.ready_at(accounts, caller, now) <= now {
             return Ok(self.spend(accounts, caller, Line::Calls, now));
         }

@@ -142,6 +142,38 @@ const BOUNDS: &[Bound] = &[
     bound(Key::ShieldSingleWorkspace, FLAG),
     bound(Key::ShieldMaxWait, (&["'0s'", "'60s'", "'1m'"], &["'60001ms'", "'-1s'", "2"])),
     bound(Key::ShieldMaxQueued, MILLION),
+    bound(Key::ShieldMode, (&["'enforce'", "'observe'"], &["'Observe'", "'off'", "true"])),
+    bound(Key::ListenTlsClientAuth, (&["'required'", "'optional'"], &["'none'", "true"])),
+    bound(
+        Key::CallersSources,
+        (
+            &["'certificate'", "'credential, field,address'"],
+            &["''", "'field, field'", "'cookie'", "['field']", "'field,'"],
+        ),
+    ),
+    bound(
+        Key::CallersField,
+        (
+            &["'x-caller'", "'caller'", "'x-service-name'"],
+            &[
+                "''",
+                "'X-Caller'",
+                "'authorization'",
+                "'x-workspace-id'",
+                "'x-api-key'",
+                "'a b'",
+                "'host'",
+                "'x_caller'",
+            ],
+        ),
+    ),
+    bound(
+        Key::CallersTrusted,
+        (
+            &["'none'", "'10.0.0.0/8, ::1/128'"],
+            &["''", "'10.0.0.1/8'", "'10.0.0.0'", "'10.0.0.0/33'", "'all'"],
+        ),
+    ),
     bound(Key::LogLevel, LEVEL),
     bound(Key::LogFormat, (&["'auto'", "'json'", "'text'"], &["'JSON'", "'pretty'"])),
 ];
@@ -170,7 +202,18 @@ fn values_beyond_their_bounds_are_refused_once_and_by_name() {
 
 #[test]
 fn every_key_has_its_bounds_tested() {
-    let of_files = [Key::ListenTlsCertificate, Key::ListenTlsKey, Key::AdminTokenFile, Key::UpstreamCaFile];
+    let of_files = [
+        Key::ListenTlsCertificate,
+        Key::ListenTlsKey,
+        Key::ListenTlsClientCa,
+        Key::AdminTokenFile,
+        Key::UpstreamCaFile,
+        Key::CallersFingerprintSecretFile,
+        // Tables, with a file of their own.
+        Key::CallersAddresses,
+        Key::CallersDefault,
+        Key::CallersLimits,
+    ];
     // Those of `shared` need each other, and a file of their own.
     for key in Key::ALL.iter().filter(|key| key.section() != "shared") {
         assert!(BOUNDS.iter().any(|bound| bound.key == *key) != of_files.contains(key), "{key}");
