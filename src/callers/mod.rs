@@ -25,7 +25,7 @@ pub use self::identity::{Evidence, Field, Identity, Ignored, Memo};
 pub use self::row::{Refused, Row, Shown};
 pub use self::rules::{CallerRules, Denied, Limit};
 use self::table::Table;
-pub use self::tally::{Payer, Spent, Tally};
+pub use self::tally::{Ledger, Payer, Spent, Tally};
 use crate::caller::credential::AuthorizationDigest;
 use crate::lock::Mutex;
 

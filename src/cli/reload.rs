@@ -12,7 +12,7 @@ use std::thread;
 use tracing::{info, warn};
 
 use super::setup::Setup;
-use crate::config::{Change, Config, Key, Loaded};
+use crate::config::{Change, Config, Inputs, Key, Loaded};
 use crate::descriptors;
 use crate::logging::Log;
 use crate::metrics::ReloadResult;
@@ -22,11 +22,12 @@ use crate::server::Server;
 pub(super) struct Reloads(SyncSender<()>);
 
 impl Reloads {
-    /// Begins to serve wishes for a reload of `server`, which runs with `config`.
-    pub(super) fn start(setup: Setup, config: Config, log: Log, server: Arc<Server>) -> io::Result<Self> {
+    /// Begins to serve wishes for a reload of `server`, which runs with what was loaded.
+    pub(super) fn start(setup: Setup, loaded: Loaded, log: Log, server: Arc<Server>) -> io::Result<Self> {
         // One may be under way and one more wanted; whoever asks then is served by that one.
         let (wish, wishes) = mpsc::sync_channel(1);
-        let mut running = Running { setup, config, log, server };
+        let Loaded { config, inputs, .. } = loaded;
+        let mut running = Running { setup, config, inputs, log, server };
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             while wishes.recv().is_ok() {
                 running.reload();
@@ -46,13 +47,15 @@ struct Running {
     setup: Setup,
     /// What holds.
     config: Config,
+    /// What gave it.
+    inputs: Inputs,
     log: Log,
     server: Arc<Server>,
 }
 
 impl Running {
     fn reload(&mut self) {
-        let faults = match self.setup.read() {
+        let faults = match self.setup.load_again(&self.inputs) {
             Ok(loaded) => match self.take(&loaded) {
                 Ok(()) => return self.server.metrics().config_reload(ReloadResult::Applied),
                 Err(fault) => vec![fault],
@@ -72,6 +75,7 @@ impl Running {
         // A level that was read is one: it was checked with the rest.
         self.log.set(&config.log)?;
         self.config = config;
+        self.inputs.clone_from(&loaded.inputs);
         info!(changed = listed(&taken), "configuration taken");
         for key in waiting {
             warn!(%key, origin = %loaded.origin(key), "changed, and needs a restart");

@@ -36,13 +36,12 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     // Before the ports open: as the first process of a container, a signal without a handler would be ignored.
     let inbox = runtime.block_on(async { Inbox::open() }).map_err(Failure::failed)?;
 
-    let config = loaded.config;
-    let server = Arc::new(Server::start(config.clone(), Clock::system()).map_err(Failure::failed)?);
+    let server = Arc::new(Server::start(loaded.config.clone(), Clock::system()).map_err(Failure::failed)?);
     let dropped = log.lines_dropped();
     server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
-    info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %config.upstream.url, "ready");
+    info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %loaded.config.upstream.url, "ready");
     let drained = wait(Arc::clone(&server))?;
-    let reloads = Reloads::start(setup, config, log, Arc::clone(&server)).map_err(Failure::failed)?;
+    let reloads = Reloads::start(setup, loaded, log, Arc::clone(&server)).map_err(Failure::failed)?;
     runtime.block_on(until_stopped(&server, &reloads, inbox, drained))
 }
 

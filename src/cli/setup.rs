@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
-use crate::config::{Fault, Loaded, load, load_values};
+use crate::config::{Fault, Inputs, Loaded, load, load_again, load_values};
 
 /// The files of the configuration. Stands before and behind a command's name; what is named before comes first. Not
 /// clap's `global`, which forgets the former where there are both.
@@ -29,11 +29,12 @@ impl Setup {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        self.read().map_err(Failure::from)
+        load(&self.files, self.environment.iter().cloned()).map_err(Failure::from)
     }
 
-    pub(super) fn read(&self) -> Result<Loaded, Vec<Fault>> {
-        load(&self.files, self.environment.iter().cloned())
+    /// Reads it again, while what `earlier` gave holds.
+    pub(super) fn load_again(&self, earlier: &Inputs) -> Result<Loaded, Vec<Fault>> {
+        load_again(&self.files, self.environment.iter().cloned(), earlier)
     }
 
     pub(super) fn load_values(self) -> Result<Loaded, Failure> {

@@ -7,6 +7,7 @@ use figment::value::{Dict, Value};
 use figment::{Profile, Provider};
 
 use super::fault::{Fault, Origin};
+use super::input::Inputs;
 use super::key::{self, Key, PREFIX};
 use super::raw::{Depth, Raw, Setting};
 use super::report::{self, Loaded};
@@ -22,7 +23,21 @@ pub fn load(
     files: &[PathBuf],
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Fault>> {
-    assemble(files, environment, Depth::Files)
+    assemble(files, environment, Depth::Files, &Inputs::default())
+}
+
+/// The same while `earlier` holds: what a file of those gave must be there to be read again. A pipe that was read, and a
+/// file that is empty all at once, say nothing, and nothing would be all defaults.
+///
+/// # Errors
+///
+/// As [`load()`], and where an input has gone.
+pub fn load_again(
+    files: &[PathBuf],
+    environment: impl Iterator<Item = (String, String)>,
+    earlier: &Inputs,
+) -> Result<Loaded, Vec<Fault>> {
+    assemble(files, environment, Depth::Files, earlier)
 }
 
 /// The same without opening the files that the configuration names: for a command that talks to a running proxy, which
@@ -35,7 +50,7 @@ pub fn load_values(
     files: &[PathBuf],
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Fault>> {
-    assemble(files, environment, Depth::Values)
+    assemble(files, environment, Depth::Values, &Inputs::default())
 }
 
 /// The process's environment. Bytes that are no UTF-8 become replacement characters, which no value may hold.
@@ -48,21 +63,22 @@ fn assemble(
     files: &[PathBuf],
     environment: impl Iterator<Item = (String, String)>,
     depth: Depth,
+    earlier: &Inputs,
 ) -> Result<Loaded, Vec<Fault>> {
     let mut layers = Layers::default();
     layers.add_defaults();
     for file in files {
-        layers.add_file(file);
+        layers.add_file(file, earlier);
     }
     for (name, value) in environment {
         layers.add_variable(&name, value);
     }
-    let Layers { settings, faults, ignored } = layers;
+    let Layers { settings, faults, ignored, inputs } = layers;
     let mut raw = Raw::new(settings, faults, depth);
     let config = resolve::config(&mut raw);
     let origins = Key::ALL.iter().map(|key| raw.origin(*key)).collect();
     match (config, raw.into_faults()) {
-        (Ok(config), faults) if faults.is_empty() => Ok(Loaded::new(config, origins, ignored)),
+        (Ok(config), faults) if faults.is_empty() => Ok(Loaded::new(config, origins, ignored, inputs)),
         (_, faults) => Err(faults),
     }
 }
@@ -73,6 +89,7 @@ struct Layers {
     settings: Vec<Setting>,
     faults: Vec<Fault>,
     ignored: Vec<String>,
+    inputs: Inputs,
 }
 
 impl Layers {
@@ -83,9 +100,13 @@ impl Layers {
         }));
     }
 
-    fn add_file(&mut self, path: &Path) {
+    fn add_file(&mut self, path: &Path, earlier: &Inputs) {
         let origin = Origin::File(path.to_owned());
-        match read_toml(path) {
+        let table = earlier.read(path).and_then(|text| {
+            self.inputs.note(path, &text);
+            table_of(&text)
+        });
+        match table {
             Ok(table) => self.add_table("", table, &origin),
             Err(given) => self.faults.push(Fault {
                 key: String::new(),
@@ -132,10 +153,9 @@ impl Layers {
     }
 }
 
-/// The TOML of a file, or what is wrong with it.
-fn read_toml(path: &Path) -> Result<Dict, String> {
-    let text = std::fs::read_to_string(path).map_err(|fault| format!("cannot be read: {fault}"))?;
-    match Toml::string(&text).data() {
+/// A file's text as TOML, or what is wrong with it.
+fn table_of(text: &str) -> Result<Dict, String> {
+    match Toml::string(text).data() {
         Ok(mut profiles) => Ok(profiles.remove(&Profile::Default).unwrap_or_default()),
         Err(fault) => Err(match fault.kind {
             figment::error::Kind::Message(message) => without_excerpt(&message),

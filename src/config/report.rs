@@ -9,6 +9,7 @@ use std::path::Path;
 use figment::value::Value;
 
 use super::fault::Origin;
+use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
 use super::{ClientAuth, Config, caller_keys, parse, shared_keys};
@@ -22,11 +23,18 @@ pub struct Loaded {
     origins: Vec<Origin>,
     /// Variables with our prefix that are neither configuration nor a Kubernetes service link: likely a mistake.
     pub ignored: Vec<String>,
+    /// The files that gave something.
+    pub inputs: Inputs,
 }
 
 impl Loaded {
-    pub(super) const fn new(config: Config, origins: Vec<Origin>, ignored: Vec<String>) -> Self {
-        Self { config, origins, ignored }
+    pub(super) const fn new(
+        config: Config,
+        origins: Vec<Origin>,
+        ignored: Vec<String>,
+        inputs: Inputs,
+    ) -> Self {
+        Self { config, origins, ignored, inputs }
     }
 
     /// Where the value of `key` came from.

@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::credential::Credential;
 use crate::caller::standing::BackgroundRead;
+use crate::callers::Payer;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -50,10 +51,12 @@ pub(super) struct Fetch {
     pub(super) use_of: Use,
     /// What of other replicas would spare it.
     pub(super) asks: Asks,
-    /// How long its reader has waited for the store before.
+    /// How long it and its reader have waited for the store.
     pub(super) store_waited: Duration,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
+    /// Who pays for it.
+    pub(super) payer: Payer,
     /// What of a trace it is a part of.
     pub(super) trace: Option<Context>,
 }
@@ -104,7 +107,7 @@ impl Fetcher {
         self.runtime.spawn(async move {
             let span = fetcher.trace_flight(&mut fetch, &publisher);
             let mut behind = None;
-            let result = match fetcher.spare(&fetch, &publisher).await {
+            let result = match fetcher.spare(&mut fetch, &publisher).await {
                 Spared::By(result) => result,
                 Spared::Not(lock) => {
                     let (result, work) = fetcher.go(&fetch, &publisher, lock).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
+use crate::callers::Payer;
 use crate::clock::Moment;
 use crate::organization::OrganizationId;
 use crate::purpose::Purpose;
@@ -35,12 +36,16 @@ pub struct Call<'a> {
     pub asked_at: Moment,
     /// How long it may wait for its turn from now on.
     pub max_wait: Duration,
+    /// How long its request has waited for the store that replicas share.
+    pub store_waited: Duration,
     /// Why it is made.
     pub purpose: Purpose,
     /// Where it gets its connection.
     pub lane: Lane<'a>,
     /// Whether it is tried again that failed on the way.
     pub retries: Retries,
+    /// Who pays for it.
+    pub payer: &'a Payer,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
 }

@@ -7,6 +7,7 @@
 //! errors, sets the fields that every answer carries, counts and logs.
 
 mod answer;
+mod callers;
 mod exchange;
 mod explain;
 mod explanation;
@@ -60,6 +61,9 @@ impl Worker {
         let resource = place.resource();
         let class = classify(&head, place);
         let (asked, peer) = exchange.classified(&class, resource);
+        if let Err(denied) = proxy.check_caller(&asked.ledger, &asked.rules, &head) {
+            return exchange.finish(Err(denied));
+        }
         let answer = match class {
             Class::Read(read) if !body::is_empty(&body) => {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
@@ -92,6 +96,7 @@ impl Worker {
     pub fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
         let class = StatusClass::of(status);
         self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
+        self.proxy.note_unknown_request(Outcome::Rejected);
         let (status, cause) = (status.as_u16(), fault.to_string());
         tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
     }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
+use crate::callers::Callers;
 use crate::clock::Clock;
 use crate::config::{Config, Shared, StoreMode};
 use crate::fence::Fence;
@@ -39,6 +40,8 @@ pub struct Proxy {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) digester: Arc<Digester>,
+    /// Who calls, and what is counted of each.
+    pub(super) callers: Arc<Callers>,
     /// What the API has proved and refused of each credential.
     pub(super) bindings: Arc<Bindings>,
     /// What is stored.
@@ -138,6 +141,7 @@ impl Proxy {
         let proxy = Arc::new(Self {
             resources,
             digester,
+            callers: Arc::default(),
             origin,
             bindings,
             cache,
@@ -151,6 +155,9 @@ impl Proxy {
             clock,
             metrics,
         });
+        proxy.set_callers(config.callers.as_ref())?;
+        let callers = Arc::clone(&proxy.callers);
+        proxy.metrics.follow_callers(move || super::callers::numbers(&callers));
         proxy.begin(config, unlinked);
         Ok(proxy)
     }
@@ -283,6 +290,7 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         proxy.cache.tidy();
         proxy.origin.tidy(now);
         proxy.fetcher.tidy(now);
+        proxy.callers.tidy(now.uptime());
     }
 }
 

@@ -3,7 +3,6 @@
 //! Nobody waits in vain: who cannot wait for what an answer says is told so, and who has waited for an answer beyond its time
 //! goes by the next ones while calls need not wait, by the share where those take long, and is turned away otherwise.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{AccountKey, Accounts, Hold};
@@ -15,7 +14,7 @@ use super::queue::{Line, WaiterId};
 use super::slot::Slot;
 use super::table::Table;
 use super::waiter::Waiter;
-use super::window::{CallerId, WINDOW};
+use super::window::WINDOW;
 
 /// A moment further ahead is not booked. Who has the patience asks again so long before it.
 const ASK_AHEAD: Duration = Duration::from_secs(2);
@@ -71,7 +70,9 @@ impl Table {
             }
             Some(Answer::Held { wait, .. }) if in_time => self.held(ticket.queue, asked, wait, now),
             late => {
-                if let Some(Answer::Booked { is_probe: true, .. }) = late {
+                // What is not answered in time may have been booked all the same, and the store would wait for what that
+                // probe finds out; a number that is no probe's is nothing to it.
+                if matches!(late, Some(Answer::Booked { is_probe: true, .. }) | None) {
                     self.lose_probe(asked.number, asked.paid());
                 }
                 self.take_from_share(ticket.queue, asked.accounts, now.saturating_add(timeout));
@@ -102,6 +103,7 @@ impl Table {
         let Some(account) = self.accounts.get_mut(&queue) else { return };
         if let Some(asked) = account.booking.asked.filter(|asked| asked.is_lost(timeout, now)) {
             account.booking.asked = None;
+            self.lose_probe(asked.number, asked.paid());
             self.take_from_share(queue, asked.accounts, now.saturating_add(timeout));
         }
     }

@@ -149,11 +149,13 @@ impl Table {
             (None, false) => Paying::Second,
         };
         let timeout = bookings.timeout;
+        let within = timeout.saturating_sub(head.store_waited);
         self.last_id += 1;
         let number = self.last_id;
         let ticket = Ticket { queue, number };
         let limits = bookings.whole();
-        bookings.order(Order::Book(Book { ticket, first, second, limits, patience, urgency, spacing }));
+        let book = Book { ticket, first, second, limits, within, patience, urgency, spacing };
+        bookings.order(Order::Book(book));
         if let Some(account) = self.accounts.get_mut(&queue) {
             let asked = Asked { number, at: now, accounts, paying, urgency };
             account.booking.asked = Some(asked);
@@ -168,8 +170,10 @@ impl Table {
         // Where nobody has another account, one look is enough for all.
         let all_can = self.acting.is_empty().then(|| self.asks_at(Accounts::one(queue), now) <= now);
         let can = |id: &WaiterId| {
-            let asks = || self.waiters.get(id).is_some_and(|waiter| self.asks_at(waiter.accounts, now) <= now);
-            all_can.unwrap_or_else(asks) && self.waiters.get(id).is_some_and(|waiter| self.share_lets_go(waiter, now))
+            let asks =
+                || self.waiters.get(id).is_some_and(|waiter| self.asks_at(waiter.accounts, now) <= now);
+            all_can.unwrap_or_else(asks)
+                && self.waiters.get(id).is_some_and(|waiter| self.share_lets_go(waiter, now))
         };
         if all_can == Some(false) {
             return None;

@@ -3,7 +3,8 @@
 //! It counts failures that speak of the upstream or the way to it: of connecting, of an HTTP/2 PING, of a fetch's deadline.
 //! It never counts a 5xx, which is an answer, nor a pass-through deadline, which may be one slow endpoint. It opens when
 //! they come from several connections with no answer to anybody among them; then calls fail at once, but for one probe
-//! at a time, and the first answer heals it. Opening trial connections and sending probes is left to the caller.
+//! at a time, and the first answer heals it; where nobody asks for a minute it lapses. Opening trial connections and sending
+//! probes is left to the caller.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +23,10 @@ const TRIALS: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_millis(1000)];
 /// Probes begin this far apart.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Nobody asked for so long: what was found out then says nothing of now, and the next call finds out as the first one did.
+/// Otherwise an idle process would call the upstream dead for as long as nobody comes. Whoever is turned away comes again
+/// sooner, and waits for no time-out again.
+const LAPSES: Duration = Duration::from_secs(60);
 /// A probe that has not been answered by then holds nobody else up: pass-through calls may wait long for their head.
 const PROBE_MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -87,6 +92,8 @@ struct Suspicion {
 struct Open {
     next_probe: Moment,
     under_way: Option<UnderWay>,
+    /// When it was last of use or confirmed: a call was refused by it, was sent to find out, or failed.
+    asked: Moment,
 }
 
 #[derive(Debug)]
@@ -101,11 +108,16 @@ impl Breaker {
     pub fn admit(&self, now: Moment) -> Verdict {
         let mut state = self.lock();
         let number = state.probes.wrapping_add(1);
-        let Some(open) = &mut state.open else { return Verdict::Go };
+        let Some(open) = state.open_at(now) else { return Verdict::Go };
+        open.asked = now;
         if let Some(retry_after) = open.refuses(now) {
             return Verdict::Refuse { retry_after };
         }
-        *open = Open { next_probe: now.plus(PROBE_EVERY), under_way: Some(UnderWay { number, begun: now }) };
+        *open = Open {
+            next_probe: now.plus(PROBE_EVERY),
+            under_way: Some(UnderWay { number, begun: now }),
+            asked: now,
+        };
         state.probes = number;
         Verdict::Probe(Probe { breaker: self.clone(), number })
     }
@@ -113,13 +125,20 @@ impl Breaker {
     /// When to come again, if a call would be refused at `now`. Asking takes no probe.
     #[must_use]
     pub fn refuses(&self, now: Moment) -> Option<Duration> {
-        self.lock().open.as_ref()?.refuses(now)
+        let mut state = self.lock();
+        let open = state.open_at(now)?;
+        let refused = open.refuses(now);
+        if refused.is_some() {
+            open.asked = now;
+        }
+        refused
     }
 
     /// Notes a failure of a connection, or of a call on one. A connection that was never there has a number of its own.
     pub fn on_failure(&self, connection: u64, now: Moment) -> Reaction {
         let mut state = self.lock();
-        if state.open.is_some() {
+        if let Some(open) = state.open_at(now) {
+            open.asked = now;
             return Reaction::Counted;
         }
         state.recent.push_back(Failure { connection, at: now });
@@ -128,7 +147,7 @@ impl Breaker {
         }
         if state.is_dead(now) {
             *state = State {
-                open: Some(Open { next_probe: now.plus(PROBE_EVERY), under_way: None }),
+                open: Some(Open { next_probe: now.plus(PROBE_EVERY), under_way: None, asked: now }),
                 probes: state.probes,
                 ..State::default()
             };
@@ -141,7 +160,7 @@ impl Breaker {
     /// time is over.
     pub fn suspect(&self, now: Moment) -> Reaction {
         let mut state = self.lock();
-        if state.open.is_some() { Reaction::Counted } else { state.suspect(now) }
+        if state.open_at(now).is_some() { Reaction::Counted } else { state.suspect(now) }
     }
 
     /// Notes an answer to any call of anybody, whatever its status. Returns whether it healed an open breaker. A
@@ -169,10 +188,10 @@ impl Breaker {
         due
     }
 
-    /// Whether it is open: calls fail at once, but for probes.
+    /// Whether it is open at `now`: calls fail at once, but for probes.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.lock().open.is_some()
+    pub fn is_open(&self, now: Moment) -> bool {
+        self.lock().open_at(now).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -191,6 +210,12 @@ impl Open {
 }
 
 impl State {
+    /// What holds calls up at `now`; it lapses here.
+    fn open_at(&mut self, now: Moment) -> Option<&mut Open> {
+        self.open.take_if(|open| now.since(open.asked) >= LAPSES);
+        self.open.as_mut()
+    }
+
     fn is_dead(&self, now: Moment) -> bool {
         let mut in_window = self.recent.iter().filter(|failure| now.since(failure.at) <= WINDOW).peekable();
         let Some(first) = in_window.peek().map(|failure| failure.connection) else { return false };

@@ -322,6 +322,12 @@ impl Budget {
         self.lock().foresee(call, now.uptime())
     }
 
+    /// How many replicas were seen, by which caps are divided: one where there is no store.
+    #[must_use]
+    pub fn replicas_seen(&self) -> u32 {
+        self.lock().replicas_seen().get()
+    }
+
     /// What the fullest account has used.
     #[must_use]
     pub fn used_ratio(&self, now: Moment) -> UsedRatio {

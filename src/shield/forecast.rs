@@ -74,8 +74,10 @@ impl Table {
             Some(self.comes_in(key, caller, ahead, now).max(account.expected_to_open_at(now)))
         };
         let turn = accounts.keys().filter_map(of).max().unwrap_or(now).max(self.apart_until(accounts));
-        let waiting = self.accounts.get(&accounts.first).map_or(0, |account| account.queue.len_of(line, caller));
-        let capped = self.capped_until(caller, u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1), now);
+        let waiting =
+            self.accounts.get(&accounts.first).map_or(0, |account| account.queue.len_of(line, caller));
+        let capped =
+            self.capped_until(caller, u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1), now);
         let spare = if line == Line::Spare { self.spare_at(accounts, now) } else { now };
         turn.max(capped).max(spare)
     }

@@ -198,10 +198,7 @@ impl Queue {
                 waiting.get(position as usize)
             })
         };
-        turns(Line::Proofs)
-            .chain(turns(Line::Calls))
-            .chain(turns(Line::Background))
-            .chain(turns(Line::Spare))
+        turns(Line::Proofs).chain(turns(Line::Calls)).chain(turns(Line::Background)).chain(turns(Line::Spare))
     }
 
     /// Everybody who waits.

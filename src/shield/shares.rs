@@ -77,10 +77,14 @@ impl Table {
 
     /// What of a cap is this process's.
     fn part_of(&self, cap: NonZeroU32) -> u32 {
-        let replicas = self.bookings.as_ref().map_or(NonZeroU32::MIN, |bookings| {
-            bookings.replicas.unwrap_or(bookings.rules.replicas)
-        });
-        (cap.get() / replicas).max(1)
+        (cap.get() / self.replicas_seen()).max(1)
+    }
+
+    /// How many replicas were seen; one where there is no store.
+    pub(super) fn replicas_seen(&self) -> NonZeroU32 {
+        let seen =
+            self.bookings.as_ref().map(|bookings| bookings.replicas.unwrap_or(bookings.rules.replicas));
+        seen.unwrap_or(NonZeroU32::MIN)
     }
 
     /// When the `nth` call of a caller from now may go by its cap.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::account::{Accounts, ProbeId};
 use super::beside::Part;
 use super::booked::Granted;
-use super::queue::Line;
 use super::shares::Observed;
 use super::window::CallerId;
 
@@ -22,8 +21,6 @@ pub(super) struct Had {
 pub(super) struct Slot {
     pub(super) accounts: Accounts,
     pub(super) caller: CallerId,
-    /// In which line it waited or would have.
-    pub(super) line: Line,
     /// What limits that are observed alone would have made of it.
     pub(super) observed: Option<Observed>,
     pub(super) at: Duration,

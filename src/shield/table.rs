@@ -122,8 +122,21 @@ impl Table {
         };
         let (turn, told) = oneshot::channel();
         let (near, told_near) = (readiness == Readiness::Far).then(oneshot::channel).unzip();
-        let (due, ahead) = (expected_at, call.ahead);
-        let waiter = Waiter { accounts, caller, credential, line, deadline, readiness, due, ahead, free, turn, near };
+        let (due, ahead, store_waited) = (expected_at, call.ahead, call.store_waited);
+        let waiter = Waiter {
+            accounts,
+            caller,
+            credential,
+            line,
+            deadline,
+            store_waited,
+            readiness,
+            due,
+            ahead,
+            free,
+            turn,
+            near,
+        };
         let id = self.enqueue(waiter, now);
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: told_near })
     }
@@ -145,9 +158,21 @@ impl Table {
         }
         let (turn, told) = oneshot::channel();
         let (line, readiness, deadline, free) = (Line::Background, Readiness::Connected, now, true);
-        let (due, ahead) = (now, Duration::ZERO);
-        let waiter =
-            Waiter { accounts, caller, credential, line, deadline, readiness, due, ahead, free, turn, near: None };
+        let (due, ahead, store_waited, near) = (now, Duration::ZERO, call.store_waited, None);
+        let waiter = Waiter {
+            accounts,
+            caller,
+            credential,
+            line,
+            deadline,
+            store_waited,
+            readiness,
+            due,
+            ahead,
+            free,
+            turn,
+            near,
+        };
         let id = self.enqueue(waiter, now);
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: None })
     }
@@ -272,6 +297,6 @@ impl Table {
             self.account(accounts.first, now).proofs.take(caller, at);
         }
         let had = Had { first, second };
-        Slot { accounts, caller, line, observed, at, had, booked, probe: probing.then_some(probe) }
+        Slot { accounts, caller, observed, at, had, booked, probe: probing.then_some(probe) }
     }
 }

@@ -84,7 +84,8 @@ impl Table {
             let heads = account.queue.heads(line, |id| self.is_connected(id));
             let ready = heads.filter(|(caller, id)| {
                 self.waiters.get(id).is_some_and(|waiter| {
-                    self.ready_at(waiter.accounts, *caller, now) <= now && self.may_line(line, waiter.accounts, now)
+                    self.ready_at(waiter.accounts, *caller, now) <= now
+                        && self.may_line(line, waiter.accounts, now)
                 })
             });
             let (caller, id) = ready.min_by_key(|(caller, _)| self.had(account, *caller).rank(0))?;
@@ -121,9 +122,7 @@ impl Table {
         };
         let heads =
             Line::ALL.into_iter().flat_map(|line| account.queue.heads(line, |id| self.is_connected(id)));
-        let ready_at = heads
-            .filter_map(|(_, id)| Some(self.may_go_at(self.waiters.get(&id)?, now)))
-            .min();
+        let ready_at = heads.filter_map(|(_, id)| Some(self.may_go_at(self.waiters.get(&id)?, now))).min();
         let Outlook { near, look_at } = self.look_ahead(account, now);
         for (id, due) in near {
             if let Some(waiter) = self.waiters.get_mut(&id) {

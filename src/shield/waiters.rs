@@ -80,7 +80,12 @@ impl Table {
     pub(super) fn turn_away(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.withdraw(id, now) else { return };
         let rejection = self.rejection(waiter.accounts, waiter.line, waiter.caller, now);
-        let reason = if matches!(waiter.line, Line::Background | Line::Spare) && rejection.reason == Reason::Budget { Reason::NoSpare } else { rejection.reason };
+        let reason =
+            if matches!(waiter.line, Line::Background | Line::Spare) && rejection.reason == Reason::Budget {
+                Reason::NoSpare
+            } else {
+                rejection.reason
+            };
         waiter.tell(Err(Rejection { reason, ..rejection }));
     }
 

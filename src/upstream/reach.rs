@@ -16,7 +16,7 @@ impl Upstream {
     /// Whether the upstream cannot be reached.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        self.breaker.is_open()
+        self.breaker.is_open(self.clock.now())
     }
 
     /// When to come again, if a call would not be sent now: asked before a call waits for anything and spends its slot.

@@ -53,6 +53,17 @@ async fn one_refused_call_suffices_to_find_out_within_five_seconds() {
     world.caller("b", 1).get(&label_path(1)).send().await.assert_error(ErrorKind::Unreachable);
 }
 
+/// Nobody would ever end an alert on it.
+#[tokio::test]
+async fn an_idle_proxy_does_not_call_the_upstream_dead_for_ever() {
+    let (world, caller) = dead_upstream().await;
+    caller.get(&label_path(2)).send().await.assert_error(ErrorKind::Unreachable);
+    world.proxy.advance_seconds(59);
+    assert!(is_open(&world).await, "somebody was turned away less than a minute ago");
+    world.proxy.advance_seconds(2);
+    assert!(!is_open(&world).await);
+}
+
 #[tokio::test]
 async fn hits_and_stale_answers_go_on() {
     let world = World::start_shielded_with(|config| {

@@ -110,6 +110,25 @@ async fn the_level_of_the_log_changes_while_it_runs() {
     .await;
 }
 
+/// All defaults would be another limit and other sharing.
+#[tokio::test]
+async fn an_input_that_has_gone_is_a_fault_and_never_an_empty_configuration() {
+    let stage = Stage::start("[cache]\nshare = \"credential\"\n").await;
+    stage.proven().await;
+    stage.reload("", "refused").await;
+    stage.reload("\n", "refused").await;
+    stage.reload("# all defaults are meant\n", "applied").await;
+    stage.reload("# all defaults are meant\n", "applied").await;
+
+    let url = format!("http://{}", stage.upstream.address());
+    let serving = Serving::start_fed("[shield]\nrequests_per_second = 22\n", &url).await;
+    serving.process.signal("HUP");
+    let fault = serving.process.logged("configuration not taken").await;
+    let text = fault["fault"].as_str().expect("a text");
+    assert!(text.contains("/dev/stdin") && text.contains("was read at start"), "{text}");
+    serving.process.logged("the configuration has faults: the earlier one goes on").await;
+}
+
 #[tokio::test]
 async fn every_field_of_an_access_line_is_in_the_document() {
     let stage = Stage::start("").await;

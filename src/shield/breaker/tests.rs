@@ -27,12 +27,16 @@ impl World {
         self.breaker.admit(self.clock.now())
     }
 
+    fn is_open(&self) -> bool {
+        self.breaker.is_open(self.clock.now())
+    }
+
     /// An open breaker.
     fn open(&self) {
         for connection in 0..3 {
             self.fail(connection);
         }
-        assert!(self.breaker.is_open());
+        assert!(self.is_open());
     }
 
     /// Seconds until it opens after a first failure, if each trial fails `takes` after it began.
@@ -88,7 +92,7 @@ fn it_opens_after_three_failures_on_two_connections_in_five_seconds() {
                 None => assert!(!world.breaker.on_success(), "{name}"),
             }
         }
-        assert_eq!(world.breaker.is_open(), *expected, "{name}");
+        assert_eq!(world.is_open(), *expected, "{name}");
         assert_eq!(matches!(world.admit(), Verdict::Go), !expected, "{name}");
     }
 }
@@ -139,7 +143,7 @@ fn an_open_breaker_lets_one_probe_a_second_through_and_is_honest_about_the_next(
     let Verdict::Probe(probe) = world.admit() else { panic!("the next second") };
     assert!(world.breaker.on_success(), "one answer heals it");
     drop(probe);
-    assert!(matches!(world.admit(), Verdict::Go) && !world.breaker.is_open());
+    assert!(matches!(world.admit(), Verdict::Go) && !world.is_open());
     assert_eq!(world.fail(1), Reaction::Suspected, "what was before is forgotten");
 }
 
@@ -163,6 +167,27 @@ fn a_probe_whose_caller_vanishes_blocks_nobody() {
     );
     drop(next);
     assert!(matches!(world.admit(), Verdict::Probe(_)));
+}
+
+#[test]
+fn it_lapses_where_nobody_asks_for_a_minute_and_not_before() {
+    let world = world();
+    world.open();
+    for refused in 0..10 {
+        world.hand.advance(millis(59_000));
+        assert!(world.is_open(), "somebody asked 59 s ago, {refused}");
+        drop(world.admit());
+        assert!(world.breaker.refuses(world.clock.now()).is_some());
+    }
+    world.hand.advance(millis(59_000));
+    world.fail(7);
+    world.hand.advance(millis(59_999));
+    assert!(world.is_open(), "what fails confirms it");
+    world.hand.advance(millis(1));
+    assert!(!world.is_open());
+    assert!(matches!(world.admit(), Verdict::Go));
+    assert_eq!(world.breaker.refuses(world.clock.now()), None);
+    assert_eq!(world.fail(1), Reaction::Suspected, "what was before is forgotten");
 }
 
 #[test]
@@ -220,7 +245,7 @@ proptest! {
                 let elsewhere = failures.iter().any(|(other, _)| *other != failures[0].0);
                 open = open || failures.len() >= 3 && elsewhere;
             }
-            prop_assert_eq!(world.breaker.is_open(), open, "seed {} step {}", seed, step);
+            prop_assert_eq!(world.is_open(), open, "seed {} step {}", seed, step);
         }
     }
 

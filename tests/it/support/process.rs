@@ -54,6 +54,14 @@ impl Process {
         Self::start_by(&mut shell, arguments, environment)
     }
 
+    /// The same with a configuration on standard input, which is a pipe.
+    pub fn start_fed(config: &str, environment: &[(&str, &str)]) -> Self {
+        let script = format!("exec \"$0\" \"$@\" <<'END'\n{config}\nEND\n");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_instantly-proxy")]);
+        Self::start_by(&mut shell, &["--config", "/dev/stdin"], environment)
+    }
+
     fn start_by(command: &mut Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = command
             .args(arguments)
@@ -173,6 +181,12 @@ impl Serving {
         let mut all = on_free_ports(upstream);
         all.extend_from_slice(environment);
         Self::of(Process::start_limited(limits, &[], &all))
+    }
+
+    /// The same with a configuration on standard input.
+    #[track_caller]
+    pub fn start_fed(config: &str, upstream: &str) -> impl Future<Output = Self> + use<> {
+        Self::of(Process::start_fed(config, &on_free_ports(upstream)))
     }
 
     #[track_caller]
