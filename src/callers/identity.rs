@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::caller_key::CallerKey;
+use super::figures::Figure;
 use super::row::Row;
 use super::rules::{CallerRules, Denied, Limit};
 use crate::caller::credential::AuthorizationDigest;
 use crate::closed_enum::closed_enum;
 use crate::config::{CallerSource, Mode, Priority};
 use crate::lock::Mutex;
+use crate::outcome::Outcome;
 use crate::semantics::caller_name;
 use crate::shield::share::{Share, Urgency};
 
@@ -165,6 +167,21 @@ impl Identity {
     #[must_use]
     pub fn denies(&self, method: &http::Method, path: &str) -> Option<Denied> {
         self.limit.denies(method, path)
+    }
+
+    /// Counts an answer from memory.
+    pub fn note_hit(&self, outcome: Outcome, bytes: u64) {
+        for row in [&self.caller, &self.credential] {
+            row.counters.request(outcome);
+            row.counters.add(Figure::Saved, 1);
+            row.counters.add(Figure::Bytes, bytes);
+        }
+    }
+
+    /// The name of its key, in the log.
+    #[must_use]
+    pub fn key_name(&self) -> &str {
+        self.credential.name().trim_start_matches('~')
     }
 
     /// Whether its limits hold.

@@ -94,7 +94,7 @@ impl Callers {
         now: Duration,
     ) -> Arc<Identity> {
         let second = now.as_secs();
-        let identity = match memo.recall(rules, evidence) {
+        match memo.recall(rules, evidence) {
             Some(identity) => {
                 self.callers.touch(&identity.caller, second);
                 self.credentials.touch(&identity.credential, second);
@@ -105,11 +105,14 @@ impl Callers {
                 memo.keep(&identity, evidence);
                 identity
             }
-        };
+        }
+    }
+
+    /// Counts a request of this identity, if what it said of its caller does not count.
+    pub fn note_claim(&self, identity: &Identity) {
         if let Some(ignored) = identity.ignored {
             self.ignored[ignored.index()].fetch_add(1, Ordering::Relaxed);
         }
-        identity
     }
 
     fn look_up(&self, rules: &Arc<CallerRules>, evidence: &Evidence<'_>, now: Duration) -> Identity {

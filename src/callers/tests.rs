@@ -38,7 +38,9 @@ impl World {
             field: Field::Once(name.as_bytes()),
             key: Some((digest, key.as_bytes())),
         };
-        self.callers.identify(&self.rules, memo, &evidence, now)
+        let identity = self.callers.identify(&self.rules, memo, &evidence, now);
+        self.callers.note_claim(&identity);
+        identity
     }
 }
 

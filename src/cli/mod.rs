@@ -76,7 +76,9 @@ pub fn main(
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
         Command::Serve(files) => serve::run(setup.and(files)),
         Command::Check(arguments) => {
-            setup.and(arguments.files.clone()).load().and_then(|loaded| check::run(&loaded, &arguments))
+            let setup = setup.and(arguments.files.clone());
+            let loaded = if arguments.values_only { setup.load_values() } else { setup.load() };
+            loaded.and_then(|loaded| check::run(&loaded, &arguments))
         }
         Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
         Command::Health(files) => setup.and(files).load_values().and_then(|loaded| health::run(&loaded)),

@@ -272,7 +272,9 @@ fn sources(text: &str) -> Option<Vec<CallerSource>> {
 
 fn field(text: &str) -> Option<HeaderName> {
     let lower = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let free = !TAKEN.contains(&text) && !text.split('-').any(|part| WHOSE_DATA.contains(&part));
+    let overrides = crate::semantics::fields::overrides_method(text);
+    let free =
+        !overrides && !TAKEN.contains(&text) && !text.split('-').any(|part| WHOSE_DATA.contains(&part));
     let name = HeaderName::from_bytes(text.as_bytes()).ok()?;
     (lower && free && text.len() <= LONGEST).then_some(name)
 }

@@ -41,6 +41,8 @@ keys! {
     ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";
     ListenDrainTimeout = "listen.drain_timeout", "a duration from 0s to 1h, such as \"25s\"";
     ListenAllowPlaintext = "listen.allow_plaintext", "true or false";
+    ListenHealthPath = "listen.health_path",
+        "a path of 2 to 256 letters, digits and any of -._~/, such as \"/.well-known/ready\", not at or below /api";
     ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
     ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
     ListenTlsClientCa = "listen.tls.client_ca", "a PEM file with at least one root certificate";
@@ -160,6 +162,12 @@ impl Key {
         Self::ALL.iter().copied().find(|key| key.variable() == name)
     }
 
+    /// The key that this variable would set if each of its underscores that could be two were two.
+    pub(super) fn run_together(name: &str) -> Option<Self> {
+        let flat = |name: &str| name.replace("__", "_").to_ascii_uppercase();
+        Self::ALL.iter().copied().find(|key| flat(&key.variable()) == flat(name))
+    }
+
     /// The key that was probably meant by an unknown name: the least edits away, or alike but for its section.
     pub(super) fn near(name: &str) -> Option<Self> {
         let leaf = name.rsplit('.').next().unwrap_or(name);
@@ -179,6 +187,22 @@ impl Key {
 /// Whether a table of this dotted name holds keys or tables of keys.
 pub(super) fn is_section(name: &str) -> bool {
     Key::ALL.iter().any(|key| key.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The tables that stand in no other.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    Key::ALL.iter().filter_map(move |key| {
+        let section = key.as_str().split('.').next().unwrap_or_default();
+        (std::mem::replace(&mut last, section) != section).then_some(section)
+    })
+}
+
+/// The table that was probably meant by an unknown name.
+pub(super) fn section_near(name: &str) -> Option<&'static str> {
+    let nearest =
+        Key::ALL.iter().flat_map(|key| [key.section(), key.section().split('.').next().unwrap_or_default()]);
+    nearest.min_by_key(|section| edits(name, section)).filter(|section| edits(name, section) <= 2)
 }
 
 /// Levenshtein's distance in bytes: the insertions, deletions and replacements between two names.
@@ -215,6 +239,23 @@ mod tests {
         ] {
             assert_eq!(Key::near(unknown), meant, "{unknown}");
         }
+    }
+
+    #[test]
+    fn an_unknown_table_leads_to_the_one_that_was_meant() {
+        for (unknown, meant) in [
+            ("cach", Some("cache")),
+            ("cache.lead_label", Some("cache.lead_labels")),
+            ("cache.lead_label_list", Some("cache.lead_label_lists")),
+            ("lsiten.tls", Some("listen.tls")),
+            ("telemtry", Some("telemetry")),
+            ("other", None),
+            ("admin.tls", None),
+        ] {
+            assert_eq!(section_near(unknown), meant, "{unknown}");
+        }
+        let sections: Vec<_> = sections().collect();
+        assert_eq!(sections.len(), sections.iter().collect::<std::collections::BTreeSet<_>>().len());
     }
 
     #[test]

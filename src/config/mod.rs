@@ -91,6 +91,8 @@ pub struct Listen {
     pub drain_timeout: Duration,
     /// Whether a plaintext listener off loopback is accepted.
     pub allow_plaintext: bool,
+    /// Path that the data port answers itself, for whoever cannot ask the admin port; absent: none.
+    pub health_path: Option<String>,
     /// `[listen.tls]`: TLS instead of plaintext.
     pub tls: Option<ListenTls>,
 }
@@ -318,6 +320,7 @@ impl Default for Config {
                 drain_delay: Duration::from_secs(5),
                 drain_timeout: Duration::from_secs(25),
                 allow_plaintext: false,
+                health_path: None,
                 tls: None,
             },
             admin: Admin {

@@ -118,6 +118,18 @@ pub(super) const fn client_auth_text(auth: ClientAuth) -> &'static str {
     }
 }
 
+/// One reading alone: nothing that anybody would decode or normalise. Below `/api` it would shadow what is passed on.
+pub(super) fn health_path(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    let mut segments = text.strip_prefix('/')?.split('/');
+    let sound = (2..=256).contains(&text.len())
+        && text.bytes().all(plain)
+        && segments.clone().all(|segment| !odd(segment))
+        && segments.next() != Some("api");
+    sound.then(|| text.to_owned())
+}
+
 pub(super) fn share(text: &str) -> Option<Share> {
     [Share::Organization, Share::Credential].into_iter().find(|share| share_text(*share) == text)
 }

@@ -64,10 +64,13 @@ impl Given {
 
     fn whole_number(&self) -> Option<u64> {
         match &self.value {
-            Value::String(_, text) if self.is_variable() => text.parse().ok(),
-            Value::Num(_, number) => {
-                number.to_u128().or_else(|| number.to_i128()?.try_into().ok())?.try_into().ok()
+            Value::String(_, text) if self.is_variable() => {
+                text.parse().ok().or_else(|| whole(text.parse().ok()?))
             }
+            Value::Num(_, number) => match number.to_u128().or_else(|| number.to_i128()?.try_into().ok()) {
+                Some(number) => number.try_into().ok(),
+                None => whole(number.to_f64()?),
+            },
             _ => None,
         }
     }
@@ -82,6 +85,13 @@ impl Given {
     fn is_variable(&self) -> bool {
         matches!(self.origin, Origin::Variable(_))
     }
+}
+
+/// A whole number that is written like another one, as templates do: `3.0`, `1e6`. Beyond 2^53 not every one is exact.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and in between")]
+fn whole(number: f64) -> Option<u64> {
+    let is_exact = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_exact.then_some(number as u64)
 }
 
 /// The merged layers, and what was found wrong with them.

@@ -83,6 +83,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenDrainDelay => parse::duration_text(listen.drain_delay).into(),
         Key::ListenDrainTimeout => parse::duration_text(listen.drain_timeout).into(),
         Key::ListenAllowPlaintext => listen.allow_plaintext.into(),
+        Key::ListenHealthPath => listen.health_path.clone()?.into(),
         Key::ListenTlsCertificate => path(&tls?.certificate),
         Key::ListenTlsKey => path(&tls?.key),
         Key::ListenTlsClientCa => path(&tls?.clients.as_ref()?.ca),

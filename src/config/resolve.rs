@@ -87,6 +87,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
     let drain_delay = raw.duration(Key::ListenDrainDelay, DRAIN);
     let drain_timeout = raw.duration(Key::ListenDrainTimeout, DRAIN);
     let allow_plaintext = raw.flag(Key::ListenAllowPlaintext);
+    let health_path = raw.optional(Key::ListenHealthPath, parse::health_path);
     let tls = listen_tls(raw);
     if let (Ok(address), Ok(None), Ok(false)) = (address, &tls, allow_plaintext)
         && !parse::is_loopback(address.ip())
@@ -108,6 +109,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,
         allow_plaintext: allow_plaintext?,
+        health_path: health_path?,
         tls: tls?,
     })
 }

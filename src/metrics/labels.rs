@@ -71,6 +71,16 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// What a certificate of ours is for.
+    pub enum CertificateOf {
+        /// `listen.tls.certificate`: callers see it.
+        Listen = "listen",
+        /// `upstream.client_certificate`: the API sees it.
+        Upstream = "upstream",
+    }
+}
+
+closed_enum! {
     /// A path of the admin listener: the `path` label.
     pub enum AdminPath {
         /// `/livez`

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use super::Proxy;
+use super::fast_path::head::PlainRead;
+use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
 use crate::callers::figures::{Figure, Figures};
 use crate::callers::fingerprint::Fingerprints;
 use crate::callers::{Bill, CallerRules, CallerSums, Callers, Evidence, Field, Identity, Ledger, Limit};
+use crate::clock::Moment;
 use crate::config::{self, Mode, files};
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::{CallerNumbers, CallerRow};
@@ -46,7 +49,28 @@ impl Proxy {
             field,
             key: digest.map(|digest| (digest, value())),
         };
-        self.callers.identify(rules, peer.memo(), &evidence, self.clock.now().uptime())
+        let identity = self.callers.identify(rules, peer.memo(), &evidence, self.clock.now().uptime());
+        self.callers.note_claim(&identity);
+        identity
+    }
+
+    /// Which service sends a plain read; nothing where its limits say anything of such a read.
+    pub(super) fn identify_plain(
+        &self,
+        rules: &Arc<CallerRules>,
+        peer: &Peer,
+        read: &PlainRead<'_>,
+        digest: AuthorizationDigest,
+        now: Moment,
+    ) -> Option<Arc<Identity>> {
+        let evidence = Evidence {
+            peer: peer.ip(),
+            certificate: peer.certificate(),
+            field: read.caller.map_or(Field::Absent, Field::Once),
+            key: Some((digest, read.authorization)),
+        };
+        let identity = self.callers.identify(rules, peer.memo(), &evidence, now.uptime());
+        identity.denies(&Method::GET, read.path).is_none().then_some(identity)
     }
 
     /// Refuses what a caller's limits forbid, or counts it where they are observed alone.

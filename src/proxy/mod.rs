@@ -11,7 +11,9 @@ mod callers;
 mod exchange;
 mod explain;
 mod explanation;
+mod fast_path;
 mod forward;
+mod health;
 mod overview;
 mod plan;
 mod posted;
@@ -32,6 +34,7 @@ use http::{Response, StatusCode};
 
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
+pub use self::fast_path::FromMemory;
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
@@ -40,6 +43,7 @@ use self::write::Subject;
 use crate::body::{self, Body};
 use crate::classify::{Class, classify};
 use crate::guard;
+use crate::metrics::ClientRefusal;
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
@@ -53,6 +57,9 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
+        if let Some(answer) = proxy.health(&head) {
+            return answer;
+        }
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
         let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,
@@ -99,6 +106,18 @@ impl Worker {
         self.proxy.note_unknown_request(Outcome::Rejected);
         let (status, cause) = (status.as_u16(), fault.to_string());
         tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
+    }
+
+    /// Counts a client that was refused because of its certificate, and says so once a minute.
+    pub fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {
+        self.proxy.metrics.client_refused(reason);
+        let now = self.proxy.clock.now();
+        let mut told = self.proxy.refused_clients.lock();
+        if told.is_none_or(|told| now.since(told) >= Duration::from_secs(60)) {
+            *told = Some(now);
+            let (peer, reason) = (peer.as_str(), reason.as_str());
+            tracing::warn!(peer, reason, cause, "client refused in its handshake");
+        }
     }
 
     /// What holds for a request that begins now.

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
 use crate::callers::Callers;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config::{Config, Shared, StoreMode};
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
@@ -19,6 +19,7 @@ use crate::fleet::Fleet;
 use crate::fleet::account::{Carrier, Slots};
 use crate::fleet::start::{Linking, Unlinked};
 use crate::held::Held;
+use crate::lock::Mutex;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
 use crate::origin::{self, Origin};
@@ -42,6 +43,8 @@ pub struct Proxy {
     pub(super) digester: Arc<Digester>,
     /// Who calls, and what is counted of each.
     pub(super) callers: Arc<Callers>,
+    /// When a client was last said to be refused because of its certificate.
+    pub(super) refused_clients: Mutex<Option<Moment>>,
     /// What the API has proved and refused of each credential.
     pub(super) bindings: Arc<Bindings>,
     /// What is stored.
@@ -55,6 +58,8 @@ pub struct Proxy {
     pub(super) rulebook: Rulebook,
     /// Spans, where they are asked for.
     pub(super) tracing: Option<Tracing>,
+    /// What a load balancer asks.
+    pub(super) health_path: Option<Box<str>>,
     /// What calls hold of memory.
     pub(super) held: Held,
     /// Label writes under way, which go on when their clients leave.
@@ -140,8 +145,10 @@ impl Proxy {
         }));
         let proxy = Arc::new(Self {
             resources,
+            health_path: config.listen.health_path.as_deref().map(Into::into),
             digester,
             callers: Arc::default(),
+            refused_clients: Mutex::default(),
             origin,
             bindings,
             cache,
@@ -297,7 +304,6 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::Mutex;
 
     #[tokio::test]
     async fn handing_out_turns_begins_anew_a_second_after_each_panic() {

@@ -4,9 +4,11 @@
 //! Promises that no connection outlives its limits in any state of its protocol, and that a stop loses no request that
 //! could still be answered. What a request is answered with is left to the proxy.
 
+mod client_verifier;
 mod connection;
 mod control;
 mod counted;
+mod fast_path;
 mod io;
 mod limits;
 mod listener;
@@ -36,9 +38,9 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lock::Mutex;
-use crate::metrics::Metrics;
+use crate::metrics::{ClientRefusal, Metrics};
 use crate::peer::Peer;
-use crate::proxy::{Proxy, Worker};
+use crate::proxy::{FromMemory, Proxy, Worker};
 use crate::received::Received;
 use crate::resource::{RESOURCES, Resources};
 use connection::Handler;
@@ -94,8 +96,9 @@ impl Server {
         let (data_address, admin_address) = (data.local_addr()?, admin.local_addr()?);
         let access = Access::new(admin_address, None);
         let token = AdminToken::new(access.clone(), Followed::read(config.admin.token_file.as_deref())?);
-        let certificate = config.listen.tls.as_ref().map(Certificate::read).transpose()?;
         let metrics = Arc::new(Metrics::of(resources));
+        let read = |files| Certificate::read(files, Arc::clone(&metrics));
+        let certificate = config.listen.tls.as_ref().map(read).transpose()?;
         let (asked, stop) = watch::channel(None);
         let (report, started) = mpsc::channel();
         let plan = Plan {
@@ -179,6 +182,14 @@ impl Handler for Rc<Worker> {
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         Worker::handle(Self::clone(self), head, body, peer)
+    }
+
+    fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+        Worker::answer_from_memory(self, request, peer, head)
+    }
+
+    fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {
+        Worker::note_refused_client(self, peer, reason, cause);
     }
 
     fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {

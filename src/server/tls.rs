@@ -7,31 +7,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore, ServerConfig, client};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use super::client_verifier::ClientVerifier;
 use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::ListenTls;
 use crate::config::files::{self, Mark};
 use crate::lock::Mutex;
+use crate::metrics::{CertificateOf, Metrics};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// A certificate with less time left is told of.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
-/// 9999-12-31, when every certificate has expired.
-const FAR: Duration = Duration::from_secs(253_402_300_799);
 
 /// The certificate that handshakes get at present.
 #[derive(Debug)]
 pub(super) struct Certificate {
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
+    /// Asks clients for certificates, where they have any.
+    clients: Option<Arc<ClientVerifier>>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -58,19 +59,40 @@ impl Certificate {
     /// # Errors
     ///
     /// If one cannot be read, or they do not fit each other: names the key and the file.
-    pub(super) fn read(files: &ListenTls) -> Result<Arc<Self>, StartError> {
+    pub(super) fn read(files: &ListenTls, metrics: Arc<Metrics>) -> Result<Arc<Self>, StartError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pair = Contents::read(files).pair(files, &provider).map_err(StartError)?;
-        Ok(Arc::new(Self { provider, state: Mutex::new(State { seen: pair.seen, pair, warned: None }) }))
+        let state = Mutex::new(State { seen: pair.seen, pair, warned: None });
+        let clients =
+            files.clients.as_ref().map(|clients| ClientVerifier::read(clients, &provider)).transpose()?;
+        let certificate = Self { provider, state, clients, metrics };
+        certificate.show_end();
+        Ok(Arc::new(certificate))
+    }
+
+    fn show_end(&self) {
+        if let Some(end) = self.state.lock().pair.expires {
+            self.metrics.certificate(CertificateOf::Listen, end);
+        }
     }
 
     /// What makes TLS of an accepted connection: TLS 1.2 or 1.3, HTTP/2 preferred by ALPN.
     pub(super) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
-            .expect("the provider has suites for both versions")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+            .expect("the provider has suites for both versions");
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                builder.with_client_cert_verifier(Arc::clone(clients) as Arc<dyn ClientCertVerifier>)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        if self.clients.is_some() {
+            // A resumed session would go on under roots that have gone.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     }
@@ -81,11 +103,17 @@ impl Certificate {
     ///
     /// As [`Self::read`].
     pub(super) fn prepare(&self, files: &ListenTls) -> Result<Pair, StartError> {
+        if let (Some(_), Some(clients)) = (&self.clients, &files.clients) {
+            ClientVerifier::read(clients, &self.provider)?;
+        }
         Contents::read(files).pair(files, &self.provider).map_err(StartError)
     }
 
     /// From now on handshakes get this.
     pub(super) fn take(&self, pair: Pair) {
+        if let (Some(verifier), Some(clients)) = (&self.clients, &pair.files.clients) {
+            verifier.take(clients);
+        }
         let mut state = self.state.lock();
         if state.pair.seen != pair.seen {
             info!(file = %pair.files.certificate.display(), "certificate changed");
@@ -93,11 +121,16 @@ impl Certificate {
         }
         state.seen = pair.seen;
         state.pair = pair;
+        drop(state);
+        self.show_end();
     }
 
     /// Looks whether the files have changed, and how long the certificate is still good.
     pub(super) fn follow(&self, now: Moment) {
         let files = self.state.lock().pair.files.clone();
+        if let (Some(verifier), Some(clients)) = (&self.clients, &files.clients) {
+            verifier.take(clients);
+        }
         let contents = Contents::read(&files);
         let seen = contents.seen();
         let is_news = std::mem::replace(&mut self.state.lock().seen, seen) != seen;
@@ -115,7 +148,7 @@ impl State {
     fn warn_of_expiry(&mut self, now: Moment) {
         let Some(expires) = self.pair.expires else { return };
         let left = expires.saturating_sub(now.unix());
-        if left >= SOON || self.warned.is_some_and(|last| now.since(last) < DAY) {
+        if left >= files::ENDS_SOON || self.warned.is_some_and(|last| now.since(last) < DAY) {
             return;
         }
         self.warned = Some(now);
@@ -155,22 +188,9 @@ impl Contents {
         let of_key = |error| fault("listen.tls.key", &files.key, error);
         let chain = self.certificate.and_then(|pem| files::certificates_of(&pem)).map_err(of_certificate)?;
         let key = self.key.and_then(|pem| files::private_key_of(&pem)).map_err(of_key)?;
-        let expires = chain.first().and_then(expiry);
+        let expires = chain.first().and_then(files::end_of);
         let certified = Arc::new(files::certified_key(chain, key, provider).map_err(of_key)?);
         Ok(Pair { files: files.clone(), seen, certified, expires })
-    }
-}
-
-/// When a certificate expires, as the library says that verifies certificates: asked whether this one is good at the end
-/// of time it names the moment at which it ceased to be. Whom to trust is not reached.
-fn expiry(leaf: &CertificateDer<'_>) -> Option<Duration> {
-    let parsed = ParsedCertificate::try_from(leaf).ok()?;
-    let (nobody, then) = (RootCertStore::empty(), UnixTime::since_unix_epoch(FAR));
-    match client::verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], then, &[]) {
-        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-            Some(Duration::from_secs(not_after.as_secs()))
-        }
-        _ => None,
     }
 }
 

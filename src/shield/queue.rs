@@ -81,10 +81,20 @@ impl Waiting {
         })
     }
 
+    /// The first of them, as they go round, that is ready.
+    fn first(&self, is_ready: impl Fn(WaiterId) -> bool) -> Option<WaiterId> {
+        match self.credentials.front() {
+            // Nearly always.
+            Some((_, waiters)) if self.credentials.len() == 1 => {
+                waiters.iter().copied().find(|waiter| is_ready(*waiter))
+            }
+            _ => self.iter().find(|waiter| is_ready(*waiter)),
+        }
+    }
+
     /// The one at a place of that order.
     fn get(&self, place: usize) -> Option<WaiterId> {
         match self.credentials.front() {
-            // Nearly always.
             Some((_, waiters)) if self.credentials.len() == 1 => waiters.get(place).copied(),
             _ => self.iter().nth(place),
         }
@@ -100,10 +110,12 @@ impl Waiting {
 
     /// Takes one out; its credential goes behind the others if its turn has come.
     fn take(&mut self, waiter: WaiterId, then: Then) {
-        let place = self.credentials.iter().position(|(_, waiters)| waiters.contains(&waiter));
-        let Some(place) = place else { return };
+        let found = self.credentials.iter().enumerate().find_map(|(place, (_, waiters))| {
+            Some((place, waiters.iter().position(|other| *other == waiter)?))
+        });
+        let Some((place, position)) = found else { return };
         self.length -= 1;
-        self.credentials[place].1.retain(|other| *other != waiter);
+        self.credentials[place].1.remove(position);
         if self.credentials[place].1.is_empty() {
             self.credentials.remove(place);
         } else if then == Then::GoesRound
@@ -171,10 +183,7 @@ impl Queue {
         line: Line,
         is_ready: impl Fn(WaiterId) -> bool,
     ) -> impl Iterator<Item = (CallerId, WaiterId)> {
-        self.lanes.iter().filter_map(move |lane| {
-            let first = lane.line(line).iter().find(|waiter| is_ready(*waiter))?;
-            Some((lane.caller, first))
-        })
+        self.lanes.iter().filter_map(move |lane| Some((lane.caller, lane.line(line).first(&is_ready)?)))
     }
 
     /// Everybody who waits, as their turns will come if nobody else does, where `had` says what each caller had of the last
@@ -203,7 +212,8 @@ impl Queue {
 
     /// Everybody who waits.
     pub(super) fn waiters(&self) -> impl Iterator<Item = WaiterId> {
-        self.lanes.iter().flat_map(|lane| lane.lines.iter().flat_map(Waiting::iter))
+        let lines = self.lanes.iter().flat_map(|lane| &lane.lines);
+        lines.flat_map(|line| &line.credentials).flat_map(|(_, waiters)| waiters.iter().copied())
     }
 
     /// Puts a waiter behind the others of its credential.

@@ -35,6 +35,7 @@ const ROWS: &[Row] = &[
     (Key::ListenDrainDelay, true, |config| config.listen.drain_delay = seconds(7)),
     (Key::ListenDrainTimeout, true, |config| config.listen.drain_timeout = seconds(7)),
     (Key::ListenAllowPlaintext, false, |config| config.listen.allow_plaintext = true),
+    (Key::ListenHealthPath, false, |config| config.listen.health_path = Some("/healthz".to_owned())),
     (Key::ListenTlsCertificate, true, |config| tls(config).certificate = "other".into()),
     (Key::ListenTlsKey, true, |config| tls(config).key = "other".into()),
     (Key::ListenTlsClientCa, true, |config| clients(config).ca = "other".into()),
