@@ -1,10 +1,11 @@
 //! The admin port: probes, metrics, status, purge and explanations, apart from the data port.
 //!
-//! Probes and metrics are free; data and actions follow [`Access`]. Answers are JSON or OpenMetrics text; refusals have
+//! Probes and metrics are free; data and actions follow [`Access`]. Answers are JSON or the text of metrics; refusals have
 //! the vendor's envelope. Listening, time-outs and the number of connections are left to the server.
 
 mod access;
 mod explain;
+mod exposition;
 mod fleet;
 mod history;
 mod page;
@@ -30,7 +31,7 @@ pub use access::Access;
 use crate::body::{Body, BodyError};
 use crate::clock::{Clock, Moment};
 use crate::error::envelope;
-use crate::metrics::{self, AdminPath, Metrics};
+use crate::metrics::{AdminPath, Metrics};
 use crate::outcome::StatusClass;
 use crate::proxy::Proxy;
 use history::History;
@@ -130,10 +131,9 @@ impl Admin {
                 let message = "The process is stopping: send requests elsewhere.";
                 Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
             }
-            AdminPath::Metrics => {
-                let page = self.metrics.render(self.proxy.gauges());
-                Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, page.into()))
-            }
+            AdminPath::Metrics => Ok(exposition::answer(&head.headers, |format| {
+                self.metrics.render_in(format, self.proxy.gauges())
+            })),
             AdminPath::Status => {
                 self.access.read(&head)?;
                 Ok(json(&self.status().await))

@@ -214,12 +214,36 @@ async fn refusals_are_counted_and_the_token_shows_nowhere() {
     let admin = admin(with_token([127, 0, 0, 1]));
     admin.ask("GET", "/api/status", &[("authorization", "Bearer no")], "").await;
     let reply = admin.get("/metrics").await;
-    assert_eq!(reply.fields["content-type"], metrics::CONTENT_TYPE);
+    assert_eq!(reply.fields["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let page = String::from_utf8(reply.body.to_vec()).unwrap();
     let series = r#"instantly_proxy_admin_requests_total{path="/api/status",status="4xx"} 1"#;
     assert!(page.lines().any(|line| line == series), "{page}");
     let shown = format!("{page}{:?}", admin.admin);
     assert!(!shown.contains(TOKEN));
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for_and_packed_where_that_is() {
+    use std::io::Read;
+    let admin = admin(loopback());
+    let asked = [("accept", "application/openmetrics-text; version=1.0.0"), ("accept-encoding", "gzip")];
+    let reply = admin.ask("GET", "/metrics", &asked, "").await;
+    assert_eq!(reply.fields["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(
+        (&reply.fields["content-encoding"], &reply.fields["vary"]),
+        (&"gzip".parse().unwrap(), &"accept, accept-encoding".parse().unwrap())
+    );
+    assert_eq!(reply.fields["content-length"], reply.body.len().to_string());
+    let mut page = String::new();
+    flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut page).unwrap();
+    assert!(page.ends_with("# EOF\n") && page.contains("# TYPE instantly_proxy_proofs counter\n"), "{page}");
+    let reply = admin.ask("GET", "/metrics", &[("accept", "*/*")], "").await;
+    assert_eq!(reply.fields.get("content-encoding"), None);
+    let page = String::from_utf8(reply.body.to_vec()).unwrap();
+    assert!(
+        !page.contains("# EOF") && page.contains("# TYPE instantly_proxy_proofs_total counter\n"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -29,10 +29,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
     loaded.notices(descriptors::highest()).for_each(say);
-    say(if arguments.values_only {
-        "the values are sound; the files that they name were not opened"
-    } else {
-        "configuration is sound"
+    loaded.egress().iter().for_each(say);
+    let ending: Vec<_> = loaded.ending(Clock::system().now().unix()).collect();
+    ending.iter().for_each(say);
+    // What is told of a certificate must not be read as a word of comfort, and is no reason not to start either.
+    say(match (arguments.values_only, ending.is_empty()) {
+        (true, _) => "the values are sound; the files that they name were not opened",
+        (false, true) => "configuration is sound",
+        (false, false) => "configuration can be used, for now",
     });
     if arguments.probe {
         block_on(ask_store(loaded.config.shared.as_ref()))?;

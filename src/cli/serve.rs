@@ -5,19 +5,27 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
+use http::StatusCode;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::admin_client::AdminClient;
 use super::failure::Failure;
 use super::reload::Reloads;
 use super::runtime::runtime;
 use super::setup::Setup;
 use crate::clock::Clock;
+use crate::config::{Config, Key};
 use crate::descriptors;
 use crate::logging;
-use crate::server::{Drained, Server, Shutdown};
+use crate::server::{Drained, Server, Shutdown, StartError};
+
+/// For the answer of a process that holds a port.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     let loaded = setup.load()?;
@@ -36,13 +44,34 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     // Before the ports open: as the first process of a container, a signal without a handler would be ignored.
     let inbox = runtime.block_on(async { Inbox::open() }).map_err(Failure::failed)?;
 
-    let server = Arc::new(Server::start(loaded.config.clone(), Clock::system()).map_err(Failure::failed)?);
+    let started = Server::start(loaded.config.clone(), Clock::system());
+    let server =
+        Arc::new(started.map_err(|error| Failure::failed(explained(&error, &runtime, &loaded.config)))?);
     let dropped = log.lines_dropped();
     server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
     info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %loaded.config.upstream.url, "ready");
+    if let Some(way) = loaded.egress() {
+        info!("{way}");
+    }
     let drained = wait(Arc::clone(&server))?;
     let reloads = Reloads::start(setup, loaded, log, Arc::clone(&server)).map_err(Failure::failed)?;
     runtime.block_on(until_stopped(&server, &reloads, inbox, drained))
+}
+
+/// Why there is no server. A port is mostly taken by an earlier process of the same kind, which can be asked.
+fn explained(error: &StartError, runtime: &Runtime, config: &Config) -> String {
+    let is_of_a_port =
+        [Key::ListenAddress, Key::AdminAddress].iter().any(|key| error.0.starts_with(key.as_str()));
+    let asking = AdminClient::new(&config.admin, PATIENCE).ok().filter(|_| is_of_a_port);
+    let answer = asking.and_then(|client| runtime.block_on(client.get("/readyz")).ok());
+    match answer.map(|answer| answer.status) {
+        Some(StatusCode::SERVICE_UNAVAILABLE) => format!(
+            "{error}: an earlier process is stopping, and lets go of its ports within listen.drain_delay and \
+             listen.drain_timeout"
+        ),
+        Some(StatusCode::OK) => format!("{error}: another process answers on admin.address, and is ready"),
+        _ => error.to_string(),
+    }
 }
 
 async fn until_stopped(

@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, RootCertStore, client};
 
 /// Tells whether a file holds what it held, without keeping that.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Mark {
     #[must_use]
     pub fn of(contents: &[u8]) -> Self {
         Self(*blake3::hash(contents).as_bytes())
+    }
+
+    /// Of several files together.
+    #[must_use]
+    pub fn of_all(marks: &[Self]) -> Self {
+        Self::of(&marks.iter().flat_map(|mark| mark.0).collect::<Vec<_>>())
     }
 
     /// The same where it may be that it could not be read.
@@ -39,6 +46,11 @@ impl fmt::Debug for Mark {
         f.write_str("Mark")
     }
 }
+
+/// A certificate with less time left is told of.
+pub const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// 9999-12-31, when every certificate has expired.
+const FAR: Duration = Duration::from_secs(253_402_300_799);
 
 /// Shorter tokens can be guessed.
 const SHORTEST_TOKEN: usize = 16;
@@ -200,6 +212,20 @@ pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
     match chain.iter().find_map(|certificate| ParsedCertificate::try_from(certificate).err()) {
         Some(fault) => Err(format!("holds a certificate that cannot be used: {fault}")),
         None => Ok(chain),
+    }
+}
+
+/// When a certificate expires, as the library says that verifies certificates: asked whether this one is good at the end
+/// of time it names the moment at which it ceased to be. Whom to trust is not reached. Since 1970.
+#[must_use]
+pub fn end_of(leaf: &CertificateDer<'_>) -> Option<Duration> {
+    let parsed = ParsedCertificate::try_from(leaf).ok()?;
+    let (nobody, then) = (RootCertStore::empty(), UnixTime::since_unix_epoch(FAR));
+    match client::verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], then, &[]) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(Duration::from_secs(not_after.as_secs()))
+        }
+        _ => None,
     }
 }
 

@@ -57,6 +57,16 @@ keys! {
     UpstreamFillTimeout = "upstream.fill_timeout", "a duration from 1ms to 1h, such as \"10s\"";
     UpstreamMaxConnections = "upstream.max_connections", "a whole number from 4 to 65536";
     UpstreamCaFile = "upstream.ca_file", "a PEM file with at least one root certificate";
+    UpstreamProxy = "upstream.proxy",
+        "http:// or https:// with a host and an optional port, or \"none\"";
+    UpstreamNoProxy = "upstream.no_proxy",
+        "\"*\", or names, addresses and networks joined by commas, such as \"collector,.svc,10.0.0.0/8\"";
+    UpstreamProxyAuthorizationFile = "upstream.proxy_authorization_file",
+        "a file with user:password on one line";
+    UpstreamProxyCaFile = "upstream.proxy_ca_file", "a PEM file with at least one root certificate";
+    UpstreamClientCertificate = "upstream.client_certificate",
+        "a PEM file with the certificate chain, leaf first";
+    UpstreamClientKey = "upstream.client_key", "a PEM file with the private key of the leaf certificate";
     UpstreamUserAgent = "upstream.user_agent",
         "1 to 256 visible ASCII characters, with spaces only between them";
     UpstreamAllowPlaintext = "upstream.allow_plaintext", "true or false";
@@ -65,6 +75,7 @@ keys! {
     CacheShare = "cache.share", "\"organization\" or \"credential\"";
     CacheListFill = "cache.list_fill", "true or false";
     CacheWriteThrough = "cache.write_through", "true or false";
+    CacheWriteInvalidates = "cache.write_invalidates", "\"label\" or \"organization\"";
     LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
     LeadLabelsStaleWhileRevalidate = "cache.lead_labels.stale_while_revalidate",
         "a duration from 0s (never) to 24h, such as \"30s\"";
@@ -91,7 +102,14 @@ keys! {
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
     TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",
-        "http:// or https:// with a host and an optional port; no user, path or query";
+        "http:// or https:// with a host, an optional port and path; no user or query";
+    TelemetryOtlpProtocol = "telemetry.otlp_protocol", "\"http/protobuf\" or \"grpc\"";
+    TelemetryCompression = "telemetry.compression", "\"none\" or \"gzip\"";
+    TelemetryHeadersFile = "telemetry.headers_file", "a file with one \"name: value\" a line";
+    TelemetryServiceName = "telemetry.service_name", "1 to 256 bytes of text";
+    TelemetryResourceAttributes = "telemetry.resource_attributes",
+        "key=value pairs joined by commas, such as \"deployment.environment.name=production\"";
+    TelemetrySamplingRatio = "telemetry.sampling_ratio", "a number from 0 (none) to 1 (all)";
     SharedUrl = "shared.url",
         "redis:// or rediss:// with a host, an optional port and database, no user; several with commas between them";
     SharedMode = "shared.mode", "\"standalone\", \"sentinel\" or \"cluster\"";
@@ -149,6 +167,12 @@ impl Key {
         Self::ALL.iter().copied().find(|key| key.variable() == name)
     }
 
+    /// The key that this variable would set if each of its underscores that could be two were two.
+    pub(super) fn run_together(name: &str) -> Option<Self> {
+        let flat = |name: &str| name.replace("__", "_").to_ascii_uppercase();
+        Self::ALL.iter().copied().find(|key| flat(&key.variable()) == flat(name))
+    }
+
     /// The key that was probably meant by an unknown name: the least edits away, or alike but for its section.
     pub(super) fn near(name: &str) -> Option<Self> {
         let leaf = name.rsplit('.').next().unwrap_or(name);
@@ -168,6 +192,22 @@ impl Key {
 /// Whether a table of this dotted name holds keys or tables of keys.
 pub(super) fn is_section(name: &str) -> bool {
     Key::ALL.iter().any(|key| key.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The tables that stand in no other.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    Key::ALL.iter().filter_map(move |key| {
+        let section = key.as_str().split('.').next().unwrap_or_default();
+        (std::mem::replace(&mut last, section) != section).then_some(section)
+    })
+}
+
+/// The table that was probably meant by an unknown name.
+pub(super) fn section_near(name: &str) -> Option<&'static str> {
+    let nearest =
+        Key::ALL.iter().flat_map(|key| [key.section(), key.section().split('.').next().unwrap_or_default()]);
+    nearest.min_by_key(|section| edits(name, section)).filter(|section| edits(name, section) <= 2)
 }
 
 /// Levenshtein's distance in bytes: the insertions, deletions and replacements between two names.
@@ -204,6 +244,23 @@ mod tests {
         ] {
             assert_eq!(Key::near(unknown), meant, "{unknown}");
         }
+    }
+
+    #[test]
+    fn an_unknown_table_leads_to_the_one_that_was_meant() {
+        for (unknown, meant) in [
+            ("cach", Some("cache")),
+            ("cache.lead_label", Some("cache.lead_labels")),
+            ("cache.lead_label_list", Some("cache.lead_label_lists")),
+            ("lsiten.tls", Some("listen.tls")),
+            ("telemtry", Some("telemetry")),
+            ("other", None),
+            ("admin.tls", None),
+        ] {
+            assert_eq!(section_near(unknown), meant, "{unknown}");
+        }
+        let sections: Vec<_> = sections().collect();
+        assert_eq!(sections.len(), sections.iter().collect::<std::collections::BTreeSet<_>>().len());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::input::Inputs;
 use super::key::{self, Key, PREFIX};
 use super::raw::{Depth, Raw, Setting};
 use super::report::{self, Loaded};
-use super::{Config, resolve};
+use super::{Config, resolve, standard};
 
 /// Reads the configuration: built-in defaults, over them `files` in order, over them the variables of `environment`
 /// that are named `INSTANTLY_PROXY_<SECTION>__<KEY>`. The files that it names (certificates, token) are read too.
@@ -67,6 +67,8 @@ fn assemble(
 ) -> Result<Loaded, Vec<Fault>> {
     let mut layers = Layers::default();
     layers.add_defaults();
+    let environment: Vec<_> = environment.collect();
+    layers.settings.extend(standard::settings(&environment));
     for file in files {
         layers.add_file(file, earlier);
     }
@@ -134,6 +136,7 @@ impl Layers {
                     key: name,
                     origin: origin.clone(),
                 }),
+                (None, Value::Dict(..)) => self.faults.push(unknown_table(name, origin.clone())),
                 (None, _) => self.faults.push(unknown(name, origin.clone())),
             }
         }
@@ -143,12 +146,22 @@ impl Layers {
         let Some(rest) = name.strip_prefix(PREFIX) else { return };
         let origin = Origin::Variable(name.to_owned());
         match Key::of_variable(name) {
+            // That is how compose files and the like leave something out.
+            Some(key) if value.is_empty() && report::value(&Config::default(), key).is_none() => {}
             Some(key) => self.settings.push(Setting { key, value: value.into(), origin }),
+            None if is_service_link(rest, &value) => {}
             None if rest.contains("__") => {
                 self.faults.push(unknown(rest.replace("__", ".").to_ascii_lowercase(), origin));
             }
-            None if is_service_link(rest) => {}
-            None => self.ignored.push(name.to_owned()),
+            None => match Key::run_together(name) {
+                Some(key) => self.faults.push(Fault {
+                    key: key.to_string(),
+                    origin,
+                    given: "one underscore where two stand between a section and its key".to_owned(),
+                    allowed: key.variable(),
+                }),
+                None => self.ignored.push(name.to_owned()),
+            },
         }
     }
 }
@@ -175,16 +188,36 @@ fn without_excerpt(message: &str) -> String {
 }
 
 fn unknown(name: String, origin: Origin) -> Fault {
-    let known = match name.rsplit_once('.') {
-        Some((section, _)) if key::is_section(section) => format!("in [{section}], {}", keys_of(section)),
-        _ => "the keys of [listen], [admin], [upstream], [cache], [proof], [shield], [log], [telemetry] and [shared]".to_owned(),
-    };
     let spelling = |key: Key| match origin {
         Origin::Variable(_) => key.variable(),
         _ => key.to_string(),
     };
-    let hint = Key::near(&name).map_or_else(String::new, |key| format!("; did you mean {}?", spelling(key)));
-    Fault { key: name, given: "unknown key".to_owned(), allowed: known + &hint, origin }
+    let hint = Key::near(&name).map(spelling).or_else(|| in_brackets(key::section_near(&name)?));
+    Fault { given: "unknown key".to_owned(), allowed: known(&name) + &meant(hint), key: name, origin }
+}
+
+fn unknown_table(name: String, origin: Origin) -> Fault {
+    let hint = key::section_near(&name).and_then(in_brackets);
+    Fault { given: "unknown table".to_owned(), allowed: known(&name) + &meant(hint), key: name, origin }
+}
+
+fn in_brackets(section: &str) -> Option<String> {
+    Some(format!("[{section}]"))
+}
+
+fn meant(hint: Option<String>) -> String {
+    hint.map_or_else(String::new, |hint| format!("; did you mean {hint}?"))
+}
+
+/// What stands where an unknown name does.
+fn known(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((section, _)) if key::is_section(section) => format!("in [{section}], {}", keys_of(section)),
+        _ => {
+            let sections: Vec<_> = key::sections().map(|section| format!("[{section}]")).collect();
+            format!("the keys of {}", sections.join(", "))
+        }
+    }
 }
 
 /// The keys and tables of keys right below a section.
@@ -203,12 +236,13 @@ fn quoted(leaf: &str) -> String {
 }
 
 /// Whether a variable is one of those that Kubernetes sets for every service of a namespace: here for services whose
-/// names begin with `instantly-proxy`.
-fn is_service_link(rest: &str) -> bool {
+/// names begin with `instantly-proxy`. A name may have two dashes in a row, which look like the end of a section.
+fn is_service_link(rest: &str, value: &str) -> bool {
     let parts: Vec<_> = rest.split('_').collect();
     let protocol = |part: &str| matches!(part, "TCP" | "UDP" | "SCTP");
     let port = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    parts.last() == Some(&"PORT")
+    // With two underscores it may as well be a key that does not exist, such as LISTEN__PORT.
+    (parts.last() == Some(&"PORT") && (!rest.contains("__") || value.contains("://")))
         || parts.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]))
         || parts.windows(3).any(|three| three[0] == "PORT" && port(three[1]) && protocol(three[2]))
 }

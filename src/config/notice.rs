@@ -4,10 +4,15 @@
 //! here.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
+use super::files;
 use super::key::Key;
+use super::parse;
 use super::report::Loaded;
 use crate::descriptors;
+
+const DAY: u64 = 24 * 3600;
 
 /// The vendor's own limits, for each workspace over all its keys. It raised them before, and workspaces can have more.
 const VENDOR_PER_SECOND: u32 = 100;
@@ -21,6 +26,41 @@ impl Loaded {
             format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
         });
         ignored.chain(self.limits()).chain(self.shares()).chain(self.descriptors(open_files))
+    }
+
+    /// How calls leave, where that is not straight. For an operator to know, and no fault.
+    #[must_use]
+    pub fn egress(&self) -> Option<String> {
+        let proxy = self.config.upstream.proxy.as_ref()?;
+        let (url, origin) = (parse::url_text(&proxy.url), self.origin(Key::UpstreamProxy));
+        let upstream = parse::url_text(&self.config.upstream.url);
+        Some(match proxy.is_for(&self.config.upstream.url) {
+            true => format!("calls to {upstream} go through the forward proxy {url} (from {origin})"),
+            false => format!(
+                "calls to {upstream} do not go through the forward proxy {url} (from {origin}): no_proxy names it"
+            ),
+        })
+    }
+
+    /// One line for each certificate that has ended at `now`, since 1970, or soon will. A process that runs tells of the
+    /// one of its listener by itself.
+    pub fn ending(&self, now: Duration) -> impl Iterator<Item = String> {
+        let listen = self.config.listen.tls.as_ref().map(|tls| &tls.certificate);
+        let upstream = self.config.upstream.client.as_ref().map(|client| &client.certificate);
+        let named = [(Key::ListenTlsCertificate, listen), (Key::UpstreamClientCertificate, upstream)];
+        named.into_iter().filter_map(move |(key, file)| {
+            let end = files::certificates(file?).ok()?.first().and_then(files::end_of)?;
+            let left = end.saturating_sub(now);
+            let days = left.as_secs() / DAY;
+            let when = match days {
+                _ if left >= files::ENDS_SOON => return None,
+                _ if left.is_zero() => "has expired".to_owned(),
+                0 => "expires within a day".to_owned(),
+                1 => "expires in 1 day".to_owned(),
+                days => format!("expires in {days} days"),
+            };
+            Some(format!("{key}: \"{}\" (from {}) {when}", file?.display(), self.origin(key)))
+        })
     }
 
     /// More connections than the system gives open files.

@@ -64,10 +64,21 @@ impl Given {
 
     fn whole_number(&self) -> Option<u64> {
         match &self.value {
-            Value::String(_, text) if self.is_variable() => text.parse().ok(),
-            Value::Num(_, number) => {
-                number.to_u128().or_else(|| number.to_i128()?.try_into().ok())?.try_into().ok()
+            Value::String(_, text) if self.is_variable() => {
+                text.parse().ok().or_else(|| whole(text.parse().ok()?))
             }
+            Value::Num(_, number) => match number.to_u128().or_else(|| number.to_i128()?.try_into().ok()) {
+                Some(number) => number.try_into().ok(),
+                None => whole(number.to_f64()?),
+            },
+            _ => None,
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        match &self.value {
+            Value::String(_, text) if self.is_variable() => text.parse().ok(),
+            Value::Num(_, number) => number.to_f64().or_else(|| number.to_u128().map(|whole| whole as f64)),
             _ => None,
         }
     }
@@ -82,6 +93,13 @@ impl Given {
     fn is_variable(&self) -> bool {
         matches!(self.origin, Origin::Variable(_))
     }
+}
+
+/// A whole number that is written like another one, as templates do: `3.0`, `1e6`. Beyond 2^53 not every one is exact.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and in between")]
+fn whole(number: f64) -> Option<u64> {
+    let is_exact = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_exact.then_some(number as u64)
 }
 
 /// The merged layers, and what was found wrong with them.
@@ -146,6 +164,11 @@ impl Raw {
 
     pub(super) fn flag(&mut self, key: Key) -> Result<bool, Refused> {
         self.read(key, Given::flag)
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn part(&mut self, key: Key) -> Result<f64, Refused> {
+        self.read(key, |given| given.number().filter(|number| (0.0..=1.0).contains(number)))
     }
 
     /// The path at `key`, if one is set.
@@ -220,8 +243,10 @@ pub(super) fn show(key: Key, value: &Value) -> String {
         _ if key.is_secret() => "***".to_owned(),
         // A URL with user information or a query is refused, and either may hold a secret.
         Value::String(_, text)
-            if matches!(key, Key::UpstreamUrl | Key::TelemetryOtlpEndpoint | Key::SharedUrl)
-                && text.contains(['@', '?']) =>
+            if matches!(
+                key,
+                Key::UpstreamUrl | Key::UpstreamProxy | Key::TelemetryOtlpEndpoint | Key::SharedUrl
+            ) && text.contains(['@', '?']) =>
         {
             "***".to_owned()
         }

@@ -12,7 +12,7 @@ use super::fault::Origin;
 use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
-use super::{Config, parse, shared_keys};
+use super::{Config, NoProxy, ProxyAuthorization, parse, shared_keys, telemetry};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Loaded {
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry, shared } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry: spans, shared } = config;
     let tls = listen.tls.as_ref();
     let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
@@ -96,12 +96,25 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::UpstreamFillTimeout => parse::duration_text(upstream.fill_timeout).into(),
         Key::UpstreamMaxConnections => upstream.max_connections.into(),
         Key::UpstreamCaFile => path(upstream.ca_file.as_deref()?),
+        Key::UpstreamProxy => parse::url_text(&upstream.proxy.as_ref()?.url).into(),
+        Key::UpstreamNoProxy => {
+            let except = &upstream.proxy.as_ref()?.except;
+            (*except != NoProxy::default()).then(|| except.text().into())?
+        }
+        Key::UpstreamProxyAuthorizationFile => match upstream.proxy.as_ref()?.authorization.as_ref()? {
+            ProxyAuthorization::File(file) => path(file),
+            ProxyAuthorization::Given(_) => return None,
+        },
+        Key::UpstreamProxyCaFile => path(upstream.proxy.as_ref()?.ca_file.as_deref()?),
+        Key::UpstreamClientCertificate => path(&upstream.client.as_ref()?.certificate),
+        Key::UpstreamClientKey => path(&upstream.client.as_ref()?.key),
         Key::UpstreamUserAgent => upstream.user_agent.clone().into(),
         Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
         Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
         Key::CacheShare => parse::share_text(cache.share).into(),
         Key::CacheListFill => cache.list_fill.into(),
         Key::CacheWriteThrough => cache.write_through.into(),
+        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
         Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
         Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
         Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
@@ -126,7 +139,16 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ShieldMaxQueued => shield.max_queued.into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
-        Key::TelemetryOtlpEndpoint => parse::url_text(telemetry.otlp_endpoint.as_ref()?).into(),
+        Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
+        Key::TelemetryOtlpProtocol => telemetry::protocol_text(spans.otlp_protocol).into(),
+        Key::TelemetryCompression => telemetry::compression_text(spans.compression).into(),
+        Key::TelemetryHeadersFile => path(spans.headers_file.as_deref()?),
+        Key::TelemetryServiceName => spans.service_name.clone().into(),
+        Key::TelemetryResourceAttributes => match spans.resource_attributes.as_slice() {
+            [] => return None,
+            attributes => telemetry::attributes_text(attributes).into(),
+        },
+        Key::TelemetrySamplingRatio => spans.sampling_ratio.part().into(),
         shared_key => return shared_keys::value(shared.as_ref(), shared_key),
     })
 }

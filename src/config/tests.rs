@@ -111,13 +111,73 @@ fn service_links_are_ignored_and_near_misses_are_named() {
         ("INSTANTLY_PROXY_PORT_8080_TCP_ADDR", "10.0.0.1"),
         ("INSTANTLY_PROXY_ADMIN_SERVICE_HOST", "10.0.0.2"),
         ("INSTANTLY_PROXY_ADMIN_PORT_8081_TCP_PROTO", "tcp"),
-        ("INSTANTLY_PROXY_LOG_LEVEL", "debug"),
+        ("INSTANTLY_PROXY__DATA_PORT", "tcp://10.0.0.1:8080"),
+        ("INSTANTLY_PROXY__DATA_SERVICE_PORT", "8080"),
+        ("INSTANTLY_PROXY__DATA_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("INSTANTLY_PROXY_VERSION", "7"),
         ("INSTANTLY_PROXYLOG__LEVEL", "debug"),
         ("PATH", "/bin"),
     ])
     .unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert_eq!(loaded.ignored, ["INSTANTLY_PROXY_LOG_LEVEL"]);
+    assert_eq!(loaded.ignored, ["INSTANTLY_PROXY_VERSION"]);
+}
+
+#[test]
+fn one_underscore_for_two_is_a_fault_that_says_what_was_meant() {
+    for (name, key) in [
+        ("INSTANTLY_PROXY_LOG_LEVEL", Key::LogLevel),
+        ("INSTANTLY_PROXY_CACHE_LEAD_LABELS_TTL", Key::LeadLabelsTtl),
+        ("INSTANTLY_PROXY_cache_max_bytes", Key::CacheMaxBytes),
+    ] {
+        let fault = the_fault(from_variables(&[(name, "debug")]));
+        assert_eq!((fault.key.as_str(), fault.allowed), (key.as_str(), key.variable()));
+    }
+    let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__PORT", "8080")]));
+    assert_eq!(fault.given, "unknown key", "no service has such a link");
+}
+
+#[test]
+fn an_unknown_table_is_answered_with_the_one_that_was_meant() {
+    let fault = the_fault(from_toml("[cach]\nmax_bytes = '1MiB'\n"));
+    assert_eq!(
+        fault.to_string().split_once("allowed: ").unwrap().1,
+        "the keys of [listen], [admin], [upstream], [cache], [proof], [shield], [log], [telemetry], [shared]; \
+         did you mean [cache]?"
+    );
+    let fault = the_fault(from_toml("[cache.lead_label]\nttl = '5m'\n"));
+    assert!(fault.allowed.ends_with("; did you mean [cache.lead_labels]?"), "{fault}");
+    let fault = the_fault(from_toml("cach = 1\n"));
+    assert!(fault.allowed.ends_with("; did you mean [cache]?"), "{fault}");
+}
+
+#[test]
+fn whole_numbers_may_be_written_as_templates_write_them() {
+    for (text, workers) in [("3.0", 3), ("1e2", 100), ("0.0", 0), ("1.024e3", 1024)] {
+        let of_file = from_toml(&setting(Key::ListenWorkers, text)).unwrap().config;
+        let of_variable = from_variables(&[("INSTANTLY_PROXY_LISTEN__WORKERS", text)]).unwrap().config;
+        for config in [of_file, of_variable] {
+            assert_eq!(config.listen.workers.map_or(0, NonZeroUsize::get), workers, "{text}");
+        }
+    }
+    assert_eq!(from_toml(&setting(Key::ShieldReplicas, "1.0")).unwrap().config.shield.replicas.get(), 1);
+    for text in ["3.5", "-1.0", "1e20", "nan", "inf"] {
+        the_fault(from_toml(&setting(Key::ListenWorkers, text)));
+        the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__WORKERS", text)]));
+    }
+}
+
+#[test]
+fn an_empty_variable_is_none_where_there_may_be_none() {
+    let files = Files::new();
+    let token = files.add("token", "0123456789abcdef");
+    for key in Key::ALL.iter().filter(|key| report::value(&Config::default(), **key).is_none()) {
+        assert_eq!(from_variables(&[(&key.variable(), "")]).unwrap().config, Config::default(), "{key}");
+    }
+    let named = files.add("site.toml", format!("[admin]\ntoken_file = {token:?}\n"));
+    let empty = std::iter::once(("INSTANTLY_PROXY_ADMIN__TOKEN_FILE".to_owned(), String::new()));
+    assert_eq!(load(&[named], empty).unwrap().config.admin.token_file, Some(token));
+    the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__ADDRESS", "")]));
 }
 
 #[test]
@@ -202,7 +262,8 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
     assert_eq!(fault.given, "unknown key");
     assert_eq!(
         fault.allowed,
-        "in [cache], max_bytes, share, list_fill, write_through, lead_labels, lead_label_lists; \
+        "in [cache], max_bytes, share, list_fill, write_through, write_invalidates, lead_labels, \
+         lead_label_lists; \
          did you mean cache.max_bytes?"
     );
     let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__ADRESS", "x")]));

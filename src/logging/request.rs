@@ -74,13 +74,19 @@ pub enum Ending {
 pub(super) struct Key {
     /// `,"name":`
     pub(super) json: &'static str,
+    /// `,"name":"`
+    pub(super) json_text: &'static str,
     /// ` name=`
     pub(super) text: &'static str,
 }
 
 macro_rules! key {
     ($name:literal) => {
-        Key { json: concat!(",\"", $name, "\":"), text: concat!(" ", $name, "=") }
+        Key {
+            json: concat!(",\"", $name, "\":"),
+            json_text: concat!(",\"", $name, "\":\""),
+            text: concat!(" ", $name, "="),
+        }
     };
 }
 

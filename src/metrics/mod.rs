@@ -4,6 +4,7 @@
 //! number of series depends on the enums and the table of resources alone, never on tokens, ids or paths.
 
 mod drops;
+mod exposition;
 mod failures;
 mod labels;
 #[cfg(target_os = "linux")]
@@ -12,33 +13,34 @@ mod series;
 mod shared;
 mod sizes;
 mod snapshot;
+mod spans;
 
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorKind;
-use crate::outcome::{Avoided, Outcome, StatusClass};
+use crate::outcome::{Avoided, BypassReason, CacheStatus, Outcome, StaleReason, StatusClass};
 use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
 use crate::resource::{RESOURCES, Resources, Route};
 
 use drops::LogDrops;
+pub use exposition::Exposition;
 pub use failures::Failure;
 use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
-pub use labels::{AdminPath, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
+pub use labels::{AdminPath, CertificateOf, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
 pub use shared::{LeaseLoss, LinkState, LookupResult, Operation, OperationResult, Rejected, SharedSeries};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
-
-/// `Content-Type` of what [`Metrics::render`] returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use spans::{SpanLoss, SpanSeries};
 
 /// Every counter and histogram of the process.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Metrics {
     requests: Table<Histogram, 3>,
     upstream: Table<Histogram, 2>,
     avoided: Table<Counter, 1>,
+    bypasses: Table<Counter, 1>,
+    stale: Table<Counter, 1>,
     proofs: Table<Counter, 1>,
     invalidations: Table<Counter, 1>,
     evictions: Table<Counter, 1>,
@@ -61,6 +65,8 @@ pub struct Metrics {
     log_lines_dropped: LogDrops,
     connections: Gauge,
     sizes: Sizes,
+    certificates: Family<[(&'static str, &'static str); 1], Gauge>,
+    spans: SpanSeries,
     shared: SharedSeries,
 }
 
@@ -85,6 +91,19 @@ impl Metrics {
     /// Counts one upstream call that was not needed.
     pub fn avoided(&self, by: Avoided) {
         self.avoided.at(by.index(), || [("by", by.as_str())]).add_one();
+    }
+
+    /// Counts what an answer's `Cache-Status` says beyond its outcome: why it was stale, or not from the cache.
+    pub fn cache_status(&self, said: CacheStatus) {
+        match said {
+            CacheStatus::Stale { reason, .. } => {
+                self.stale.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+            }
+            CacheStatus::Uncached(reason) => {
+                self.bypasses.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+            }
+            _ => {}
+        }
     }
 
     /// Counts one attempt to prove a credential.
@@ -156,19 +175,41 @@ impl Metrics {
         ConnectionGuard(self.connections.clone())
     }
 
+    /// From now on this is when a certificate of ours ends, since 1970.
+    pub fn certificate(&self, of: CertificateOf, end: Duration) {
+        let end = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
+        self.certificates.get_or_create(&[("certificate", of.as_str())]).set(end);
+    }
+
+    /// What is counted of spans.
+    #[must_use]
+    pub const fn spans(&self) -> &SpanSeries {
+        &self.spans
+    }
+
     /// What is counted of the fleet and its store.
     #[must_use]
     pub const fn shared(&self) -> &SharedSeries {
         &self.shared
     }
 
-    /// Everything as OpenMetrics text, to be sent as [`CONTENT_TYPE`]; `gauges` are the sizes at this moment.
+    /// Everything as OpenMetrics text; `gauges` are the sizes at this moment.
     #[must_use]
     pub fn render(&self, gauges: Gauges) -> String {
         self.sizes.set(gauges);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a string takes everything");
         page
+    }
+
+    /// The same in either format.
+    #[must_use]
+    pub fn render_in(&self, format: Exposition, gauges: Gauges) -> String {
+        let page = self.render(gauges);
+        match format {
+            Exposition::OpenMetrics => page,
+            Exposition::Classic => exposition::classic_of(&page),
+        }
     }
 
     /// Sums since the start, for the status page.
@@ -218,6 +259,9 @@ impl Metrics {
         );
         let avoided = "Answers that needed no upstream call of their own";
         registry.register("upstream_requests_avoided", avoided, self.avoided.clone());
+        let bypasses = "Label reads that may not be cached";
+        registry.register("bypasses", bypasses, self.bypasses.clone());
+        registry.register("stale_served", "Answers that were past their lifetime", self.stale.clone());
         self.sizes.register(registry);
         registry.register("cache_evictions", "Stored responses let go", self.evictions.clone());
         registry.register("cache_invalidations", "Raises and removals", self.invalidations.clone());
@@ -243,6 +287,13 @@ impl Metrics {
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
         registry.register("connections", "Open connections of the data port", self.connections.clone());
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When a certificate of ours ends, since 1970",
+            Unit::Seconds,
+            self.certificates.clone(),
+        );
+        self.spans.register(registry);
         self.shared.register(registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What is running", Info::new(version));
@@ -265,6 +316,8 @@ impl Metrics {
             requests: Table::of(Route::count(resources) * Outcome::ALL.len() * StatusClass::ALL.len()),
             upstream: Table::of(Purpose::ALL.len() * UpstreamStatus::ALL.len()),
             avoided: Table::shown("by", Avoided::ALL.iter().map(|by| by.as_str())),
+            bypasses: Table::shown("reason", BypassReason::ALL.iter().map(|reason| reason.as_str())),
+            stale: Table::shown("reason", StaleReason::ALL.iter().map(|reason| reason.as_str())),
             proofs: Table::shown("result", ProofResult::ALL.iter().map(|result| result.as_str())),
             invalidations: Table::shown("cause", InvalidationCause::ALL.iter().map(|cause| cause.as_str())),
             evictions: Table::shown("cause", EvictionCause::ALL.iter().map(|cause| cause.as_str())),
@@ -281,14 +334,14 @@ impl Metrics {
             log_lines_dropped: LogDrops::default(),
             connections: Gauge::default(),
             sizes: Sizes::default(),
+            certificates: Family::default(),
+            spans: SpanSeries::default(),
             shared: SharedSeries::default(),
         };
         let mut registry = Registry::default();
         metrics.register(registry.sub_registry_with_prefix("instantly_proxy"));
         #[cfg(target_os = "linux")]
-        if let Ok(process) = process::ProcessCollector::new() {
-            registry.register_collector(Box::new(process));
-        }
+        registry.register_collector(Box::<process::ProcessCollector>::default());
         metrics.registry = registry;
         metrics
     }

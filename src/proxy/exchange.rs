@@ -42,10 +42,8 @@ impl RequestId {
     /// The caller's own where it is sane, else a fresh UUID of version 7.
     fn of(fields: &HeaderMap, now: Moment) -> Self {
         Self(request_id::incoming(fields).cloned().unwrap_or_else(|| {
-            let unix = now.unix();
-            let time = Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos());
             let mut text = Uuid::encode_buffer();
-            HeaderValue::from_str(Uuid::new_v7(time).hyphenated().encode_lower(&mut text))
+            HeaderValue::from_str(fresh_id(now).hyphenated().encode_lower(&mut text))
                 .expect("a UUID is a valid field value")
         }))
     }
@@ -58,6 +56,12 @@ impl RequestId {
     fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+}
+
+/// The id of a request that came at this moment, and brought none.
+pub(super) fn fresh_id(now: Moment) -> Uuid {
+    let unix = now.unix();
+    Uuid::new_v7(Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos()))
 }
 
 /// What a request brings along besides itself.
@@ -170,6 +174,7 @@ impl Exchange {
                 line.outcome = answer.outcome;
                 let mut response = answer.response;
                 if let Some(cache_status) = answer.cache_status {
+                    line.proxy.metrics.cache_status(cache_status);
                     // RFC 9211 §2: behind the members of caches nearer to the origin.
                     response.headers_mut().append(CACHE_STATUS, cache_status.value());
                 }

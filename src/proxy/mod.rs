@@ -10,6 +10,7 @@ mod answer;
 mod exchange;
 mod explain;
 mod explanation;
+mod fast_path;
 mod forward;
 mod health;
 mod overview;
@@ -32,6 +33,7 @@ use http::{Response, StatusCode};
 
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
+pub use self::fast_path::FromMemory;
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;

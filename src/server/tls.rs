@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore, ServerConfig, client};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -20,18 +19,16 @@ use crate::clock::Moment;
 use crate::config::ListenTls;
 use crate::config::files::{self, Mark};
 use crate::lock::Mutex;
+use crate::metrics::{CertificateOf, Metrics};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// A certificate with less time left is told of.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
-/// 9999-12-31, when every certificate has expired.
-const FAR: Duration = Duration::from_secs(253_402_300_799);
 
 /// The certificate that handshakes get at present.
 #[derive(Debug)]
 pub(super) struct Certificate {
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -58,10 +55,19 @@ impl Certificate {
     /// # Errors
     ///
     /// If one cannot be read, or they do not fit each other: names the key and the file.
-    pub(super) fn read(files: &ListenTls) -> Result<Arc<Self>, StartError> {
+    pub(super) fn read(files: &ListenTls, metrics: Arc<Metrics>) -> Result<Arc<Self>, StartError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pair = Contents::read(files).pair(files, &provider).map_err(StartError)?;
-        Ok(Arc::new(Self { provider, state: Mutex::new(State { seen: pair.seen, pair, warned: None }) }))
+        let state = Mutex::new(State { seen: pair.seen, pair, warned: None });
+        let certificate = Self { provider, state, metrics };
+        certificate.show_end();
+        Ok(Arc::new(certificate))
+    }
+
+    fn show_end(&self) {
+        if let Some(end) = self.state.lock().pair.expires {
+            self.metrics.certificate(CertificateOf::Listen, end);
+        }
     }
 
     /// What makes TLS of an accepted connection: TLS 1.2 or 1.3, HTTP/2 preferred by ALPN.
@@ -93,6 +99,8 @@ impl Certificate {
         }
         state.seen = pair.seen;
         state.pair = pair;
+        drop(state);
+        self.show_end();
     }
 
     /// Looks whether the files have changed, and how long the certificate is still good.
@@ -115,7 +123,7 @@ impl State {
     fn warn_of_expiry(&mut self, now: Moment) {
         let Some(expires) = self.pair.expires else { return };
         let left = expires.saturating_sub(now.unix());
-        if left >= SOON || self.warned.is_some_and(|last| now.since(last) < DAY) {
+        if left >= files::ENDS_SOON || self.warned.is_some_and(|last| now.since(last) < DAY) {
             return;
         }
         self.warned = Some(now);
@@ -155,22 +163,9 @@ impl Contents {
         let of_key = |error| fault("listen.tls.key", &files.key, error);
         let chain = self.certificate.and_then(|pem| files::certificates_of(&pem)).map_err(of_certificate)?;
         let key = self.key.and_then(|pem| files::private_key_of(&pem)).map_err(of_key)?;
-        let expires = chain.first().and_then(expiry);
+        let expires = chain.first().and_then(files::end_of);
         let certified = Arc::new(files::certified_key(chain, key, provider).map_err(of_key)?);
         Ok(Pair { files: files.clone(), seen, certified, expires })
-    }
-}
-
-/// When a certificate expires, as the library says that verifies certificates: asked whether this one is good at the end
-/// of time it names the moment at which it ceased to be. Whom to trust is not reached.
-fn expiry(leaf: &CertificateDer<'_>) -> Option<Duration> {
-    let parsed = ParsedCertificate::try_from(leaf).ok()?;
-    let (nobody, then) = (RootCertStore::empty(), UnixTime::since_unix_epoch(FAR));
-    match client::verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], then, &[]) {
-        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-            Some(Duration::from_secs(not_after.as_secs()))
-        }
-        _ => None,
     }
 }
 

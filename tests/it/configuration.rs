@@ -113,8 +113,10 @@ fn service_links_of_kubernetes_are_ignored() {
 #[test]
 fn a_variable_with_one_underscore_too_few_is_pointed_out() {
     let output = run(&["check"], &[("INSTANTLY_PROXY_LOG_LEVEL", "debug")]);
-    assert_exit(&output, 0);
-    assert!(stdout(&output).contains("INSTANTLY_PROXY_LOG_LEVEL is ignored"), "{}", stdout(&output));
+    assert_exit(&output, 2);
+    let said = "instantly-proxy: log.level: one underscore where two stand between a section and its key (from variable \
+                INSTANTLY_PROXY_LOG_LEVEL); allowed: INSTANTLY_PROXY_LOG__LEVEL\n";
+    assert_eq!(stderr(&output), said);
 }
 
 #[test]

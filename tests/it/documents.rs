@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use instantly_proxy::config::{Key, load};
-use instantly_proxy::metrics::{Gauges, Metrics};
+use instantly_proxy::metrics::{CertificateOf, Gauges, Metrics};
 use instantly_proxy::resource::RESOURCES;
 
 const DOCUMENTS: [&str; 11] = [
@@ -110,7 +111,10 @@ fn documents_name_no_key_that_is_unknown() {
 
 #[test]
 fn documents_name_the_metrics_that_there_are() {
-    let page = Metrics::default().render(Gauges::default());
+    let metrics = Metrics::default();
+    // A family without a certificate is not shown.
+    metrics.certificate(CertificateOf::Listen, Duration::ZERO);
+    let page = metrics.render(Gauges::default());
     let reference = text("docs/REFERENCE.md");
     let mut names = Vec::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::Method;
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
-    AdminPath, EvictionCause, Gauges, InvalidationCause, LeaseLoss, LookupResult, Metrics, Operation,
-    OperationResult, Rejected, ReloadResult, RetryResult,
+    AdminPath, CertificateOf, EvictionCause, Gauges, InvalidationCause, LeaseLoss, LookupResult, Metrics,
+    Operation, OperationResult, Rejected, ReloadResult, RetryResult, SpanLoss,
 };
 use instantly_proxy::organization::sharing::Shared;
 use instantly_proxy::outcome::{Avoided, BypassReason, CacheStatus, Outcome, StaleReason, StatusClass};
@@ -90,6 +90,7 @@ fn explained() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         AdminPath => "path-of-the-admin-port",
         Avoided => "by",
         BypassReason => "reason-of-a-bypass",
+        CertificateOf => "certificate",
         Conclusion => "decision",
         ErrorKind => "errors",
         EvictionCause => "cause-of-an-eviction",
@@ -104,6 +105,7 @@ fn explained() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         ReloadResult => "result-of-a-reload",
         RetryResult => "result-of-a-retry",
         Shared => "shared",
+        SpanLoss => "cause-of-a-lost-span",
         StaleReason => "stale-detail",
         StatusClass => "status-of-answers",
         UpstreamStatus => "status-of-upstream-calls",
@@ -198,6 +200,8 @@ fn scraped() -> BTreeMap<String, (String, BTreeMap<String, BTreeSet<String>>)> {
         metrics.admin_request(*path, *status);
     }
     metrics.shield_wait(Duration::ZERO);
+    metrics.spans().show();
+    CertificateOf::ALL.iter().for_each(|of| metrics.certificate(*of, Duration::ZERO));
     metrics.shared().show();
     for (operation, result) in Operation::ALL
         .iter()

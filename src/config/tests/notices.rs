@@ -62,12 +62,12 @@ fn more_replicas_than_calls_to_divide_are_pointed_out() {
 
 #[test]
 fn a_variable_that_is_no_configuration_is_pointed_out() {
-    let loaded = from_variables(&[("INSTANTLY_PROXY_LOG_LEVEL", "debug")]).unwrap();
+    let loaded = from_variables(&[("INSTANTLY_PROXY_VERSION", "debug")]).unwrap();
     let notices: Vec<_> = loaded.notices(None).collect();
     assert_eq!(
         notices,
         [
-            "variable INSTANTLY_PROXY_LOG_LEVEL is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration"
+            "variable INSTANTLY_PROXY_VERSION is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration"
         ]
     );
 }
@@ -84,4 +84,34 @@ fn a_limit_of_open_files_too_low_for_what_is_configured_is_named_with_what_it_le
           this system's limit of open files, 1024: 256 connections at most are kept open"
         ]
     );
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_pointed_out() {
+    const NOW: u64 = 1_900_000_000;
+    let files = Files::new();
+    let of = |days_left: i64| {
+        let mut params = rcgen::CertificateParams::new(vec!["proxy.test".to_owned()]).unwrap();
+        let seconds = i64::try_from(NOW).unwrap() + days_left * 86_400 + 60;
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_after = epoch + Duration::from_secs(u64::try_from(seconds).unwrap());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = files.add("a.crt", params.self_signed(&key).unwrap().pem());
+        let key = files.add("a.key", key.serialize_pem());
+        let loaded =
+            from_toml(&format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n")).unwrap();
+        loaded.ending(Duration::from_secs(NOW)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(14), [""; 0]);
+    for (days_left, said) in [
+        (13, "expires in 13 days"),
+        (4, "expires in 4 days"),
+        (1, "expires in 1 day"),
+        (0, "expires within a day"),
+        (-1, "has expired"),
+    ] {
+        let notices = of(days_left);
+        assert!(notices.len() == 1 && notices[0].ends_with(said), "{notices:?}");
+        assert!(notices[0].starts_with("listen.tls.certificate: \""), "{notices:?}");
+    }
 }

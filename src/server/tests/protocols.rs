@@ -203,7 +203,9 @@ fn certificate_files_that_are_no_good_are_named_at_start() {
     ];
     for (key, certificate, private) in rows {
         let named = if key.ends_with("key") { private.clone() } else { certificate.clone() };
-        let error = Certificate::read(&ListenTls { certificate, key: private }).unwrap_err().to_string();
+        let error = Certificate::read(&ListenTls { certificate, key: private }, Arc::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(&format!("{key} {}: ", named.display())), "{error}");
     }
 }

@@ -1,0 +1,147 @@
+//! How `/metrics` is asked for: in which of its two formats, and whether packed.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::metrics::Exposition;
+
+/// The answer: OpenMetrics where it is asked for and not less than the classic format is, packed where that is asked for.
+pub(super) fn answer(fields: &HeaderMap, render: impl FnOnce(Exposition) -> String) -> Response<Body> {
+    let format = format(fields);
+    let page = Bytes::from(render(format));
+    let (bytes, packed) = match takes_gzip(fields).then(|| pack(&page)).flatten() {
+        Some(packed) => (packed, true),
+        None => (page, false),
+    };
+    let length = HeaderValue::from(bytes.len());
+    let mut response = super::answer(StatusCode::OK, format.content_type(), bytes);
+    let answered = response.headers_mut();
+    answered.insert(CONTENT_LENGTH, length);
+    answered.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if packed {
+        answered.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// RFC 9110 §12.5.1, as far as two formats need it. Whoever asks for neither gets the classic one, which everything reads.
+fn format(fields: &HeaderMap) -> Exposition {
+    let (mut open, mut classic) = (0, 0);
+    for (range, parameters, weight) in weighed(fields, ACCEPT) {
+        match range {
+            "application/openmetrics-text" if is_of_a_version(parameters) => open = open.max(weight),
+            "text/plain" => classic = classic.max(weight),
+            _ => {}
+        }
+    }
+    if open > 0 && open >= classic { Exposition::OpenMetrics } else { Exposition::Classic }
+}
+
+/// Whether the version that is asked for, if one is, is one that is written here. The one before 1.0.0 reads the same.
+fn is_of_a_version(parameters: &str) -> bool {
+    let version =
+        parameters.split(';').filter_map(|parameter| parameter.split_once('=')).find_map(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("version").then(|| value.trim().trim_matches('"'))
+        });
+    version.is_none_or(|version| matches!(version, "1.0.0" | "0.0.1"))
+}
+
+/// RFC 9110 §12.5.3.
+fn takes_gzip(fields: &HeaderMap) -> bool {
+    let weight = |of: &str| {
+        weighed(fields, ACCEPT_ENCODING).find(|(coding, ..)| *coding == of).map(|(.., weight)| weight)
+    };
+    weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*")).is_some_and(|weight| weight > 0)
+}
+
+/// The members of a list with weights: what is named, its parameters, and its weight in thousandths (RFC 9110 §12.4.2). One
+/// whose weight cannot be read weighs nothing.
+fn weighed(fields: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = (&str, &str, u32)> {
+    let lines = fields.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|member| {
+        let (named, parameters) = member.split_once(';').unwrap_or((member, ""));
+        let weight = parameters.split(';').find_map(|parameter| {
+            parameter.trim().strip_prefix("q=").or_else(|| parameter.trim().strip_prefix("Q="))
+        });
+        (named.trim(), parameters, weight.map_or(1000, thousandths))
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1000")]
+fn thousandths(weight: &str) -> u32 {
+    weight
+        .parse::<f64>()
+        .ok()
+        .filter(|weight| (0.0..=1.0).contains(weight))
+        .map_or(0, |weight| (weight * 1000.0) as u32)
+}
+
+fn pack(page: &[u8]) -> Option<Bytes> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(page).and_then(|()| packer.finish()).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(name: http::HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_is_asked_for() {
+        use Exposition::{Classic, OpenMetrics};
+        for (accept, expected) in [
+            // Prometheus 2.42, and 3.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            // One that is to scrape the classic format.
+            ("text/plain;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", Classic),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain",
+                Classic,
+            ),
+            ("*/*", Classic),
+            ("", Classic),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9", Classic),
+            ("application/openmetrics-text", OpenMetrics),
+            ("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", OpenMetrics),
+            ("application/openmetrics-text;version=2.0.0", Classic),
+            ("application/openmetrics-text;q=0", Classic),
+            ("application/openmetrics-text;q=0.1,text/plain", Classic),
+            ("application/openmetrics-text;q=7", Classic),
+        ] {
+            assert_eq!(format(&asking(ACCEPT, accept)), expected, "{accept}");
+        }
+        assert_eq!(format(&HeaderMap::new()), Classic);
+    }
+
+    #[test]
+    fn packed_is_what_is_asked_for_packed() {
+        for (accept, expected) in [
+            ("gzip", true),
+            ("deflate, gzip;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0, *", false),
+            ("identity", false),
+            ("zstd", false),
+        ] {
+            assert_eq!(takes_gzip(&asking(ACCEPT_ENCODING, accept)), expected, "{accept}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}
