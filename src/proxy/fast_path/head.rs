@@ -71,7 +71,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(lines: &[Header<'a>]) -> Option<Self> {
-        let (mut fields, names) = (Self::default(), Names::get());
+        let (mut fields, names) = (Self::default(), Names::table());
         for line in lines {
             let known = names.of(line.name)?;
             if fields.names & known.bit != 0 {
