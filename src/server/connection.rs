@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -29,12 +28,9 @@ use super::fast_path::{self, Left};
 use super::handler::Handler;
 use super::io::{Protocol, Socket, Watched};
 use super::progress::{Progress, Share};
-use crate::body::Body;
 use crate::clock::Clock;
 use crate::guard::Fragment;
-use crate::metrics::ClientRefusal;
 use crate::peer::Peer;
-use crate::proxy::FromMemory;
 use crate::received::Received;
 
 /// What hyper answers to a head with this fault, if anything.
