@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, ReadBuf};
 
-use super::connection::Handler;
+use super::handler::Handler;
 use super::io::{Socket, Watched};
 use super::progress::{Progress, Stage};
 use super::under_way::UnderWay;

@@ -78,7 +78,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(lines: &[Header<'a>], caller_field: Option<&HeaderName>) -> Option<Self> {
-        let (mut fields, names) = (Self::default(), Names::get());
+        let (mut fields, names) = (Self::default(), Names::table());
         for line in lines {
             if caller_field.is_some_and(|field| line.name.eq_ignore_ascii_case(field.as_str())) {
                 if fields.caller.replace(line.value).is_some() {

@@ -12,17 +12,23 @@ mod answer;
 pub(super) mod head;
 mod names;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
-use std::time::Duration;
 use uuid::Uuid;
 
 use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
 use super::{Proxy, Worker};
-use crate::cache::decide::{Decision, decide};
+use crate::cache::decide::{Decision, Servable, decide};
+use crate::cache::stored::StoredResponse;
+use crate::caller::credential::Digests;
 use crate::caller::standing::Standing;
+use crate::clock::Moment;
 use crate::logging::{self, Ending, RequestLine};
+use crate::organization::Organization;
 use crate::outcome::{Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Route, Target};
@@ -51,6 +57,10 @@ impl Worker {
         }
         let rules = self.rules();
         let read = PlainRead::parse(proxy.resources, rules.caller_field(), request)?;
+        // It comes before all else, wherever an operator has put it.
+        if proxy.health_path.as_deref() == Some(read.path) {
+            return None;
+        }
         proxy.answer_plain(&read, &rules, peer, head)
     }
 }
@@ -65,16 +75,7 @@ impl Proxy {
     ) -> Option<FromMemory> {
         let begun = self.clock.now();
         let digests = self.digester.digests(read.authorization, read.workspace);
-        let standing = self.bindings.standing_of(digests, &rules.proof, begun);
-        let Standing::Proven { organization, renew: false } = standing else { return None };
-        // The fleet's lease, always before the look-up.
-        let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), begun);
-        let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
-        let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, begun);
-        let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
-        if stored.body.len() > LARGEST_BODY {
-            return None;
-        }
+        let Found { organization, stored, servable } = self.find_plain(read, digests, rules, begun)?;
         // Last of what may be in the way, and what is counted is counted behind it.
         let identity = match &rules.callers {
             Some(callers) => {
@@ -129,4 +130,29 @@ impl Proxy {
         });
         Some(FromMemory { body, at: now.uptime() })
     }
+
+    /// What is stored for a plain read, if nothing but an answer follows from it.
+    fn find_plain(
+        &self,
+        read: &PlainRead<'_>,
+        digests: Digests,
+        rules: &Rules,
+        now: Moment,
+    ) -> Option<Found> {
+        let standing = self.bindings.standing_of(digests, &rules.proof, now);
+        let Standing::Proven { organization, renew: false } = standing else { return None };
+        // The fleet's lease, always before the look-up.
+        let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), now);
+        let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
+        let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, now);
+        let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
+        (stored.body.len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
+    }
+}
+
+/// What answers a plain read.
+struct Found {
+    organization: Arc<Organization>,
+    stored: Arc<StoredResponse>,
+    servable: Servable,
 }
