@@ -4,6 +4,7 @@ mod accounts;
 mod beside;
 mod bindings;
 mod breaker;
+mod callers;
 mod circles;
 mod clients;
 mod collapse;
