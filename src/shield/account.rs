@@ -162,6 +162,14 @@ impl Account {
         probing
     }
 
+    /// Spends a slot for a call that would have gone at `at`, later than it does.
+    pub(super) fn take_ahead(&mut self, caller: CallerId, at: Duration) {
+        self.second.take_ahead(caller, at);
+        self.minute.take_ahead(at);
+        self.calls = self.calls.saturating_add(1);
+        self.used_at = at;
+    }
+
     /// Undoes the pace, so that a test can tell what it is good for.
     #[cfg(test)]
     pub(super) fn forget_pace(&mut self) {
