@@ -1,36 +1,33 @@
-//! [`Tracing`]: spans of requests for an OpenTelemetry collector, by OTLP over HTTP.
+//! [`Tracing`]: spans of requests for an OpenTelemetry collector, by OTLP.
 //!
 //! Off unless `telemetry.otlp_endpoint` is set, and then a request pays for one question whether it is. A caller's
 //! `traceparent` (W3C Trace Context) is taken, a malformed one is none; the upstream is told of the span of its call. Names
 //! and attributes come from closed sets: no path, no query, no key. Export is the library's: a bounded queue, whose thread
-//! hands batches to the control runtime; nothing waits for it.
+//! hands batches to the control runtime; nothing waits for it. `collector` sends them, `counted` counts what becomes of spans.
+
+mod collector;
+mod counted;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use opentelemetry::trace::{
     Link, Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags,
     TraceId, TraceState, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context as Parent, KeyValue};
-use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan};
-use rustls::ClientConfig;
 use tokio::runtime::Handle;
 
 use crate::clock::{Clock, Moment};
-use crate::config;
+use crate::config::{self, ForwardProxy, Ratio};
+use crate::metrics::Metrics;
 use crate::setup_error::SetupError;
+use collector::Collector;
+use counted::Counted;
 
 /// The flags that mean something: whether the trace is recorded, and whether its id was drawn at random (W3C Trace Context
 /// Level 2, §3.2.2.5), which whoever samples behind us may count on.
@@ -40,8 +37,6 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// A longer `tracestate` is left out, as it may be above this (W3C Trace Context §3.3.1.5): it is kept with every span of
 /// its trace until that is exported.
 const MAX_STATE: usize = 512;
-/// What a collector may answer; it is not used.
-const MAX_ANSWER: usize = 64 * 1024;
 /// How long one batch may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for what is queued.
@@ -80,28 +75,45 @@ impl Tracing {
     /// If the exporter cannot be made.
     pub fn start(
         settings: &config::Telemetry,
-        tls: ClientConfig,
+        egress: Option<&ForwardProxy>,
+        metrics: &Metrics,
         clock: Clock,
         runtime: Handle,
     ) -> Result<Option<Self>, SetupError> {
         let Some(endpoint) = &settings.otlp_endpoint else { return Ok(None) };
+        let spans = metrics.spans().clone();
+        spans.show();
+        let collector = Collector::new(settings, egress, clock.clone(), runtime)?;
+        let reason = collector.reason().clone();
+        // A path is the operator's, or a vendor's.
+        let added = if endpoint.path() == "/" { "v1/traces" } else { "" };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Collector::new(tls, clock.clone(), runtime))
+            .with_http_client(collector)
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}v1/traces", endpoint))
+            .with_endpoint(format!("{endpoint}{added}"))
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|cause| SetupError(format!("telemetry.otlp_endpoint: {cause}")))?;
         let resource = Resource::builder_empty()
-            .with_service_name("instantly-proxy")
+            .with_service_name(settings.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attributes(
+                settings
+                    .resource_attributes
+                    .iter()
+                    .map(|attribute| KeyValue::new(attribute.key.clone(), attribute.value.clone())),
+            )
             .build();
+        let sampler = match settings.sampling_ratio {
+            Ratio::ALL => Sampler::AlwaysOn,
+            ratio => Sampler::TraceIdRatioBased(ratio.part()),
+        };
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
+            .with_span_processor(Counted::new(exporter, reason, spans, clock.clone()))
             .with_resource(resource)
-            // Whoever calls decides; what nobody called for is sampled.
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+            // Whoever calls decides; the ratio is of what nobody called for.
+            .with_sampler(Sampler::ParentBased(Box::new(sampler)))
             .build();
         let tracer = provider.tracer("instantly-proxy");
         Ok(Some(Self { provider, tracer, clock }))
@@ -253,54 +265,6 @@ fn known_method(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
-    }
-}
-
-/// Sends batches. The library's thread asks, the control runtime does it.
-struct Collector {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    clock: Clock,
-    runtime: Handle,
-}
-
-impl fmt::Debug for Collector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collector")
-    }
-}
-
-impl Collector {
-    fn new(tls: ClientConfig, clock: Clock, runtime: Handle) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector), clock, runtime }
-    }
-}
-
-#[async_trait::async_trait]
-impl HttpClient for Collector {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (head, body) = request.into_parts();
-        let mut request = Request::from_parts(head, Full::new(body));
-        request
-            .headers_mut()
-            .entry(CONTENT_TYPE)
-            .or_insert(HeaderValue::from_static("application/x-protobuf"));
-        let (client, clock) = (self.client.clone(), self.clock.clone());
-        let sending = async move {
-            let answered = async {
-                let (head, body) = client.request(request).await?.into_parts();
-                let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-                Ok::<_, HttpError>(Response::from_parts(head, body))
-            };
-            clock.deadline(clock.now().plus(EXPORT_TIMEOUT), answered).await?
-        };
-        self.runtime.spawn(sending).await?
     }
 }
 

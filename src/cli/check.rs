@@ -29,6 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
     loaded.notices(descriptors::highest()).for_each(say);
+    loaded.egress().iter().for_each(say);
     let ending: Vec<_> = loaded.ending(Clock::system().now().unix()).collect();
     ending.iter().for_each(say);
     // What is told of a certificate must not be read as a word of comfort, and is no reason not to start either.

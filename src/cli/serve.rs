@@ -50,6 +50,9 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     let dropped = log.lines_dropped();
     server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
     info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %loaded.config.upstream.url, "ready");
+    if let Some(way) = loaded.egress() {
+        info!("{way}");
+    }
     let drained = wait(Arc::clone(&server))?;
     let reloads = Reloads::start(setup, loaded, log, Arc::clone(&server)).map_err(Failure::failed)?;
     runtime.block_on(until_stopped(&server, &reloads, inbox, drained))

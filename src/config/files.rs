@@ -25,6 +25,12 @@ impl Mark {
         Self(*blake3::hash(contents).as_bytes())
     }
 
+    /// Of several files together.
+    #[must_use]
+    pub fn of_all(marks: &[Self]) -> Self {
+        Self::of(&marks.iter().flat_map(|mark| mark.0).collect::<Vec<_>>())
+    }
+
     /// The same where it may be that it could not be read.
     #[must_use]
     pub fn of_read(contents: &Result<Vec<u8>, String>) -> Self {

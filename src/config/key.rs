@@ -59,6 +59,16 @@ keys! {
     UpstreamFillTimeout = "upstream.fill_timeout", "a duration from 1ms to 1h, such as \"10s\"";
     UpstreamMaxConnections = "upstream.max_connections", "a whole number from 4 to 65536";
     UpstreamCaFile = "upstream.ca_file", "a PEM file with at least one root certificate";
+    UpstreamProxy = "upstream.proxy",
+        "http:// or https:// with a host and an optional port, or \"none\"";
+    UpstreamNoProxy = "upstream.no_proxy",
+        "\"*\", or names, addresses and networks joined by commas, such as \"collector,.svc,10.0.0.0/8\"";
+    UpstreamProxyAuthorizationFile = "upstream.proxy_authorization_file",
+        "a file with user:password on one line";
+    UpstreamProxyCaFile = "upstream.proxy_ca_file", "a PEM file with at least one root certificate";
+    UpstreamClientCertificate = "upstream.client_certificate",
+        "a PEM file with the certificate chain, leaf first";
+    UpstreamClientKey = "upstream.client_key", "a PEM file with the private key of the leaf certificate";
     UpstreamUserAgent = "upstream.user_agent",
         "1 to 256 visible ASCII characters, with spaces only between them";
     UpstreamAllowPlaintext = "upstream.allow_plaintext", "true or false";
@@ -67,6 +77,7 @@ keys! {
     CacheShare = "cache.share", "\"organization\" or \"credential\"";
     CacheListFill = "cache.list_fill", "true or false";
     CacheWriteThrough = "cache.write_through", "true or false";
+    CacheWriteInvalidates = "cache.write_invalidates", "\"label\" or \"organization\"";
     LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
     LeadLabelsStaleWhileRevalidate = "cache.lead_labels.stale_while_revalidate",
         "a duration from 0s (never) to 24h, such as \"30s\"";
@@ -104,7 +115,14 @@ keys! {
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
     TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",
-        "http:// or https:// with a host and an optional port; no user, path or query";
+        "http:// or https:// with a host, an optional port and path; no user or query";
+    TelemetryOtlpProtocol = "telemetry.otlp_protocol", "\"http/protobuf\" or \"grpc\"";
+    TelemetryCompression = "telemetry.compression", "\"none\" or \"gzip\"";
+    TelemetryHeadersFile = "telemetry.headers_file", "a file with one \"name: value\" a line";
+    TelemetryServiceName = "telemetry.service_name", "1 to 256 bytes of text";
+    TelemetryResourceAttributes = "telemetry.resource_attributes",
+        "key=value pairs joined by commas, such as \"deployment.environment.name=production\"";
+    TelemetrySamplingRatio = "telemetry.sampling_ratio", "a number from 0 (none) to 1 (all)";
     SharedUrl = "shared.url",
         "redis:// or rediss:// with a host, an optional port and database, no user; several with commas between them";
     SharedMode = "shared.mode", "\"standalone\", \"sentinel\" or \"cluster\"";

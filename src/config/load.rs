@@ -11,7 +11,7 @@ use super::input::Inputs;
 use super::key::{self, Key, PREFIX};
 use super::raw::{Depth, Raw, Setting};
 use super::report::{self, Loaded};
-use super::{Config, resolve};
+use super::{Config, resolve, standard};
 
 /// Reads the configuration: built-in defaults, over them `files` in order, over them the variables of `environment`
 /// that are named `INSTANTLY_PROXY_<SECTION>__<KEY>`. The files that it names (certificates, token) are read too.
@@ -67,6 +67,8 @@ fn assemble(
 ) -> Result<Loaded, Vec<Fault>> {
     let mut layers = Layers::default();
     layers.add_defaults();
+    let environment: Vec<_> = environment.collect();
+    layers.settings.extend(standard::settings(&environment));
     for file in files {
         layers.add_file(file, earlier);
     }

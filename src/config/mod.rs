@@ -8,6 +8,7 @@ mod caller_keys;
 pub mod callers;
 mod cgroup;
 mod change;
+mod egress;
 mod fault;
 pub mod files;
 mod input;
@@ -21,8 +22,10 @@ mod report;
 mod resolve;
 mod shared;
 mod shared_keys;
+mod standard;
 mod store;
 mod store_url;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,7 @@ use http::Uri;
 
 pub use self::callers::{CallerLimit, CallerSource, Callers, Cap, Mode, Priority};
 pub use self::change::Change;
+pub use self::egress::{ForwardProxy, NoProxy, ProxyAuthorization, user_and_password};
 pub use self::fault::{Fault, Origin};
 pub use self::input::Inputs;
 pub use self::key::Key;
@@ -42,6 +46,7 @@ pub use self::load::{environment, load, load_again, load_values};
 pub use self::report::Loaded;
 pub use self::shared::{Shared, WhenLost};
 pub use self::store::{ClientCertificate, StoreAddress, StoreMode, StoreSettings, StoreTransport};
+pub use self::telemetry::{Attribute, Compression, OtlpProtocol, Ratio, Telemetry, header_fields};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +186,10 @@ pub struct Upstream {
     pub max_connections: usize,
     /// PEM file of roots to trust in place of the platform's.
     pub ca_file: Option<PathBuf>,
+    /// The forward proxy that calls go through, if there is one.
+    pub proxy: Option<ForwardProxy>,
+    /// What is shown to an upstream that asks for a certificate.
+    pub client: Option<ClientCertificate>,
     /// `User-Agent` of fetches.
     pub user_agent: String,
     /// Whether an `http://` upstream off loopback is accepted.
@@ -198,6 +207,8 @@ pub struct Cache {
     pub list_fill: bool,
     /// Whether the label that a write's answer carries is stored.
     pub write_through: bool,
+    /// What a label write invalidates whose answer names its own label and nothing else.
+    pub write_invalidates: WriteInvalidates,
     /// `[cache.lead_labels]`
     pub lead_labels: CachedResource,
     /// `[cache.lead_label_lists]`
@@ -211,6 +222,16 @@ pub enum Share {
     Organization,
     /// The credential that fetched it alone.
     Credential,
+}
+
+/// `cache.write_invalidates`: what a label write invalidates whose answer names its own label and nothing else. Any other
+/// write invalidates its whole organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteInvalidates {
+    /// That label, and every list.
+    Label,
+    /// The whole organization.
+    Organization,
 }
 
 /// Lifetime of one kind of stored response. Both stale windows start at its end.
@@ -285,13 +306,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// `[telemetry]`: who is told of spans.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Telemetry {
-    /// Where an OpenTelemetry collector takes OTLP over HTTP; absent: no traces.
-    pub otlp_endpoint: Option<Uri>,
-}
-
 /// `log.format`: how a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -336,6 +350,8 @@ impl Default for Config {
                 fill_timeout: Duration::from_secs(10),
                 max_connections: 512,
                 ca_file: None,
+                proxy: None,
+                client: None,
                 user_agent: concat!("instantly-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
                 allow_plaintext: false,
             },
@@ -370,6 +386,7 @@ impl Default for Cache {
             share: Share::Organization,
             list_fill: true,
             write_through: true,
+            write_invalidates: WriteInvalidates::Label,
             lead_labels: CachedResource {
                 ttl: Duration::from_secs(300),
                 stale_while_revalidate: Duration::from_secs(30),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::files;
 use super::key::Key;
+use super::parse;
 use super::report::Loaded;
 use crate::descriptors;
 
@@ -27,11 +28,26 @@ impl Loaded {
         ignored.chain(self.limits()).chain(self.shares()).chain(self.descriptors(open_files))
     }
 
+    /// How calls leave, where that is not straight. For an operator to know, and no fault.
+    #[must_use]
+    pub fn egress(&self) -> Option<String> {
+        let proxy = self.config.upstream.proxy.as_ref()?;
+        let (url, origin) = (parse::url_text(&proxy.url), self.origin(Key::UpstreamProxy));
+        let upstream = parse::url_text(&self.config.upstream.url);
+        Some(match proxy.is_for(&self.config.upstream.url) {
+            true => format!("calls to {upstream} go through the forward proxy {url} (from {origin})"),
+            false => format!(
+                "calls to {upstream} do not go through the forward proxy {url} (from {origin}): no_proxy names it"
+            ),
+        })
+    }
+
     /// One line for each certificate that has ended at `now`, since 1970, or soon will. A process that runs tells of the
     /// one of its listener by itself.
     pub fn ending(&self, now: Duration) -> impl Iterator<Item = String> {
         let listen = self.config.listen.tls.as_ref().map(|tls| &tls.certificate);
-        let named = [(Key::ListenTlsCertificate, listen)];
+        let upstream = self.config.upstream.client.as_ref().map(|client| &client.certificate);
+        let named = [(Key::ListenTlsCertificate, listen), (Key::UpstreamClientCertificate, upstream)];
         named.into_iter().filter_map(move |(key, file)| {
             let end = files::certificates(file?).ok()?.first().and_then(files::end_of)?;
             let left = end.saturating_sub(now);

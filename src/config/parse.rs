@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{Burst, ClientAuth, LogFormat, MaxHeldBytes, Share, UpstreamDirectives};
+use super::{Burst, ClientAuth, LogFormat, MaxHeldBytes, Share, UpstreamDirectives, WriteInvalidates};
 
 const AUTO: &str = "auto";
 
@@ -138,6 +138,19 @@ pub(super) const fn share_text(share: Share) -> &'static str {
     match share {
         Share::Organization => "organization",
         Share::Credential => "credential",
+    }
+}
+
+pub(super) fn write_invalidates(text: &str) -> Option<WriteInvalidates> {
+    [WriteInvalidates::Label, WriteInvalidates::Organization]
+        .into_iter()
+        .find(|extent| write_invalidates_text(*extent) == text)
+}
+
+pub(super) const fn write_invalidates_text(extent: WriteInvalidates) -> &'static str {
+    match extent {
+        WriteInvalidates::Label => "label",
+        WriteInvalidates::Organization => "organization",
     }
 }
 

@@ -75,6 +75,14 @@ impl Given {
         }
     }
 
+    fn number(&self) -> Option<f64> {
+        match &self.value {
+            Value::String(_, text) if self.is_variable() => text.parse().ok(),
+            Value::Num(_, number) => number.to_f64().or_else(|| number.to_u128().map(|whole| whole as f64)),
+            _ => None,
+        }
+    }
+
     fn flag(&self) -> Option<bool> {
         match &self.value {
             Value::String(_, text) if self.is_variable() => text.parse().ok(),
@@ -156,6 +164,11 @@ impl Raw {
 
     pub(super) fn flag(&mut self, key: Key) -> Result<bool, Refused> {
         self.read(key, Given::flag)
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn part(&mut self, key: Key) -> Result<f64, Refused> {
+        self.read(key, |given| given.number().filter(|number| (0.0..=1.0).contains(number)))
     }
 
     /// The path at `key`, if one is set.
@@ -254,8 +267,10 @@ pub(super) fn show(key: Key, value: &Value) -> String {
         _ if key.is_secret() => "***".to_owned(),
         // A URL with user information or a query is refused, and either may hold a secret.
         Value::String(_, text)
-            if matches!(key, Key::UpstreamUrl | Key::TelemetryOtlpEndpoint | Key::SharedUrl)
-                && text.contains(['@', '?']) =>
+            if matches!(
+                key,
+                Key::UpstreamUrl | Key::UpstreamProxy | Key::TelemetryOtlpEndpoint | Key::SharedUrl
+            ) && text.contains(['@', '?']) =>
         {
             "***".to_owned()
         }

@@ -12,7 +12,7 @@ use super::fault::Origin;
 use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
-use super::{ClientAuth, Config, caller_keys, parse, shared_keys};
+use super::{ClientAuth, Config, NoProxy, ProxyAuthorization, caller_keys, parse, shared_keys, telemetry};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,8 @@ impl Loaded {
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry, shared, callers } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry: spans, shared, callers } =
+        config;
     let tls = listen.tls.as_ref();
     let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
@@ -101,12 +102,25 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::UpstreamFillTimeout => parse::duration_text(upstream.fill_timeout).into(),
         Key::UpstreamMaxConnections => upstream.max_connections.into(),
         Key::UpstreamCaFile => path(upstream.ca_file.as_deref()?),
+        Key::UpstreamProxy => parse::url_text(&upstream.proxy.as_ref()?.url).into(),
+        Key::UpstreamNoProxy => {
+            let except = &upstream.proxy.as_ref()?.except;
+            (*except != NoProxy::default()).then(|| except.text().into())?
+        }
+        Key::UpstreamProxyAuthorizationFile => match upstream.proxy.as_ref()?.authorization.as_ref()? {
+            ProxyAuthorization::File(file) => path(file),
+            ProxyAuthorization::Given(_) => return None,
+        },
+        Key::UpstreamProxyCaFile => path(upstream.proxy.as_ref()?.ca_file.as_deref()?),
+        Key::UpstreamClientCertificate => path(&upstream.client.as_ref()?.certificate),
+        Key::UpstreamClientKey => path(&upstream.client.as_ref()?.key),
         Key::UpstreamUserAgent => upstream.user_agent.clone().into(),
         Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
         Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
         Key::CacheShare => parse::share_text(cache.share).into(),
         Key::CacheListFill => cache.list_fill.into(),
         Key::CacheWriteThrough => cache.write_through.into(),
+        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
         Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
         Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
         Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
@@ -132,7 +146,16 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ShieldMode => shield.mode.as_str().into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
-        Key::TelemetryOtlpEndpoint => parse::url_text(telemetry.otlp_endpoint.as_ref()?).into(),
+        Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
+        Key::TelemetryOtlpProtocol => telemetry::protocol_text(spans.otlp_protocol).into(),
+        Key::TelemetryCompression => telemetry::compression_text(spans.compression).into(),
+        Key::TelemetryHeadersFile => path(spans.headers_file.as_deref()?),
+        Key::TelemetryServiceName => spans.service_name.clone().into(),
+        Key::TelemetryResourceAttributes => match spans.resource_attributes.as_slice() {
+            [] => return None,
+            attributes => telemetry::attributes_text(attributes).into(),
+        },
+        Key::TelemetrySamplingRatio => spans.sampling_ratio.part().into(),
         key if key.section() == "callers" => return caller_keys::value(callers.as_ref(), key),
         shared_key => return shared_keys::value(shared.as_ref(), shared_key),
     })

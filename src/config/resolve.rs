@@ -15,8 +15,8 @@ use super::key::Key;
 use super::named::{file, pair};
 use super::raw::{Raw, Refused};
 use super::{
-    Admin, Cache, CachedResource, ClientRoots, Config, Listen, ListenTls, Log, MaxHeldBytes, Mode, Proof,
-    Shield, Telemetry, Upstream, caller_keys, files, parse, shared_keys,
+    Admin, Cache, CachedResource, ClientCertificate, ClientRoots, Config, Listen, ListenTls, Log,
+    MaxHeldBytes, Mode, Proof, Shield, Upstream, caller_keys, egress, files, parse, shared_keys, telemetry,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -55,7 +55,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let shield = shield(raw);
     let callers = caller_keys::resolve(raw, shield.as_ref().ok());
     let log = log(raw);
-    let telemetry = telemetry(raw);
+    let telemetry = telemetry::resolve(raw);
     let shared = shared_keys::resolve(raw);
     Ok(Config {
         listen: listen?,
@@ -144,6 +144,9 @@ fn upstream(raw: &mut Raw) -> Result<Upstream, Refused> {
     let fill_timeout = raw.duration(Key::UpstreamFillTimeout, TIMEOUT);
     let max_connections = raw.count(Key::UpstreamMaxConnections, 4..=65_536);
     let ca_file = file(raw, Key::UpstreamCaFile, files::roots);
+    let proxy = egress::resolve(raw, url.as_ref().ok());
+    let client = pair(raw, Key::UpstreamClientCertificate, Key::UpstreamClientKey);
+    let client = client.map(|pair| pair.map(|(certificate, key)| ClientCertificate { certificate, key }));
     let user_agent = raw.text(Key::UpstreamUserAgent, parse::user_agent);
     let allow_plaintext = raw.flag(Key::UpstreamAllowPlaintext);
     if let (Ok(url), Ok(false)) = (&url, allow_plaintext)
@@ -163,6 +166,8 @@ fn upstream(raw: &mut Raw) -> Result<Upstream, Refused> {
         fill_timeout: fill_timeout?,
         max_connections: max_connections?,
         ca_file: ca_file?,
+        proxy: proxy?,
+        client: client?,
         user_agent: user_agent?,
         allow_plaintext: allow_plaintext?,
     })
@@ -174,6 +179,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
     let share = raw.text(Key::CacheShare, parse::share);
     let list_fill = raw.flag(Key::CacheListFill);
     let write_through = raw.flag(Key::CacheWriteThrough);
+    let write_invalidates = raw.text(Key::CacheWriteInvalidates, parse::write_invalidates);
     let lead_labels = cached_resource(raw, &LEAD_LABELS);
     let lead_label_lists = cached_resource(raw, &LEAD_LABEL_LISTS);
     Ok(Cache {
@@ -181,6 +187,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
         share: share?,
         list_fill: list_fill?,
         write_through: write_through?,
+        write_invalidates: write_invalidates?,
         lead_labels: lead_labels?,
         lead_label_lists: lead_label_lists?,
     })
@@ -263,11 +270,6 @@ fn log(raw: &mut Raw) -> Result<Log, Refused> {
     let level = raw.text(Key::LogLevel, parse::log_level);
     let format = raw.text(Key::LogFormat, parse::log_format);
     Ok(Log { level: level?, format: format? })
-}
-
-fn telemetry(raw: &mut Raw) -> Result<Telemetry, Refused> {
-    let otlp_endpoint = raw.optional(Key::TelemetryOtlpEndpoint, parse::url)?;
-    Ok(Telemetry { otlp_endpoint })
 }
 
 fn is_exposed(url: &Uri) -> bool {

@@ -55,6 +55,8 @@ closed_enum! {
         OnlyIfCached = "only_if_cached",
         /// The upstream could not be connected to.
         ConnectFailed = "connect_failed",
+        /// The forward proxy on the way to the upstream refused, or could not be reached.
+        EgressFailed = "egress_failed",
         /// The upstream did not accept a connection in time.
         ConnectTimeout = "connect_timeout",
         /// TLS with the upstream failed.

@@ -130,8 +130,8 @@ impl Origin {
     }
 
     /// Looks whether the roots to trust have changed. Returns whether clients are to be made anew.
-    pub fn follow_roots(&self) -> bool {
-        let changed = self.upstream.follow_roots();
+    pub fn follow_files(&self) -> bool {
+        let changed = self.upstream.follow_files();
         if changed {
             self.renew_label_client();
         }

@@ -49,8 +49,8 @@ impl Proxy {
     }
 
     /// Looks whether the roots to trust have changed.
-    pub fn follow_roots(&self) {
-        if self.origin.follow_roots() {
+    pub fn follow_files(&self) {
+        if self.origin.follow_files() {
             self.rulebook.renew();
         }
     }

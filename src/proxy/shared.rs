@@ -31,7 +31,7 @@ use crate::telemetry::Tracing;
 use crate::upstream::client::Upstream;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permits;
-use crate::upstream::way::{Way, public_client};
+use crate::upstream::way::Way;
 
 /// Everything that requests share; one per process.
 #[derive(Debug)]
@@ -103,7 +103,10 @@ impl Proxy {
     ) -> Result<Arc<Self>, SetupError> {
         let tracing = match config.telemetry.otlp_endpoint {
             None => None,
-            Some(_) => Tracing::start(&config.telemetry, public_client()?, clock.clone(), runtime.clone())?,
+            Some(_) => {
+                let egress = config.upstream.proxy.as_ref();
+                Tracing::start(&config.telemetry, egress, &metrics, clock.clone(), runtime.clone())?
+            }
         };
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));

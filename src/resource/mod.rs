@@ -13,7 +13,7 @@ mod route;
 mod table;
 mod target;
 
-pub use descriptor::{Descriptor, RouteNames, Sentences};
+pub use descriptor::{Descriptor, RouteNames, Sentences, WriteChanges};
 pub use lead_label::LEAD_LABEL;
 pub use path::{Place, may_lead_to, surely_leads_to};
 pub use route::Route;

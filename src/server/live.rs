@@ -86,7 +86,7 @@ impl Live {
             certificate.follow(now);
         }
         self.token.follow();
-        self.proxy.follow_roots();
+        self.proxy.follow_files();
     }
 }
 

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::{Account, Accounts};
+use super::account::{Account, Accounts, Weighted};
 use super::beside::Part;
 use super::call::{Call, Rejection};
 use super::queue::{Had, Line};
@@ -66,6 +66,15 @@ impl Table {
     /// What a caller had of the last second, beside what its part is.
     pub(super) fn had(&self, account: &Account, caller: CallerId) -> Had {
         Had { calls: account.second.of(caller), weight: self.weight(caller) }
+    }
+
+    /// A caller beside those that had calls of an account in the last second.
+    pub(super) fn weighted(&self, account: &Account, caller: CallerId) -> Weighted {
+        if self.shares.is_empty() {
+            return Weighted { caller, weight: 1, of: account.second.callers() };
+        }
+        let weights = account.second.who().map(|other| self.weight(other).get());
+        Weighted { caller, weight: self.weight(caller).get(), of: weights.fold(0, u32::saturating_add) }
     }
 
     fn weight(&self, caller: CallerId) -> NonZeroU32 {

@@ -110,6 +110,11 @@ impl Second {
         self.log.iter().rfind(|sent| sent.caller == caller).map(|sent| sent.at + WINDOW)
     }
 
+    /// Those callers.
+    pub(super) fn who(&self) -> impl Iterator<Item = CallerId> {
+        self.callers.keys().copied()
+    }
+
     /// Callers that had a send inside at the last [`Self::expire`].
     pub(super) fn callers(&self) -> u32 {
         count(self.callers.len())

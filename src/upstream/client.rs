@@ -19,10 +19,10 @@ use super::connections::{Connections, UpstreamClient};
 use super::connector::{Connector, Protocols, Target};
 use super::names::Names;
 use super::pool::Pool;
-use super::way::Way;
+use super::way::{self, Way};
 use crate::clock::Clock;
 use crate::config;
-use crate::config::files::{self, Mark};
+use crate::config::files::Mark;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::setup_error::SetupError;
@@ -41,7 +41,7 @@ pub struct Upstream {
     pseudonym: String,
     pub(super) settings: config::Upstream,
     way: Mutex<Arc<Way>>,
-    /// Of what `ca_file` was last found to hold, be it of no use.
+    /// Of what the files of the way were last found to hold, be it of no use.
     seen: Mutex<Option<Mark>>,
     pub(super) tracing: Option<Tracing>,
     pub(super) names: Names,
@@ -71,6 +71,7 @@ impl Upstream {
         let authority = url.authority.ok_or_else(|| unusable("url"))?;
         let target = Target::of(&settings.url).ok_or_else(|| unusable("url"))?;
         let way = Way::read(settings)?;
+        way.show_end(&metrics);
         let pseudonym = format!("instantly-proxy-{:08x}", uuid::Uuid::new_v4().as_fields().0);
         Ok(Self {
             scheme: url.scheme.ok_or_else(|| unusable("url"))?,
@@ -112,33 +113,32 @@ impl Upstream {
         let mut current = self.way.lock();
         let changed = !current.is_like(&way);
         // The file may be another one with the same roots in it.
+        way.show_end(&self.metrics);
         let kept = if changed { way } else { Way { tls: Arc::clone(&current.tls), ..way } };
         *current = Arc::new(kept);
         changed
     }
 
-    /// Looks whether `ca_file` holds other roots than it did; what it holds that cannot be used is told of once and changes
-    /// nothing. Returns whether clients are to be made anew.
-    pub fn follow_roots(&self) -> bool {
+    /// Looks whether `ca_file`, and the files of the client's certificate and of the forward proxy, hold something else than they
+    /// did; what they hold that cannot be used is told of once and changes nothing. Returns whether clients are to be made anew.
+    pub fn follow_files(&self) -> bool {
         let current = self.way();
-        let Some(file) = &current.ca_file else { return false };
-        let contents = files::contents(file);
-        let mark = Mark::of_read(&contents);
-        if self.seen.lock().replace(mark) == Some(mark) || Some(mark) == current.mark {
-            return false;
-        }
         let settings = config::Upstream {
             ca_file: current.ca_file.clone(),
             connect_timeout: current.connect_timeout,
             ..self.settings.clone()
         };
+        let Some(mark) = way::mark(&settings) else { return false };
+        if self.seen.lock().replace(mark) == Some(mark) || Some(mark) == current.mark {
+            return false;
+        }
         match Way::read(&settings) {
             Ok(way) => {
-                tracing::info!(file = %file.display(), "the upstream's roots changed");
+                tracing::info!("the files of the way to the upstream changed");
                 self.take_way(way)
             }
             Err(error) => {
-                tracing::warn!(%error, "the upstream's new roots cannot be used; the old ones stay");
+                tracing::warn!(%error, "a new file of the way to the upstream cannot be used; the old ones stay");
                 false
             }
         }

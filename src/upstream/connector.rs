@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+use super::cause;
+use super::egress::{Egress, EgressError, Transport};
 use super::names::Names;
 use super::roots::is_certificate_fault;
 use super::stream::Stream;
@@ -51,6 +53,7 @@ pub(super) struct Connector {
     target: Target,
     tls: Arc<ClientConfig>,
     names: Names,
+    egress: Option<Egress>,
     timeout: Duration,
     clock: Clock,
 }
@@ -100,8 +103,8 @@ impl Connector {
             Protocols::Http2Preferred => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Protocols::Http1Only => vec![b"http/1.1".to_vec()],
         };
-        let timeout = way.connect_timeout;
-        Self { target: target.clone(), tls: Arc::new(tls), names: names.clone(), timeout, clock }
+        let (egress, timeout) = (way.egress.clone(), way.connect_timeout);
+        Self { target: target.clone(), tls: Arc::new(tls), names: names.clone(), egress, timeout, clock }
     }
 
     pub(super) const fn clock(&self) -> &Clock {
@@ -117,11 +120,12 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ConnectFailed`], [`ErrorKind::ConnectTimeout`] or [`ErrorKind::TlsFailed`], with their cause.
+    /// [`ErrorKind::ConnectFailed`], [`ErrorKind::ConnectTimeout`], [`ErrorKind::TlsFailed`] or
+    /// [`ErrorKind::EgressFailed`], with their cause.
     pub(super) async fn connect(&self) -> Result<Stream, ProxyError> {
         let deadline = self.clock.now().plus(self.timeout);
         let connecting = async {
-            let stream = self.tcp().await.map_err(of_connecting)?;
+            let stream = self.transport().await.map_err(of_connecting)?;
             let Some(name) = &self.target.name else { return Ok(Stream::Plain(stream)) };
             let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), stream);
             let stream = handshake.await.map_err(of_connecting)?;
@@ -133,12 +137,20 @@ impl Connector {
             .unwrap_or_else(|_| Err(ErrorKind::ConnectTimeout.error().because(ConnectTimedOut)))
     }
 
-    async fn tcp(&self) -> io::Result<TcpStream> {
-        let mut addresses = match self.target.host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, self.target.port)],
-            Err(_) => self.names.clone().addresses(String::from(&*self.target.host)).await?,
+    /// Bytes to the upstream: straight, or by a tunnel. With a forward proxy the upstream's name is the proxy's to look up.
+    async fn transport(&self) -> io::Result<Transport> {
+        let Target { host, port, .. } = &self.target;
+        let Some(egress) = &self.egress else { return self.tcp(host, *port).await.map(Transport::Tcp) };
+        let stream = self.tcp(egress.host(), egress.port()).await.map_err(|cause| egress.failed(cause))?;
+        egress.tunnel(stream, host, *port).await
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let mut addresses = match host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, port)],
+            Err(_) => self.names.clone().addresses(host.to_owned()).await?,
         };
-        addresses.iter_mut().for_each(|address| address.set_port(self.target.port));
+        addresses.iter_mut().for_each(|address| address.set_port(port));
         let stream = match addresses.as_slice() {
             [] => return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
             [one] => TcpStream::connect(*one).await?,
@@ -195,6 +207,9 @@ fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 fn of_connecting(error: io::Error) -> ProxyError {
     if is_want_of_our_own(&error) {
         return ErrorKind::OutOfResources.error().retry_after(WANT_LASTS).because(error);
+    }
+    if cause::is_among(&error, &|cause| cause.is::<EgressError>()) {
+        return ErrorKind::EgressFailed.error().because(error);
     }
     let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
     let kind = match () {

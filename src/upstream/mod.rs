@@ -1,6 +1,6 @@
 //! The way to the upstream: connections and whose they are, calls on them, and what a failure says.
 //!
-//! `connector` opens bytes; `http1` and `http2` speak on them; `pool` keeps those that wait for their owner; `connections`
+//! `connector` opens bytes, through `egress` where there is a forward proxy; `http1` and `http2` speak on them; `pool` keeps those that wait for their owner; `connections`
 //! is how a call comes by one; `calls` is the way out; `reach` is what the breaker is told.
 
 pub mod activity;
@@ -10,6 +10,7 @@ pub mod client;
 mod connect_time;
 pub mod connections;
 mod connector;
+pub mod egress;
 mod failure;
 mod http1;
 mod http2;

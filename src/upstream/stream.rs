@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use super::egress::Transport;
 
 /// Bytes to and from the upstream.
 #[derive(Debug)]
 pub(super) enum Stream {
     /// Without TLS: on loopback, or where the operator allows it.
-    Plain(TcpStream),
+    Plain(Transport),
     /// In a box: its state is larger than everything else of a connection.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Stream {
@@ -207,7 +208,7 @@ mod tests {
     use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
     use rustls::{ClientConfig, RootCertStore, ServerConfig};
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
@@ -230,7 +231,7 @@ mod tests {
         let connecting = async {
             let stream = TcpStream::connect(address).await.unwrap();
             let name = ServerName::try_from("localhost").unwrap();
-            TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap()
+            TlsConnector::from(Arc::new(client)).connect(name, Transport::Tcp(stream)).await.unwrap()
         };
         let (accepted, connected) = tokio::join!(accepting, connecting);
         drop(accepted);
@@ -252,7 +253,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let link = Link::new(1);
-        let mut stream = Metered::new(Stream::Plain(stream), Arc::clone(&link));
+        let mut stream = Metered::new(Stream::Plain(Transport::Tcp(stream)), Arc::clone(&link));
         stream.write_all(b"abc").await.unwrap();
         assert!(link.cut_unless_written(3) && !link.cut_unless_written(0));
         assert_eq!(stream.write(b"d").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);

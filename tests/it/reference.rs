@@ -33,7 +33,7 @@ const UNEXPLAINED: [(&str, &str); 12] = [
     ("Mode", "values of a key"),
     ("Denied", "docs/LOGGING.md has them in the row of `reason`"),
     ("Figure", "members of `/api/status`, which docs/OPERATING.md lists"),
-    ("Key", "the README has a row for each"),
+    ("Key", "docs/CONFIGURATION.md has a row for each"),
     ("StoreErrorKind", "said in log lines, before the server's own words"),
     ("ControlScript", "names of scripts, which the store alone sees"),
     ("Settled", "why an answer was let go: metrics count each kind by itself"),

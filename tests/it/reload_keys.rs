@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use instantly_proxy::config::{
-    Burst, CallerLimit, CallerSource, Callers, Change, ClientAuth, ClientCertificate, ClientRoots, Config,
-    Key, MaxHeldBytes, Mode, Share, Shared, StoreAddress, StoreMode, StoreTransport, UpstreamDirectives,
-    WhenLost,
+    Attribute, Burst, CallerLimit, CallerSource, Callers, Change, ClientAuth, ClientCertificate, ClientRoots,
+    Compression, Config, ForwardProxy, Key, MaxHeldBytes, Mode, NoProxy, OtlpProtocol, ProxyAuthorization,
+    Ratio, Share, Shared, StoreAddress, StoreMode, StoreTransport, UpstreamDirectives, WhenLost,
+    WriteInvalidates,
 };
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
@@ -50,12 +51,23 @@ const ROWS: &[Row] = &[
     (Key::UpstreamFillTimeout, true, |config| config.upstream.fill_timeout = seconds(7)),
     (Key::UpstreamMaxConnections, false, |config| config.upstream.max_connections = 7),
     (Key::UpstreamCaFile, true, |config| config.upstream.ca_file = Some("other".into())),
+    (Key::UpstreamProxy, false, |config| proxy(config).url = http::Uri::from_static("http://other:1")),
+    (Key::UpstreamNoProxy, false, |config| proxy(config).except = NoProxy::parse("other").expect("a name")),
+    (Key::UpstreamProxyAuthorizationFile, false, |config| {
+        proxy(config).authorization = Some(ProxyAuthorization::File("other".into()));
+    }),
+    (Key::UpstreamProxyCaFile, false, |config| proxy(config).ca_file = Some("other".into())),
+    (Key::UpstreamClientCertificate, false, |config| client(config).certificate = "other".into()),
+    (Key::UpstreamClientKey, false, |config| client(config).key = "other".into()),
     (Key::UpstreamUserAgent, false, |config| config.upstream.user_agent = "other".to_owned()),
     (Key::UpstreamAllowPlaintext, false, |config| config.upstream.allow_plaintext = true),
     (Key::CacheMaxBytes, false, |config| config.cache.max_bytes = 1 << 20),
     (Key::CacheShare, true, |config| config.cache.share = Share::Credential),
     (Key::CacheListFill, true, |config| config.cache.list_fill = false),
     (Key::CacheWriteThrough, true, |config| config.cache.write_through = false),
+    (Key::CacheWriteInvalidates, true, |config| {
+        config.cache.write_invalidates = WriteInvalidates::Organization;
+    }),
     (Key::LeadLabelsTtl, true, |config| config.cache.lead_labels.ttl = seconds(7)),
     (Key::LeadLabelsStaleWhileRevalidate, true, |config| {
         config.cache.lead_labels.stale_while_revalidate = seconds(7);
@@ -103,6 +115,17 @@ const ROWS: &[Row] = &[
     (Key::TelemetryOtlpEndpoint, false, |config| {
         config.telemetry.otlp_endpoint = Some(http::Uri::from_static("http://collector:4318"));
     }),
+    (Key::TelemetryOtlpProtocol, false, |config| config.telemetry.otlp_protocol = OtlpProtocol::Grpc),
+    (Key::TelemetryCompression, false, |config| config.telemetry.compression = Compression::Gzip),
+    (Key::TelemetryHeadersFile, false, |config| config.telemetry.headers_file = Some("other".into())),
+    (Key::TelemetryServiceName, false, |config| config.telemetry.service_name = "other".to_owned()),
+    (Key::TelemetryResourceAttributes, false, |config| {
+        let attribute = Attribute { key: "a".to_owned(), value: "b".to_owned() };
+        config.telemetry.resource_attributes = vec![attribute];
+    }),
+    (Key::TelemetrySamplingRatio, false, |config| {
+        config.telemetry.sampling_ratio = Ratio::of(0.5).expect("a part");
+    }),
     (Key::SharedUrl, false, |config| shared(config).store.addresses[0].port = 1),
     (Key::SharedMode, false, |config| shared(config).store.mode = StoreMode::Cluster),
     (Key::SharedMasterName, false, |config| {
@@ -123,6 +146,14 @@ const ROWS: &[Row] = &[
     (Key::SharedWhenLost, false, |config| shared(config).when_lost = WhenLost::RefuseWrites),
     (Key::SharedRequired, false, |config| shared(config).required = true),
 ];
+
+fn proxy(config: &mut Config) -> &mut ForwardProxy {
+    config.upstream.proxy.as_mut().expect("it has a proxy")
+}
+
+fn client(config: &mut Config) -> &mut ClientCertificate {
+    config.upstream.client.as_mut().expect("it has a certificate")
+}
 
 fn shared(config: &mut Config) -> &mut Shared {
     config.shared.as_mut().expect("it has a store")
@@ -157,6 +188,8 @@ fn each_key_can_change_or_is_named_and_no_other_changes_with_it() {
     let clients = Some(ClientRoots { ca: "a".into(), auth: ClientAuth::Required });
     let files = instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into(), clients };
     current.listen.tls = Some(files);
+    current.upstream.proxy = Some(ForwardProxy::at(http::Uri::from_static("http://proxy:1")));
+    current.upstream.client = Some(ClientCertificate { certificate: "a".into(), key: "b".into() });
     let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
     let sources = vec![CallerSource::Field];
     current.callers = Some(Callers { sources, trusted, ..Callers::default() });

@@ -51,6 +51,8 @@ const URL: (&[&str], &[&str]) = (
         "''",
     ],
 );
+const PROXY: &[&str] =
+    &["'socks5://proxy'", "'http://'", "'http://proxy/path'", "'http://secret@proxy'", "''", "3128"];
 const SIZE: (&[&str], &[&str]) = (
     &["'1MiB'", "'1024KiB'", "'1048576B'", "'1TiB'"],
     &[
@@ -119,16 +121,29 @@ const BOUNDS: &[Bound] = &[
     bound(
         Key::TelemetryOtlpEndpoint,
         (
-            &["'http://collector:4318'", "'https://otlp.example/'"],
+            &["'http://collector:4318'", "'https://otlp.example/'", "'https://otlp.example/a/v1/traces'"],
             &[
                 "'collector:4318'",
                 "'grpc://collector'",
-                "'http://collector/v1/traces'",
-                "'http://a:b@collector'",
+                "'http://collector/v1/traces?key=secret'",
+                "'http://a:secret@collector'",
                 "''",
             ],
         ),
     ),
+    bound(
+        Key::UpstreamProxy,
+        (&["'http://proxy:3128'", "'proxy:3128'", "'https://[::1]'", "'http://a:b@proxy'", "'none'"], PROXY),
+    ),
+    bound(
+        Key::UpstreamNoProxy,
+        (&["'*'", "'a.test,.b.test:8443,10.0.0.0/8, ::1'"], &["'10.0.0.0/33'", "'a/b'", "'a:b'", "7"]),
+    ),
+    bound(Key::TelemetryOtlpProtocol, (&["'http/protobuf'", "'grpc'"], &["'http/json'", "'http'", "true"])),
+    bound(Key::TelemetryCompression, (&["'none'", "'gzip'"], &["'zstd'", "true"])),
+    bound(Key::TelemetryServiceName, (&["'labels'", "'a b'"], &["''", "' a'", "7"])),
+    bound(Key::TelemetryResourceAttributes, (&["'a=b'", "'a=b,c=d e'", "'a='"], &["'a'", "'=b'", "7"])),
+    bound(Key::TelemetrySamplingRatio, (&["0", "1", "0.25", "1.0"], &["1.01", "-1", "'half'", "'0.5'"])),
     bound(Key::UpstreamConnectTimeout, TIMEOUT),
     bound(Key::UpstreamFirstByteTimeout, TIMEOUT),
     bound(Key::UpstreamIdleTimeout, TIMEOUT),
@@ -143,6 +158,7 @@ const BOUNDS: &[Bound] = &[
     bound(Key::CacheShare, (&["'organization'", "'credential'"], &["'Organization'", "'none'", "true"])),
     bound(Key::CacheListFill, FLAG),
     bound(Key::CacheWriteThrough, FLAG),
+    bound(Key::CacheWriteInvalidates, (&["'label'", "'organization'"], &["'Label'", "'lists'", "true"])),
     bound(Key::LeadLabelsTtl, TTL),
     bound(Key::LeadLabelsStaleWhileRevalidate, STALE),
     bound(Key::LeadLabelsStaleIfError, STALE),
@@ -224,9 +240,14 @@ fn every_key_has_its_bounds_tested() {
     let of_files = [
         Key::ListenTlsCertificate,
         Key::ListenTlsKey,
-        Key::ListenTlsClientCa,
         Key::AdminTokenFile,
         Key::UpstreamCaFile,
+        Key::UpstreamProxyAuthorizationFile,
+        Key::UpstreamProxyCaFile,
+        Key::UpstreamClientCertificate,
+        Key::UpstreamClientKey,
+        Key::TelemetryHeadersFile,
+        Key::ListenTlsClientCa,
         Key::CallersFingerprintSecretFile,
         // Tables, with a file of their own.
         Key::CallersAddresses,

@@ -1,0 +1,112 @@
+//! Variables that other programs go by, too: they stand for keys of ours where nothing else sets those.
+//!
+//! `HTTPS_PROXY` and `NO_PROXY` are read as curl reads them, the lower-case ones first; of OpenTelemetry's those that say where
+//! spans go and whose they are. `OTEL_EXPORTER_OTLP_HEADERS` is read by the library itself.
+
+use super::fault::Origin;
+use super::key::Key;
+use super::raw::Setting;
+
+/// What the variables say.
+pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut add = |key: Key, found: Option<(&str, String)>| {
+        if let Some((name, value)) = found {
+            settings.push(Setting { key, value: value.into(), origin: Origin::Variable(name.to_owned()) });
+        }
+    };
+    // An empty variable is one that is not set (OpenTelemetry's specification says so, and curl does).
+    let first = |names: &[&'static str]| {
+        names.iter().find_map(|name| {
+            let value = environment.iter().find(|(known, value)| known == name && !value.is_empty());
+            value.map(|(_, value)| (*name, value.clone()))
+        })
+    };
+    add(Key::UpstreamProxy, first(&["https_proxy", "HTTPS_PROXY"]));
+    add(Key::UpstreamNoProxy, first(&["no_proxy", "NO_PROXY"]));
+    let is_off = first(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
+        || first(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, value)| value == "none");
+    if is_off {
+        return settings;
+    }
+    let protocol = first(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+    let is_grpc = protocol.as_ref().is_some_and(|(_, value)| value == "grpc");
+    let of_all = first(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).map(|(name, value)| match value.split_once("://") {
+        // The one for all signals is what the path of each is added to.
+        Some((_, rest)) if !is_grpc && rest.trim_end_matches('/').contains('/') => {
+            (name, format!("{}/v1/traces", value.trim_end_matches('/')))
+        }
+        _ => (name, value),
+    });
+    add(Key::TelemetryOtlpEndpoint, first(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]).or(of_all));
+    add(Key::TelemetryOtlpProtocol, protocol);
+    let compression = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
+    add(Key::TelemetryCompression, first(&compression));
+    add(Key::TelemetryServiceName, first(&["OTEL_SERVICE_NAME"]));
+    add(Key::TelemetryResourceAttributes, first(&["OTEL_RESOURCE_ATTRIBUTES"]));
+    add(
+        Key::TelemetrySamplingRatio,
+        first(&["OTEL_TRACES_SAMPLER"]).and_then(|(name, sampler)| {
+            match sampler.trim_start_matches("parentbased_") {
+                "always_on" => Some((name, "1".to_owned())),
+                "always_off" => Some((name, "0".to_owned())),
+                "traceidratio" => first(&["OTEL_TRACES_SAMPLER_ARG"]),
+                _ => None,
+            }
+        }),
+    );
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(environment: &[(&str, &str)]) -> Vec<String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let shown =
+            |setting: &Setting| format!("{} = {}", setting.key, setting.value.as_str().unwrap_or_default());
+        settings(&environment).iter().map(shown).collect()
+    }
+
+    #[test]
+    fn variables_of_others_stand_for_keys() {
+        assert_eq!(
+            said(&[("HTTPS_PROXY", "a:1"), ("https_proxy", "b:1"), ("NO_PROXY", "c"), ("http_proxy", "d:1")]),
+            ["upstream.proxy = b:1", "upstream.no_proxy = c"]
+        );
+        assert_eq!(said(&[("https_proxy", ""), ("OTEL_SERVICE_NAME", "")]), [""; 0]);
+        for (endpoint, taken) in [
+            ("http://c:4318", "http://c:4318"),
+            ("http://c:4318/", "http://c:4318/"),
+            ("https://c/otlp/", "https://c/otlp/v1/traces"),
+        ] {
+            let expected = format!("telemetry.otlp_endpoint = {taken}");
+            assert_eq!(said(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]), [expected]);
+        }
+        assert_eq!(
+            said(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://t/x"),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+                ("OTEL_SERVICE_NAME", "labels"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+                ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+                ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ]),
+            [
+                "telemetry.otlp_endpoint = https://t/x",
+                "telemetry.otlp_protocol = grpc",
+                "telemetry.compression = gzip",
+                "telemetry.service_name = labels",
+                "telemetry.resource_attributes = a=b",
+                "telemetry.sampling_ratio = 0.25",
+            ]
+        );
+        for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+            assert_eq!(said(&[off, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")]), [""; 0]);
+        }
+    }
+}
