@@ -4,13 +4,15 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::failure::Failure;
+use super::output::Output;
 use super::runtime::block_on;
 use super::say::say;
 use super::setup::Files;
 use crate::clock::Clock;
-use crate::config::{Loaded, Shared};
+use crate::config::{Fault, Loaded, Shared};
 use crate::descriptors;
 use crate::fleet::store::probe;
 
@@ -19,18 +21,60 @@ use crate::fleet::store::probe;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) files: Files,
+    #[command(flatten)]
+    output: Output,
     /// Ask the store of shared.url whether it has what is needed, too
     #[arg(long)]
     probe: bool,
 }
 
+/// What a program reads of a check.
+#[derive(Serialize)]
+struct Document {
+    sound: bool,
+    faults: Vec<Row>,
+    notices: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    key: String,
+    origin: String,
+    given: String,
+    allowed: String,
+}
+
+impl Arguments {
+    /// Tells of faults as it was asked to: on standard error, or in the document.
+    pub(super) fn told(&self, read: Result<Loaded, Vec<Fault>>) -> Result<Loaded, Failure> {
+        read.map_err(|faults| {
+            if self.output.is_text() {
+                return Failure::from(faults);
+            }
+            let row = |fault: &Fault| Row {
+                key: fault.key.clone(),
+                origin: fault.origin.to_string(),
+                given: fault.given.clone(),
+                allowed: fault.allowed.clone(),
+            };
+            let faults = faults.iter().map(row).collect();
+            self.output.write(String::new, &Document { sound: false, faults, notices: Vec::new() });
+            Failure { code: Failure::MISUSED, lines: Vec::new() }
+        })
+    }
+}
+
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    loaded.notices(descriptors::highest()).for_each(say);
-    loaded.egress().iter().for_each(say);
     let ending: Vec<_> = loaded.ending(Clock::system().now().unix()).collect();
-    ending.iter().for_each(say);
     // What is told of a certificate must not be read as a word of comfort, and is no reason not to start either.
-    say(if ending.is_empty() { "configuration is sound" } else { "configuration can be used, for now" });
+    let conclusion =
+        if ending.is_empty() { "configuration is sound" } else { "configuration can be used, for now" };
+    let notices: Vec<_> =
+        loaded.notices(descriptors::highest()).chain(loaded.egress()).chain(ending.iter().cloned()).collect();
+    let text = || notices.iter().map(String::as_str).chain([conclusion]).collect::<Vec<_>>().join("\n");
+    arguments
+        .output
+        .write(text, &Document { sound: ending.is_empty(), faults: Vec::new(), notices: notices.clone() });
     if arguments.probe {
         block_on(ask_store(loaded.config.shared.as_ref()))?;
     }

@@ -29,7 +29,11 @@ impl Setup {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        load(&self.files, self.environment.iter().cloned()).map_err(Failure::from)
+        self.read().map_err(Failure::from)
+    }
+
+    pub(super) fn read(&self) -> Result<Loaded, Vec<Fault>> {
+        load(&self.files, self.environment.iter().cloned())
     }
 
     /// Reads it again, while what `earlier` gave holds.

@@ -12,7 +12,7 @@ use super::fault::Origin;
 use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
-use super::{Config, NoProxy, ProxyAuthorization, parse, shared_keys, telemetry};
+use super::{Config, NoProxy, ProxyAuthorization, Telemetry, Upstream, parse, shared_keys, telemetry};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ impl Loaded {
         &self.origins[key.index()]
     }
 
+    /// The value of `key` as it stands in the report: a text in quotes, a number, a flag, or `***`.
+    #[must_use]
+    pub fn shown(&self, key: Key) -> Option<String> {
+        value(&self.config, key).map(|value| show(key, &value))
+    }
+
     /// The effective configuration as TOML, each value with where it came from, secrets as `***`.
     #[must_use]
     pub fn report(&self) -> String {
@@ -54,9 +60,9 @@ impl Loaded {
                 section = key.section();
                 writeln!(text, "{gap}[{section}]").expect("a string takes any text");
             }
-            let line = match value(&self.config, key) {
-                Some(value) => {
-                    let setting = format!("{} = {}", key.leaf(), show(key, &value));
+            let line = match self.shown(key) {
+                Some(shown) => {
+                    let setting = format!("{} = {shown}", key.leaf());
                     format!("{setting:<44} # {}", self.origin(key))
                 }
                 None => format!("# {} is not set", key.leaf()),
@@ -88,27 +94,6 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::AdminAddress => admin.address.to_string().into(),
         Key::AdminHeaderTimeout => parse::duration_text(admin.header_timeout).into(),
         Key::AdminTokenFile => path(admin.token_file.as_deref()?),
-        Key::UpstreamUrl => parse::url_text(&upstream.url).into(),
-        Key::UpstreamConnectTimeout => parse::duration_text(upstream.connect_timeout).into(),
-        Key::UpstreamFirstByteTimeout => parse::duration_text(upstream.first_byte_timeout).into(),
-        Key::UpstreamIdleTimeout => parse::duration_text(upstream.idle_timeout).into(),
-        Key::UpstreamFillTimeout => parse::duration_text(upstream.fill_timeout).into(),
-        Key::UpstreamMaxConnections => upstream.max_connections.into(),
-        Key::UpstreamCaFile => path(upstream.ca_file.as_deref()?),
-        Key::UpstreamProxy => parse::url_text(&upstream.proxy.as_ref()?.url).into(),
-        Key::UpstreamNoProxy => {
-            let except = &upstream.proxy.as_ref()?.except;
-            (*except != NoProxy::default()).then(|| except.text().into())?
-        }
-        Key::UpstreamProxyAuthorizationFile => match upstream.proxy.as_ref()?.authorization.as_ref()? {
-            ProxyAuthorization::File(file) => path(file),
-            ProxyAuthorization::Given(_) => return None,
-        },
-        Key::UpstreamProxyCaFile => path(upstream.proxy.as_ref()?.ca_file.as_deref()?),
-        Key::UpstreamClientCertificate => path(&upstream.client.as_ref()?.certificate),
-        Key::UpstreamClientKey => path(&upstream.client.as_ref()?.key),
-        Key::UpstreamUserAgent => upstream.user_agent.clone().into(),
-        Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
         Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
         Key::CacheShare => parse::share_text(cache.share).into(),
         Key::CacheListFill => cache.list_fill.into(),
@@ -137,6 +122,42 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ShieldMaxQueued => shield.max_queued.into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
+        other => {
+            let of_section = of_upstream(upstream, other).or_else(|| of_telemetry(spans, other));
+            return of_section.or_else(|| shared_keys::value(shared.as_ref(), other));
+        }
+    })
+}
+
+fn of_upstream(upstream: &Upstream, key: Key) -> Option<Value> {
+    Some(match key {
+        Key::UpstreamUrl => parse::url_text(&upstream.url).into(),
+        Key::UpstreamConnectTimeout => parse::duration_text(upstream.connect_timeout).into(),
+        Key::UpstreamFirstByteTimeout => parse::duration_text(upstream.first_byte_timeout).into(),
+        Key::UpstreamIdleTimeout => parse::duration_text(upstream.idle_timeout).into(),
+        Key::UpstreamFillTimeout => parse::duration_text(upstream.fill_timeout).into(),
+        Key::UpstreamMaxConnections => upstream.max_connections.into(),
+        Key::UpstreamCaFile => path(upstream.ca_file.as_deref()?),
+        Key::UpstreamProxy => parse::url_text(&upstream.proxy.as_ref()?.url).into(),
+        Key::UpstreamNoProxy => {
+            let except = &upstream.proxy.as_ref()?.except;
+            (*except != NoProxy::default()).then(|| except.text().into())?
+        }
+        Key::UpstreamProxyAuthorizationFile => match upstream.proxy.as_ref()?.authorization.as_ref()? {
+            ProxyAuthorization::File(file) => path(file),
+            ProxyAuthorization::Given(_) => return None,
+        },
+        Key::UpstreamProxyCaFile => path(upstream.proxy.as_ref()?.ca_file.as_deref()?),
+        Key::UpstreamClientCertificate => path(&upstream.client.as_ref()?.certificate),
+        Key::UpstreamClientKey => path(&upstream.client.as_ref()?.key),
+        Key::UpstreamUserAgent => upstream.user_agent.clone().into(),
+        Key::UpstreamAllowPlaintext => upstream.allow_plaintext.into(),
+        _ => return None,
+    })
+}
+
+fn of_telemetry(spans: &Telemetry, key: Key) -> Option<Value> {
+    Some(match key {
         Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
         Key::TelemetryOtlpProtocol => telemetry::protocol_text(spans.otlp_protocol).into(),
         Key::TelemetryCompression => telemetry::compression_text(spans.compression).into(),
@@ -147,7 +168,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
             attributes => telemetry::attributes_text(attributes).into(),
         },
         Key::TelemetrySamplingRatio => spans.sampling_ratio.part().into(),
-        shared_key => return shared_keys::value(shared.as_ref(), shared_key),
+        _ => return None,
     })
 }
 

@@ -11,6 +11,7 @@ use super::*;
 mod bounds;
 mod named_files;
 mod notices;
+mod outward;
 mod shared;
 mod template;
 
