@@ -20,16 +20,17 @@ import tomllib
 import kubernetes_validate
 import yaml
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "helm"))
+import monitors  # noqa: E402
 import render  # noqa: E402
+import table  # noqa: E402
 
 DEPLOY = pathlib.Path(__file__).parent
 OVERLAYS = DEPLOY / "kustomize" / "overlays"
 CHART = DEPLOY / "helm" / "instantly-proxy"
-# The first with native sidecars switched on, and a recent one.
-VERSIONS = ["1.29", "1.33", "1.36"]
-# Not Kubernetes' own, so their schema is not at hand.
-FOREIGN = {"PodMonitor"}
+# The first with native sidecars switched on, the newest, and one between.
+VERSIONS = ["1.29", "1.33", "1.37"]
 
 faults = []
 
@@ -55,7 +56,10 @@ def overlay(name):
 def validate(where, found):
     """Every object against every version, unknown fields refused."""
     for one in found:
-        if one["kind"] in FOREIGN:
+        if one["kind"] in monitors.KNOWN:
+            # Not Kubernetes' own, so their schema is not at hand.
+            for fault in monitors.validate(one):
+                expect(False, f"{where}: {fault}")
             continue
         for version in VERSIONS:
             try:
@@ -82,19 +86,27 @@ def bytes_of(text):
     return int(number) * (1 << 20 if unit.startswith("M") else 1 << 30)
 
 
-def check_accepted(binary, where, text):
-    """The proxy itself accepts the configuration; the files that it names are made for it."""
+def check_accepted(binary, where, text, variables=None):
+    """The proxy itself accepts the configuration, with these variables; the files that it names are made for it."""
     with tempfile.TemporaryDirectory() as folder:
         token = pathlib.Path(folder, "token")
         token.write_text("a-token-that-is-long-enough")
-        text = re.sub(r'token_file = ".*"', f"token_file = {json.dumps(str(token))}", text)
+        text = re.sub(r"""token_file = ["'].*["']""", f"token_file = {json.dumps(str(token))}", text)
+        chain, key = pathlib.Path(folder, "tls.crt"), pathlib.Path(folder, "tls.key")
+        if "[listen.tls]" in text:
+            make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
+                    "-subj", "/CN=gateway", "-addext", "subjectAltName=DNS:gateway", "-keyout", key, "-out", chain]
+            subprocess.run(make, capture_output=True, check=True)
+            text = re.sub(r"""certificate = ["'].*["']""", f"certificate = {json.dumps(str(chain))}", text)
+            text = re.sub(r"""\nkey = ["'].*["']""", f"\nkey = {json.dumps(str(key))}", text)
         for name in ("secret", "password"):
             file = pathlib.Path(folder, name)
             file.write_text("0123456789abcdef0123456789abcdef\n")
             text = re.sub(rf'\b{name}_file = ".*"', f"{name}_file = {json.dumps(str(file))}", text)
         config = pathlib.Path(folder, "instantly-proxy.toml")
         config.write_text(text)
-        checked = subprocess.run([binary, "check", "--config", config], capture_output=True, text=True, check=False)
+        checked = subprocess.run([binary, "check", "--config", config], capture_output=True, text=True, check=False,
+                                 env={**os.environ, **(variables or {})})
         expect(checked.returncode == 0, f"{where}: the configuration is refused: {checked.stdout}{checked.stderr}")
 
 
@@ -122,7 +134,8 @@ def check_pod(where, pod, proxy, config):
             and pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         )
         expect(restricted, f"{where}: {container['name']} is outside the restricted profile")
-    ports = {port["name"]: port["containerPort"] for port in proxy.get("ports", [])}
+    # In a pod of somebody else's its names say whose they are.
+    ports = {port["name"].removeprefix("proxy-"): port["containerPort"] for port in proxy.get("ports", [])}
     for name, address in (("http", listen.get("address", "127.0.0.1:8080")), ("admin", admin.get("address", "127.0.0.1:8081"))):
         host, port = address.rsplit(":", 1)
         if name in ports:
@@ -192,6 +205,28 @@ def check_fleet(where, found, config):
     expect(ways, f"{where}: the NetworkPolicy does not let it out to port {port}")
 
 
+def observed():
+    """The objects for the Prometheus Operator."""
+    return objects((DEPLOY / "observability" / "prometheus" / "podmonitor.yaml").read_text())
+
+
+def check_documents():
+    """What docs/KUBERNETES.md says to paste gives every proxy the reader's image, with the tools that it names and no others."""
+    text = (DEPLOY.parent / "docs" / "KUBERNETES.md").read_text()
+    expect("kustomize edit" not in text, "docs/KUBERNETES.md: kubectl has no `kustomize edit`")
+    pipes = re.findall(r"^(kubectl kustomize \S+ \| sed \"[^\"]*\") \| kubectl apply -f -$", text, re.M)
+    expect(len(pipes) >= 3, f"docs/KUBERNETES.md sets the image {len(pipes)} times")
+    for pipe in pipes:
+        built = subprocess.run(["bash", "-euo", "pipefail", "-c", pipe], cwd=DEPLOY.parent, capture_output=True, text=True, check=False,
+                               env={**os.environ, "IMAGE": "registry.example/team/instantly-proxy:9"})
+        expect(built.returncode == 0, f"{pipe}: {built.stderr}")
+        images = re.findall(r"image: (\S*instantly-proxy\S*)", built.stdout)
+        expect(images and set(images) == {"registry.example/team/instantly-proxy:9"}, f"{pipe}: the images are {images}")
+    for one in re.findall(r"--set ([a-zA-Z.]+)=", text):
+        values = yaml.safe_load((CHART / "values.yaml").read_text())
+        expect(table.at(values, one) is not None, f"docs/KUBERNETES.md: the chart has no value {one}")
+
+
 def check_valkey(found, fleet):
     """The Valkey for trials: it is where the fleet looks, its user is that of the documents, and it starts with its own files."""
     where = "overlay valkey"
@@ -234,7 +269,7 @@ def check_valkey(found, fleet):
 
 
 def check_sidecar(binary, where, found):
-    """The sidecar: an init container that goes on, on loopback, probed by its own command."""
+    """The sidecar: an init container that goes on, whose data port is on loopback, probed by its own command, scraped from outside."""
     text = only(found, "ConfigMap")["data"]["instantly-proxy.toml"]
     check_accepted(binary, where, text)
     config = tomllib.loads(text)
@@ -244,6 +279,11 @@ def check_sidecar(binary, where, found):
         pod = one["spec"]["template"]["spec"]
         proxy = pod["initContainers"][0]
         expect(proxy.get("restartPolicy") == "Always", f"{where}: not a native sidecar")
+        monitor = [one for one in observed() if one["metadata"]["name"] == "instantly-proxy-sidecars"][0]["spec"]
+        labels = one["spec"]["template"]["metadata"]["labels"]
+        expect(monitor["selector"]["matchLabels"].items() <= labels.items(), f"{where}: no PodMonitor selects {labels}")
+        expect(monitor["podMetricsEndpoints"][0]["port"] in [port["name"] for port in proxy["ports"]], f"{where}: nothing to scrape")
+        expect(config["listen"]["address"].startswith("127.0.0.1:"), f"{where}: the data port is open")
         check_pod(f"{where} {one['kind']}", pod, proxy, config)
         for probe in ("startupProbe", "livenessProbe"):
             command = proxy[probe]["exec"]["command"]
@@ -298,31 +338,15 @@ def check_chart(binary, gateway, fleet):
     check_gateway(binary, "the chart with shared", rendered)
     for own, its in zip(comparable(rendered), comparable(fleet), strict=True):
         expect(own == its, f"chart with shared and overlay differ:\n{json.dumps(own, indent=1)}\n{json.dumps(its, indent=1)}")
-    values = {
-        "image": {"repository": "registry.example/instantly-proxy", "tag": "1", "pullSecrets": ["registry"]},
-        "tls": {"secretName": "tls"}, "podMonitor": {"enabled": True}, "service": {"annotations": {"a": "b"}},
-        "env": [{"name": "INSTANTLY_PROXY_LOG__LEVEL", "value": "debug"}], "podAnnotations": {"a": "b"},
-        "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high",
-        "affinity": {"nodeAffinity": {}}, **shared, "autoscaling": {"minReplicas": 4, "maxReplicas": 5, "waitingCalls": 100},
-    }
-    full = objects(helm.render(CHART, values, "labels"))
-    validate("the chart with every value", full)
-    expect({one["kind"] for one in full} >= {"PodMonitor", "Deployment"}, "the chart with every value lacks objects")
-    metrics = {metric["type"]: metric for metric in only(full, "HorizontalPodAutoscaler")["spec"]["metrics"]}
-    expect(set(metrics) == {"Resource", "Pods"}, f"the chart with every value: scaled by {set(metrics)}")
-    waits = metrics["Pods"]["pods"]["metric"]["name"]
+    counts = table.run(helm, CHART, expect, validate, lambda *told: check_accepted(binary, *told))
+    print("the chart: %d sets of values rendered, %d refused" % counts)
+    metrics = only(rendered, "HorizontalPodAutoscaler")["spec"]["metrics"]
+    expect([metric["type"] for metric in metrics] == ["Resource"], f"the chart with shared: scaled by {metrics}")
+    waits = "instantly_proxy_shield_queued"
     adapter = (DEPLOY / "observability" / "prometheus" / "adapter.yml").read_text()
     expect(f"'{waits}{{" in adapter, f"adapter.yml does not serve {waits}")
     written = (DEPLOY / "kustomize" / "overlays" / "fleet" / "horizontalpodautoscaler.yaml").read_text()
     expect(f"#       name: {waits}\n" in written, f"overlay fleet: the measure that may be added is not {waits}")
-    for wrong in ({"replicas": 2}, {"image": {"repository": ""}}, {"service": {"port": 0}}, {"config": ""},
-                  {"ports": {"http": 9999, "admin": 8081}}, {"resources": {"limits": {"memory": "much"}}}, {"shared": {"enabled": True}},
-                  {"shared": {"url": "valkey:6379"}}, {"shared": {"whenLost": "never"}}):
-        try:
-            helm.render(CHART, wrong)
-            expect(False, f"the chart takes {wrong}")
-        except Exception as refused:  # pylint: disable=broad-except
-            expect("install failed" in str(refused), f"the chart refuses {wrong} for another reason: {refused}")
 
 
 def check_compose(binary):
@@ -357,6 +381,8 @@ def main():
     check_valkey(overlays["valkey"], overlays["fleet"])
     check_chart(binary, overlays["gateway"], overlays["fleet"])
     check_compose(binary)
+    check_documents()
+    validate("podmonitor.yaml", observed())
     for fault in faults:
         print(f"deploy/check: {fault}", file=sys.stderr)
     if faults:

@@ -3,19 +3,25 @@
 //! Everything that asks what time it is gets a [`Moment`]; everything that waits asks [`Clock::sleep_until`]. A test
 //! holds a [`ManualClock`] and moves both. What elapses is the larger of what the monotonic clock and the wall clock
 //! say: the monotonic one stands still while a machine is suspended, and a wall clock that was set back must not make
-//! anything younger.
+//! anything younger. A connection's task is told one moment a poll (`poll`); everything else the time as it is.
 
 #![expect(clippy::disallowed_methods, reason = "the one owner of time")]
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use self::manual::ManualClock;
+use self::manual::{ManualSleep, ManualTime};
+pub use self::poll::{ByPolls, forget};
 use crate::lock::Mutex;
+
+mod manual;
+mod poll;
 
 /// A point in time on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +88,11 @@ impl std::error::Error for Elapsed {}
 
 /// A cheap handle to the process's time.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    /// Tells it from the other clocks of the process.
+    number: u64,
+    source: Source,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -94,58 +104,50 @@ impl Clock {
     /// The machine's clocks.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System { start: Instant::now() })
+        Self::of(Source::System { start: Instant::now() })
     }
 
     /// A clock that stands still until its [`ManualClock`] moves it.
     #[must_use]
     pub fn manual() -> (Self, ManualClock) {
-        let time = Arc::new(Mutex::new(ManualTime {
-            base: Instant::now(),
-            monotonic: Duration::ZERO,
-            wall: Duration::from_secs(1_800_000_000),
-            next_sleeper: 0,
-            sleepers: BTreeMap::new(),
-        }));
-        (Self(Source::Manual(Arc::clone(&time))), ManualClock(time))
+        let time = Arc::new(Mutex::new(ManualTime::beginning_at(Instant::now())));
+        (Self::of(Source::Manual(Arc::clone(&time))), ManualClock(time))
     }
 
-    /// Now, on both clocks.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        match &self.0 {
+    fn of(source: Source) -> Self {
+        static CLOCKS: AtomicU64 = AtomicU64::new(0);
+        Self { number: CLOCKS.fetch_add(1, Ordering::Relaxed), source }
+    }
+
+    /// A reading of both clocks.
+    fn both(&self) -> Moment {
+        match &self.source {
             Source::System { start } => Moment {
                 monotonic: start.elapsed(),
                 wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             },
-            Source::Manual(time) => {
-                let time = time.lock();
-                Moment { monotonic: time.monotonic, wall: time.wall }
-            }
+            Source::Manual(time) => time.lock().both(),
         }
     }
 
-    /// The [`Moment::uptime`] of now: by the monotonic clock alone, for half the price.
-    #[must_use]
-    pub fn uptime(&self) -> Duration {
-        match &self.0 {
+    /// A reading of the monotonic clock alone, for half the price.
+    fn monotonic(&self) -> Duration {
+        match &self.source {
             Source::System { start } => start.elapsed(),
-            Source::Manual(time) => time.lock().monotonic,
+            Source::Manual(time) => time.lock().monotonic(),
         }
     }
 
     /// Waits until `deadline` on the monotonic clock; at once if it has passed.
     pub fn sleep_until(&self, deadline: Moment) -> Sleep {
-        match &self.0 {
+        match &self.source {
             Source::System { start } => {
                 let deadline = start.checked_add(deadline.monotonic).unwrap_or_else(far_future);
                 Sleep(Sleeper::System(Box::pin(tokio::time::sleep_until(deadline.into()))))
             }
-            Source::Manual(time) => Sleep(Sleeper::Manual(ManualSleep {
-                time: Arc::clone(time),
-                deadline: deadline.monotonic,
-                id: None,
-            })),
+            Source::Manual(time) => {
+                Sleep(Sleeper::Manual(ManualSleep::until(deadline.monotonic, Arc::clone(time))))
+            }
         }
     }
 
@@ -211,7 +213,7 @@ impl hyper::rt::Timer for Clock {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        let base = match &self.0 {
+        let base = match &self.source {
             Source::System { start } => *start,
             Source::Manual(time) => time.lock().base,
         };
@@ -220,87 +222,13 @@ impl hyper::rt::Timer for Clock {
     }
 
     fn now(&self) -> Instant {
-        match &self.0 {
+        match &self.source {
             Source::System { .. } => Instant::now(),
             Source::Manual(time) => {
                 let time = time.lock();
                 time.base + time.monotonic
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct ManualTime {
-    base: Instant,
-    monotonic: Duration,
-    wall: Duration,
-    next_sleeper: u64,
-    sleepers: BTreeMap<(Duration, u64), Waker>,
-}
-
-impl ManualTime {
-    fn take_due(&mut self) -> Vec<Waker> {
-        let later = self.sleepers.split_off(&(self.monotonic, u64::MAX));
-        std::mem::replace(&mut self.sleepers, later).into_values().collect()
-    }
-}
-
-struct ManualSleep {
-    time: Arc<Mutex<ManualTime>>,
-    deadline: Duration,
-    id: Option<u64>,
-}
-
-impl ManualSleep {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut time = self.time.lock();
-        if time.monotonic >= self.deadline {
-            return Poll::Ready(());
-        }
-        let id = *self.id.get_or_insert_with(|| {
-            time.next_sleeper += 1;
-            time.next_sleeper
-        });
-        time.sleepers.insert((self.deadline, id), cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for ManualSleep {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.time.lock().sleepers.remove(&(self.deadline, id));
-        }
-    }
-}
-
-/// The hand that moves a manual [`Clock`].
-#[derive(Clone, Debug)]
-pub struct ManualClock(Arc<Mutex<ManualTime>>);
-
-impl ManualClock {
-    /// Moves both clocks on by `by` and wakes every timer that is due.
-    pub fn advance(&self, by: Duration) {
-        let due = {
-            let mut time = self.0.lock();
-            time.monotonic += by;
-            time.wall += by;
-            time.take_due()
-        };
-        due.into_iter().for_each(Waker::wake);
-    }
-
-    /// Moves the wall clock alone on by `by`: what a suspended machine sees when it wakes.
-    pub fn jump_wall_ahead(&self, by: Duration) {
-        let mut time = self.0.lock();
-        time.wall = time.wall.saturating_add(by);
-    }
-
-    /// Sets the wall clock alone back by `by`.
-    pub fn jump_wall_back(&self, by: Duration) {
-        let mut time = self.0.lock();
-        time.wall = time.wall.saturating_sub(by);
     }
 }
 

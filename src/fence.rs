@@ -16,7 +16,7 @@ use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::lock::Mutex;
-use crate::organization::{Organization, OrganizationName, Organizations};
+use crate::organization::{Extent, Organization, OrganizationName, Organizations};
 use crate::tick::{Sequence, Tick};
 
 /// How long after a write, whose fate is known, a fetch may still read what was before it.
@@ -109,10 +109,16 @@ impl Fence {
         &self.organizations
     }
 
-    /// Invalidates an organization because of a write. Returns the tick of the invalidation and that of the one before it.
-    pub fn invalidate(&self, organization: &Organization, fate: Fate, now: Moment) -> (Tick, Tick) {
-        organization.settle_until(now.plus(fate.settles_after()));
-        self.invalidate_settled(organization)
+    /// Invalidates what a write has changed of an organization. Returns the tick of the invalidation and that of the one before
+    /// it that concerned any of that.
+    pub fn invalidate(
+        &self,
+        organization: &Organization,
+        extent: Extent,
+        fate: Fate,
+        now: Moment,
+    ) -> (Tick, Tick) {
+        self.invalidate_settling(organization, extent, fate.settles_after(), now)
     }
 
     /// Invalidates the organization that an operator names.
@@ -121,25 +127,26 @@ impl Fence {
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Invalidates an organization although nothing was written, so that nothing has to settle.
-    pub fn invalidate_settled(&self, organization: &Organization) -> (Tick, Tick) {
-        let (tick, before) = organization.invalidate(&self.sequence);
+    /// Invalidates so much of an organization although nothing was written, so that nothing has to settle.
+    pub fn invalidate_settled(&self, organization: &Organization, extent: Extent) -> (Tick, Tick) {
+        let (tick, before) = organization.invalidate(extent, &self.sequence);
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
         (tick, before)
     }
 
-    /// Invalidates an organization because of a write that another process has told of: what is left of its settling is this.
-    /// Returns the tick of the invalidation and that of the one before it.
+    /// Invalidates what a write has changed that another process may have told of: what is left of its settling is this.
+    /// Returns as [`Self::invalidate`] does.
     pub fn invalidate_settling(
         &self,
         organization: &Organization,
+        extent: Extent,
         settles: Duration,
         now: Moment,
     ) -> (Tick, Tick) {
         if !settles.is_zero() {
-            organization.settle_until(now.plus(settles));
+            organization.settle_until(extent, now.plus(settles));
         }
-        self.invalidate_settled(organization)
+        self.invalidate_settled(organization, extent)
     }
 
     /// Invalidates everything because nobody knows what was written; all of it settles for so long.
@@ -180,7 +187,7 @@ impl Fence {
     /// Whether a fetch that began at `begun` may still be stored, joined or served.
     #[must_use]
     pub fn admits(&self, organization: &Organization, target: &Target, begun: Tick) -> bool {
-        begun >= organization.invalidated()
+        organization.admits(target, begun)
             && match target {
                 Target::List(_) => begun.0 >= self.lists_invalidated.load(Ordering::SeqCst),
                 Target::Item(id) => {
@@ -211,7 +218,7 @@ impl Fence {
             Target::List(_) => self.lists.lock().settles,
             Target::Item(id) => self.ids.lock().invalidation_of(*id).settles,
         };
-        [organization.settles(), everywhere].into_iter().flatten().any(|until| !sent.reached(until))
+        organization.is_settling(target, sent) || everywhere.is_some_and(|until| !sent.reached(until))
     }
 }
 
@@ -254,6 +261,9 @@ mod tests {
     use crate::clock::Clock;
     use crate::organization::OrganizationId;
 
+    const ALL: Extent = Extent::Organization;
+    const ONE: Extent = Extent::Item(Uuid::from_u128(1));
+
     fn item(number: u128) -> Target {
         Target::Item(Uuid::from_u128(number))
     }
@@ -273,7 +283,7 @@ mod tests {
         let (clock, _) = Clock::manual();
         let (a, b) = (organization(&fence, 1), organization(&fence, 2));
         let before = fence.sequence().advance();
-        fence.invalidate(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, ALL, Fate::Known, clock.now());
         let after = fence.sequence().advance();
         assert!(!fence.admits(&a, &item(1), before));
         assert!(!fence.admits(&a, &list(), before));
@@ -310,14 +320,14 @@ mod tests {
         let fence = Fence::default();
         let (clock, hand) = Clock::manual();
         let a = organization(&fence, 1);
-        fence.invalidate(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, ALL, Fate::Known, clock.now());
         hand.advance(Duration::from_millis(4_999));
         assert!(fence.is_settling(&a, &item(1), clock.now()));
         hand.advance(Duration::from_millis(1));
         assert!(!fence.is_settling(&a, &item(1), clock.now()));
 
-        fence.invalidate(&a, Fate::Unknown, clock.now());
-        fence.invalidate(&a, Fate::Known, clock.now());
+        fence.invalidate(&a, ALL, Fate::Unknown, clock.now());
+        fence.invalidate(&a, ALL, Fate::Known, clock.now());
         hand.advance(Duration::from_secs(59));
         assert!(fence.is_settling(&a, &list(), clock.now()), "a later known write does not shorten it");
         hand.advance(Duration::from_secs(1));
@@ -325,24 +335,74 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_alone_settles_with_every_list_and_nothing_else_does() {
+        let fence = Fence::default();
+        let (clock, hand) = Clock::manual();
+        let a = organization(&fence, 1);
+        let written = clock.now();
+        fence.invalidate(&a, ONE, Fate::Known, clock.now());
+        hand.advance(Duration::from_secs(3));
+        fence.invalidate(&a, Extent::Item(Uuid::from_u128(2)), Fate::Known, clock.now());
+        let settling = |number, moment| fence.is_settling(&a, &item(number), moment);
+        assert!(settling(1, clock.now()) && settling(2, clock.now()) && !settling(3, clock.now()));
+        hand.advance(Duration::from_secs(2));
+        assert!(!settling(1, clock.now()) && settling(2, clock.now()));
+        assert!(fence.is_settling(&a, &list(), clock.now()), "a list has all of them");
+        assert!(settling(1, written), "an answer that was asked for then may come yet");
+        hand.advance(Duration::from_secs(3));
+        assert!(!settling(2, clock.now()) && !fence.is_settling(&a, &list(), clock.now()));
+    }
+
+    #[test]
+    fn where_more_items_settle_than_are_told_apart_all_do() {
+        let fence = Fence::default();
+        let (clock, hand) = Clock::manual();
+        let a = organization(&fence, 1);
+        let unwritten = item(u128::MAX);
+        for number in 0..64 {
+            fence.invalidate(&a, Extent::Item(Uuid::from_u128(number)), Fate::Known, clock.now());
+            assert!(!fence.is_settling(&a, &unwritten, clock.now()), "{number}");
+        }
+        fence.invalidate(&a, Extent::Item(Uuid::from_u128(64)), Fate::Known, clock.now());
+        for number in 0..=64 {
+            assert!(fence.is_settling(&a, &item(number), clock.now()), "{number}");
+        }
+        assert!(fence.is_settling(&a, &unwritten, clock.now()));
+        hand.advance(Duration::from_secs(5));
+        assert!(!fence.is_settling(&a, &unwritten, clock.now()));
+    }
+
+    #[test]
+    fn a_flight_of_no_known_organization_is_older_than_a_write_of_any_extent() {
+        let fence = Fence::default();
+        let (clock, _) = Clock::manual();
+        let a = organization(&fence, 1);
+        for extent in [ONE, ALL] {
+            let before = fence.sequence().advance();
+            fence.invalidate(&a, extent, Fate::Known, clock.now());
+            assert!(!fence.nothing_invalidated_since(before), "{extent:?}");
+        }
+    }
+
+    #[test]
     fn a_wall_clock_that_jumped_does_not_shorten_what_the_next_write_settles() {
-        for item_alone in [false, true] {
+        for (row, extent) in [Some(ALL), Some(ONE), None].into_iter().enumerate() {
             let fence = Fence::default();
             let (clock, hand) = Clock::manual();
             let a = organization(&fence, 1);
-            let write = |fate| match item_alone {
-                false => {
-                    fence.invalidate(&a, fate, clock.now());
+            let write = |fate| match extent {
+                Some(extent) => {
+                    fence.invalidate(&a, extent, fate, clock.now());
                 }
-                true => fence.invalidate_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
+                None => fence.invalidate_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
             };
             write(Fate::Unknown);
             // A suspended machine wakes: the monotonic clock has stood still.
             hand.jump_wall_ahead(Duration::from_secs(600));
             write(Fate::Known);
-            assert!(fence.is_settling(&a, &item(1), clock.now()), "{item_alone}");
+            assert!(fence.is_settling(&a, &item(1), clock.now()), "{row}");
             hand.advance(Duration::from_secs(5));
-            assert!(!fence.is_settling(&a, &item(1), clock.now()), "{item_alone}");
+            assert!(!fence.is_settling(&a, &item(1), clock.now()), "{row}");
         }
     }
 }

@@ -4,8 +4,10 @@
 //! one that nobody is bound to and that was idle for [`IDLE`]; what is forgotten counts as invalidated at that moment, so
 //! that nothing stored before it can come back.
 
+mod epochs;
 mod id;
 pub mod lists;
+mod settling;
 pub mod sharing;
 
 use std::collections::HashMap;
@@ -16,14 +18,17 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use self::epochs::Epochs;
 use self::lists::Lists;
+use self::settling::Settling;
 use self::sharing::{Change, Sharing, Shown};
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::lock::Mutex;
-use crate::resource::{ByResource, Descriptor, RESOURCES, Resources};
+use crate::resource::{ByResource, Descriptor, RESOURCES, Resources, Target};
 use crate::tick::{Sequence, Tick};
 
+pub use self::epochs::Extent;
 pub use self::id::{OrganizationId, OrganizationName};
 
 /// How long an organization without a binding is remembered.
@@ -37,13 +42,8 @@ const FORGOTTEN_WITH_GRANTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not 
 #[derive(Debug)]
 pub struct Organization {
     id: OrganizationId,
-    invalidated: AtomicU64,
-    /// Invalidates follow each other, so that a writer can tell whether anything but its own came since it began.
-    invalidating: Mutex<()>,
-    settles: Mutex<Option<Moment>>,
-    /// The latest invalidation that one of this replica's own writes has made once more, in its place among those of the
-    /// fleet, and the one before it.
-    again: Mutex<(Tick, Tick)>,
+    epochs: Epochs,
+    settling: Settling,
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
     avoided: AtomicU64,
@@ -66,10 +66,8 @@ impl Organization {
     ) -> Self {
         Self {
             id,
-            invalidated: AtomicU64::new(invalidated.0),
-            invalidating: Mutex::default(),
-            settles: Mutex::new(None),
-            again: Mutex::default(),
+            epochs: Epochs::after(invalidated),
+            settling: Settling::default(),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
             known: ByResource::new(resources, || Knowledge { sharing: sharing(), lists: Lists::default() }),
@@ -85,43 +83,46 @@ impl Organization {
     /// Its epoch: nothing whose fetch began before this may be served or stored.
     #[must_use]
     pub fn invalidated(&self) -> Tick {
-        Tick(self.invalidated.load(Ordering::SeqCst))
+        self.epochs.of_all()
     }
 
-    /// Moves the epoch to the next tick; returns it and the epoch before it.
-    pub fn invalidate(&self, sequence: &Sequence) -> (Tick, Tick) {
-        let _invalidating = self.invalidating.lock();
-        let tick = sequence.advance();
-        (tick, Tick(self.invalidated.fetch_max(tick.0, Ordering::SeqCst)))
-    }
-
-    /// Notes that a write of this replica has invalidated it once more, and after which invalidation.
-    pub fn note_invalidated_again(&self, tick: Tick, before: Tick) {
-        *self.again.lock() = (tick, before);
-    }
-
-    /// The epoch, if it is that of a write at `own`, or of the same write once more with nothing between the two.
+    /// Whether what was fetched of a target at `begun` may be served or stored: nothing was invalidated of it since.
     #[must_use]
-    pub fn invalidated_by(&self, own: Tick) -> Option<Tick> {
-        let (current, (again, before)) = (self.invalidated(), *self.again.lock());
-        (current == own || (current == again && before == own)).then_some(current)
+    pub fn admits(&self, target: &Target, begun: Tick) -> bool {
+        self.epochs.admit(target, begun)
+    }
+
+    /// Invalidates so much of it; returns the tick of that, and of the invalidation before it that concerned any of that.
+    pub fn invalidate(&self, extent: Extent, sequence: &Sequence) -> (Tick, Tick) {
+        self.epochs.invalidate(extent, sequence)
+    }
+
+    /// Notes that a write of this replica has invalidated once more, and after which invalidation.
+    pub fn note_invalidated_again(&self, tick: Tick, before: Tick) {
+        self.epochs.note_again(tick, before);
+    }
+
+    /// The latest invalidation that concerns anything of this extent, if it is that of a write at `own`, or of the same
+    /// write once more with nothing between the two.
+    #[must_use]
+    pub fn invalidated_by(&self, own: Tick, extent: Extent) -> Option<Tick> {
+        self.epochs.latest_by(own, extent)
     }
 
     /// Moves the epoch on to a tick that was taken for all organizations; never back.
     pub fn invalidate_to(&self, tick: Tick) {
-        self.invalidated.fetch_max(tick.0, Ordering::SeqCst);
+        self.epochs.invalidate_to(tick);
     }
 
-    /// Until when a fetch may meet the vendor's own replication lag.
+    /// Whether what is sent for at `sent` may meet the vendor's own replication lag.
     #[must_use]
-    pub fn settles(&self) -> Option<Moment> {
-        *self.settles.lock()
+    pub fn is_settling(&self, target: &Target, sent: Moment) -> bool {
+        self.settling.is_open(target, sent)
     }
 
-    /// Extends the time in which fetches are kept for a second only; never shortens it.
-    pub fn settle_until(&self, until: Moment) {
-        let mut settles = self.settles.lock();
-        *settles = Some(settles.map_or(until, |earlier| until.latest(earlier)));
+    /// Extends the time in which fetches of so much are kept for a second only; never shortens it.
+    pub fn settle_until(&self, extent: Extent, until: Moment) {
+        self.settling.extend(extent, until);
     }
 
     /// Whether some stored response of this organization belongs to one credential alone.
@@ -267,7 +268,7 @@ impl Organizations {
     pub fn invalidate_named(&self, name: OrganizationName, sequence: &Sequence) -> Tick {
         let Table { known, forgotten, .. } = &mut *self.table.lock();
         if let Some(seen) = known.get(&name) {
-            return seen.organization.invalidate(sequence).0;
+            return seen.organization.invalidate(Extent::Organization, sequence).0;
         }
         *forgotten = sequence.advance();
         *forgotten

@@ -165,8 +165,11 @@ pub enum CacheStatus {
     PassThrough,
 }
 
+/// What comes before the seconds of freshness left, of a hit.
+pub(crate) const HIT: &str = "instantly-proxy; hit; ttl=";
+
 thread_local! {
-    static HITS: Seconds = const { Seconds::after("instantly-proxy; hit; ttl=") };
+    static HITS: Seconds = const { Seconds::after(HIT) };
 }
 
 impl CacheStatus {

@@ -19,6 +19,8 @@ FIELDS = (
     "Accept-Encoding: identity",
 )
 SIXTH = "X-Request-Id: 0123456789abcdef"
+# A name that nothing in the proxy knows: no way for requests of a known form takes it.
+UNKNOWN = "X-Unknown: 0123456789abcdef"
 
 
 class Connection:
@@ -72,6 +74,7 @@ def main():
     tag = connection.ask(PATH, SIXTH)[1]["etag"]
     kinds = (
         ("hit", PATH, 200, "hit", [SIXTH]),
+        ("long-way-hit", PATH, 200, "hit", [SIXTH, UNKNOWN]),
         ("304", PATH, 304, "hit", [SIXTH, f"If-None-Match: {tag}"]),
         ("pass-through", "/api/v2/campaigns", 200, "fwd=bypass", [SIXTH]),
     )

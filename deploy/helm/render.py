@@ -19,7 +19,8 @@ RESOURCES = {
     "policy/v1": [("poddisruptionbudgets", "PodDisruptionBudget")],
     "autoscaling/v2": [("horizontalpodautoscalers", "HorizontalPodAutoscaler")],
     "networking.k8s.io/v1": [("networkpolicies", "NetworkPolicy")],
-    "monitoring.coreos.com/v1": [("podmonitors", "PodMonitor")],
+    "monitoring.coreos.com/v1": [("podmonitors", "PodMonitor"), ("servicemonitors", "ServiceMonitor"),
+                                 ("prometheusrules", "PrometheusRule")],
 }
 
 

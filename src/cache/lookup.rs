@@ -8,6 +8,7 @@ use super::stored::StoredResponse;
 use crate::caller::credential::{Credential, CredentialDigest};
 use crate::classify::{Read, Target};
 use crate::organization::Organization;
+use crate::resource::Descriptor;
 use crate::rules::Rules;
 
 /// A read, as the cache sees it.
@@ -46,6 +47,27 @@ impl Cache {
     #[must_use]
     pub fn peek(&self, reader: Reader<'_>, organization: &Organization) -> Option<Arc<StoredResponse>> {
         self.look_up_by(reader, organization, |key| self.store.peek(key))
+    }
+
+    /// What is stored of a target for every credential of this organization, and may be served to them: nothing from before a
+    /// write. Nothing where its credentials do not share.
+    #[must_use]
+    pub fn look_up_shared(
+        &self,
+        resource: &'static Descriptor,
+        target: Target,
+        rules: &Rules,
+        organization: &Organization,
+    ) -> Option<Arc<StoredResponse>> {
+        if !rules.shares_in(organization, resource) {
+            return None;
+        }
+        let key = CacheKey::new(resource, organization, None, target);
+        // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
+        self.store.get(&key).filter(|stored| {
+            self.fence.admits(organization, key.target(), stored.begun)
+                && rules.may_share(organization, resource, stored.begun)
+        })
     }
 
     fn look_up_by(

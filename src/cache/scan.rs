@@ -24,6 +24,10 @@ pub(super) struct Scan {
     pub(super) id: Option<String>,
     /// Number of items of a page, where there is such an array.
     pub(super) items: Option<usize>,
+    /// Whether anything inside it has an id, too.
+    pub(super) has_id_inside: bool,
+    /// Whether it has the member of a page's items, whatever that is.
+    pub(super) has_items: bool,
     /// Whether something in it says who may see it.
     pub(super) grants: bool,
     /// The top level's member names as a hash, whatever their order.
@@ -135,7 +139,9 @@ impl Walk<'_> {
         if name == self.resource.grants_member && !matches!(value, Node::Null) {
             self.scan.grants = true;
         }
+        self.scan.has_id_inside |= self.place == Place::Deeper && name == self.resource.id_member;
         if self.place == Place::Top {
+            self.scan.has_items |= name == self.resource.items_member;
             let mut hasher = DefaultHasher::new();
             name.hash(&mut hasher);
             self.scan.shape = self.scan.shape.wrapping_add(hasher.finish());

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
+use super::credential::{AuthorizationDigest, Credential, CredentialDigest, Digests, RouteDigest};
 use super::shard::{Shard, share_of};
 use super::standing::{BackgroundRead, Ended, Outage, Standing};
 use crate::clock::Moment;
@@ -62,8 +62,14 @@ impl Bindings {
     /// What this credential may have at `now`.
     #[must_use]
     pub fn standing(&self, credential: &Credential, rules: &config::Proof, now: Moment) -> Standing {
-        let shard = self.shard(credential);
-        let Some(binding) = shard.bindings.peek(&credential.digest()) else {
+        self.standing_of(credential.digests(), rules, now)
+    }
+
+    /// What the credential that these stand for may have at `now`.
+    #[must_use]
+    pub fn standing_of(&self, digests: Digests, rules: &config::Proof, now: Moment) -> Standing {
+        let shard = self.shard_of(digests.authorization);
+        let Some(binding) = shard.bindings.peek(&digests.credential) else {
             return Standing::Unknown;
         };
         let organization = Arc::clone(&binding.organization);

@@ -24,6 +24,13 @@ pub struct AuthorizationDigest([u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CredentialDigest([u8; 32]);
 
+/// What stands for a credential, and for its `Authorization` value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    pub(super) authorization: AuthorizationDigest,
+    pub(super) credential: CredentialDigest,
+}
+
 /// Stands for a method and the first three segments of a path: what a scope is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteDigest([u8; 32]);
@@ -105,7 +112,15 @@ impl Digester {
     }
 
     pub(super) fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
-        digest_of(&self.0, value)
+        digest_of(&self.0, value.as_bytes())
+    }
+
+    /// What stands for the credential of an `Authorization` value and of an `x-as-workspace` value, if there is one, that make
+    /// a credential: no copy of either is made.
+    #[must_use]
+    pub fn digests(&self, authorization: &[u8], workspace: Option<&[u8]>) -> Digests {
+        let authorization = digest_of(&self.0, authorization);
+        Digests { authorization, credential: credential_digest_of(&self.0, authorization, workspace) }
     }
 
     /// The credential of an `Authorization` value, and of an `x-as-workspace` value that is an organization's id.
@@ -115,7 +130,8 @@ impl Digester {
         workspace: Option<(&HeaderValue, Uuid)>,
     ) -> Credential {
         let authorization_digest = self.authorization_of(authorization);
-        let digest = credential_digest_of(&self.0, authorization_digest, workspace.map(|(value, _)| value));
+        let digest =
+            credential_digest_of(&self.0, authorization_digest, workspace.map(|(value, _)| value.as_bytes()));
         let mut authorization = authorization.clone();
         authorization.set_sensitive(true);
         let workspace = workspace.map(|(value, id)| (value.clone(), id));
@@ -134,19 +150,19 @@ impl Digester {
     }
 }
 
-fn digest_of(key: &[u8; 32], authorization: &HeaderValue) -> AuthorizationDigest {
-    AuthorizationDigest(*blake3::keyed_hash(key, authorization.as_bytes()).as_bytes())
+fn digest_of(key: &[u8; 32], authorization: &[u8]) -> AuthorizationDigest {
+    AuthorizationDigest(*blake3::keyed_hash(key, authorization).as_bytes())
 }
 
 fn credential_digest_of(
     key: &[u8; 32],
     authorization: AuthorizationDigest,
-    workspace: Option<&HeaderValue>,
+    workspace: Option<&[u8]>,
 ) -> CredentialDigest {
     let Some(workspace) = workspace else { return CredentialDigest(authorization.0) };
     // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
     let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(&[0]).update(&authorization.0).update(workspace.as_bytes());
+    hasher.update(&[0]).update(&authorization.0).update(workspace);
     CredentialDigest(*hasher.finalize().as_bytes())
 }
 
@@ -170,6 +186,12 @@ impl Credential {
         }
     }
 
+    /// What stands for it, and for its `Authorization` value.
+    #[must_use]
+    pub const fn digests(&self) -> Digests {
+        Digests { authorization: self.authorization_digest, credential: self.digest }
+    }
+
     /// Stands for it in every table.
     #[must_use]
     pub const fn digest(&self) -> CredentialDigest {
@@ -191,8 +213,8 @@ impl Credential {
     /// The same digests under a key that other processes have as well.
     #[must_use]
     pub fn digests_under(&self, key: &[u8; 32]) -> (AuthorizationDigest, CredentialDigest) {
-        let authorization = digest_of(key, &self.authorization);
-        let workspace = self.workspace.as_ref().map(|(value, _)| value);
+        let authorization = digest_of(key, self.authorization.as_bytes());
+        let workspace = self.workspace.as_ref().map(|(value, _)| value.as_bytes());
         (authorization, credential_digest_of(key, authorization, workspace))
     }
 

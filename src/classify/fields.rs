@@ -4,7 +4,6 @@
 //! else. Anything that looks as if it named a tenant or carried a second identity sends the read upstream, uncached.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
 
 use crate::outcome::BypassReason;
 use crate::semantics::cookie;
@@ -18,24 +17,65 @@ const WORKSPACE: &str = "x-as-workspace";
 
 /// The first reason for which these fields forbid caching.
 pub(super) fn bypass(fields: &HeaderMap) -> Option<BypassReason> {
-    let mut authorizations = 0;
-    let mut workspaces = 0;
+    let mut seen = Seen::default();
     let mut reason = None;
     for (name, value) in fields {
-        let fault = if name == AUTHORIZATION {
-            authorizations += 1;
-            (authorizations > 1 || !is_bearer(value.as_bytes())).then_some(BypassReason::Authorization)
-        } else if name == COOKIE {
-            (!cookie::sends_edge_cookies_only(value)).then_some(BypassReason::Cookie)
-        } else if name == WORKSPACE {
-            workspaces += 1;
-            (workspaces > 1 || !is_hyphenated_uuid(value.as_bytes())).then_some(BypassReason::Workspace)
-        } else {
-            chooses_identity(name.as_str()).then_some(BypassReason::IdentityField)
-        };
+        let fault = Concern::of(name.as_str()).and_then(|concern| concern.fault(value.as_bytes(), &mut seen));
         reason = reason.or(fault);
     }
-    reason.or_else(|| (authorizations == 0).then_some(BypassReason::Authorization))
+    reason.or_else(|| seen.lacks_credential())
+}
+
+/// What the lines of a request have shown.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    authorization: bool,
+    workspace: bool,
+}
+
+impl Seen {
+    /// The reason that is left when no line has one: nobody asks.
+    pub(crate) fn lacks_credential(&self) -> Option<BypassReason> {
+        (!self.authorization).then_some(BypassReason::Authorization)
+    }
+}
+
+/// Why a field may forbid caching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    Authorization,
+    Cookie,
+    Workspace,
+    Identity,
+}
+
+impl Concern {
+    /// That of a name in lower case, if there is any.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name {
+            "authorization" => Some(Self::Authorization),
+            "cookie" => Some(Self::Cookie),
+            WORKSPACE => Some(Self::Workspace),
+            _ => chooses_identity(name).then_some(Self::Identity),
+        }
+    }
+
+    /// What is wrong with one line; `seen` is what the lines before it have shown.
+    pub(crate) fn fault(self, value: &[u8], seen: &mut Seen) -> Option<BypassReason> {
+        let (is_sound, otherwise) = match self {
+            Self::Authorization => {
+                let once = !std::mem::replace(&mut seen.authorization, true);
+                (once && is_bearer(value), BypassReason::Authorization)
+            }
+            Self::Cookie => (cookie::sends_edge_cookies_only(value), BypassReason::Cookie),
+            Self::Workspace => {
+                let once = !std::mem::replace(&mut seen.workspace, true);
+                (once && is_hyphenated_uuid(value), BypassReason::Workspace)
+            }
+            Self::Identity => (false, BypassReason::IdentityField),
+        };
+        (!is_sound).then_some(otherwise)
+    }
 }
 
 /// `Bearer` in any case, spaces, one token68 (RFC 9110 §11.2). Other values are the upstream's to judge.

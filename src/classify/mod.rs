@@ -5,7 +5,7 @@
 //! [`Class::Uncached`] (the upstream decides) and a write a [`Class::Write`] (too much is invalidated rather than too
 //! little). What must not be passed on at all is left to [`guard`](crate::guard).
 
-mod fields;
+pub(crate) mod fields;
 mod query;
 
 use http::Method;

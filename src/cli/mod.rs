@@ -87,7 +87,7 @@ pub fn main(
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
         Command::Serve(files) => serve::run(setup.and(files)),
         Command::Check(arguments) => arguments
-            .told(setup.and(arguments.files.clone()).read())
+            .read(&setup.and(arguments.files.clone()))
             .and_then(|loaded| check::run(&loaded, &arguments)),
         Command::Config(arguments) => {
             setup.and(arguments.files.clone()).load().map(|loaded| config::run(&loaded, &arguments))

@@ -41,6 +41,8 @@ keys! {
     ListenDrainDelay = "listen.drain_delay", "a duration from 0s to 1h, such as \"5s\"";
     ListenDrainTimeout = "listen.drain_timeout", "a duration from 0s to 1h, such as \"25s\"";
     ListenAllowPlaintext = "listen.allow_plaintext", "true or false";
+    ListenHealthPath = "listen.health_path",
+        "a path of 2 to 256 letters, digits and any of -._~/, such as \"/.well-known/ready\", not at or below /api";
     ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
     ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
     AdminAddress = "admin.address", "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
@@ -73,6 +75,7 @@ keys! {
     CacheShare = "cache.share", "\"organization\" or \"credential\"";
     CacheListFill = "cache.list_fill", "true or false";
     CacheWriteThrough = "cache.write_through", "true or false";
+    CacheWriteInvalidates = "cache.write_invalidates", "\"label\" or \"organization\"";
     LeadLabelsTtl = "cache.lead_labels.ttl", "a duration from 1ms to 24h, such as \"5m\"";
     LeadLabelsStaleWhileRevalidate = "cache.lead_labels.stale_while_revalidate",
         "a duration from 0s (never) to 24h, such as \"30s\"";

@@ -91,6 +91,8 @@ pub struct Listen {
     pub drain_timeout: Duration,
     /// Whether a plaintext listener off loopback is accepted.
     pub allow_plaintext: bool,
+    /// Path that the data port answers itself, for whoever cannot ask the admin port; absent: none.
+    pub health_path: Option<String>,
     /// `[listen.tls]`: TLS instead of plaintext.
     pub tls: Option<ListenTls>,
 }
@@ -180,6 +182,8 @@ pub struct Cache {
     pub list_fill: bool,
     /// Whether the label that a write's answer carries is stored.
     pub write_through: bool,
+    /// What a label write invalidates whose answer names its own label and nothing else.
+    pub write_invalidates: WriteInvalidates,
     /// `[cache.lead_labels]`
     pub lead_labels: CachedResource,
     /// `[cache.lead_label_lists]`
@@ -193,6 +197,16 @@ pub enum Share {
     Organization,
     /// The credential that fetched it alone.
     Credential,
+}
+
+/// `cache.write_invalidates`: what a label write invalidates whose answer names its own label and nothing else. Any other
+/// write invalidates its whole organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteInvalidates {
+    /// That label, and every list.
+    Label,
+    /// The whole organization.
+    Organization,
 }
 
 /// Lifetime of one kind of stored response. Both stale windows start at its end.
@@ -293,6 +307,7 @@ impl Default for Config {
                 drain_delay: Duration::from_secs(5),
                 drain_timeout: Duration::from_secs(25),
                 allow_plaintext: false,
+                health_path: None,
                 tls: None,
             },
             admin: Admin {
@@ -342,6 +357,7 @@ impl Default for Cache {
             share: Share::Organization,
             list_fill: true,
             write_through: true,
+            write_invalidates: WriteInvalidates::Label,
             lead_labels: CachedResource {
                 ttl: Duration::from_secs(300),
                 stale_while_revalidate: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{Burst, LogFormat, MaxHeldBytes, Share, UpstreamDirectives};
+use super::{Burst, LogFormat, MaxHeldBytes, Share, UpstreamDirectives, WriteInvalidates};
 
 const AUTO: &str = "auto";
 
@@ -107,6 +107,18 @@ pub(super) fn user_agent(text: &str) -> Option<String> {
     sound.then(|| text.to_owned())
 }
 
+/// One reading alone: nothing that anybody would decode or normalise. Below `/api` it would shadow what is passed on.
+pub(super) fn health_path(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    let mut segments = text.strip_prefix('/')?.split('/');
+    let sound = (2..=256).contains(&text.len())
+        && text.bytes().all(plain)
+        && segments.clone().all(|segment| !odd(segment))
+        && segments.next() != Some("api");
+    sound.then(|| text.to_owned())
+}
+
 pub(super) fn share(text: &str) -> Option<Share> {
     [Share::Organization, Share::Credential].into_iter().find(|share| share_text(*share) == text)
 }
@@ -115,6 +127,19 @@ pub(super) const fn share_text(share: Share) -> &'static str {
     match share {
         Share::Organization => "organization",
         Share::Credential => "credential",
+    }
+}
+
+pub(super) fn write_invalidates(text: &str) -> Option<WriteInvalidates> {
+    [WriteInvalidates::Label, WriteInvalidates::Organization]
+        .into_iter()
+        .find(|extent| write_invalidates_text(*extent) == text)
+}
+
+pub(super) const fn write_invalidates_text(extent: WriteInvalidates) -> &'static str {
+    match extent {
+        WriteInvalidates::Label => "label",
+        WriteInvalidates::Organization => "organization",
     }
 }
 

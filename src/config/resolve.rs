@@ -85,6 +85,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
     let drain_delay = raw.duration(Key::ListenDrainDelay, DRAIN);
     let drain_timeout = raw.duration(Key::ListenDrainTimeout, DRAIN);
     let allow_plaintext = raw.flag(Key::ListenAllowPlaintext);
+    let health_path = raw.optional(Key::ListenHealthPath, parse::health_path);
     let tls = listen_tls(raw);
     if let (Ok(address), Ok(None), Ok(false)) = (address, &tls, allow_plaintext)
         && !parse::is_loopback(address.ip())
@@ -106,6 +107,7 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,
         allow_plaintext: allow_plaintext?,
+        health_path: health_path?,
         tls: tls?,
     })
 }
@@ -164,6 +166,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
     let share = raw.text(Key::CacheShare, parse::share);
     let list_fill = raw.flag(Key::CacheListFill);
     let write_through = raw.flag(Key::CacheWriteThrough);
+    let write_invalidates = raw.text(Key::CacheWriteInvalidates, parse::write_invalidates);
     let lead_labels = cached_resource(raw, &LEAD_LABELS);
     let lead_label_lists = cached_resource(raw, &LEAD_LABEL_LISTS);
     Ok(Cache {
@@ -171,6 +174,7 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
         share: share?,
         list_fill: list_fill?,
         write_through: write_through?,
+        write_invalidates: write_invalidates?,
         lead_labels: lead_labels?,
         lead_label_lists: lead_label_lists?,
     })

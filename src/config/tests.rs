@@ -263,7 +263,8 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
     assert_eq!(fault.given, "unknown key");
     assert_eq!(
         fault.allowed,
-        "in [cache], max_bytes, share, list_fill, write_through, lead_labels, lead_label_lists; \
+        "in [cache], max_bytes, share, list_fill, write_through, write_invalidates, lead_labels, \
+         lead_label_lists; \
          did you mean cache.max_bytes?"
     );
     let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__ADRESS", "x")]));

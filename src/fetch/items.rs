@@ -13,8 +13,8 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::fleet::control::Stamp;
 use crate::metrics::InvalidationCause;
-use crate::organization::Organization;
 use crate::organization::lists::Page;
+use crate::organization::{Extent, Organization};
 use crate::purpose::Purpose;
 
 /// A response that was just stored, and what else is known of it.
@@ -53,7 +53,7 @@ impl Fetcher {
         if unlike {
             tracing::warn!(organization = %organization.id(), "list items look unlike single reads: not filled from lists");
             self.metrics.invalidation(InvalidationCause::UnlikeItems);
-            self.cache.fence().invalidate_settled(organization);
+            self.cache.fence().invalidate_settled(organization, Extent::Organization);
         }
     }
 

@@ -174,6 +174,8 @@ pub struct Told {
     pub grants: Option<Grants>,
     /// The label that was written.
     pub id: Option<Uuid>,
+    /// That label, if it is one of the writer's organization and the answer names nothing else.
+    pub alone: Option<Uuid>,
     /// That label as it is now, if the answer is one of the writer's organization.
     pub label: Option<(Identity, Packed)>,
 }
@@ -188,6 +190,7 @@ impl WriteQuestion {
             grants: Grants::in_body(self.resource, body),
             mix_up: gate::mix_up(self.resource, self.written, self.expected.organization, body),
             id,
+            alone: id.filter(|id| gate::names_alone(self.resource, *id, self.expected, body)),
             label: id.and_then(|id| self.label(id, body)),
         })
     }

@@ -34,18 +34,23 @@ const RENEWED_IN: Duration = Duration::from_secs(2);
 
 impl Fetcher {
     /// Asks the store whether another replica spares a fetch.
-    pub(super) async fn spare(&self, fetch: &Fetch, publisher: &Publisher<Fetched>) -> Spared {
+    ///
+    /// What that takes is noted in the fetch: its question for a slot has what is left of the same time.
+    pub(super) async fn spare(&self, fetch: &mut Fetch, publisher: &Publisher<Fetched>) -> Spared {
         let Some(tier) = self.fleet.as_ref().map(|fleet| fleet.tier()) else { return Spared::Not(None) };
         let mut patience = tier.patience();
         patience.spend(fetch.store_waited);
+        let before = patience;
         // In a box: a fetch without a fleet keeps no room for it.
-        match fetch.asks {
+        let spared = match fetch.asks {
             Asks::Nothing => Spared::Not(None),
             Asks::Entry => Box::pin(self.spare_by_entry(tier, fetch, publisher, &mut patience)).await,
             Asks::Proof | Asks::Renewal => {
                 Box::pin(self.spare_by_proof(tier, fetch, publisher, &mut patience)).await
             }
-        }
+        };
+        fetch.store_waited += before.left().saturating_sub(patience.left());
+        spared
     }
 
     async fn spare_by_entry(

@@ -50,7 +50,7 @@ pub(super) struct Fetch {
     pub(super) use_of: Use,
     /// What of other replicas would spare it.
     pub(super) asks: Asks,
-    /// How long its reader has waited for the store before.
+    /// How long it and its reader have waited for the store.
     pub(super) store_waited: Duration,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
@@ -104,7 +104,7 @@ impl Fetcher {
         self.runtime.spawn(async move {
             let span = fetcher.trace_flight(&mut fetch, &publisher);
             let mut behind = None;
-            let result = match fetcher.spare(&fetch, &publisher).await {
+            let result = match fetcher.spare(&mut fetch, &publisher).await {
                 Spared::By(result) => result,
                 Spared::Not(lock) => {
                     let (result, work) = fetcher.go(&fetch, &publisher, lock).await;

@@ -85,6 +85,7 @@ impl Fetcher {
             class: fetch.class,
             asked_at,
             max_wait,
+            store_waited: fetch.store_waited,
             purpose: fetch.purpose,
             lane: Lane::Labels,
             retries: Retries::Once,

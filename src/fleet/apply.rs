@@ -13,7 +13,7 @@ use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::Clock;
 use crate::fence::Fate;
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
-use crate::organization::{OrganizationId, OrganizationName};
+use crate::organization::{Extent, OrganizationId, OrganizationName};
 use crate::resource::Resources;
 
 /// What notices are sealed to.
@@ -77,10 +77,11 @@ impl Applier {
         let now = self.clock.now();
         let fence = self.cache.fence();
         match notice {
-            Notice::Organization { id, fate } => {
+            Notice::Organization { id, item, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
-                let (again, before) =
-                    fence.invalidate_settling(&organization, self.settles(number, (*fate).into()), now);
+                let extent = item.map_or(Extent::Organization, Extent::Item);
+                let settles = self.settles(number, (*fate).into());
+                let (again, before) = fence.invalidate_settling(&organization, extent, settles, now);
                 match own {
                     Some(_) => organization.note_invalidated_again(again, before),
                     None => self.metrics.invalidation(InvalidationCause::Fleet),
@@ -125,8 +126,11 @@ impl Applier {
     /// What the stamps of others are judged by from now on.
     fn note(&self, number: Number, notice: &Notice) {
         match notice {
-            Notice::Grants { organization: id } | Notice::Organization { id, .. } => {
-                self.heard.note_organization(*id, number)
+            Notice::Organization { id, item: Some(item), .. } => {
+                self.heard.note_written(*id, *item, number);
+            }
+            Notice::Grants { organization: id } | Notice::Organization { id, item: None, .. } => {
+                self.heard.note_organization(*id, number);
             }
             Notice::Purge { organization: Some(id), label: None } => {
                 self.heard.note_organization(*id, number);

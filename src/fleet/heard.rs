@@ -19,7 +19,9 @@ use crate::lock::Mutex;
 
 /// Organizations whose latest notice is told apart, known here or not; for the rest the latest that left counts.
 const ORGANIZATIONS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
-/// The same of items.
+/// Items of which the latest write is told apart; with one that leaves, its whole organization counts as written.
+const WRITTEN: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+/// Items of whichever organization that are told apart.
 const ITEMS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// The same of `Authorization` values that were refused.
@@ -38,6 +40,10 @@ pub struct Heard {
 #[derive(Debug)]
 struct Table {
     organizations: Latest<Uuid>,
+    /// Of organizations of which single items were written: their lists.
+    lists_of: Latest<Uuid>,
+    /// Those items, with the organization of each.
+    written: LruCache<(Uuid, Uuid), Number>,
     items: Latest<Uuid>,
     refusals: Latest<AuthorizationDigest>,
     /// Organizations whose proofs an operator has ended.
@@ -67,6 +73,11 @@ impl<K: std::hash::Hash + Eq + Copy> Latest<K> {
         }
     }
 
+    /// A number that may be older than what is there.
+    fn note_late(&mut self, key: K, number: Number) {
+        self.note(key, number.max(self.of(&key)));
+    }
+
     fn of(&self, key: &K) -> Number {
         self.table.peek(key).copied().unwrap_or(self.others)
     }
@@ -87,6 +98,8 @@ impl Table {
     fn after(everything: Number) -> Self {
         Self {
             organizations: Latest::new(ORGANIZATIONS),
+            lists_of: Latest::new(ORGANIZATIONS),
+            written: bounded(WRITTEN),
             items: Latest::new(ITEMS),
             refusals: Latest::new(REFUSALS),
             purged: Latest::new(ITEMS),
@@ -124,6 +137,17 @@ impl Heard {
     /// This notice concerned an organization.
     pub fn note_organization(&self, organization: Uuid, number: Number) {
         self.table.lock().organizations.note(organization, number);
+    }
+
+    /// This notice concerned an item of an organization, and the lists of that.
+    pub fn note_written(&self, organization: Uuid, item: Uuid, number: Number) {
+        let Table { organizations, lists_of, written, .. } = &mut *self.table.lock();
+        lists_of.note(organization, number);
+        if let Some((left, its)) = written.push((organization, item), number)
+            && left != (organization, item)
+        {
+            organizations.note_late(left.0, its);
+        }
     }
 
     /// This notice ended the proofs of an organization's credentials.
@@ -188,8 +212,11 @@ impl Heard {
             && stamp >= table.organizations.of(&organization)
             && stamp
                 >= match target {
-                    Target::Item(id) => table.items.of(id),
-                    Target::List(_) => table.lists,
+                    Target::Item(id) => {
+                        let written = table.written.peek(&(organization, *id)).copied();
+                        table.items.of(id).max(written.unwrap_or_default())
+                    }
+                    Target::List(_) => table.lists.max(table.lists_of.of(&organization)),
                 }
     }
 }
@@ -226,6 +253,36 @@ mod tests {
         assert!(heard.admits(A, &ITEM, Number(10)) && !heard.admits(A, &list(), Number(19)));
         heard.note_everything(Number(30));
         assert!(!heard.admits(B, &ITEM, Number(29)) && heard.admits(B, &ITEM, Number(30)));
+    }
+
+    #[test]
+    fn a_notice_of_a_written_item_concerns_it_and_the_lists_of_its_organization() {
+        let heard = Heard::default();
+        let item = |number| Target::Item(Uuid::from_u128(number));
+        heard.note_written(A, Uuid::from_u128(7), Number(10));
+        assert!(!heard.admits(A, &item(7), Number(9)) && heard.admits(A, &item(7), Number(10)));
+        assert!(!heard.admits(A, &list(), Number(9)) && heard.admits(A, &list(), Number(10)));
+        assert!(heard.admits(A, &item(8), Number(9)), "another item");
+        assert!(heard.admits(B, &item(7), Number(9)) && heard.admits(B, &list(), Number(9)));
+        heard.note_organization(A, Number(20));
+        heard.note_written(A, Uuid::from_u128(7), Number(30));
+        assert!(!heard.admits(A, &item(8), Number(19)) && heard.admits(A, &item(8), Number(20)));
+    }
+
+    #[test]
+    fn with_a_written_item_that_left_the_table_its_whole_organization_counts_as_written() {
+        let heard = Heard::default();
+        heard.note_written(A, Uuid::from_u128(7), Number(10));
+        for number in 0..WRITTEN.get() as u64 - 1 {
+            heard.note_written(B, Uuid::from_u128(u128::from(number)), Number(11 + number));
+        }
+        assert!(heard.admits(A, &Target::Item(Uuid::from_u128(8)), Number(9)), "told apart");
+        heard.note_organization(B, Number(1_000_000));
+        heard.note_written(B, Uuid::from_u128(u128::MAX), Number(1_000_001));
+        assert!(!heard.admits(A, &ITEM, Number(9)) && heard.admits(A, &ITEM, Number(10)));
+        assert!(!heard.admits(A, &Target::Item(Uuid::from_u128(8)), Number(9)), "whichever it was");
+        heard.note_written(B, Uuid::from_u128(u128::MAX - 1), Number(1_000_002));
+        assert!(!heard.admits(B, &ITEM, Number(999_999)), "what left is older than what is known");
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub enum Notice {
     Organization {
         /// Which.
         id: Uuid,
+        /// Set where the write has changed this item alone, and every list: the rest counts on. A replica of a version that
+        /// does not know this member reads the notice as that of a write which may have changed all of the organization: it
+        /// drops more than it has to. So the member is left out where there is no item, and an older notice is read as what
+        /// it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<Uuid>,
         /// What became of the write; it says for how long what is read has to settle.
         fate: Told,
     },
@@ -119,7 +125,8 @@ mod tests {
     fn every_notice_comes_back_as_it_was_said() {
         let id = Uuid::from_u128(7);
         for notice in [
-            Notice::Organization { id, fate: Told::Known },
+            Notice::Organization { id, item: None, fate: Told::Known },
+            Notice::Organization { id, item: Some(id), fate: Told::Known },
             Notice::Everywhere { item: Some(id), fate: Told::Unknown },
             Notice::Everywhere { item: None, fate: Told::Known },
             Notice::Purge { organization: None, label: Some(id) },
@@ -132,6 +139,23 @@ mod tests {
         ] {
             assert_eq!(Notice::from_bytes(&notice.to_bytes()), Some(notice));
         }
+    }
+
+    /// Two versions in one fleet: who does not know what a write changed drops more than it has to, never less.
+    #[test]
+    fn a_write_of_one_item_is_one_of_its_whole_organization_to_a_version_that_knows_no_other() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        enum Older {
+            Organization { id: Uuid, fate: Told },
+        }
+        let id = Uuid::from_u128(7);
+        let written = Notice::Organization { id, item: Some(Uuid::from_u128(8)), fate: Told::Known };
+        let read: Older = serde_json::from_slice(&written.to_bytes()).unwrap();
+        assert_eq!(read, Older::Organization { id, fate: Told::Known });
+        let older = format!(r#"{{"Organization":{{"id":"{id}","fate":"Known"}}}}"#);
+        let whole = Notice::Organization { id, item: None, fate: Told::Known };
+        assert_eq!(Notice::from_bytes(older.as_bytes()), Some(whole.clone()));
+        assert_eq!(whole.to_bytes(), older.as_bytes(), "and says it as the older one does");
     }
 
     #[test]

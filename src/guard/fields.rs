@@ -1,10 +1,10 @@
-//! The fields that decide how a request is framed, for whom it is and where it goes: one row each in [`Rule::of`].
+//! The fields that decide how a request is framed, for whom it is and where it goes: one row each in [`Rule::of`]. Whoever
+//! reads heads without the HTTP library asks the same rows.
 //!
 //! All fields are looked at once, in their order; values that only one kind of path cares about are left to
 //! [`classify`](crate::classify).
 
-use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, Version};
 
 use crate::error::ErrorKind;
 use crate::semantics::fields::{overrides_method, with_hyphens};
@@ -21,8 +21,8 @@ const BYTES_BESIDES: usize = 4;
 
 /// What the rest of the guard must know of the fields.
 #[derive(Debug, Default)]
-pub(super) struct Seen<'a> {
-    pub(super) host: Option<&'a HeaderValue>,
+pub(crate) struct Seen<'a> {
+    pub(super) host: Option<&'a [u8]>,
     authorization: bool,
     content_length: bool,
     transfer_encoding: bool,
@@ -45,8 +45,8 @@ pub(super) fn check<'a>(
             return Err(ErrorKind::FieldsTooLarge);
         }
         match Rule::of(name.as_str()) {
-            Some(rule) => rule.check(value, version, own_via, &mut seen)?,
-            None => refuse_look_alike(name)?,
+            Some(rule) => rule.check(value.as_bytes(), version, own_via, &mut seen)?,
+            None => refuse_look_alike(name.as_str())?,
         }
         if begins_or_ends_with_space(value.as_bytes()) {
             return Err(ErrorKind::BadFieldValue);
@@ -57,7 +57,7 @@ pub(super) fn check<'a>(
 
 /// What is asked of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+pub(crate) enum Rule {
     Authorization,
     Connection,
     ContentLength,
@@ -72,7 +72,8 @@ enum Rule {
 }
 
 impl Rule {
-    fn of(name: &str) -> Option<Self> {
+    /// That of a name in lower case, if it has one.
+    pub(crate) fn of(name: &str) -> Option<Self> {
         Some(match name {
             "authorization" => Self::Authorization,
             "connection" => Self::Connection,
@@ -96,16 +97,20 @@ impl Rule {
         })
     }
 
-    fn check<'a>(
+    /// Asks it of one line, whose value has no space around it; `seen` is what the lines before it have shown.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check<'a>(
         self,
-        value: &'a HeaderValue,
+        bytes: &'a [u8],
         version: Version,
         own_via: &str,
         seen: &mut Seen<'a>,
     ) -> Result<(), ErrorKind> {
-        let bytes = value.as_bytes();
         let (sound, otherwise) = match self {
-            Self::Host => (seen.host.replace(value).is_none(), ErrorKind::RepeatedHost),
+            Self::Host => (seen.host.replace(bytes).is_none(), ErrorKind::RepeatedHost),
             Self::Authorization => {
                 let once = !std::mem::replace(&mut seen.authorization, true);
                 // All of it, without an early end: so it is compared many bytes at a time.
@@ -130,7 +135,7 @@ impl Rule {
                 ErrorKind::BadTe,
             ),
             Self::Expect => (bytes.eq_ignore_ascii_case(b"100-continue"), ErrorKind::ExpectationFailed),
-            Self::Via => (!via::names(value, own_via), ErrorKind::Loop),
+            Self::Via => (!via::names(bytes, own_via), ErrorKind::Loop),
             Self::MethodOverride => (false, ErrorKind::MethodOverride),
             Self::Genuine => return Ok(()),
         };
@@ -145,8 +150,7 @@ fn begins_or_ends_with_space(value: &[u8]) -> bool {
 }
 
 /// Q18: what one reader takes for another name than the next one does. Other names with `_` pass.
-fn refuse_look_alike(name: &HeaderName) -> Result<(), ErrorKind> {
-    let name = name.as_str();
+pub(crate) fn refuse_look_alike(name: &str) -> Result<(), ErrorKind> {
     let imitates = |name: &str| !matches!(Rule::of(name), None | Some(Rule::Via));
     if name.contains('_') && with_hyphens(name, imitates) { Err(ErrorKind::LookAlikeField) } else { Ok(()) }
 }

@@ -5,11 +5,11 @@
 //! cases. hyper has repaired by then what RFC 9112 lets a server repair (equal lengths, bare line feeds, a length beside
 //! chunks, after which it closes). What kind of request it is, is left to [`classify`](crate::classify).
 
-mod fields;
+pub(crate) mod fields;
 mod target;
 
+use http::Method;
 use http::request::Parts;
-use http::{HeaderValue, Method};
 
 use crate::error::{ErrorKind, ProxyError};
 use crate::resource::{Place, Resources};
@@ -35,7 +35,7 @@ pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place,
         return Err(ErrorKind::BadTarget.error());
     }
     let seen = fields::check(head.version, &head.headers, own_via)?;
-    target::check_host(&head.uri, seen.host.map(HeaderValue::as_bytes))?;
+    target::check_host(&head.uri, seen.host)?;
 
     let place = resources.locate(head.uri.path());
     match place {
@@ -45,6 +45,11 @@ pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place,
         }
         _ => Ok(place),
     }
+}
+
+/// Whether what the fields of a request with a target in origin-form have shown names one well-formed host.
+pub(crate) fn has_sound_host(seen: &fields::Seen<'_>) -> bool {
+    seen.host.is_some_and(target::is_well_formed)
 }
 
 /// Methods have a case (RFC 9110 §9.1): `get` is another method, which nobody knows.

@@ -54,7 +54,7 @@ fn are_equal(authority: &[u8], host: &[u8], scheme: Option<&str>) -> bool {
 
 /// A name or an address with an optional port; no user information, no escapes (RFC 3986 §3.2 allows more names than any
 /// resolver).
-fn is_well_formed(host: &[u8]) -> bool {
+pub(super) fn is_well_formed(host: &[u8]) -> bool {
     static UNRESERVED: Octets = Octets::letters_digits_and(b"-._~");
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name_is_sound, after) = if let Some(literal) = host.strip_prefix('[') {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::resource::RESOURCES;
-use http::Request;
+use http::{HeaderValue, Request};
 use proptest::prelude::*;
 
 const OWN_VIA: &str = "instantly-proxy-7f3a";

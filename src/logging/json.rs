@@ -1,4 +1,4 @@
-//! [`line()`]: an event as one JSON object on one line.
+//! [`line()`]: an event as one JSON object on one line; [`request`]: the line of a request, which is no event.
 //!
 //! Written here because the line of a request is a large part of what an answer from memory costs: the library's own
 //! formatter took nearly half of all the instructions of a hit, through an object serializer, a formatter for each field and a string for
@@ -11,6 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use super::request::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+
 /// Room that a thread keeps for its next line.
 const KEPT: usize = 16 * 1024;
 
@@ -20,8 +22,8 @@ thread_local! {
 
 /// What a thread writes lines with, one after the other.
 #[derive(Default)]
-struct Page {
-    line: String,
+pub(super) struct Page {
+    pub(super) line: String,
     /// A value as its type formats it, before it is escaped.
     value: String,
     /// The second of the latest line, and its text up to the full stop.
@@ -31,39 +33,60 @@ struct Page {
 
 /// Hands the line of an event that happened at a Unix time to `write`, with its line feed.
 pub(super) fn line(event: &Event<'_>, at: Duration, write: impl FnOnce(&str) -> fmt::Result) -> fmt::Result {
-    PAGE.with(|page| match page.try_borrow_mut() {
-        Ok(mut page) => page.line(event, at, write),
-        // A value logged something while it was formatted.
-        Err(_) => Page::default().line(event, at, write),
+    let place = event.metadata();
+    Page::with(|page| {
+        page.begin(at, place.level().as_str());
+        event.record(page);
+        page.end(place.target());
+        write(&page.line)
     })
 }
 
+/// Hands the line of a request to `write`, with its line feed.
+pub(super) fn request(line: &RequestLine<'_>, write: impl FnOnce(&str)) {
+    Page::with(|page| {
+        page.begin(line.at, LEVEL.as_str());
+        page.line.push_str(",\"message\":\"");
+        page.line.push_str(MESSAGE);
+        page.line.push('"');
+        line.fields(page);
+        page.end(TARGET);
+        write(&page.line);
+    });
+}
+
 impl Page {
-    fn line(
-        &mut self,
-        event: &Event<'_>,
-        at: Duration,
-        write: impl FnOnce(&str) -> fmt::Result,
-    ) -> fmt::Result {
-        self.line.clear();
+    /// Lets `write` write a line on the thread's own page, empty now.
+    pub(super) fn with<T>(write: impl FnOnce(&mut Self) -> T) -> T {
+        PAGE.with(|page| match page.try_borrow_mut() {
+            Ok(mut page) => {
+                page.line.clear();
+                let written = write(&mut page);
+                page.line.shrink_to(KEPT);
+                page.value.shrink_to(KEPT);
+                written
+            }
+            // A value logged something while it was formatted.
+            Err(_) => write(&mut Self::default()),
+        })
+    }
+
+    fn begin(&mut self, at: Duration, level: &str) {
         self.line.push_str("{\"timestamp\":\"");
         self.timestamp(at);
         self.line.push_str("\",\"level\":\"");
-        let place = event.metadata();
-        self.line.push_str(place.level().as_str());
+        self.line.push_str(level);
         self.line.push('"');
-        event.record(self);
+    }
+
+    fn end(&mut self, target: &str) {
         self.line.push_str(",\"target\":\"");
-        escape(&mut self.line, place.target());
+        escape(&mut self.line, target);
         self.line.push_str("\"}\n");
-        let written = write(&self.line);
-        self.line.shrink_to(KEPT);
-        self.value.shrink_to(KEPT);
-        written
     }
 
     /// RFC 3339 with microseconds.
-    fn timestamp(&mut self, at: Duration) {
+    pub(super) fn timestamp(&mut self, at: Duration) {
         let second = at.as_secs();
         if self.second != second || self.date.is_empty() {
             let whole = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(second));
@@ -75,7 +98,7 @@ impl Page {
         }
         self.line.push_str(&self.date);
         self.line.push('.');
-        digits(&mut self.line, at.subsec_micros());
+        digits(&mut self.line, at.subsec_micros().into());
         self.line.push('Z');
     }
 
@@ -127,11 +150,40 @@ impl Visit for Page {
     }
 }
 
+impl Fields for Page {
+    fn text(&mut self, key: Key, value: &str) {
+        self.line.push_str(key.json_text);
+        escape(&mut self.line, value);
+        self.line.push('"');
+    }
+
+    fn word(&mut self, key: Key, value: &'static str) {
+        self.line.push_str(key.json_text);
+        // A closed set has nothing to escape: `request` says so, and its tests hold it.
+        self.line.push_str(value);
+        self.line.push('"');
+    }
+
+    fn integer(&mut self, key: Key, value: u64) {
+        self.line.push_str(key.json);
+        self.line.push_str(itoa::Buffer::new().format(value));
+    }
+
+    fn milliseconds(&mut self, key: Key, value: Duration) {
+        self.line.push_str(key.json);
+        milliseconds(&mut self.line, value);
+    }
+
+    fn flag(&mut self, key: Key, value: bool) {
+        self.line.push_str(key.json);
+        self.line.push_str(if value { "true" } else { "false" });
+    }
+}
+
 /// RFC 8259 §7: quotes, back-slashes and control characters may not stand for themselves. Nor may DEL and the controls from
 /// U+0080 on, with which a value could drive the terminal of whoever reads the log.
 fn escape(line: &mut String, text: &str) {
-    // Nearly always; and all of it without an early end is compared many bytes at a time.
-    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+    if !has_special(text.as_bytes()) {
         return line.push_str(text);
     }
     for character in text.chars() {
@@ -149,9 +201,53 @@ fn escape(line: &mut String, text: &str) {
     }
 }
 
-/// The controls from U+0080 to U+009F begin with 0xC2, as does little else.
-const fn is_special(byte: u8) -> bool {
-    byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7F | 0xC2)
+/// Whether a byte may have to be escaped: a control, a quote, a back-slash, DEL, or 0xC2, with which the controls from U+0080 to
+/// U+009F begin, as does little else. Eight at a time, in the bits of a number: compilers make sixteen comparisons, one by one,
+/// of what is said of a block byte by byte. The last eight may overlap those before.
+fn has_special(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| found | specials(u64::from_ne_bytes(*word)));
+    let last = match text.last_chunk::<8>() {
+        Some(_) if rest.is_empty() => 0,
+        Some(last) => specials(u64::from_ne_bytes(*last)),
+        None => {
+            let mut word = [b' '; 8];
+            for (to, from) in word.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            specials(u64::from_ne_bytes(word))
+        }
+    };
+    found | last != 0
+}
+
+/// Not zero if one of eight bytes is special (after Warren, Hacker's Delight, §6-1). A byte above a special one may be found,
+/// too, so that this tells that there is any, and not where.
+const fn specials(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x80 * ONES;
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let below_space = word.wrapping_sub(b' ' as u64 * ONES) & !word;
+    let quotes = zeros(word ^ (b'"' as u64 * ONES));
+    let slashes = zeros(word ^ (b'\\' as u64 * ONES));
+    let deletes = zeros(word ^ (0x7F * ONES));
+    let leads = zeros(word ^ (0xC2 * ONES));
+    (below_space | quotes | slashes | deletes | leads) & HIGHS
+}
+
+/// As [`number`] writes it, by whole numbers alone.
+pub(super) fn milliseconds(line: &mut String, value: Duration) {
+    /// Below this, 52 days, no two numbers of nanoseconds have the same floating-point number of milliseconds, so that its
+    /// text is the number's own. Who set the clock ahead may see more, which stands here as it would in any other field.
+    const EXACT: u128 = 1 << 52;
+    let nanos = value.as_nanos();
+    match u64::try_from(nanos) {
+        Ok(nanos) if u128::from(nanos) < EXACT => fraction(line, nanos),
+        #[expect(clippy::cast_precision_loss, reason = "that is what is written")]
+        _ => number(line, nanos as f64 / 1e6),
+    }
 }
 
 /// A number with a full stop; `null` where JSON has none for it. Up to six decimals are written by whole numbers, which
@@ -166,15 +262,7 @@ fn number(line: &mut String, value: f64) {
         let same = whole as f64 / 1e6;
         // Bit for bit: that text means this number and no other.
         if same.to_bits() == value.to_bits() {
-            line.push_str(itoa::Buffer::new().format(whole / 1_000_000));
-            line.push('.');
-            digits(line, (whole % 1_000_000) as u32);
-            let kept = line.trim_end_matches('0').len();
-            line.truncate(kept);
-            if line.ends_with('.') {
-                line.push('0');
-            }
-            return;
+            return fraction(line, whole);
         }
     }
     if value.is_finite() {
@@ -184,13 +272,22 @@ fn number(line: &mut String, value: f64) {
     }
 }
 
-/// Six decimal digits.
-fn digits(line: &mut String, number: u32) {
-    let mut divisor = 100_000;
-    while divisor > 0 {
-        line.push(char::from(b'0' + u8::try_from(number / divisor % 10).unwrap_or_default()));
-        divisor /= 10;
+/// A millionth of `number`, with as many decimals as it needs, and at least one.
+fn fraction(line: &mut String, number: u64) {
+    line.push_str(itoa::Buffer::new().format(number / 1_000_000));
+    line.push('.');
+    digits(line, number % 1_000_000);
+    let kept = line.trim_end_matches('0').len();
+    line.truncate(kept);
+    if line.ends_with('.') {
+        line.push('0');
     }
+}
+
+/// The six decimal digits of a number below a million.
+fn digits(line: &mut String, number: u64) {
+    // A digit in front of them keeps the zeros.
+    line.push_str(&itoa::Buffer::new().format(1_000_000 + number)[1..]);
 }
 
 #[cfg(test)]
@@ -247,6 +344,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_byte_to_escape_is_seen_wherever_it_stands(
+            text in "[ -~é€]{0,40}",
+            special in prop::option::of((any::<prop::sample::Index>(), prop::sample::select(vec![0, 31, b'"', b'\\', 0x7F, 0xC2]))),
+        ) {
+            let mut bytes: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'"' | b'\\' | 0xC2)).collect();
+            prop_assert!(!has_special(&bytes));
+            if let Some((at, special)) = special {
+                bytes.insert(at.index(bytes.len() + 1), special);
+                prop_assert!(has_special(&bytes));
+            }
+        }
+
         #[test]
         fn every_text_comes_back(text in any::<String>()) {
             let json = format!("\"{}\"", escaped(&text));

@@ -94,7 +94,8 @@ impl Lines {
         Arc::clone(&self.0.dropped)
     }
 
-    fn push(&self, line: &[u8]) {
+    /// Takes a line with its line feed, or counts it as dropped.
+    pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.0.waiting.lock();
         if waiting.bytes.len() + line.len() > self.0.room {
             drop(waiting);

@@ -1,11 +1,14 @@
 //! Logging: lines to standard output, as text for people or as one JSON object a line for machines.
 //!
 //! Level and format change while the process runs ([`Log::set`]), and no request ever waits for whoever reads the log
-//! (`lines`). What a line looks like is in `style`. That no token is logged is up to who logs.
+//! (`lines`). What a line looks like is in `style`; the line of a request is no event of `tracing` ([`request`]). That no
+//! token is logged is up to who logs.
 
 mod json;
 mod lines;
+mod request;
 mod style;
+mod text;
 mod threshold;
 
 use std::io::{self, IsTerminal};
@@ -20,6 +23,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::lines::Flush;
 use self::lines::Lines;
+use self::request::Requests;
+pub use self::request::{Ending, RequestLine, request};
 use self::style::{Format, Style};
 use self::threshold::Threshold;
 use crate::config::{self, LogFormat};
@@ -57,8 +62,10 @@ pub fn init(settings: &config::Log) -> Result<(Log, Flush), String> {
         reader,
         dropped: lines.dropped(),
     };
-    let subscriber = subscriber(log.threshold.clone(), log.style.clone(), reader, lines);
+    let (threshold, style) = (log.threshold.clone(), log.style.clone());
+    let subscriber = subscriber(threshold.clone(), style.clone(), reader, lines.clone());
     subscriber.try_init().map_err(|_| "logging was started before".to_owned())?;
+    Requests { threshold, style, reader, lines }.begin();
     Ok((log, flush))
 }
 

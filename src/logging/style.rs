@@ -46,8 +46,8 @@ impl Style {
         self.is_json.store(format == Format::Json, Ordering::Relaxed);
     }
 
-    fn is_json(&self) -> bool {
-        self.is_json.load(Ordering::Relaxed)
+    pub(super) fn format(&self) -> Format {
+        if self.is_json.load(Ordering::Relaxed) { Format::Json } else { Format::Text }
     }
 }
 
@@ -62,10 +62,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if self.is_json() {
-            json::line(event, wall_time(), |line| writer.write_str(line))
-        } else {
-            self.text.format_event(context, writer, event)
+        match self.format() {
+            Format::Json => json::line(event, wall_time(), |line| writer.write_str(line)),
+            Format::Text => self.text.format_event(context, writer, event),
         }
     }
 }
@@ -87,7 +86,7 @@ fn escaped_fields() -> impl for<'w> FormatFields<'w> {
         let mut text = String::new();
         // What fails to format itself is cut there.
         let _ = write!(text, "{value:?}");
-        let value = Escaped(text);
+        let value = escaped(text);
         match field.name() {
             "message" => write!(writer, "{value}"),
             name => write!(writer, "{name}={value}"),
@@ -96,7 +95,12 @@ fn escaped_fields() -> impl for<'w> FormatFields<'w> {
     .delimited(" ")
 }
 
-/// The library's own formatter lets a line feed through, with which a value could forge the next line.
+/// A value in text, as its type formats it. The library's own formatter lets a line feed through, with which a value could
+/// forge the next line.
+pub(super) fn escaped(value: String) -> impl fmt::Display {
+    Escaped(value)
+}
+
 struct Escaped(String);
 
 impl fmt::Display for Escaped {

@@ -5,7 +5,9 @@ use crate::closed_enum::closed_enum;
 closed_enum! {
     /// Why stored responses of an organization or of an id ceased to count.
     pub enum InvalidationCause {
-        /// A label write whose fate is known.
+        /// A label write whose fate is known, and whose answer named its own label and nothing else.
+        LabelWrite = "label_write",
+        /// Any other label write whose fate is known.
         Write = "write",
         /// A label write whose fate is unknown.
         UnknownWrite = "unknown_write",

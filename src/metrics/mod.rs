@@ -275,6 +275,7 @@ impl Metrics {
             Durations { table: self.shield_wait.clone(), merged: 1 },
         );
         registry.register("shield_rejections", "Calls turned away here", self.shield_rejections.clone());
+        registry.register("errors", "Answers that are errors of the proxy's own", self.failures.clone());
         registry.register("retries", "Failed reads that might be tried again", self.retries.clone());
         registry.register(
             "config_reloads",

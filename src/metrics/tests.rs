@@ -148,3 +148,18 @@ fn saved_is_what_was_avoided_less_what_proving_cost() {
     assert_eq!(totals.saved(), -1);
     assert!(totals.requests.contains(&(Outcome::Hit, 1)) && totals.upstream.contains(&(Purpose::Proof, 3)));
 }
+
+#[test]
+fn errors_of_our_own_are_counted_by_kind_from_the_start() {
+    let metrics = Metrics::default();
+    let count = |kind: &str| {
+        let page = metrics.render(Gauges::default());
+        sample(&page, &format!("instantly_proxy_errors_total{{{kind}}}")).map(str::to_owned)
+    };
+    let (ours, asked) = (r#"error="no_memory",status="5xx""#, r#"error="over_budget",status="4xx""#);
+    assert_eq!((count(ours).as_deref(), count(asked).as_deref()), (Some("0"), Some("0")));
+    metrics.failure(ErrorKind::NoMemory, Duration::from_secs(1));
+    metrics.failure(ErrorKind::OverBudget, Duration::from_secs(1));
+    metrics.failure(ErrorKind::OverBudget, Duration::from_secs(2));
+    assert_eq!((count(ours).as_deref(), count(asked).as_deref()), (Some("1"), Some("2")));
+}

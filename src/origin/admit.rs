@@ -165,6 +165,7 @@ impl Origin {
             caller: call.who(),
             class: call.class,
             max_wait,
+            store_waited: call.store_waited,
             ahead: self.upstream.connects_ahead(),
         };
         let open = self.open_connection(call);

@@ -35,6 +35,8 @@ pub struct Call<'a> {
     pub asked_at: Moment,
     /// How long it may wait for its turn from now on.
     pub max_wait: Duration,
+    /// How long its request has waited for the store that replicas share.
+    pub store_waited: Duration,
     /// Why it is made.
     pub purpose: Purpose,
     /// Where it gets its connection.

@@ -94,6 +94,7 @@ impl Origin {
             caller: call.who(),
             class: call.class,
             max_wait: call.max_wait,
+            store_waited: call.store_waited,
             ahead: Duration::ZERO,
         }
     }

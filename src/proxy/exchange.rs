@@ -21,6 +21,7 @@ use crate::caller::identity::Caller;
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::logging::{self, Ending, RequestLine};
 use crate::outcome::{Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Descriptor, Route};
@@ -32,8 +33,6 @@ use crate::telemetry::Span;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const VIA_US: HeaderValue = HeaderValue::from_static(via::DOWNSTREAM);
-/// A path in the log is cut here; what matters of it comes first.
-const LOGGED_PATH: usize = 200;
 
 /// The id under which a request is found in the logs of every hop.
 #[derive(Clone, Debug)]
@@ -43,10 +42,8 @@ impl RequestId {
     /// The caller's own where it is sane, else a fresh UUID of version 7.
     fn of(fields: &HeaderMap, now: Moment) -> Self {
         Self(request_id::incoming(fields).cloned().unwrap_or_else(|| {
-            let unix = now.unix();
-            let time = Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos());
             let mut text = Uuid::encode_buffer();
-            HeaderValue::from_str(Uuid::new_v7(time).hyphenated().encode_lower(&mut text))
+            HeaderValue::from_str(fresh_id(now).hyphenated().encode_lower(&mut text))
                 .expect("a UUID is a valid field value")
         }))
     }
@@ -59,6 +56,12 @@ impl RequestId {
     fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+}
+
+/// The id of a request that came at this moment, and brought none.
+pub(super) fn fresh_id(now: Moment) -> Uuid {
+    let unix = now.unix();
+    Uuid::new_v7(Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos()))
 }
 
 /// What a request brings along besides itself.
@@ -85,15 +88,6 @@ pub(super) struct Asked {
 pub(super) struct Exchange {
     asked: Asked,
     line: Option<Line>,
-}
-
-/// How an answer left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// All of it.
-    Complete,
-    /// Its client or its source was gone before its end.
-    Cut,
 }
 
 /// What is counted and logged of a request.
@@ -260,36 +254,23 @@ impl Line {
 
     fn log(&mut self, id: &RequestId, now: Moment, response_bytes: u64, ending: Ending) {
         let trace = self.end_span();
-        // Exact below 104 days.
-        #[expect(clippy::cast_precision_loss)]
-        let duration_ms = now.since(self.begun).as_nanos() as f64 / 1e6;
-        tracing::info!(
-            target: "instantly_proxy::access",
-            request_id = id.as_str(),
-            trace_id = trace.as_deref(),
-            peer = self.peer.as_str(),
-            method = self.method.as_str(),
-            path = logged_path(self.target.path()),
-            route = self.route.as_str(),
-            outcome = self.outcome.as_str(),
-            status = self.status.map(|status| status.as_u16()),
-            error = self.error.map(ErrorKind::as_str),
-            cause = self.cause.as_deref(),
-            duration_ms,
+        logging::request(&RequestLine {
+            at: now.unix(),
+            request_id: id.as_str(),
+            trace_id: trace.as_deref(),
+            peer: self.peer.as_str(),
+            method: self.method.as_str(),
+            path: self.target.path(),
+            route: self.route.as_str(),
+            outcome: self.outcome.as_str(),
+            status: self.status.map(|status| status.as_u16()),
+            error: self.error.map(ErrorKind::as_str),
+            cause: self.cause.as_deref(),
+            duration: now.since(self.begun),
             response_bytes,
-            complete = ending == Ending::Complete,
-            "request",
-        );
+            ending,
+        });
     }
-}
-
-/// A path without its query, where a key may stand, and not longer than a line should be.
-fn logged_path(path: &str) -> &str {
-    let mut end = path.len().min(LOGGED_PATH);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    &path[..end]
 }
 
 /// A streamed answer on its way downstream; its line is logged when it ends, whichever way.

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -63,6 +64,7 @@ impl Proxy {
             class: Class::Interactive,
             asked_at: now,
             max_wait: rules.max_wait(preference::wait(&head.headers)),
+            store_waited: Duration::ZERO,
             purpose: Purpose::PassThrough,
             lane: Lane::Labels,
             retries: Retries::Never,

@@ -1,5 +1,7 @@
 //! Pass-through: streamed both ways, unchanged in meaning; what the answer says of the key is noted before it is sent on.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
@@ -168,6 +170,7 @@ impl Proxy {
             class: Class::Interactive,
             asked_at: asked.arrived_at,
             max_wait: asked.max_wait,
+            store_waited: Duration::ZERO,
             purpose: Purpose::PassThrough,
             lane: Lane::PassThrough(client),
             retries: Retries::Counted,

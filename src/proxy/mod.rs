@@ -10,7 +10,9 @@ mod answer;
 mod exchange;
 mod explain;
 mod explanation;
+mod fast_path;
 mod forward;
+mod health;
 mod overview;
 mod plan;
 mod posted;
@@ -31,6 +33,7 @@ use http::{Response, StatusCode};
 
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
+pub use self::fast_path::FromMemory;
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
@@ -52,6 +55,9 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
+        if let Some(answer) = proxy.health(&head) {
+            return answer;
+        }
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
         let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
             Ok(place) => place,

@@ -107,8 +107,12 @@ impl Proxy {
     /// For how long what is stored may be served to a read: as configured, and only briefly by a replica that is alone.
     pub(super) fn lifetimes(&self, reading: &Reading<'_>) -> CachedResource {
         let Asker { reader, arrived_at, .. } = &reading.asker;
-        let configured = reader.rules.of(reader.read.resource, &reader.read.target);
-        self.fleet.as_ref().map_or(*configured, |fleet| fleet.lifetimes(configured, *arrived_at))
+        self.lifetimes_at(reader.rules.of(reader.read.resource, &reader.read.target), *arrived_at)
+    }
+
+    /// The same for whatever was configured, and a request that was read at this moment.
+    pub(super) fn lifetimes_at(&self, configured: &CachedResource, read_at: Moment) -> CachedResource {
+        self.fleet.as_ref().map_or(*configured, |fleet| fleet.lifetimes(configured, read_at))
     }
 
     /// What makes a fetch needless by now.

@@ -13,14 +13,16 @@ use super::write::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
+use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Fate;
 use crate::fetch::{Told, WriteQuestion, Written};
 use crate::fleet::notice::Notice;
 use crate::fleet::open_write::{Announced, OpenWrite};
 use crate::metrics::InvalidationCause;
-use crate::organization::{Organization, OrganizationId};
+use crate::organization::{Extent, Organization, OrganizationId};
 use crate::origin::whole;
+use crate::resource::{Place, WriteChanges};
 use crate::semantics::{media_type, validator};
 use crate::tick::Tick;
 
@@ -30,6 +32,8 @@ pub(super) struct Invalidated {
     own: Option<OwnInvalidation>,
     /// Of the writer, and the one that the answer names where it is another.
     organizations: [Option<OrganizationId>; 2],
+    /// How much of them.
+    extent: Extent,
     /// Where neither is known, this item and all lists are invalidated everywhere.
     item: Option<Uuid>,
     fate: Fate,
@@ -61,20 +65,54 @@ impl Invalidated {
 
     /// What all others have to know of it.
     fn notices(&self) -> Vec<Notice> {
-        let fate = self.fate.into();
-        let named = self.organizations.iter().flatten();
-        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, fate }).collect();
+        let (fate, named) = (self.fate.into(), self.organizations.iter().flatten());
+        let item = match self.extent {
+            Extent::Organization => None,
+            Extent::Item(id) => Some(id),
+        };
+        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, item, fate }).collect();
         if notices.is_empty() { vec![Notice::Everywhere { item: self.item, fate }] } else { notices }
     }
 }
 
-/// The invalidation that a write made of its writer's organization, and the one before it.
+/// The invalidation that a write made in its writer's organization, and the one before it that concerned any of that.
 #[derive(Clone, Copy, Debug)]
 struct OwnInvalidation {
+    extent: Extent,
     tick: Tick,
     before: Tick,
     /// An earlier write had not settled when this one was sent.
     settling: bool,
+}
+
+/// What a write has changed, as far as anybody knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed {
+    extent: Extent,
+    fate: Fate,
+}
+
+impl Changed {
+    /// It may have changed anything.
+    pub(super) const fn unknown() -> Self {
+        Self { extent: Extent::Organization, fate: Fate::Unknown }
+    }
+}
+
+impl Write {
+    /// What a write has changed whose fate is known: the label that its answer names, and nothing else, where its path names
+    /// the same one or makes one. Whatever else was said, or done, may have changed anything.
+    fn extent(&self, told: &Told) -> Extent {
+        let by_label = self.rules.cache.write_invalidates == WriteInvalidates::Label
+            && self.subject.resource.write_changes == WriteChanges::Item
+            && self.path.query().is_none();
+        let names_its_own = |id| match self.subject.place {
+            Place::Item(..) => self.written() == Some(id),
+            Place::Collection(_) => self.method == Method::POST,
+            Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => false,
+        };
+        told.alone.filter(|id| by_label && names_its_own(*id)).map_or(Extent::Organization, Extent::Item)
+    }
 }
 
 impl Proxy {
@@ -105,20 +143,22 @@ impl Proxy {
     /// another call.
     pub(super) fn settle(&self, head: &Parts, told: Option<Told>, begun: Begun, write: &Write) -> Settled {
         let Some(told) = told else {
-            return Settled { invalidated: self.invalidate(write, None, Fate::Unknown), label: Ok(None) };
+            let invalidated = self.invalidate(write, None, Changed::unknown());
+            return Settled { invalidated, label: Ok(None) };
         };
         if let Some(grants) = told.grants {
             let organization = write.organization.as_ref();
             self.fetcher.tell_grants(self.cache.note_grants(grants, organization, &write.rules));
         }
         if let Some(reason) = told.mix_up {
-            let invalidated = self.invalidate(write, told.named, Fate::Unknown);
+            let invalidated = self.invalidate(write, told.named, Changed::unknown());
             self.metrics.gate_rejection(reason);
             self.fetcher.discard(write.credential(), head, reason);
             return Settled { invalidated, label: Err(ErrorKind::MixedUpAnswer.error()) };
         }
         let settling = self.met_another_write(told.id, begun, write);
-        let invalidated = self.invalidate(write, told.named, Fate::Known);
+        let changed = Changed { extent: write.extent(&told), fate: Fate::Known };
+        let invalidated = self.invalidate(write, told.named, changed);
         let label = invalidated.own.map(|own| Carried { told, own: OwnInvalidation { settling, ..own } });
         Settled { invalidated, label: Ok(label) }
     }
@@ -131,31 +171,38 @@ impl Proxy {
         })
     }
 
-    /// Shuts out everything that is older than this write: of the writer's organization and of the one that the answer
-    /// names, or everywhere if neither is known.
-    pub(super) fn invalidate(&self, write: &Write, named: Option<OrganizationId>, fate: Fate) -> Invalidated {
-        let now = self.clock.now();
+    /// Shuts out what is older than this write of all that it may have changed: of the writer's organization and of the one
+    /// that the answer names, or everywhere if neither is known.
+    pub(super) fn invalidate(
+        &self,
+        write: &Write,
+        named: Option<OrganizationId>,
+        changed: Changed,
+    ) -> Invalidated {
+        let (Changed { extent, fate }, now) = (changed, self.clock.now());
         let named = named
             .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
             .map(|id| self.cache.fence().organizations().get(id, now));
         let own = write.organization.as_ref().map(|organization| {
-            let (tick, before) = self.cache.fence().invalidate(organization, fate, now);
-            OwnInvalidation { tick, before, settling: false }
+            let (tick, before) = self.cache.fence().invalidate(organization, extent, fate, now);
+            OwnInvalidation { extent, tick, before, settling: false }
         });
         if let Some(organization) = &named {
-            self.cache.fence().invalidate(organization, fate, now);
+            self.cache.fence().invalidate(organization, extent, fate, now);
         }
         if own.is_none() && named.is_none() {
             self.cache.fence().invalidate_everywhere(write.subject.item, Some((fate, now)));
         }
-        self.metrics.invalidation(match fate {
-            Fate::Known => InvalidationCause::Write,
-            Fate::Unknown => InvalidationCause::UnknownWrite,
+        self.metrics.invalidation(match (fate, extent) {
+            (Fate::Known, Extent::Item(_)) => InvalidationCause::LabelWrite,
+            (Fate::Known, Extent::Organization) => InvalidationCause::Write,
+            (Fate::Unknown, _) => InvalidationCause::UnknownWrite,
         });
         let id = |organization: &Arc<Organization>| organization.id();
         Invalidated {
             own: own.filter(|_| named.is_none()),
             organizations: [write.organization.as_ref().map(id), named.as_ref().map(id)],
+            extent,
             item: write.subject.item,
             fate,
         }
@@ -178,7 +225,7 @@ impl Proxy {
         if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;
         }
-        let Some(epoch) = organization.invalidated_by(own.tick) else { return };
+        let Some(epoch) = organization.invalidated_by(own.tick, own.extent) else { return };
         self.fetcher.accept_written(Written {
             organization,
             credential,

@@ -52,6 +52,8 @@ pub struct Proxy {
     pub(super) rulebook: Rulebook,
     /// Spans, where they are asked for.
     pub(super) tracing: Option<Tracing>,
+    /// What a load balancer asks.
+    pub(super) health_path: Option<Box<str>>,
     /// What calls hold of memory.
     pub(super) held: Held,
     /// Label writes under way, which go on when their clients leave.
@@ -135,6 +137,7 @@ impl Proxy {
         }));
         let proxy = Arc::new(Self {
             resources,
+            health_path: config.listen.health_path.as_deref().map(Into::into),
             digester,
             origin,
             bindings,

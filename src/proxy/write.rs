@@ -19,6 +19,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::posted::unreadable;
+use super::settle::Changed;
 use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
@@ -26,11 +27,10 @@ use crate::caller::identity::Caller;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Fate;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
 use crate::metrics::InvalidationCause;
-use crate::organization::Organization;
+use crate::organization::{Extent, Organization};
 use crate::origin::status::Meaning;
 use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries, Turn};
@@ -72,7 +72,7 @@ pub(super) struct Write {
     pub(super) subject: Subject,
     pub(super) rules: Arc<Rules>,
     pub(super) method: Method,
-    path: PathAndQuery,
+    pub(super) path: PathAndQuery,
     fields: HeaderMap,
     body: Bytes,
     route: RouteDigest,
@@ -127,7 +127,7 @@ impl Proxy {
         .await;
         watch.answered = true;
         outcome.unwrap_or_else(|panicked| {
-            let _ = self.invalidate(&write, None, Fate::Unknown);
+            let _ = self.invalidate(&write, None, Changed::unknown());
             // Its open write is dropped with the task, and tells the fleet the same.
             Err(ErrorKind::Internal.error().because(panicked))
         })
@@ -208,7 +208,7 @@ impl Proxy {
                 if was_never_sent(error.kind()) {
                     close(open);
                 } else {
-                    let invalidated = self.invalidate(write, None, Fate::Unknown);
+                    let invalidated = self.invalidate(write, None, Changed::unknown());
                     invalidated.announce(open).await.settled().await;
                 }
                 return Err(error);
@@ -311,7 +311,7 @@ impl Write {
     /// What it invalidates, as far as that is known before its answer.
     fn told(&self, fate: Told) -> Notice {
         match &self.organization {
-            Some(organization) => Notice::Organization { id: organization.id().name().0, fate },
+            Some(organization) => Notice::Organization { id: organization.id().name().0, item: None, fate },
             None => Notice::Everywhere { item: self.subject.item, fate },
         }
     }
@@ -326,6 +326,7 @@ impl Write {
             class: Class::Interactive,
             asked_at,
             max_wait: self.max_wait,
+            store_waited: Duration::ZERO,
             purpose: Purpose::Write,
             lane: Lane::Labels,
             retries: Retries::Never,
@@ -372,7 +373,7 @@ impl Abandoned<'_> {
         let fence = self.proxy.cache.fence();
         match &self.write.organization {
             Some(organization) => {
-                fence.invalidate_settled(organization);
+                fence.invalidate_settled(organization, Extent::Organization);
             }
             None => fence.invalidate_everywhere(self.write.subject.item, None),
         }

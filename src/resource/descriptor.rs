@@ -32,10 +32,21 @@ pub struct Descriptor {
     pub grants_member: &'static str,
     /// Member of a page that holds its items.
     pub items_member: &'static str,
+    /// What a write of an item changes.
+    pub write_changes: WriteChanges,
     /// For how long an item is kept.
     pub item_lifetimes: fn(&Cache) -> &CachedResource,
     /// For how long a page is kept.
     pub list_lifetimes: fn(&Cache) -> &CachedResource,
+}
+
+/// What a write of an item changes, as far as the vendor documents it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteChanges {
+    /// That item, and lists.
+    Item,
+    /// Other items too, or nobody knows.
+    Anything,
 }
 
 /// What the routes of one resource are called, in logs and metrics.

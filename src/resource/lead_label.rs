@@ -1,6 +1,6 @@
 //! Lead labels: a short list, read by every service that looks at a lead, written rarely.
 
-use super::{Descriptor, RouteNames, Sentences};
+use super::{Descriptor, RouteNames, Sentences, WriteChanges};
 
 /// Lead labels. Besides reading and writing them the vendor has a trial of its reply classifier below the collection:
 /// a POST that needs read scopes only and changes nothing.
@@ -23,6 +23,9 @@ pub static LEAD_LABEL: Descriptor = Descriptor {
     organization_member: "organization_id",
     grants_member: "access_grants",
     items_member: "items",
+    // Of a label nothing names another, and two may have one text:
+    // https://developer.instantly.ai/api-reference/schemas/lead-label
+    write_changes: WriteChanges::Item,
     item_lifetimes: |cache| &cache.lead_labels,
     list_lifetimes: |cache| &cache.lead_label_lists,
 };

@@ -13,7 +13,7 @@ mod route;
 mod table;
 mod target;
 
-pub use descriptor::{Descriptor, RouteNames, Sentences};
+pub use descriptor::{Descriptor, RouteNames, Sentences, WriteChanges};
 pub use lead_label::LEAD_LABEL;
 pub use path::Place;
 pub use route::Route;

@@ -7,7 +7,7 @@
 
 use uuid::Uuid;
 
-use super::{Descriptor, Resources, percent};
+use super::{Descriptor, ListQuery, Resources, Target, percent};
 
 /// Where a path lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +62,21 @@ impl Place {
 }
 
 impl Resources {
+    /// The collection, or the item, whose path this is, spelled as the descriptor spells it: what [`Self::locate`] says of
+    /// such a path, at little cost for any other.
+    #[must_use]
+    pub fn locate_plain(self, path: &str) -> Option<(&'static Descriptor, Target)> {
+        self.iter().find_map(|resource| {
+            let rest = path.strip_prefix(resource.collection)?;
+            let target = match rest.strip_prefix('/') {
+                Some(below) => Target::Item(lower_case_uuid(below)?),
+                None if rest.is_empty() => Target::List(ListQuery::default()),
+                None => return None,
+            };
+            Some((resource, target))
+        })
+    }
+
     /// Says where a path lies. Allocates only for a path that is not plain.
     #[must_use]
     pub fn locate(self, path: &str) -> Place {

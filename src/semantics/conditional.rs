@@ -11,17 +11,19 @@ use super::list::{Quoting, elements};
 /// malformed tag matches nothing.
 #[must_use]
 pub fn not_modified(fields: &HeaderMap, etag: &HeaderValue) -> bool {
-    let Some(first) = fields.get(IF_NONE_MATCH) else { return false };
+    fields.get_all(IF_NONE_MATCH).iter().any(|line| line_matches(line.as_bytes(), etag))
+}
+
+/// Whether one line of `If-None-Match` names this entity tag.
+#[must_use]
+pub fn line_matches(line: &[u8], etag: &HeaderValue) -> bool {
     // Nearly always the client sends back what it was given: what is stored is a tag, so that the quotes tell enough.
-    if first == etag && matches!(etag.as_bytes(), [b'"', .., b'"']) {
+    if etag == line && matches!(etag.as_bytes(), [b'"', .., b'"']) {
         return true;
     }
     let Some(current) = opaque_tag(etag.as_bytes()) else { return false };
-    fields.get_all(IF_NONE_MATCH).iter().any(|line| {
-        let line = line.as_bytes();
-        line.trim_ascii() == b"*"
-            || elements(line, Quoting::EntityTag).any(|element| opaque_tag(element) == Some(current))
-    })
+    line.trim_ascii() == b"*"
+        || elements(line, Quoting::EntityTag).any(|element| opaque_tag(element) == Some(current))
 }
 
 /// What the weak comparison (RFC 9110 §8.8.3.2) looks at: the tag with its quotes, whether weak or strong.

@@ -19,7 +19,9 @@ pub fn incoming(fields: &HeaderMap) -> Option<&HeaderValue> {
     ids.next().is_none().then_some(id)
 }
 
-fn is_sane(id: &[u8]) -> bool {
+/// Whether an id may be taken over.
+#[must_use]
+pub fn is_sane(id: &[u8]) -> bool {
     static HARMLESS: Octets = Octets::letters_digits_and(b"._~+/=:-");
     (1..=MAX_LENGTH).contains(&id.len()) && HARMLESS.have_all_of(id)
 }

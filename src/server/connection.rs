@@ -1,12 +1,14 @@
-//! One connection: TLS, protocol, requests, end. The limits of hyper are set here and nowhere else.
+//! One connection: TLS, the fast path, protocol, requests, end. The limits of hyper are set here and nowhere else.
 //!
 //! Promises that a connection ends when its [`Progress`] says so, whatever state it is in. What a request is answered
 //! with is left to a [`Handler`].
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -16,17 +18,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::counted::Counted;
+use super::fast_path::{self, Left};
 use super::io::{Protocol, Socket, Watched};
-use super::progress::Progress;
+use super::progress::{Progress, Share};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::guard::Fragment;
 use crate::peer::Peer;
+use crate::proxy::FromMemory;
 use crate::received::Received;
 
 /// Answers the requests of a thread's connections. A clone is made for each request.
@@ -38,6 +43,12 @@ pub(super) trait Handler: Clone + 'static {
         body: Received,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static;
+
+    /// Answers a request from memory, if these bytes, all that have come, are the head of one whose answer is there: the
+    /// answer's head is put into `head`. Otherwise nothing has been done, and [`Self::answer`] is asked.
+    fn answer_from_memory(&self, _request: &[u8], _peer: &Peer, _head: &mut Vec<u8>) -> Option<FromMemory> {
+        None
+    }
 
     /// Notes a request that could not be read, and that the HTTP library has answered with a bare status.
     fn note_unreadable(&self, _peer: &Peer, _status: StatusCode, _fault: &hyper::Error) {}
@@ -117,7 +128,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve_bytes<I, H>(
     mut bytes: Watched<I>,
-    agreed: Option<Protocol>,
+    mut agreed: Option<Protocol>,
     peer: &Peer,
     progress: &Rc<Progress>,
     context: &Rc<Context<H>>,
@@ -126,60 +137,167 @@ where
     I: Socket + Unpin + 'static,
     H: Handler,
 {
-    let protocol = match agreed {
-        Some(protocol) => protocol,
-        None => match bytes.protocol().await? {
-            Some(protocol) => protocol,
+    let mut stay = Stay::default();
+    while agreed != Some(Protocol::Http2) {
+        let left = fast_path::serve(&mut bytes, peer, progress, &context.handler).await?;
+        let Left::HandOver { answered } = left else { return Ok(bytes.shutdown().await?) };
+        if answered > 0 {
+            agreed = Some(Protocol::Http1);
+        }
+        stay.note_left(answered);
+        if agreed.is_none() {
+            agreed = bytes.protocol().await?;
+        }
+        match agreed {
             None => return Ok(()),
-        },
-    };
+            Some(Protocol::Http2) => {}
+            // In a box: who only reads from memory needs none of its room.
+            Some(Protocol::Http1) => match Box::pin(serve_http1(bytes, peer, progress, context, stay)).await?
+            {
+                None => return Ok(()),
+                Some(back) => bytes = back,
+            },
+        }
+    }
+    Box::pin(serve_http2(bytes, peer, progress, context)).await
+}
+
+/// How many requests in a row the HTTP library answers on a connection before it gives it back. It is made anew each time that
+/// the fast path has a request that it does not answer: who sends nothing else shall not pay for that each time.
+#[derive(Clone, Copy, Debug)]
+struct Stay(u32);
+
+const LONGEST_STAY: u32 = 64;
+
+impl Default for Stay {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
+impl Stay {
+    /// Notes that the fast path has met a request that it does not answer, after it has answered so many.
+    fn note_left(&mut self, answered: u32) {
+        self.0 = if answered > 0 { 1 } else { (2 * self.0).clamp(1, LONGEST_STAY) };
+    }
+}
+
+/// What a connection of the HTTP library came to.
+enum Turn {
+    Ended(hyper::Result<()>),
+    Ending,
+    AtRest,
+}
+
+/// Has the HTTP library serve a connection; gives it back once the library is at rest between two requests.
+async fn serve_http1<I, H>(
+    bytes: Watched<I>,
+    peer: &Peer,
+    progress: &Rc<Progress>,
+    context: &Rc<Context<H>>,
+    stay: Stay,
+) -> Result<Option<Watched<I>>, Failure>
+where
+    I: Socket + Unpin + 'static,
+    H: Handler,
+{
+    let answered = Cell::new(0);
     let service = service_fn(|request: Request<Incoming>| {
-        let (mut head, body) = request.into_parts();
-        let mut body = Received::request(body, head.version, &head.headers);
-        let under_way = progress.begin();
-        let mut is_long = false;
-        if protocol == Protocol::Http1 {
-            let unread = (!body.is_end_stream()).then(|| body.unread());
-            is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
-            progress.note_request(head.version, unread);
-        }
-        if progress.take_fragment() {
-            head.extensions.insert(Fragment);
-        }
-        let (handler, peer) = (context.handler.clone(), peer.clone());
-        // Its future is made inside: one that came from outside would be kept twice by every idle connection.
-        async move {
-            let mut response = handler.answer(head, body, peer).await;
-            under_way.note_answered(response.body());
-            // A client that is not told sends its next request on a connection that ends under it.
-            let ends = under_way.is_last() || (is_long && under_way.leaves_unread());
-            if ends && protocol == Protocol::Http1 {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response.map(|body| Counted::new(body, under_way)))
-        }
+        answered.set(answered.get() + 1);
+        answer(request, Protocol::Http1, peer.clone(), progress, &context.handler)
     });
-    let bytes = TokioIo::new(bytes);
-    match protocol {
-        Protocol::Http1 => {
-            let mut connection = pin!(http1_builder(&context.clock).serve_connection(bytes, service));
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return Ok(ended?),
-                () = progress.ending() => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+    let mut connection = http1_builder(&context.clock).serve_connection(TokioIo::new(bytes), service);
+    let turn = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(Turn::Ended(ended));
         }
-        Protocol::Http2 => {
-            progress.note_multiplexed();
-            let mut connection = Box::pin(http2_builder(&context.clock).serve_connection(bytes, service));
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return Ok(ended?),
-                () = progress.ending() => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+        if progress.poll_ending(cx).is_ready() {
+            return Poll::Ready(Turn::Ending);
         }
+        let share = if answered.get() >= stay.0 { Share::Had } else { Share::Due };
+        progress.poll_rest(cx, share).map(|()| Turn::AtRest)
+    });
+    match turn.await {
+        Turn::Ended(ended) => return Ok(ended.map(|()| None)?),
+        Turn::Ending => {
+            Pin::new(&mut connection).graceful_shutdown();
+            return Ok(connection.await.map(|()| None)?);
+        }
+        Turn::AtRest => {}
+    }
+    // At rest the library ends at once, sends nothing, and has all bytes that it was given and has not read yet.
+    Pin::new(&mut connection).graceful_shutdown();
+    let mut ended = pin!(connection.without_shutdown());
+    let at_once = poll_fn(|cx| Poll::Ready(ended.as_mut().poll(cx))).await;
+    let is_at_rest = at_once.is_ready();
+    let parts = match at_once {
+        Poll::Ready(parts) => parts?,
+        // It was not: then its next answer says that it is the last.
+        Poll::Pending => ended.await?,
+    };
+    let mut bytes = parts.io.into_inner();
+    if is_at_rest {
+        bytes.put_back(&parts.read_buf);
+        return Ok(Some(bytes));
+    }
+    bytes.shutdown().await?;
+    Ok(None)
+}
+
+async fn serve_http2<I, H>(
+    bytes: Watched<I>,
+    peer: &Peer,
+    progress: &Rc<Progress>,
+    context: &Rc<Context<H>>,
+) -> Result<(), Failure>
+where
+    I: Socket + Unpin + 'static,
+    H: Handler,
+{
+    progress.note_multiplexed();
+    let service = service_fn(|request: Request<Incoming>| {
+        answer(request, Protocol::Http2, peer.clone(), progress, &context.handler)
+    });
+    let mut connection = pin!(http2_builder(&context.clock).serve_connection(TokioIo::new(bytes), service));
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        () = progress.ending() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}
+
+/// Answers one request of the HTTP library's.
+fn answer<H: Handler>(
+    request: Request<Incoming>,
+    protocol: Protocol,
+    peer: Peer,
+    progress: &Rc<Progress>,
+    handler: &H,
+) -> impl Future<Output = Result<Response<Counted>, Infallible>> + use<H> {
+    let (mut head, body) = request.into_parts();
+    let mut body = Received::request(body, head.version, &head.headers);
+    let under_way = progress.begin();
+    let mut is_long = false;
+    if protocol == Protocol::Http1 {
+        let unread = (!body.is_end_stream()).then(|| body.unread());
+        is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
+        progress.note_request(head.version, unread);
+    }
+    if progress.take_fragment() {
+        head.extensions.insert(Fragment);
+    }
+    let handler = handler.clone();
+    // Its future is made inside: one that came from outside would be kept twice by every connection.
+    async move {
+        let mut response = handler.answer(head, body, peer).await;
+        under_way.note_answered(response.body());
+        // A client that is not told sends its next request on a connection that ends under it.
+        let ends = under_way.is_last() || (is_long && under_way.leaves_unread());
+        if ends && protocol == Protocol::Http1 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Counted::new(body, under_way)))
     }
 }
 

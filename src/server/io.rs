@@ -116,6 +116,9 @@ impl<I: Socket + Unpin> Watched<I> {
     ///
     /// If the connection fails.
     pub(super) async fn protocol(&mut self) -> io::Result<Option<Protocol>> {
+        if !PREFACE.starts_with(&self.looked_at[..self.looked_at.len().min(PREFACE.len())]) {
+            return Ok(Some(Protocol::Http1));
+        }
         let mut first = BytesMut::with_capacity(LOOK_BYTES);
         while PREFACE.starts_with(&first) {
             if self.read_buf(&mut first).await? == 0 {
@@ -202,6 +205,59 @@ impl<I: Socket + Unpin> Watched<I> {
     }
 }
 
+/// For who reads before the HTTP library does.
+impl<I: Socket + Unpin> Watched<I> {
+    /// Whether it holds bytes that were read and not used: they come before all that is still to be read.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.looked_at.has_remaining()
+    }
+
+    /// Reads what has come, without a note of it; nothing is the end. Only while it holds no bytes.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        match &read {
+            Poll::Ready(Ok(())) => self.ended = buffer.filled().is_empty(),
+            Poll::Ready(Err(_)) => {}
+            // Others on the thread have their turn.
+            Poll::Pending => self.at_once = 0,
+        }
+        read
+    }
+
+    /// Holds what was received, and notes it as read.
+    pub(super) fn keep(&mut self, received: &[u8]) {
+        self.looked_at.extend_from_slice(received);
+        self.note_received(received);
+    }
+
+    /// Takes back what somebody has read and not used: it comes before all else.
+    pub(super) fn put_back(&mut self, unused: &[u8]) {
+        if !unused.is_empty() || self.holds_bytes() {
+            let behind = std::mem::take(&mut self.looked_at);
+            self.keep(&[unused, &behind].concat());
+        }
+    }
+
+    /// Sends what the stream itself holds back.
+    pub(super) fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn note_received(&mut self, bytes: &[u8]) {
+        self.in_line |= self.progress.note_read(bytes);
+        if self.in_line {
+            self.look_for_fragment(bytes);
+        }
+    }
+}
+
 impl<I> Watched<I> {
     fn note(&mut self, written: &Poll<io::Result<usize>>) {
         match *written {
@@ -247,10 +303,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.in_line |= self.progress.note_read(&buffer.filled()[before..]);
-            if self.in_line {
-                self.look_for_fragment(&buffer.filled()[before..]);
-            }
+            self.note_received(&buffer.filled()[before..]);
         } else if matches!(read, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {
             self.ended = true;
         }
@@ -294,12 +347,15 @@ impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        // The library asks for it once it has written all that it had.
+        self.progress.note_flushed();
         self.look(cx)?;
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.progress.note_shutdown();
         if this.left.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
             if this.ended || this.progress.is_multiplexed() {

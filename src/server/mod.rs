@@ -7,6 +7,7 @@
 mod connection;
 mod control;
 mod counted;
+mod fast_path;
 mod io;
 mod limits;
 mod listener;
@@ -38,7 +39,7 @@ use crate::config::Config;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
-use crate::proxy::{Proxy, Worker};
+use crate::proxy::{FromMemory, Proxy, Worker};
 use crate::received::Received;
 use crate::resource::{RESOURCES, Resources};
 use connection::Handler;
@@ -180,6 +181,10 @@ impl Handler for Rc<Worker> {
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + 'static {
         Worker::handle(Self::clone(self), head, body, peer)
+    }
+
+    fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+        Worker::answer_from_memory(self, request, peer, head)
     }
 
     fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Version;
@@ -50,6 +50,9 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// And may pause for so long.
 const CLOSING_PAUSE: Duration = Duration::from_secs(5);
 
+/// A connection that stands idle for longer gives back what the HTTP library holds for it.
+const REST: Duration = Duration::from_secs(1);
+
 /// Sweeps between two questions to a client that sends no more, whether it is still there.
 const ASK_EVERY: u32 = 30;
 
@@ -80,6 +83,13 @@ pub(super) enum Answer {
     Streamed,
     /// A piece was handed over, and none has been asked for since.
     Streaming,
+}
+
+/// Whether the HTTP library has had its share of a connection's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    Had,
+    Due,
 }
 
 /// What is to be found out about a client that sends no more, while its answer is awaited.
@@ -119,6 +129,14 @@ pub(super) struct Progress {
     doubt: Cell<Option<Doubt>>,
     stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
+    /// Of the HTTP library: whether everything that it had to send was sent.
+    flushed: Cell<bool>,
+    /// Whether the stream is being shut down.
+    shut_down: Cell<bool>,
+    /// Whether the HTTP library is kept although it is at rest.
+    kept: Cell<bool>,
+    /// Whether it has been for long enough.
+    idle: Cell<bool>,
 }
 
 impl Progress {
@@ -143,6 +161,10 @@ impl Progress {
             doubt: Cell::new(None),
             stage: Cell::new(stage),
             waker: RefCell::new(None),
+            flushed: Cell::new(true),
+            shut_down: Cell::new(false),
+            kept: Cell::new(false),
+            idle: Cell::new(false),
         })
     }
 
@@ -173,7 +195,25 @@ impl Progress {
     pub(super) fn note_written(&self) {
         if !self.multiplexed.get() {
             self.moved.set(true);
+            self.flushed.set(false);
         }
+    }
+
+    /// Notes that the HTTP library has no byte left to send.
+    pub(super) fn note_flushed(&self) {
+        self.flushed.set(true);
+    }
+
+    /// Notes that the stream is being shut down.
+    pub(super) fn note_shutdown(&self) {
+        self.shut_down.set(true);
+    }
+
+    /// Notes that a request was read, answered and sent at once, at this uptime.
+    pub(super) fn note_answered_at_once(&self, at: Duration) {
+        self.moved.set(true);
+        self.aborts.set(self.aborts.get().saturating_sub(1));
+        self.waiting.set(Waiting::Request { since: at });
     }
 
     /// Notes that a request began.
@@ -181,6 +221,8 @@ impl Progress {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
+        self.kept.set(false);
+        self.idle.set(false);
     }
 
     /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
@@ -242,9 +284,7 @@ impl Progress {
         self.silent.set(Some(sweeps.saturating_add(1)));
         let asks = sweeps % ASK_EVERY == 0 && self.may_ask();
         self.doubt.set(Some(if asks { Doubt::Ask } else { Doubt::Look }));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// Counts a request whose answer has come from `before` as far as `after`.
@@ -302,41 +342,60 @@ impl Progress {
     pub(super) fn raise(&self, stage: Stage) {
         if stage > self.stage.get() {
             self.stage.set(stage);
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
-            }
+            self.wake();
         }
     }
 
     /// Waits until the connection is to be cut.
     pub(super) fn cut(&self) -> impl Future<Output = ()> {
-        self.until(|progress| progress.stage() >= Stage::Cut)
+        poll_fn(|context| self.poll_until(context, self.stage() >= Stage::Cut))
     }
 
     /// Waits until hyper may be told to end the connection. While a head is awaited that an HTTP/1 client may have sent
     /// already, that would lose its request: the answer to it will be the last, and ends the connection as well.
     pub(super) fn ending(&self) -> impl Future<Output = ()> {
-        self.until(|progress| {
-            let awaits_head = match progress.waiting.get() {
-                Waiting::FirstByte { .. } | Waiting::Head { .. } => !progress.multiplexed.get(),
-                Waiting::Request { .. } | Waiting::Answer | Waiting::Close { .. } => false,
-            };
-            progress.stage() >= Stage::Ending && !awaits_head
-        })
+        poll_fn(|context| self.poll_ending(context))
     }
 
-    /// Waits for something that changes in the connection's own task, or by [`Self::raise`]. Only that task may wait.
-    fn until(&self, holds: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
-        poll_fn(move |context| {
-            if holds(self) {
-                return Poll::Ready(());
-            }
-            let mut waker = self.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-                *waker = Some(context.waker().clone());
-            }
-            Poll::Pending
-        })
+    /// The same, to be polled.
+    pub(super) fn poll_ending(&self, context: &Context<'_>) -> Poll<()> {
+        let awaits_head = match self.waiting.get() {
+            Waiting::FirstByte { .. } | Waiting::Head { .. } => !self.multiplexed.get(),
+            Waiting::Request { .. } | Waiting::Answer | Waiting::Close { .. } => false,
+        };
+        self.poll_until(context, self.stage() >= Stage::Ending && !awaits_head)
+    }
+
+    /// Waits until the HTTP library, on HTTP/1, is at rest between two requests: all that it was given it has answered, or
+    /// has not looked at, and all that it had to say was sent. Where it has not had enough, it has to be so for [`REST`].
+    pub(super) fn poll_rest(&self, context: &Context<'_>, share: Share) -> Poll<()> {
+        let is_at_rest = matches!(self.waiting.get(), Waiting::Request { .. })
+            && self.under_way.get() == 0
+            && self.flushed.get()
+            && !self.shut_down.get()
+            && self.silent.get().is_none()
+            && !self.has_unread();
+        let is_due = share == Share::Had || self.idle.get();
+        self.kept.set(is_at_rest && !is_due);
+        self.poll_until(context, is_at_rest && is_due)
+    }
+
+    /// Waits for something that changes in the connection's own task, or by [`Self::wake`]. Only that task may wait.
+    fn poll_until(&self, context: &Context<'_>, holds: bool) -> Poll<()> {
+        if holds {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Since when nothing is done on this connection, and what it waits for; `None` while something is done. Who has just
@@ -380,6 +439,10 @@ impl Progress {
                 self.raise(Stage::Cut);
             }
             Waiting::Request { since } if over(since, limits.idle) => self.raise(Stage::Ending),
+            Waiting::Request { since } if self.kept.get() && over(since, REST) => {
+                self.idle.set(true);
+                self.wake();
+            }
             Waiting::Close { since, latest } if over(since, CLOSING) || over(latest, CLOSING_PAUSE) => {
                 self.raise(Stage::Cut);
             }

@@ -71,7 +71,9 @@ impl Table {
             }
             Some(Answer::Held { wait, .. }) if in_time => self.held(ticket.queue, asked, wait, now),
             late => {
-                if let Some(Answer::Booked { is_probe: true, .. }) = late {
+                // What is not answered in time may have been booked all the same, and the store would wait for what that
+                // probe finds out; a number that is no probe's is nothing to it.
+                if matches!(late, Some(Answer::Booked { is_probe: true, .. }) | None) {
                     self.lose_probe(asked.number, asked.paid());
                 }
                 self.take_from_share(ticket.queue, asked.accounts, now.saturating_add(timeout));
@@ -102,6 +104,7 @@ impl Table {
         let Some(account) = self.accounts.get_mut(&queue) else { return };
         if let Some(asked) = account.booking.asked.filter(|asked| asked.is_lost(timeout, now)) {
             account.booking.asked = None;
+            self.lose_probe(asked.number, asked.paid());
             self.take_from_share(queue, asked.accounts, now.saturating_add(timeout));
         }
     }

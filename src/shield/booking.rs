@@ -80,6 +80,9 @@ pub struct Book {
     pub second: Option<AccountKey>,
     /// What each may spend in all.
     pub limits: Both,
+    /// Within what the answer must come: what the request of the call that is first in the queue may still wait for the
+    /// store, for its look-ups and this have one deadline together.
+    pub within: Duration,
     /// How far ahead the moment may be.
     pub patience: Duration,
     /// Whether somebody waits for it.

@@ -146,11 +146,13 @@ impl Table {
             (None, false) => Paying::Second,
         };
         let timeout = bookings.timeout;
+        let within = timeout.saturating_sub(head.store_waited);
         self.last_id += 1;
         let number = self.last_id;
         let ticket = Ticket { queue, number };
         let limits = bookings.whole();
-        bookings.order(Order::Book(Book { ticket, first, second, limits, patience, urgency, spacing }));
+        let book = Book { ticket, first, second, limits, within, patience, urgency, spacing };
+        bookings.order(Order::Book(book));
         if let Some(account) = self.accounts.get_mut(&queue) {
             let asked = Asked { number, at: now, accounts, paying, urgency };
             account.booking.asked = Some(asked);

@@ -52,6 +52,8 @@ pub struct Call {
     pub class: Class,
     /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.
     pub max_wait: Duration,
+    /// How much of the time that its request may wait for the store is spent.
+    pub store_waited: Duration,
     /// How long before its turn it should begin to connect.
     pub ahead: Duration,
 }

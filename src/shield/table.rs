@@ -106,8 +106,20 @@ impl Table {
         };
         let (turn, told) = oneshot::channel();
         let (near, told_near) = (readiness == Readiness::Far).then(oneshot::channel).unzip();
-        let (due, ahead) = (expected_at, call.ahead);
-        let waiter = Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, turn, near };
+        let (due, ahead, store_waited) = (expected_at, call.ahead, call.store_waited);
+        let waiter = Waiter {
+            accounts,
+            caller,
+            line,
+            deadline,
+            store_waited,
+            readiness,
+            due,
+            ahead,
+            free,
+            turn,
+            near,
+        };
         let id = self.enqueue(waiter, now);
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: told_near })
     }
@@ -128,9 +140,20 @@ impl Table {
         }
         let (turn, told) = oneshot::channel();
         let (line, readiness, deadline, free) = (Line::Background, Readiness::Connected, now, true);
-        let (due, ahead) = (now, Duration::ZERO);
-        let waiter =
-            Waiter { accounts, caller, line, deadline, readiness, due, ahead, free, turn, near: None };
+        let (due, ahead, store_waited, near) = (now, Duration::ZERO, call.store_waited, None);
+        let waiter = Waiter {
+            accounts,
+            caller,
+            line,
+            deadline,
+            store_waited,
+            readiness,
+            due,
+            ahead,
+            free,
+            turn,
+            near,
+        };
         let id = self.enqueue(waiter, now);
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: None })
     }

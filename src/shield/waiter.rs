@@ -28,6 +28,8 @@ pub(super) struct Waiter {
     pub(super) caller: CallerId,
     pub(super) line: Line,
     pub(super) deadline: Duration,
+    /// How long its request has waited for the store before.
+    pub(super) store_waited: Duration,
     pub(super) readiness: Readiness,
     /// When its turn was expected as it was told to connect.
     pub(super) due: Duration,

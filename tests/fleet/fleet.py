@@ -187,6 +187,25 @@ async def cold(arguments, engine):
           f"20,000 reads by 100 keys of 20 organizations: {calls['three replicas']} upstream calls, one process {calls['one process']} (bar 1.1x)")
 
 
+async def steady(arguments, engine):
+    """What one organization with 100 keys costs upstream in a minute, where each replica is asked by each key all the time."""
+    stage = await Stage(arguments, engine).open(arguments.replicas, cache__list_fill=True)
+    pause, begun, failed = 10.0, time.monotonic(), []
+    async def asks(replica, key):
+        await asyncio.sleep(random.random() * pause)
+        while time.monotonic() < begun + 130:
+            asked = time.monotonic()
+            status, _, _ = await replica.client.call(token(1, key), "GET", f"{PAGE}/{label(1 + key % 2)}")
+            if status != 200:
+                failed.append(asked)
+            await asyncio.sleep(max(0.0, pause - (time.monotonic() - asked)))
+    await asyncio.gather(*(asks(replica, key) for replica in stage.replicas for key in range(100)))
+    calls = sum(begun + 65 <= at < begun + 125 for at, *_ in stage.api.arrivals)
+    check(not any(at > begun + 65 for at in failed), f"{len(failed)} reads failed, all while nobody was proven yet")
+    bar(calls <= 145, f"{calls} upstream calls in a minute by {arguments.replicas} replicas, 100 keys asking each (bar 145)")
+    await stage.close()
+
+
 async def limit(arguments, engine):
     """The vendor's limit over all replicas together, counted where calls arrive."""
     stage = await Stage(arguments, engine).open(3, shield__max_wait="2s")
@@ -265,6 +284,8 @@ async def rolling(arguments, engine):
 
 
 ACTS = {"pairs": pairs, "death": death, "store_faults": store_faults, "cold": cold, "limit": limit, "rolling": rolling}
+# Minutes long, and the larger the fleet the more of a machine: run by name alone.
+LONG_ACTS = {"steady": steady}
 
 
 def main():
@@ -274,13 +295,14 @@ def main():
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--strict", action="store_true")
-    parser.add_argument("--only", choices=ACTS)
+    parser.add_argument("--only", choices=ACTS | LONG_ACTS)
+    parser.add_argument("--replicas", type=int, default=10)
     parser.add_argument("--engine", choices=["redis", "valkey"])
     arguments = parser.parse_args()
     STRICT.extend([True] * arguments.strict)
     for engine in [arguments.engine] if arguments.engine else ["redis", "valkey"]:
-        for name, act in ACTS.items():
-            if arguments.only in (None, name):
+        for name, act in (ACTS | LONG_ACTS).items():
+            if arguments.only == name or (arguments.only is None and name in ACTS):
                 print(f"{engine}: {name}: {act.__doc__}", flush=True)
                 asyncio.run(act(arguments, engine))
     if FAULTS:

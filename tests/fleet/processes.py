@@ -1,6 +1,7 @@
 """The programs under test: replicas of the proxy and the store between them."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -13,6 +14,13 @@ import urllib.request
 from client import Client
 
 SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def started(command, **options):
+    """A process that does not outlive this one, whatever ends it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
+    atexit.register(process.kill)
+    return process
 
 
 def free_port():
@@ -29,10 +37,9 @@ class Store:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(
+        self.process = started(
             [f"{self.engine}-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-            + ["--maxmemory-policy", "volatile-lru", "--maxmemory", "256mb", "--dir", self.scratch],
-            stdout=subprocess.DEVNULL,
+            + ["--maxmemory-policy", "volatile-lru", "--maxmemory", "256mb", "--dir", self.scratch]
         )
         until(lambda: self.ask("PING").startswith(b"+PONG"), "the store to answer")
 
@@ -76,7 +83,7 @@ class Replica:
         with open(path, "w") as file:
             for section, values in sections.items():
                 file.write(f"[{section}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()))
-        self.process = subprocess.Popen([binary, "--config", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = started([binary, "--config", path], stderr=subprocess.DEVNULL)
         self.client = Client(self.data)
         until(self.is_ready, "a replica to be ready")
         if store is not None:

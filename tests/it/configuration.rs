@@ -243,3 +243,17 @@ fn a_probe_needs_a_store_to_be_asked() {
     assert_exit(&output, 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("shared.url, which is not set"));
 }
+
+/// The overlays' configurations name files that are mounted where they run.
+#[test]
+fn what_is_shipped_can_be_checked_where_its_secrets_are_not() {
+    let overlays = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize/overlays");
+    for overlay in ["gateway", "fleet", "sidecar"] {
+        let file = overlays.join(overlay).join("instantly-proxy.toml");
+        let output = run(&["check", "--values-only", "--config", file.to_str().unwrap()], &[]);
+        assert_exit(&output, 0);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("were not opened"), "{output:?}");
+    }
+    let fault = run(&["check", "--values-only"], &[("INSTANTLY_PROXY_CACHE__MAX_BYTES", "much")]);
+    assert_exit(&fault, 2);
+}

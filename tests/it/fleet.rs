@@ -68,6 +68,33 @@ async fn a_write_through_one_replica_is_seen_by_the_very_next_read_through_the_o
     a_write_is_seen_through_all(Engine::Valkey).await;
 }
 
+/// What a write has not changed every replica goes on serving; what it has, none does, and the second tier neither.
+#[tokio::test]
+async fn a_write_through_one_replica_leaves_other_labels_at_all_of_them() {
+    for engine in Engine::ALL {
+        let fleet = TestFleet::start_with(engine, 2, |config| {
+            let shared = config.shared.as_mut().expect("it is a fleet");
+            (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
+        })
+        .await;
+        let callers = fleet.warm("a", 1).await;
+        for caller in &callers {
+            caller.get(&label_path(2)).send().await.assert_label("a-2");
+            caller.get(LABELS).send().await.assert_status(200);
+        }
+        let reads = fleet.label_reads();
+        callers[0].patch(&label_path(1), &change("changed")).send().await.assert_label("changed");
+        for caller in &callers {
+            caller.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
+        }
+        assert_eq!(fleet.label_reads(), reads);
+        for caller in &callers {
+            caller.get(&label_path(1)).send().await.assert_label("changed");
+            assert!(caller.get(LABELS).send().await.text().contains("\"changed\""));
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_read_is_older_than_an_answered_write_whatever_becomes_of_the_store() {
     for engine in Engine::ALL {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use instantly_proxy::config::{
     Attribute, Burst, Change, ClientCertificate, Compression, Config, ForwardProxy, Key, MaxHeldBytes,
     NoProxy, OtlpProtocol, ProxyAuthorization, Ratio, Share, Shared, StoreAddress, StoreMode, StoreTransport,
-    UpstreamDirectives, WhenLost,
+    UpstreamDirectives, WhenLost, WriteInvalidates,
 };
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
@@ -35,6 +35,7 @@ const ROWS: &[Row] = &[
     (Key::ListenDrainDelay, true, |config| config.listen.drain_delay = seconds(7)),
     (Key::ListenDrainTimeout, true, |config| config.listen.drain_timeout = seconds(7)),
     (Key::ListenAllowPlaintext, false, |config| config.listen.allow_plaintext = true),
+    (Key::ListenHealthPath, false, |config| config.listen.health_path = Some("/healthz".to_owned())),
     (Key::ListenTlsCertificate, true, |config| tls(config).certificate = "other".into()),
     (Key::ListenTlsKey, true, |config| tls(config).key = "other".into()),
     (Key::AdminAddress, false, |config| config.admin.address.set_port(1)),
@@ -61,6 +62,9 @@ const ROWS: &[Row] = &[
     (Key::CacheShare, true, |config| config.cache.share = Share::Credential),
     (Key::CacheListFill, true, |config| config.cache.list_fill = false),
     (Key::CacheWriteThrough, true, |config| config.cache.write_through = false),
+    (Key::CacheWriteInvalidates, true, |config| {
+        config.cache.write_invalidates = WriteInvalidates::Organization;
+    }),
     (Key::LeadLabelsTtl, true, |config| config.cache.lead_labels.ttl = seconds(7)),
     (Key::LeadLabelsStaleWhileRevalidate, true, |config| {
         config.cache.lead_labels.stale_while_revalidate = seconds(7);

@@ -5,6 +5,7 @@
 //! up at once.
 
 use instantly_proxy::error::ErrorKind;
+use instantly_proxy::resource::WriteChanges;
 use serde_json::{Value, json};
 
 use crate::support::labels::{label_id, organization, token};
@@ -161,6 +162,18 @@ async fn what_a_write_answered_is_stored_as_the_item_of_either_resource() {
         let path = format!("{}/{}", kind.list(), id.as_str().expect("an id"));
         reader.get(&path).send().await.assert_label("created").assert_hit();
         assert_eq!(both.world.upstream.count() - before, 1, "the POST alone");
+    }
+}
+
+/// R5: what else changes with an item is for its descriptor to say.
+#[tokio::test]
+async fn a_write_leaves_other_items_of_a_resource_alone_whose_writes_are_known_to_change_one_item() {
+    for (kind, _) in KINDS {
+        let (_both, a, _) = warm(kind).await;
+        a.patch(&kind.path(1), CHANGE).send().await.assert_label("changed");
+        let other = a.get(&kind.path(2)).send().await;
+        let leaves = kind.resource.write_changes == WriteChanges::Item;
+        assert_eq!(other.cache_status().starts_with("hit"), leaves, "{other:?}");
     }
 }
 

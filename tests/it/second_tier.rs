@@ -138,6 +138,25 @@ async fn a_write_shuts_out_what_the_store_has_from_before_it() {
 }
 
 #[tokio::test]
+async fn a_write_of_one_label_leaves_what_the_store_has_of_the_others() {
+    for engine in Engine::ALL {
+        let (mut fleet, _) = one_that_knows(engine).await;
+        let caller = fleet.replicas[0].caller("a", 1);
+        caller.get(&label_path(2)).send().await.assert_label("a-2").assert_miss();
+        caller.get(LABELS).send().await.assert_status(200).assert_miss();
+        told(&fleet, 3, 1).await;
+        caller.patch(&label_path(1), r#"{"label":"changed"}"#).send().await.assert_label("changed");
+        let reads = fleet.label_reads();
+        let new = fleet.add(patient).await.caller("a", 1);
+        assert_shared(&new.get(&label_path(2)).send().await, "a-2");
+        assert_eq!(fleet.label_reads(), reads);
+        new.get(&label_path(1)).send().await.assert_label("changed").assert_miss();
+        assert!(new.get(LABELS).send().await.assert_miss().text().contains("\"changed\""));
+        assert_eq!(fleet.label_reads(), reads + 2);
+    }
+}
+
+#[tokio::test]
 async fn nothing_that_was_changed_cut_swapped_or_made_up_is_served() {
     for engine in Engine::ALL {
         let (mut fleet, mut reads) = one_that_knows(engine).await;

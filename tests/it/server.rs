@@ -114,3 +114,45 @@ async fn a_server_starts_and_stops_inside_another_runtime() {
     let drained = tokio::task::spawn_blocking(move || server.wait()).await.unwrap();
     assert_eq!(drained, Drained { cut: 0 });
 }
+
+#[test]
+fn the_health_path_of_the_data_port_is_answered_here_and_never_passed_on() {
+    let mut config = config();
+    config.listen.health_path = Some("/.well-known/ready".to_owned());
+    config.listen.drain_delay = Duration::from_secs(3600);
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    upstream.set_nonblocking(true).unwrap();
+    config.upstream.url = format!("http://{}", upstream.local_addr().unwrap()).parse().unwrap();
+    let server = Server::start(config, Clock::system()).unwrap();
+    let data = server.data_address();
+    let answer = get(data, "/.well-known/ready");
+    assert_status(&answer, 200);
+    assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
+    // As some load balancers ask: an old version, and no name.
+    let answer = exchange(data, "GET /.well-known/ready HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let head = format!("HEAD /.well-known/ready HTTP/1.1\r\nhost: {data}\r\nconnection: close\r\n\r\n");
+    let answer = exchange(data, &head);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    server.shutdown(Shutdown::Graceful);
+    while !get(server.admin_address(), "/readyz").starts_with("HTTP/1.1 503 ") {}
+    let mut answer = get(data, "/.well-known/ready");
+    // Readiness goes first, by an instant.
+    while answer.starts_with("HTTP/1.1 200 ") {
+        answer = get(data, "/.well-known/ready");
+    }
+    assert_status(&answer, 503);
+    assert!(upstream.accept().is_err(), "the upstream was asked");
+    let page = server.metrics().render(instantly_proxy::metrics::Gauges::default());
+    assert!(!page.contains("instantly_proxy_requests_total{"), "a check is no request of a caller's: {page}");
+    server.shutdown(Shutdown::WithoutDelay);
+    drop(server);
+}
+
+#[test]
+fn without_a_health_path_a_check_of_the_data_port_is_a_call_like_any_other() {
+    let server = Server::start(config(), Clock::system()).unwrap();
+    let answer = get(server.data_address(), "/.well-known/ready");
+    // Nobody listens where the upstream should be.
+    assert_status(&answer, 502);
+}

@@ -247,14 +247,14 @@ async fn asking_for_a_reply_label_changes_nothing() {
 async fn for_five_seconds_after_a_write_a_fill_lives_at_most_one_second() {
     let (world, caller) = warm().await;
     caller.patch(&label_path(1), CHANGE).send().await.assert_status(200);
-    caller.get(&label_path(2)).send().await.assert_miss();
-    assert!(hits(&caller, &label_path(2)).await);
+    caller.get(&label_path(1)).send().await.assert_miss();
+    assert!(hits(&caller, &label_path(1)).await);
     world.proxy.advance(Duration::from_millis(1100));
-    caller.get(&label_path(2)).send().await.assert_miss();
+    caller.get(&label_path(1)).send().await.assert_miss();
     world.proxy.advance_seconds(5);
-    caller.get(&label_path(2)).send().await.assert_miss();
+    caller.get(&label_path(1)).send().await.assert_miss();
     world.proxy.advance_seconds(20);
-    assert!(hits(&caller, &label_path(2)).await);
+    assert!(hits(&caller, &label_path(1)).await);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ impl Carrier {
 
     /// Books a moment, by one deadline for all that it takes.
     async fn book(&self, book: &Book) -> Option<Answer> {
-        let deadline = self.clock.now().plus(self.timeout);
+        let deadline = self.clock.now().plus(book.within.min(self.timeout));
         let first = self.keys(book.first);
         let Some(second) = book.second else {
             return self.ask(book, &[first], Duration::ZERO, deadline).await;

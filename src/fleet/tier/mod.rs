@@ -37,7 +37,10 @@ use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{LookupResult, Rejected, SharedSeries};
 
-/// How much longer a request may wait for the store, all of its calls together.
+/// The part of `shared.timeout` that look-ups may take.
+const LOOK_UPS_PART: f32 = 0.8;
+
+/// How much longer a request may wait for the store, all of its look-ups together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience(Duration);
 
@@ -103,10 +106,13 @@ impl Tier {
         Self(parts)
     }
 
-    /// How long one request may wait for the store.
+    /// How long the look-ups of one request may wait for the store: a fifth of what it may wait in all is kept for the
+    /// question for a slot of the budget, which comes behind them where they found nothing. Without that, a store that takes
+    /// as long as it may for the one would leave no time for the other, and the call would take from the share of this
+    /// replica although the store answers.
     #[must_use]
-    pub const fn patience(&self) -> Patience {
-        Patience(self.0.timeout)
+    pub fn patience(&self) -> Patience {
+        Patience(self.0.timeout.mul_f32(LOOK_UPS_PART))
     }
 
     /// Whether the store may be asked now.

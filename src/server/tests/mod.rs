@@ -4,6 +4,7 @@
 
 mod crowd;
 mod drain;
+mod fast_path;
 mod limits;
 mod protocols;
 
@@ -25,7 +26,8 @@ use crate::received::Received;
 /// Larger than what the sockets' buffers take, so that most of it waits for its reader.
 const BIG: usize = 32 * 1024 * 1024;
 
-/// Answers `/big` with [`BIG`] bytes, `/held` once a test lets it, and anything else at once.
+/// Answers `/big` with [`BIG`] bytes, `/held` once a test lets it, and anything else at once; from memory what [`fast_path`]
+/// says.
 #[derive(Clone)]
 struct Scripted {
     gate: Arc<Semaphore>,
@@ -55,6 +57,10 @@ impl Handler for Scripted {
                 _ => Response::new(Body::whole(Bytes::from_static(b"hello"))),
             }
         }
+    }
+
+    fn answer_from_memory(&self, request: &[u8], _peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+        fast_path::answer(request, head)
     }
 }
 

@@ -50,7 +50,7 @@ fn organization(number: u128) -> AccountKey {
 /// A call that somebody waits for, and that keeps its connection while it waits.
 fn call(account: AccountKey, caller: Who, max_wait: Duration) -> Call {
     let (accounts, class) = (Accounts::one(account), Class::Interactive);
-    Call { accounts, caller, class, max_wait, ahead: MINUTE }
+    Call { accounts, caller, class, max_wait, store_waited: Duration::ZERO, ahead: MINUTE }
 }
 
 /// Asks for a call that has its connection.

@@ -9,7 +9,7 @@ use self::late::Late;
 use super::arena::{Arena, Asked, Told, Written};
 use super::ledger::{Purged, may_be_limited, ttl};
 use super::oracle::{Entry, Fate};
-use super::parties::{NAMES, PARTIES, Time, is_search, targets};
+use super::parties::{NAMES, PARTIES, Time, is_label, is_list, is_search, targets};
 use super::steps::{Step, Verb, Wish};
 use crate::support::labels::label_id;
 use crate::support::{Grants, Outgoing, Reply};
@@ -42,6 +42,8 @@ struct Alone {
     owned: HashSet<&'static str>,
     /// Until when the writes of an organization may settle.
     settling: HashMap<&'static str, Time>,
+    /// The same of what was written alone: of one target, a label or a list.
+    settling_targets: HashMap<(&'static str, String), Time>,
     /// Credentials that may be proven in the background at this moment.
     behind: HashSet<usize>,
     /// Upstream calls that what happened so far may have cost.
@@ -60,6 +62,7 @@ impl Alone {
             stored: HashMap::new(),
             owned: HashSet::new(),
             settling: HashMap::new(),
+            settling_targets: HashMap::new(),
             behind: HashSet::new(),
             allowance: 0,
         }
@@ -295,9 +298,11 @@ impl Alone {
         if let (Some(name), false, false, true) =
             (PARTIES[*party].organization, is_search(target), *wish == Wish::NoStore, surely_stored)
         {
-            let settles = self.settling.get(name).is_some_and(|until| !now.reached(*until));
+            let key = (name, target.clone());
+            let until = [self.settling.get(name), self.settling_targets.get(&key)];
+            let settles = until.into_iter().flatten().any(|until| !now.reached(*until));
             let lifetime = if settles { 900 } else { ttl(target) * 900 };
-            self.stored.insert((name, target.clone()), (now, Duration::from_millis(lifetime)));
+            self.stored.insert(key, (now, Duration::from_millis(lifetime)));
         }
     }
 
@@ -318,6 +323,9 @@ impl Alone {
             }
             return;
         }
+        if status < 300 && written.was_bound() && self.wrote_alone(written) {
+            return;
+        }
         let span = Duration::from_secs(if status < 300 { 6 } else { 61 });
         for name in NAMES {
             let concerned = status >= 300 || PARTIES[written.party].organization == Some(name);
@@ -327,6 +335,22 @@ impl Alone {
                 self.stored.retain(|(owner, _), _| *owner != name);
             }
         }
+    }
+
+    /// The label that the answer names, and every list, are all that a write has changed that is known to be done: what else
+    /// is stored stays, and lives on. Whether it is known which label that was.
+    fn wrote_alone(&mut self, written: &Written) -> bool {
+        let wrote = self.arena.oracle.last(|entry| entry.nonce.as_ref() == Some(&written.nonce));
+        let label = wrote.and_then(|(_, entry)| entry.wrote);
+        let (Some((id, _)), Some(name)) = (label, PARTIES[written.party].organization) else { return false };
+        let changed = |target: &str| is_list(target) || is_label(target, id);
+        self.stored.retain(|(owner, target), _| *owner != name || !changed(target));
+        let settled = self.arena.oracle.now().advanced(Duration::from_secs(6));
+        for target in self.targets.iter().filter(|target| changed(target)) {
+            let until = self.settling_targets.entry((name, target.clone())).or_default();
+            *until = until.latest(settled);
+        }
+        true
     }
 
     /// Who may have what is stored is no longer certain.

@@ -149,6 +149,7 @@ impl Arena {
                 (&told.reply, told.body.as_deref()),
             );
             assert!(told.reply.field("age").is_some(), "a hit without its age: {:?}", told.reply);
+            book.ledger.note_hit(*party);
         }
         told
     }
@@ -202,7 +203,7 @@ impl Arena {
     pub(super) fn check_write(&self, written: &Written, reply: &Reply) {
         written.before.check_canaries(written.party, reply);
         let mut book = self.book();
-        book.ledger.note_write(&self.oracle, &written.nonce, written.before.now, reply.status);
+        book.ledger.note_write(&self.oracle, &written.nonce, &written.before, reply.status);
         if reply.status >= 400 {
             book.ledger.note_refusal(&self.oracle, written.party, &written.target, reply.status);
         }
@@ -241,4 +242,11 @@ pub(super) struct Written {
     target: String,
     pub(super) nonce: String,
     before: Before,
+}
+
+impl Written {
+    /// Whether the proxy knew for certain whose write it was.
+    pub(super) fn was_bound(&self) -> bool {
+        self.before.is_bound(self.party)
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::oracle::{Entry, Oracle, Ownership};
-use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_list, may_be_hidden};
+use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_label, is_list, may_be_hidden};
 use crate::support::Reply;
 use crate::support::labels::{CAMPAIGNS, organization};
 
@@ -44,6 +44,16 @@ pub(super) enum Purged {
 /// Whose label.
 type Label = (&'static str, Uuid);
 
+/// A write that was answered as done, and has to settle.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    label: Label,
+    /// After how many arrivals it was answered.
+    arrivals: usize,
+    /// When it was sent.
+    sent: Time,
+}
+
 #[derive(Clone, Default)]
 pub(super) struct Ledger {
     /// The least version of a label that a read may show.
@@ -56,8 +66,10 @@ pub(super) struct Ledger {
     raised: HashMap<&'static str, usize>,
     raised_labels: HashMap<Label, usize>,
     raised_lists: HashMap<&'static str, usize>,
-    /// Writes that were answered as done: after how many arrivals, and when they were sent.
-    writes: Vec<(&'static str, usize, Time)>,
+    /// Writes that were answered as done.
+    writes: Vec<Done>,
+    /// Parties of whom the proxy knows for certain whose they are: they had a hit.
+    bound: HashSet<usize>,
     /// Organizations of which an answer was told that says who may see a label, and in which time of their ownership.
     granted: HashMap<&'static str, Ownership>,
     /// When the upstream was last seen failing, or slower than the clock.
@@ -125,20 +137,32 @@ impl Ledger {
         }
     }
 
-    /// A write was answered, or given up with an answer of the proxy's own.
-    pub(super) fn note_write(&mut self, oracle: &Oracle, nonce: &str, sent: Time, status: u16) {
+    /// A hit was told.
+    pub(super) fn note_hit(&mut self, party: usize) {
+        self.bound.insert(party);
+    }
+
+    /// Whether the proxy knows for certain whose a party is.
+    pub(super) fn is_bound(&self, party: usize) -> bool {
+        self.bound.contains(&party)
+    }
+
+    /// A write was answered, or given up with an answer of the proxy's own: what it wrote and every list are shut out,
+    /// whoever wrote it; and all of its organization where nobody was told what became of it.
+    pub(super) fn note_write(&mut self, oracle: &Oracle, nonce: &str, before: &Before, status: u16) {
         let Some((place, entry)) = oracle.last(|entry| entry.nonce.as_deref() == Some(nonce)) else { return };
-        let Some(name) = entry.party.and_then(|party| PARTIES[party].organization) else { return };
-        if let Some((id, version)) = entry.wrote {
-            raise(&mut self.floors, (name, id), version);
-            raise(&mut self.raised_labels, (name, id), place);
-        }
+        let Some(party) = entry.party else { return };
+        let (Some(name), Some((id, version))) = (PARTIES[party].organization, entry.wrote) else { return };
+        raise(&mut self.floors, (name, id), version);
+        raise(&mut self.raised_labels, (name, id), place);
+        raise(&mut self.raised_lists, name, place);
         if (200..300).contains(&status) {
-            raise(&mut self.raised, name, place);
-            self.writes.push((name, oracle.arrivals(), sent));
-        } else if status >= 500 && entry.wrote.is_some() {
-            raise(&mut self.raised_lists, name, place);
+            self.writes.push(Done { label: (name, id), arrivals: oracle.arrivals(), sent: before.now });
+        } else if status >= 500 {
             self.note_trouble(oracle.now());
+            if before.is_bound(party) {
+                raise(&mut self.raised, name, place);
+            }
         }
     }
 
@@ -192,16 +216,21 @@ impl Ledger {
         let own = if is_list(target) {
             before(self.raised_lists.get(name))
         } else {
-            self.raised_labels.iter().any(|((owner, id), bound)| {
-                *owner == name && target.ends_with(&id.to_string()) && place < *bound
-            })
+            self.raised_labels
+                .iter()
+                .any(|((owner, id), bound)| *owner == name && is_label(target, *id) && place < *bound)
         };
         own || before(self.raised.get(name))
     }
 
-    fn is_settling(&self, name: &str, place: usize, at: Time) -> bool {
-        self.writes.iter().any(|(owner, arrivals, written)| {
-            *owner == name && place >= *arrivals && at.since(*written) < SETTLING
+    /// Whether an answer that arrived at this place may have met the vendor's replication lag: what was written settles,
+    /// and every list.
+    fn is_settling(&self, name: &str, target: &str, place: usize, at: Time) -> bool {
+        self.writes.iter().any(|Done { label: (owner, id), arrivals, sent }| {
+            *owner == name
+                && (is_list(target) || is_label(target, *id))
+                && place >= *arrivals
+                && at.since(*sent) < SETTLING
         })
     }
 
@@ -213,7 +242,7 @@ impl Ledger {
         (place, entry): (usize, &Entry),
         (now, stale): (Time, bool),
     ) -> bool {
-        let settling = self.is_settling(name, place, entry.at);
+        let settling = self.is_settling(name, target, place, entry.at);
         let window = if stale && !settling { STALE } else { 0 };
         let lifetime = if settling { 1 } else { ttl(target) };
         !self.shuts_out(name, target, place) && now.since(entry.at) < Duration::from_secs(lifetime + window)
@@ -228,6 +257,11 @@ impl fmt::Debug for Before {
 }
 
 impl Before {
+    /// Whether the proxy knew for certain whose a party is.
+    pub(super) fn is_bound(&self, party: usize) -> bool {
+        self.ledger.is_bound(party)
+    }
+
     /// Whether this party may have been proven when the request was sent, by whatever arrived so far.
     pub(super) fn may_be_proven(&self, oracle: &Oracle, party: usize, troubled: bool) -> bool {
         let limited = may_be_limited(oracle, party);

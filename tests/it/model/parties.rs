@@ -89,6 +89,11 @@ pub(super) fn is_list(target: &str) -> bool {
     !target.starts_with(&format!("{LABELS}/"))
 }
 
+/// The label with this id.
+pub(super) fn is_label(target: &str, id: Uuid) -> bool {
+    target.ends_with(&id.to_string())
+}
+
 /// A list that proves and is never stored.
 pub(super) fn is_search(target: &str) -> bool {
     target.contains("search=")

@@ -208,7 +208,7 @@ fn cast() -> impl Strategy<Value = (usize, usize, usize)> {
 
 /// Steps that chance would seldom put into this order: an answer is overtaken by what forbids it.
 fn story() -> impl Strategy<Value = Vec<Step>> {
-    let told = (cast(), 1..=2_u32, fate(), wish(), 0..8_usize);
+    let told = (cast(), 1..=2_u32, fate(), wish(), 0..9_usize);
     told.prop_map(|((one, other, third), label, fate, wish, plot)| {
         let target = if label == 1 { 0 } else { 1 };
         let read = |party| Step::Read { party, target, wish: Wish::Plain };
@@ -249,6 +249,19 @@ fn story() -> impl Strategy<Value = Vec<Step>> {
                     Step::Release,
                     also(other),
                     read(other),
+                ]
+            }
+            // A write, and what else was stored of its organization.
+            7 => {
+                let other_label = |party| Step::Read { party, target: 1 - target, wish: Wish::Plain };
+                vec![
+                    read(one),
+                    read(one),
+                    other_label(one),
+                    write(one),
+                    other_label(one),
+                    read(other),
+                    other_label(other),
                 ]
             }
             // A refusal between two hits.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use instantly_proxy::config::{CachedResource, UpstreamDirectives};
-use instantly_proxy::resource::{Descriptor, LEAD_LABEL, Resources, RouteNames, Sentences};
+use instantly_proxy::resource::{Descriptor, LEAD_LABEL, Resources, RouteNames, Sentences, WriteChanges};
 
 /// Lead labels, and a resource that the program does not have.
 pub const BOTH: Resources = Resources::new(TABLE);
@@ -33,6 +33,7 @@ pub static CUSTOM_TAG: Descriptor = Descriptor {
     organization_member: "workspace",
     grants_member: "shared_with",
     items_member: "tags",
+    write_changes: WriteChanges::Anything,
     item_lifetimes: |_| &TAGS,
     list_lifetimes: |_| &PAGES,
 };

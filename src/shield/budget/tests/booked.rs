@@ -64,6 +64,23 @@ async fn nobody_waits_longer_for_a_slow_store_than_its_timeout() {
     }
 }
 
+/// P6: all that a request asks the store has one deadline. What its look-ups took is taken from its booking.
+#[tokio::test]
+async fn a_request_that_has_waited_for_the_store_waits_for_what_is_left_of_the_time() {
+    for (waited, still) in [(0, 30), (10, 30), (40, 10), (50, 0), (70, 0)] {
+        let mut fleet = Fleet::one();
+        fleet.round_trip = ms(30);
+        let call = Call { store_waited: ms(waited), ..fleet.call(1, Duration::ZERO) };
+        let mut asking = fleet.asks([call]).await;
+        let asking = asking.remove(0);
+        for passed in 0..still {
+            assert!(!asking.is_finished(), "{waited} ms before, {passed} ms now");
+            fleet.pass(ms(1)).await;
+        }
+        assert_eq!(gone(vec![asking]).await, [true], "{waited} ms before, {still} ms now");
+    }
+}
+
 #[tokio::test]
 async fn who_cannot_wait_for_its_moment_is_told_when_it_would_come() {
     let mut fleet = Fleet::one();

@@ -205,8 +205,14 @@ async fn run(events: Vec<Event>) {
                 };
                 let class = *Class::ALL.get(usize::from(class)).unwrap_or(&Class::Interactive);
                 let max_wait = ms(max_wait_ms.into());
-                let call =
-                    Call { accounts, caller: world.caller(caller.into()), class, max_wait, ahead: MINUTE };
+                let call = Call {
+                    accounts,
+                    caller: world.caller(caller.into()),
+                    class,
+                    max_wait,
+                    store_waited: Duration::ZERO,
+                    ahead: MINUTE,
+                };
                 let (admitted, clock) = (admit(&world.budget, call), world.clock.clone());
                 let deadline = clock.now().uptime() + max_wait;
                 let task = tokio::spawn(async move {

@@ -126,6 +126,8 @@ impl Fleet {
                 let takes = if self.is_reachable { self.round_trip } else { TIMEOUT };
                 let stalls = replica == 0 && self.stalled_until > self.now() + TIMEOUT;
                 let (takes, answer) = if stalls { (TIMEOUT, None) } else { (takes, answer) };
+                // Whoever carries it waits no longer; what was booked is lost.
+                let (takes, answer) = if takes > book.within { (book.within, None) } else { (takes, answer) };
                 let at = self.now() + takes;
                 let at = if replica == 0 && !stalls { at.max(self.stalled_until) } else { at };
                 self.answers.push(Reverse(Due { at, number: book.ticket.number, queue, replica, answer }));

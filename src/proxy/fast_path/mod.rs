@@ -1,0 +1,110 @@
+//! The fast path: a plain read that is proven, stored and fresh is answered from its bytes, without the HTTP library.
+//!
+//! It answers what needs nothing but an answer: [`head`] says which requests those may be, and here is asked, in the order of
+//! the long way, whose they are, whether the fleet's lease holds, and what is stored. **Identify before key, key before look-up,
+//! the lease before both**: the same `Standing`, the same `CacheKey`, the same fence. Where anything else would follow from an
+//! answer (a proof to be renewed, a response to be refreshed, a response of one credential alone, a span), and wherever there
+//! is none, nothing has been done, and the long way has the request from its first byte on.
+//!
+//! An answer is counted and logged as every other, and its bytes are those that the long way would send: a test compares them.
+
+mod answer;
+mod head;
+mod names;
+
+use bytes::Bytes;
+use http::StatusCode;
+use std::time::Duration;
+
+use self::answer::{Dates, Id, Rendered};
+use self::head::PlainRead;
+use super::{Proxy, Worker};
+use crate::cache::decide::{Decision, decide};
+use crate::caller::standing::Standing;
+use crate::logging::{self, Ending, RequestLine};
+use crate::outcome::{Outcome, StatusClass};
+use crate::peer::Peer;
+use crate::resource::{Route, Target};
+use crate::rules::Rules;
+use crate::semantics::directives::RequestDirectives;
+
+/// A longer body is sent by the long way, which copies none.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// What is sent behind the head of an answer.
+#[derive(Debug)]
+pub struct FromMemory {
+    /// The body; empty where there is none.
+    pub body: Bytes,
+    /// When it was answered: the clock's uptime.
+    pub at: Duration,
+}
+
+impl Worker {
+    /// Answers a request from memory: its head is all bytes of `request`, and the answer's is put into `head`. Nothing if it is
+    /// not a plain read whose answer is there; then nothing was counted, and nothing follows.
+    pub fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+        let proxy = &*self.proxy;
+        if proxy.tracing.is_some() {
+            return None;
+        }
+        let read = PlainRead::parse(proxy.resources, request)?;
+        proxy.answer_plain(&read, &self.rules(), peer, head)
+    }
+}
+
+impl Proxy {
+    fn answer_plain(
+        &self,
+        read: &PlainRead<'_>,
+        rules: &Rules,
+        peer: &Peer,
+        head: &mut Vec<u8>,
+    ) -> Option<FromMemory> {
+        let begun = self.clock.now();
+        let digests = self.digester.digests(read.authorization, read.workspace);
+        let standing = self.bindings.standing_of(digests, &rules.proof, begun);
+        let Standing::Proven { organization, renew: false } = standing else { return None };
+        // The fleet's lease, always before the look-up.
+        let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), begun);
+        let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
+        let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, begun);
+        let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
+        if stored.body.len() > LARGEST_BODY {
+            return None;
+        }
+        organization.note_avoided();
+        let id = Id::of(read.request_id, begun);
+        let rendered = Rendered::of(&stored, servable, read.condition);
+        Dates::with(begun.unix(), |date| rendered.write(head, &id, date));
+
+        let now = self.clock.now();
+        let route = match read.target {
+            Target::Item(_) => Route::Item(read.resource),
+            Target::List(_) => Route::List(read.resource),
+        };
+        let (outcome, status, duration) = (Outcome::Hit, rendered.status, now.since(begun));
+        self.metrics.request(route, outcome, StatusClass::of(status), duration);
+        if let Some(by) = outcome.avoided() {
+            self.metrics.avoided(by);
+        }
+        let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { stored.body.clone() };
+        logging::request(&RequestLine {
+            at: now.unix(),
+            request_id: id.as_str(),
+            trace_id: None,
+            peer: peer.as_str(),
+            method: "GET",
+            path: read.path,
+            route: route.as_str(),
+            outcome: outcome.as_str(),
+            status: Some(status.as_u16()),
+            error: None,
+            cause: None,
+            duration,
+            response_bytes: body.len() as u64,
+            ending: Ending::Complete,
+        });
+        Some(FromMemory { body, at: now.uptime() })
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Names`]: the fields with which a read may be answered on the fast path, with what guard and classifier ask of each.
+//!
+//! The rows of [`FIELDS`] are names that plain clients send, and what a stored answer makes of them. What the guard and the
+//! classifier ask of such a name is taken from their own tables, and asked as they ask it: a rule that either of them gets
+//! tomorrow holds here as well, and nobody has to remember that there is a second reader. A name that is not in the table
+//! sends its request to the HTTP library.
+
+use std::sync::LazyLock;
+
+use crate::classify::fields::Concern;
+use crate::guard::fields::{Rule, refuse_look_alike};
+
+/// What a stored answer makes of a field, beyond what guard and classifier ask of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The key.
+    Authorization,
+    /// The workspace that the key acts for.
+    Workspace,
+    /// What the client has: it may be answered that nothing has changed.
+    Condition,
+    /// The id under which the request is found.
+    RequestId,
+    /// Whether the connection is to stay: `keep-alive`, or the request is none of ours.
+    Connection,
+    /// Nothing. Answers are the same whatever it says.
+    Nothing,
+}
+
+/// In the order in which clients use them: of those of one length the first is the first that is looked at.
+const FIELDS: &[(&str, Part)] = &[
+    ("host", Part::Nothing),
+    ("authorization", Part::Authorization),
+    ("accept", Part::Nothing),
+    ("user-agent", Part::Nothing),
+    ("accept-encoding", Part::Nothing),
+    ("connection", Part::Connection),
+    ("x-request-id", Part::RequestId),
+    ("if-none-match", Part::Condition),
+    ("accept-language", Part::Nothing),
+    ("content-type", Part::Nothing),
+    ("x-as-workspace", Part::Workspace),
+    ("sec-fetch-mode", Part::Nothing),
+    ("sec-fetch-site", Part::Nothing),
+    ("sec-fetch-dest", Part::Nothing),
+    ("priority", Part::Nothing),
+    // Read where traces are asked for; nothing is answered here then.
+    ("traceparent", Part::Nothing),
+    ("tracestate", Part::Nothing),
+    ("baggage", Part::Nothing),
+    // Of an ingress or a sidecar in front of us.
+    ("x-forwarded-for", Part::Nothing),
+    ("x-forwarded-proto", Part::Nothing),
+    ("x-forwarded-host", Part::Nothing),
+    ("x-forwarded-port", Part::Nothing),
+    ("x-forwarded-scheme", Part::Nothing),
+    ("x-scheme", Part::Nothing),
+    ("x-real-ip", Part::Nothing),
+];
+
+/// No name is longer.
+const LONGEST: usize = 18;
+
+/// A field of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    name: &'static str,
+    pub(super) part: Part,
+    pub(super) rule: Option<Rule>,
+    pub(super) concern: Option<Concern>,
+    /// Its own bit.
+    pub(super) bit: u32,
+}
+
+/// The table, by the length of the name.
+#[derive(Debug)]
+pub(super) struct Names([Vec<Known>; LONGEST + 1]);
+
+static NAMES: LazyLock<Names> = LazyLock::new(Names::derive);
+
+impl Names {
+    pub(super) fn get() -> &'static Self {
+        &NAMES
+    }
+
+    fn derive() -> Self {
+        let mut of_length = [const { Vec::new() }; LONGEST + 1];
+        for (at, &(name, part)) in FIELDS.iter().enumerate() {
+            let rule = Rule::of(name);
+            if rule.is_none() && refuse_look_alike(name).is_err() {
+                continue;
+            }
+            of_length[name.len()].push(Known { name, part, rule, concern: Concern::of(name), bit: 1 << at });
+        }
+        Self(of_length)
+    }
+
+    /// The field of this name, in any case.
+    pub(super) fn of(&self, name: &str) -> Option<&Known> {
+        self.0.get(name.len())?.iter().find(|known| known.name.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_in_any_case_and_nothing_else_is() {
+        let names = Names::get();
+        for (at, (name, part)) in FIELDS.iter().enumerate() {
+            assert_eq!(*name, name.to_ascii_lowercase());
+            for spelling in [(*name).to_owned(), name.to_ascii_uppercase()] {
+                let known = names.of(&spelling).expect("it is in the table");
+                assert_eq!((known.name, known.part, known.bit), (*name, *part, 1 << at));
+            }
+            for other in
+                [format!("{name}x"), format!("x{name}"), name[1..].to_owned(), name.replace('-', "_")]
+            {
+                let is_row = FIELDS.iter().any(|(row, _)| *row == other);
+                assert_eq!(names.of(&other).is_some(), is_row, "{other}");
+            }
+        }
+        assert!(names.of("").is_none());
+    }
+
+    /// What the long way reads of a request besides, and what the HTTP library reads, is in no row.
+    #[test]
+    fn no_row_frames_a_body_or_asks_anything_of_the_cache() {
+        for name in [
+            "cache-control",
+            "pragma",
+            "prefer",
+            "range",
+            "if-match",
+            "if-modified-since",
+            "if-unmodified-since",
+            "if-range",
+            "content-length",
+            "transfer-encoding",
+            "te",
+            "trailer",
+            "expect",
+            "upgrade",
+            "http2-settings",
+            "cookie",
+            "via",
+            "proxy-authorization",
+            "x-http-method-override",
+        ] {
+            assert!(Names::get().of(name).is_none(), "{name}");
+        }
+    }
+
+    /// The one identity of a request is what the classifier takes for one.
+    #[test]
+    fn what_the_classifier_looks_at_makes_the_credential() {
+        for (name, part) in FIELDS {
+            let is_credential = matches!(part, Part::Authorization | Part::Workspace);
+            assert_eq!(Concern::of(name).is_some(), is_credential, "{name}");
+        }
+    }
+}
