@@ -21,6 +21,7 @@ pub mod outgoing;
 pub mod pace;
 pub mod permits;
 mod pool;
+pub mod probe;
 mod reach;
 mod roots;
 mod stream;
