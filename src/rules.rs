@@ -213,12 +213,12 @@ mod tests {
         let copied = book.copy(0);
         let anew = |times: &i32| times + 1;
         let first = copied.rules(&book, anew);
-        assert_eq!((first.max_wait(None), copied.more()), (Duration::from_secs(2), 0));
+        assert_eq!((first.max_wait(None), copied.more()), (Duration::from_secs(8), 0));
 
         config.shield.max_wait = Duration::from_secs(1);
         book.replace(Rules::new(&config));
         let second = copied.rules(&book, anew);
-        assert_eq!(first.max_wait(None), Duration::from_secs(2));
+        assert_eq!(first.max_wait(None), Duration::from_secs(8));
         assert_eq!((second.max_wait(None), copied.more()), (Duration::from_secs(1), 1));
         assert_eq!(second.max_wait(Some(Duration::from_secs(9))), Duration::from_secs(1));
         assert!(Arc::ptr_eq(&second, &copied.rules(&book, anew)), "unchanged rules are not copied again");

@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod demo;
 mod failure;
+mod fingerprint;
 mod health;
 mod purge;
 mod reload;
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Arguments),
     /// Print the effective configuration, each value with where it came from
     Config(Files),
+    /// Read a key from standard input and print the name that log and status have for it
+    Fingerprint(Files),
     /// Ask the running proxy whether it is ready
     Health(Files),
     /// Take stored responses away: all, or those of one organization or label
@@ -81,6 +84,9 @@ pub fn main(
             loaded.and_then(|loaded| check::run(&loaded, &arguments))
         }
         Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
+        Command::Fingerprint(files) => {
+            setup.and(files).load_values().and_then(|loaded| fingerprint::run(&loaded, std::io::stdin()))
+        }
         Command::Health(files) => setup.and(files).load_values().and_then(|loaded| health::run(&loaded)),
         Command::Purge(arguments) => setup
             .and(arguments.files.clone())

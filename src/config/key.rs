@@ -99,7 +99,7 @@ keys! {
     ShieldBurst = "shield.burst", "\"half\" or \"whole\"";
     ShieldReplicas = "shield.replicas", "a whole number from 1 to 1000";
     ShieldSingleWorkspace = "shield.single_workspace", "true or false";
-    ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"2s\"";
+    ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"8s\"";
     ShieldMaxQueued = "shield.max_queued", "a whole number from 1 to 1000000";
     ShieldMode = "shield.mode", "\"enforce\" or \"observe\"";
     CallersSources = "callers.sources",

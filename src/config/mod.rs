@@ -367,7 +367,7 @@ impl Default for Config {
                 burst: Burst::Half,
                 replicas: NonZeroU32::MIN,
                 single_workspace: false,
-                max_wait: Duration::from_secs(2),
+                max_wait: Duration::from_secs(8),
                 max_queued: 1000,
                 mode: Mode::Enforce,
             },

@@ -57,7 +57,9 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
-        if let Some(answer) = proxy.health(&head) {
+        if let Some(path) = &proxy.health_path
+            && let Some(answer) = proxy.health(path, &head)
+        {
             return answer;
         }
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());

@@ -195,8 +195,13 @@ impl Progress {
     pub(super) fn note_written(&self) {
         if !self.multiplexed.get() {
             self.moved.set(true);
-            self.flushed.set(false);
         }
+    }
+
+    /// Notes that the HTTP library has bytes to send. Not only when some of them went: an answer that the system takes nothing of
+    /// yet is under way as well, although its request has ended.
+    pub(super) fn note_unsent(&self) {
+        self.flushed.set(false);
     }
 
     /// Notes that the HTTP library has no byte left to send.

@@ -49,7 +49,11 @@ impl Table {
     pub(super) fn ready_at(&self, accounts: Accounts, caller: CallerId, now: Duration) -> Duration {
         let of = |key: AccountKey| {
             let account = self.accounts.get(&key)?;
-            let free = if self.books(key, now) { now } else { account.free_at(caller, 0, &self.limits, now) };
+            let free = if self.books(key, now) {
+                now
+            } else {
+                account.free_at(self.weighted(account, caller), 0, &self.limits, now)
+            };
             Some(free.max(account.opens_at()))
         };
         let here = accounts.keys().filter_map(of).max().unwrap_or(now);
@@ -87,7 +91,7 @@ impl Table {
         let Some(account) = self.accounts.get(&key) else { return now };
         match self.books(key, now) {
             true => account.booking.expected(ahead, now),
-            false => account.free_at(caller, ahead, &self.limits, now),
+            false => account.free_at(self.weighted(account, caller), ahead, &self.limits, now),
         }
     }
 

@@ -7,11 +7,12 @@ use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::{Account, Accounts};
+use super::account::{Account, Accounts, Weighted};
+use super::beside::Part;
 use super::call::{Call, Rejection};
 use super::queue::{Had, Line};
 use super::share::{Share, Urgency};
-use super::slot::Slot;
+use super::slot::{self, Slot};
 use super::spare::LOOK_AGAIN;
 use super::table::Table;
 use super::waiter::Waiter;
@@ -65,6 +66,15 @@ impl Table {
     /// What a caller had of the last second, beside what its part is.
     pub(super) fn had(&self, account: &Account, caller: CallerId) -> Had {
         Had { calls: account.second.of(caller), weight: self.weight(caller) }
+    }
+
+    /// A caller beside those that had calls of an account in the last second.
+    pub(super) fn weighted(&self, account: &Account, caller: CallerId) -> Weighted {
+        if self.shares.is_empty() {
+            return Weighted { caller, weight: 1, of: account.second.callers() };
+        }
+        let weights = account.second.who().map(|other| self.weight(other).get());
+        Weighted { caller, weight: self.weight(caller).get(), of: weights.fold(0, u32::saturating_add) }
     }
 
     fn weight(&self, caller: CallerId) -> NonZeroU32 {
@@ -162,19 +172,19 @@ impl Table {
             self.account(key, now).second.expire(now);
         }
         let (caller, line) = (self.note_share(call, now), Line::Calls);
-        match self.foresee(call, now) {
-            Ok(wait) if wait.is_zero() => self.spend(accounts, caller, line, now),
-            Ok(wait) => {
-                let slot = self.spend(accounts, caller, line, now.saturating_add(wait));
-                Slot { observed: Some(Observed::Waits(wait)), ..slot }
-            }
-            Err(Rejection { retry_after, .. }) => {
-                let slot = self.spend(accounts, caller, line, now);
-                self.give_back(&slot, now);
-                // Nothing is found at this moment that could be given back a second time.
-                Slot { at: Duration::MAX, observed: Some(Observed::Refused(retry_after)), ..slot }
+        let (slot, observed) = match self.foresee(call, now) {
+            Ok(wait) if wait.is_zero() => return self.spend(accounts, caller, line, now),
+            Ok(wait) => (now.saturating_add(wait), Observed::Waits(wait)),
+            // Nothing is found at that moment that could be given back.
+            Err(Rejection { retry_after, .. }) => (Duration::MAX, Observed::Refused(retry_after)),
+        };
+        if let Observed::Waits(_) = observed {
+            for key in accounts.keys() {
+                self.account(key, now).take_ahead(caller, slot);
             }
         }
+        let had = slot::Had { first: Part::WHOLE, second: Part::WHOLE };
+        Slot { accounts, caller, at: slot, had, booked: None, probe: None, observed: Some(observed) }
     }
 
     /// Forgets shares that nobody has asked by.

@@ -194,6 +194,9 @@ impl Table {
     /// A call is not sent whose slot was spent.
     pub(super) fn give_back(&mut self, slot: &Slot, now: Duration) {
         let Slot { accounts, caller, at, booked, .. } = *slot;
+        if at == Duration::MAX {
+            return;
+        }
         self.give_share_back(slot);
         let now_called = |key| if self.single_workspace { AccountKey::Everybody } else { self.named(key) };
         let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, now_called(key)));

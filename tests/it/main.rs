@@ -4,6 +4,8 @@ mod accounts;
 mod beside;
 mod bindings;
 mod breaker;
+mod caller_certificates;
+mod callers;
 mod circles;
 mod clients;
 mod collapse;

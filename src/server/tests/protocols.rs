@@ -54,6 +54,39 @@ async fn http2_by_prior_knowledge_is_answered() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), BIG);
 }
 
+/// A frame of HTTP/2 (RFC 9113 §4.1) on the connection itself.
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, 0, 0, 0, 0, 0], payload].concat()
+}
+
+/// All that a client sends at once is read, the frames behind the preface as well: a lost one would put the bytes of the next
+/// in its place.
+#[test]
+fn no_frame_of_a_first_flight_of_http2_is_lost() {
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    let server = TestServer::start();
+    for pings in [1, 50, 58, 59, 150, 400] {
+        let mut client = server.connect();
+        let pings: Vec<[u8; 8]> = (0..pings).map(u64::to_be_bytes).collect();
+        let mut flight = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, b"")].concat();
+        pings.iter().for_each(|ping| flight.extend(frame(PING, ping)));
+        client.send(&flight);
+        let mut answered = Vec::new();
+        while answered.len() < pings.len() {
+            let mut head = [0; 9];
+            client.0.read_exact(&mut head).expect("an answer to each");
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            client.0.read_exact(&mut payload).expect("a whole frame");
+            if head[3] == PING {
+                answered.push(<[u8; 8]>::try_from(payload).unwrap());
+            }
+        }
+        assert_eq!(answered, pings);
+    }
+}
+
 #[tokio::test]
 async fn an_http2_stream_under_way_ends_whole_while_the_server_stops() {
     let server = TestServer::start();
