@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -197,6 +197,28 @@ async fn tls_speaks_what_was_agreed_by_alpn() {
     let request = Request::get("/").header("host", "a").body(Empty::<Bytes>::new()).unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_11, 200));
+}
+
+#[tokio::test]
+async fn answers_from_memory_and_the_librarys_take_turns_over_tls() {
+    let files = Files::new();
+    let server = TestServer::start_with(|config| files.configure(config));
+    let mut stream = files.connect(server.server.data_address(), b"http/1.1").await.unwrap();
+    for (path, length) in [("/fast/5", 5), ("/", 5), ("/fast/60000", 60_000), ("/fast/0", 0), ("/", 5)] {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert_eq!(head.contains("fast: yes"), path != "/", "{head}");
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+    }
+    stream.write_all(format!("GET /fast/{BIG} HTTP/1.1\r\nhost: b\r\n\r\n").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() > BIG && rest[rest.len() - BIG..].iter().all(|byte| *byte == b'b'));
 }
 
 #[test]
