@@ -4,6 +4,7 @@
 //! could not be done to stderr.
 
 mod admin_client;
+mod arming;
 mod check;
 mod completions;
 mod config;

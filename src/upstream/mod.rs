@@ -23,7 +23,7 @@ pub mod permits;
 mod pool;
 pub mod probe;
 mod reach;
-mod roots;
+pub mod roots;
 mod stream;
 pub mod transfer;
 mod want;

@@ -3,7 +3,7 @@
 //! What calls go by is what is tried: the same look-up, forward proxy, roots and certificate. One request is sent, and no more
 //! than its head and status are told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, DATE, HOST, USER_AGENT};
@@ -84,7 +84,7 @@ impl Probe {
     ///
     /// As a call would fail.
     pub async fn connect(&self) -> Result<Found, ProxyError> {
-        let begun = Instant::now();
+        let begun = self.connector.clock().now();
         let stream = self.connector.connect().await?;
         let tls = match &stream {
             Stream::Plain(_) => None,
@@ -100,7 +100,7 @@ impl Probe {
                 })
             }
         };
-        Ok(Found { took: begun.elapsed(), tls, stream })
+        Ok(Found { took: self.connector.clock().now().since(begun), tls, stream })
     }
 
     /// Sends a GET on a connection, with a key if there is one.
@@ -122,7 +122,7 @@ impl Probe {
         }
         let speaks_http2 = on.stream.speaks_http2();
         let io = TokioIo::new(Metered::new(on.stream, Link::new(0)));
-        let begun = Instant::now();
+        let begun = self.connector.clock().now();
         let response: Result<Response<_>, hyper::Error> = if speaks_http2 {
             *request.uri_mut() =
                 format!("https://{authority}{path}").parse().map_err(|_| "no such path".to_owned())?;
@@ -142,6 +142,11 @@ impl Probe {
         let date =
             head.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let date = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
-        Ok(Answered { status: head.status, version: head.version, took: begun.elapsed(), date })
+        Ok(Answered {
+            status: head.status,
+            version: head.version,
+            took: self.connector.clock().now().since(begun),
+            date,
+        })
     }
 }
