@@ -201,7 +201,7 @@ impl Exchange {
             // hyper would say `<none>`; RFC 9112 §4 lets it be empty.
             response.extensions_mut().insert(ReasonPhrase::from_static(b""));
         }
-        let now = line.proxy.clock.now();
+        let now = line.proxy.clock.behind(line.begun);
         line.count(now);
         match response.body() {
             Body::Stream(_) => {

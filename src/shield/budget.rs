@@ -127,7 +127,7 @@ impl Budget {
         match entry {
             Entry::Granted(slot) => {
                 let connection = open.expect("only a call with a connection is granted its turn at once");
-                Ok((self.admission(slot, arrived), connection))
+                Ok((self.admission(slot, Duration::ZERO), connection))
             }
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
             Entry::Waiting(waiting) => {
@@ -139,7 +139,7 @@ impl Budget {
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
                 let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
-                Ok((self.admission(slot, since), turn.connection))
+                Ok((self.admission(slot, self.since(since)), turn.connection))
             }
         }
     }
@@ -164,13 +164,13 @@ impl Budget {
         let arrived = self.now();
         let entry = self.lock().enter_background(&call, arrived);
         match entry {
-            Entry::Granted(slot) => Ok((self.admission(slot, arrived), connection)),
+            Entry::Granted(slot) => Ok((self.admission(slot, Duration::ZERO), connection)),
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
             Entry::Waiting(waiting) => {
                 let place = Place::new(Arc::clone(&self.0), waiting);
                 let turn = place.turn(Some(connection), std::future::pending()).await?;
                 let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
-                Ok((self.admission(slot, arrived), turn.connection))
+                Ok((self.admission(slot, self.since(arrived)), turn.connection))
             }
         }
     }
@@ -325,10 +325,14 @@ impl Budget {
         self.lock().take_instead(call, &slot, now)
     }
 
-    fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
+    fn since(&self, earlier: Duration) -> Duration {
+        self.now().saturating_sub(earlier)
+    }
+
+    fn admission(&self, slot: Slot, waited: Duration) -> Admission {
         let (accounts, id) = (slot.accounts, slot.probe);
         let probe = id.map(|id| Probe::new(Arc::clone(&self.0), id, accounts));
-        Admission { waited: self.now().saturating_sub(arrived), probe, slot }
+        Admission { waited, probe, slot }
     }
 
     fn now(&self) -> Duration {
