@@ -29,6 +29,7 @@ use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::purpose::Purpose;
 use crate::resource::{Place, target_path};
 use crate::rules::Rules;
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::framing::announces_body;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
@@ -113,9 +114,9 @@ impl Proxy {
     ) {
         let Some(credential) = call.caller.credential() else { return };
         let now = call.asked_at;
-        let max_wait = call.max_wait;
+        let (max_wait, wishes) = (call.max_wait, RequestDirectives::parse(&head.headers));
         let reading =
-            self.reading(Request { head, read, credential, rules, peer: NOWHERE, at: now, max_wait });
+            self.reading(Request { head, read, credential, rules, peer: NOWHERE, at: now, max_wait, wishes });
         let standing = self.bindings.standing(credential, &rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);

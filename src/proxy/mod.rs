@@ -40,13 +40,14 @@ pub use self::reload::Prepared;
 pub use self::shared::{Proxy, Worker};
 use self::write::Subject;
 use crate::body::{self, Body};
-use crate::classify::{Class, classify};
+use crate::classify::{Class, classify_by};
 use crate::guard;
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::Route;
 use crate::rules::Rules;
+use crate::survey::Survey;
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
@@ -58,13 +59,16 @@ impl Worker {
         if let Some(answer) = proxy.health(&head) {
             return answer;
         }
-        let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
-        let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
+        let place = proxy.resources.locate(head.uri.path());
+        let survey = Survey::of(&head, place, proxy.origin.upstream().pseudonym());
+        let mut exchange = Exchange::begin(proxy, &head, &survey, peer, self.rules());
+        let place = match guard::conclude(&head, place, survey.guarded) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused)),
         };
         let resource = place.resource();
-        let class = classify(&head, place);
+        let class = classify_by(&head, place, || survey.forbids);
+        exchange.trace(&mut head.extensions);
         let (asked, peer) = exchange.classified(&class, resource);
         let answer = match class {
             Class::Read(read) if !body::is_empty(&body) => {

@@ -61,7 +61,8 @@ impl Proxy {
     ) -> Result<Option<Answer>, ProxyError> {
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
         let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.max_wait);
-        let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait });
+        let wishes = asked.wishes(&head.headers);
+        let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait, wishes });
         let mut now = at;
         loop {
             let standing = self.bindings.standing(credential, &rules.proof, now);

@@ -64,13 +64,14 @@ pub(super) struct Request<'a> {
     pub(super) at: Moment,
     /// How long it may wait for a call to be sent.
     pub(super) max_wait: Duration,
+    /// What its client asks of a cache.
+    pub(super) wishes: RequestDirectives,
 }
 
 impl Proxy {
     /// A label read as it arrives.
     pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
-        let Request { head, read, credential, rules, peer, at, max_wait } = request;
-        let wishes = RequestDirectives::parse(&head.headers);
+        let Request { head, read, credential, rules, peer, at, max_wait, wishes } = request;
         let arrived = self.cache.fence().sequence().current();
         let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
         let asker = Asker {
