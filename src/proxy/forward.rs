@@ -110,10 +110,10 @@ impl Worker {
         body: Body,
         asked: &Asked,
     ) -> impl FnMut() -> Option<Outgoing> {
-        let pseudonym = self.proxy.origin.upstream().pseudonym();
+        let via = self.proxy.origin.upstream().via_of(head.version);
         let (path, mut body) = (head.uri.path_and_query(), Some(body));
         move || {
-            let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
+            let mut fields = fields::forwardable_request(&head.headers, via.clone());
             asked.id.present(&mut fields);
             framing.announce(&mut fields);
             Some(Outgoing {
