@@ -12,7 +12,7 @@ use super::fault::Origin;
 use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
-use super::{Config, NoProxy, ProxyAuthorization, parse, shared_keys, telemetry};
+use super::{ClientAuth, Config, NoProxy, ProxyAuthorization, caller_keys, parse, shared_keys, telemetry};
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,8 @@ impl Loaded {
 
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
-    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry: spans, shared } = config;
+    let Config { listen, admin, upstream, cache, proof, shield, log, telemetry: spans, shared, callers } =
+        config;
     let tls = listen.tls.as_ref();
     let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
@@ -86,6 +87,11 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ListenHealthPath => listen.health_path.clone()?.into(),
         Key::ListenTlsCertificate => path(&tls?.certificate),
         Key::ListenTlsKey => path(&tls?.key),
+        Key::ListenTlsClientCa => path(&tls?.clients.as_ref()?.ca),
+        Key::ListenTlsClientAuth => {
+            let clients = tls.and_then(|tls| tls.clients.as_ref());
+            parse::client_auth_text(clients.map_or(ClientAuth::Required, |clients| clients.auth)).into()
+        }
         Key::AdminAddress => admin.address.to_string().into(),
         Key::AdminHeaderTimeout => parse::duration_text(admin.header_timeout).into(),
         Key::AdminTokenFile => path(admin.token_file.as_deref()?),
@@ -137,6 +143,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
         Key::ShieldSingleWorkspace => shield.single_workspace.into(),
         Key::ShieldMaxWait => parse::duration_text(shield.max_wait).into(),
         Key::ShieldMaxQueued => shield.max_queued.into(),
+        Key::ShieldMode => shield.mode.as_str().into(),
         Key::LogLevel => log.level.clone().into(),
         Key::LogFormat => parse::log_format_text(log.format).into(),
         Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
@@ -149,6 +156,7 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
             attributes => telemetry::attributes_text(attributes).into(),
         },
         Key::TelemetrySamplingRatio => spans.sampling_ratio.part().into(),
+        key if key.section() == "callers" => return caller_keys::value(callers.as_ref(), key),
         shared_key => return shared_keys::value(shared.as_ref(), shared_key),
     })
 }

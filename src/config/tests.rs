@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod bounds;
+mod callers;
 mod named_files;
 mod notices;
 mod shared;

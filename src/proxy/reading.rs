@@ -13,6 +13,7 @@ use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
+use crate::callers::Ledger;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::config::CachedResource;
@@ -66,12 +67,14 @@ pub(super) struct Request<'a> {
     pub(super) max_wait: Duration,
     /// What its client asks of a cache.
     pub(super) wishes: RequestDirectives,
+    /// Who pays for what is fetched.
+    pub(super) ledger: &'a Ledger,
 }
 
 impl Proxy {
     /// A label read as it arrives.
     pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
-        let Request { head, read, credential, rules, peer, at, max_wait, wishes } = request;
+        let Request { head, read, credential, rules, peer, at, max_wait, wishes, ledger } = request;
         let arrived = self.cache.fence().sequence().current();
         let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
         let asker = Asker {
@@ -84,6 +87,7 @@ impl Proxy {
             storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
             rounds: 0,
             store_waited: Duration::ZERO,
+            ledger,
             trace: head.extensions.get(),
         };
         Reading { head, asker, wishes, waits: Waits::default() }

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::client_verifier;
 use super::counted::Counted;
 use super::fast_path::{self, Left};
 use super::io::{Protocol, Socket, Watched};
@@ -30,6 +31,7 @@ use super::progress::{Progress, Share};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::guard::Fragment;
+use crate::metrics::ClientRefusal;
 use crate::peer::Peer;
 use crate::proxy::FromMemory;
 use crate::received::Received;
@@ -49,6 +51,9 @@ pub(super) trait Handler: Clone + 'static {
     fn answer_from_memory(&self, _request: &[u8], _peer: &Peer, _head: &mut Vec<u8>) -> Option<FromMemory> {
         None
     }
+
+    /// Notes a client that was refused in its handshake because of its certificate.
+    fn note_refused_client(&self, _peer: &Peer, _reason: ClientRefusal, _cause: &str) {}
 
     /// Notes a request that could not be read, and that the HTTP library has answered with a bare status.
     fn note_unreadable(&self, _peer: &Peer, _status: StatusCode, _fault: &hyper::Error) {}
@@ -114,7 +119,19 @@ async fn serve_tls<H: Handler>(
     progress: &Rc<Progress>,
     context: &Rc<Context<H>>,
 ) -> Result<(), Failure> {
-    let stream = Box::pin(tls.accept(stream)).await?;
+    let stream = match Box::pin(tls.accept(stream)).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            if let Some((reason, cause)) = client_verifier::refusal(&error) {
+                context.handler.note_refused_client(peer, reason, &cause);
+            }
+            return Err(error.into());
+        }
+    };
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    if let Some(name) = leaf.and_then(client_verifier::name_in) {
+        peer.note_certificate(&name);
+    }
     let agreed = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Some(Protocol::Http2),
         Some(_) => Some(Protocol::Http1),

@@ -4,6 +4,7 @@
 //! Promises that no connection outlives its limits in any state of its protocol, and that a stop loses no request that
 //! could still be answered. What a request is answered with is left to the proxy.
 
+mod client_verifier;
 mod connection;
 mod control;
 mod counted;
@@ -37,7 +38,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lock::Mutex;
-use crate::metrics::Metrics;
+use crate::metrics::{ClientRefusal, Metrics};
 use crate::peer::Peer;
 use crate::proxy::{FromMemory, Proxy, Worker};
 use crate::received::Received;
@@ -185,6 +186,10 @@ impl Handler for Rc<Worker> {
 
     fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
         Worker::answer_from_memory(self, request, peer, head)
+    }
+
+    fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {
+        Worker::note_refused_client(self, peer, reason, cause);
     }
 
     fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {

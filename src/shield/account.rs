@@ -10,6 +10,7 @@ use super::booked::Booking;
 use super::limits::Limits;
 pub use super::payers::{AccountKey, Accounts};
 use super::queue::Queue;
+use super::spare::Spare;
 use super::window::{CallerId, Minute, Second};
 use crate::config::Burst;
 
@@ -52,6 +53,8 @@ pub(super) struct Account {
     /// What it knows of the moments that the store books for it.
     pub(super) booking: Booking,
     pub(super) queue: Queue,
+    /// What is left for callers that have what others leave.
+    pub(super) spare: Spare,
     /// When the next call of a caller with a large part may go, while the account is contended.
     pace: Duration,
     contended_until: Duration,

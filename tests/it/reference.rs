@@ -26,7 +26,7 @@ use crate::support::labels::{label_path, token};
 
 /// Closed enums that no table explains: what they say is said by others, or nowhere.
 const UNEXPLAINED: [(&str, &str); 7] = [
-    ("Key", "the README has a row for each"),
+    ("Key", "docs/CONFIGURATION.md has a row for each"),
     ("StoreErrorKind", "said in log lines, before the server's own words"),
     ("ControlScript", "names of scripts, which the store alone sees"),
     ("Settled", "why an answer was let go: metrics count each kind by itself"),

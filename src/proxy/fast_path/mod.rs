@@ -9,12 +9,13 @@
 //! An answer is counted and logged as every other, and its bytes are those that the long way would send: a test compares them.
 
 mod answer;
-mod head;
+pub(super) mod head;
 mod names;
 
 use bytes::Bytes;
 use http::StatusCode;
 use std::time::Duration;
+use uuid::Uuid;
 
 use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
@@ -48,8 +49,9 @@ impl Worker {
         if proxy.tracing.is_some() {
             return None;
         }
-        let read = PlainRead::parse(proxy.resources, request)?;
-        proxy.answer_plain(&read, &self.rules(), peer, head)
+        let rules = self.rules();
+        let read = PlainRead::parse(proxy.resources, rules.caller_field(), request)?;
+        proxy.answer_plain(&read, &rules, peer, head)
     }
 }
 
@@ -73,6 +75,13 @@ impl Proxy {
         if stored.body.len() > LARGEST_BODY {
             return None;
         }
+        // Last of what may be in the way, and what is counted is counted behind it.
+        let identity = match &rules.callers {
+            Some(callers) => {
+                Some(self.identify_plain(callers, peer, read, digests.authorization(), begun)?)
+            }
+            None => None,
+        };
         organization.note_avoided();
         let id = Id::of(read.request_id, begun);
         let rendered = Rendered::of(&stored, servable, read.condition);
@@ -88,7 +97,13 @@ impl Proxy {
         if let Some(by) = outcome.avoided() {
             self.metrics.avoided(by);
         }
+        let named = identity.as_ref().map(|_| organization.id().name().0);
+        let mut text = Uuid::encode_buffer();
         let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { stored.body.clone() };
+        if let Some(identity) = &identity {
+            self.callers.note_claim(identity);
+            identity.note_hit(outcome, body.len() as u64);
+        }
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),
@@ -99,6 +114,13 @@ impl Proxy {
             route: route.as_str(),
             outcome: outcome.as_str(),
             status: Some(status.as_u16()),
+            caller: identity.as_ref().map(|identity| identity.caller.name()),
+            credential: identity.as_ref().map(|identity| identity.key_name()),
+            organization: named.map(|id| &*id.hyphenated().encode_lower(&mut text)),
+            reason: None,
+            waited: Duration::ZERO,
+            upstream: Duration::ZERO,
+            upstream_calls: 0,
             error: None,
             cause: None,
             duration,

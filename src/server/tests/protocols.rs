@@ -120,8 +120,11 @@ impl Files {
     }
 
     fn configure(&self, config: &mut Config) {
-        config.listen.tls =
-            Some(ListenTls { certificate: self.path("certificate.pem"), key: self.path("key.pem") });
+        config.listen.tls = Some(ListenTls {
+            certificate: self.path("certificate.pem"),
+            key: self.path("key.pem"),
+            clients: None,
+        });
     }
 
     /// Connects and trusts nothing but the certificate that is in the file now.
@@ -203,9 +206,8 @@ fn certificate_files_that_are_no_good_are_named_at_start() {
     ];
     for (key, certificate, private) in rows {
         let named = if key.ends_with("key") { private.clone() } else { certificate.clone() };
-        let error = Certificate::read(&ListenTls { certificate, key: private }, Arc::default())
-            .unwrap_err()
-            .to_string();
+        let files = ListenTls { certificate, key: private, clients: None };
+        let error = Certificate::read(&files, Arc::default()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{key} {}: ", named.display())), "{error}");
     }
 }
