@@ -48,6 +48,7 @@ mod ownership;
 mod pass_through;
 mod purge;
 mod read_bodies;
+mod readings;
 mod reference;
 mod reload;
 mod reload_keys;
