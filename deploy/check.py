@@ -6,7 +6,9 @@ configuration that they mount, which the proxy itself accepts.
 """
 
 import copy
+import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 
@@ -369,6 +372,49 @@ def check_compose(binary):
         expect(known in words, f"compose: the simulator of seed 1 does not know {known[:12]}…")
 
 
+def check_release(binary):
+    """What is packed twice is the same; the bill of materials is valid CycloneDX; the image is what its digests say."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    with tempfile.TemporaryDirectory() as folder:
+        sums = []
+        for time in ("first", "second"):
+            packed = subprocess.run([DEPLOY / "release", "--pack", binary, "x86_64-linux-musl"], capture_output=True, text=True,
+                                    env={**os.environ, "DIST": f"{folder}/{time}"}, check=False)
+            expect(packed.returncode == 0, f"deploy/release: {packed.stderr}")
+            sums.append(pathlib.Path(folder, time, "SHA256SUMS").read_text())
+        expect(sums[0] == sums[1], f"deploy/release packs otherwise the second time:\n{sums[0]}{sums[1]}")
+        made = pathlib.Path(folder, "first")
+        bill = next(made.glob("*.cdx.json")).read_text()
+        fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill)
+        expect(fault is None, f"the bill of materials: {fault!r}")
+        locked = {(one["name"], one["version"]) for one in tomllib.loads((DEPLOY.parent / "Cargo.lock").read_text())["package"]}
+        billed = {(one["name"], one["version"]) for one in json.loads(bill)["components"]}
+        expect(len(billed) > 100 and billed <= locked, f"the bill of materials has {billed - locked}, which are not locked")
+        image = next(made.glob("*.oci.tar"))
+        with tarfile.open(image) as tar:
+            blobs = {one.name: tar.extractfile(one).read() for one in tar if one.isfile()}
+
+        def blob(told):
+            contents = blobs["blobs/" + told["digest"].replace(":", "/")]
+            expect(f"sha256:{hashlib.sha256(contents).hexdigest()}" == told["digest"], f"the image: {told['digest']} is something else")
+            expect(len(contents) == told["size"], f"the image: {told['digest']} is {len(contents)} bytes")
+            return contents
+
+        told = json.loads(blobs["index.json"])["manifests"][0]
+        expect(pathlib.Path(f"{image}.digest").read_text().strip() == told["digest"], "the image: another digest is told")
+        manifest = json.loads(blob(told))
+        config = json.loads(blob(manifest["config"]))
+        layer = gzip.decompress(blob(manifest["layers"][0]))
+        expect(config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"], "the image: its layer is another one")
+        with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+            held = {one.name for one in tar if one.isfile()}
+        expect(held == {"instantly-proxy", "etc/ssl/certs/ca-certificates.crt"}, f"the image holds {held}")
+        written = (DEPLOY / "docker" / "Dockerfile").read_text()
+        own = config["config"]
+        expect(f"USER {own['User']}" in written and f"STOPSIGNAL {own['StopSignal']}" in written, "the image is not the Dockerfile's")
+
+
 def main():
     """Checks all, and tells every fault."""
     binary = os.path.abspath(sys.argv[1])
@@ -382,6 +428,7 @@ def main():
     check_chart(binary, overlays["gateway"], overlays["fleet"])
     check_compose(binary)
     check_documents()
+    check_release(binary)
     validate("podmonitor.yaml", observed())
     for fault in faults:
         print(f"deploy/check: {fault}", file=sys.stderr)

@@ -25,6 +25,7 @@ pub struct ProxyError {
     /// In place of the kind's own sentence.
     message: Option<&'static str>,
     retry_after: Option<Duration>,
+    reason: Option<&'static str>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -32,7 +33,7 @@ impl ErrorKind {
     /// A failure without a cause to log.
     #[must_use]
     pub const fn error(self) -> ProxyError {
-        ProxyError { kind: self, message: None, retry_after: None, cause: None }
+        ProxyError { kind: self, message: None, retry_after: None, reason: None, cause: None }
     }
 }
 
@@ -74,6 +75,19 @@ impl ProxyError {
     pub const fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The same failure with why it was refused, in a word of a closed set, for the log.
+    #[must_use]
+    pub const fn for_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Why it was refused, if more is known than its kind.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// The wait that it recommends.

@@ -5,6 +5,7 @@ pub mod body;
 mod bounded;
 pub mod cache;
 pub mod caller;
+pub mod callers;
 pub mod classify;
 pub mod cli;
 pub mod clock;

@@ -173,6 +173,33 @@ thread_local! {
 }
 
 impl CacheStatus {
+    /// Why it is no plain hit or miss, in the words of the log.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Stale { reason, .. } => Some(reason.as_str()),
+            Self::RefetchLimited { .. } => Some("refill-limited"),
+            Self::Request => Some("request"),
+            Self::Proof => Some("proof"),
+            Self::Uncached(reason) => Some(reason.as_str()),
+            Self::Hit { .. }
+            | Self::Shared { .. }
+            | Self::Miss { .. }
+            | Self::Collapsed
+            | Self::Method
+            | Self::PassThrough => None,
+        }
+    }
+
+    /// The label read that was passed through, and why.
+    #[must_use]
+    pub const fn bypass(self) -> Option<BypassReason> {
+        match self {
+            Self::Uncached(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// The whole field value.
     #[must_use]
     pub fn value(self) -> HeaderValue {

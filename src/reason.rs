@@ -65,6 +65,8 @@ closed_enum! {
         Hold = "gate",
         /// Background work, and nothing to spare for it.
         NoSpare = "no_spare",
+        /// Its caller has had what it may have in this minute.
+        CallerCap = "caller_cap",
         /// An unverified caller, and no slot came free.
         UnverifiedSlots = "stranger_slots",
         /// An unverified caller, and too many of them were refused of late.
@@ -82,6 +84,7 @@ impl RejectionReason {
     pub const fn kind(self) -> ErrorKind {
         match self {
             Self::Budget | Self::NoSpare => ErrorKind::OverBudget,
+            Self::CallerCap => ErrorKind::CallerCapped,
             Self::QueueFull => ErrorKind::QueueFull,
             Self::Hold => ErrorKind::GateClosed,
             Self::UnverifiedSlots | Self::UnverifiedRefusals => ErrorKind::TooManyStrangers,

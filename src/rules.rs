@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderName;
+
+use crate::callers::{CallerRules, Identity};
 use crate::classify::Target;
 use crate::config::{self, CachedResource, Config, Share};
 use crate::lock::{Mutex, MutexGuard};
@@ -31,6 +34,10 @@ pub struct Rules {
     /// Bytes a second that an upload must bring.
     pub min_upload_rate: u64,
     max_wait: Duration,
+    /// Who calls, and what each may have, where callers are told apart.
+    pub callers: Option<Arc<CallerRules>>,
+    /// Whether limits hold, or are counted alone.
+    pub mode: config::Mode,
 }
 
 impl Rules {
@@ -44,6 +51,8 @@ impl Rules {
             header_timeout: config.listen.header_timeout,
             min_upload_rate: config.listen.min_upload_rate,
             max_wait: config.shield.max_wait,
+            callers: CallerRules::new(config),
+            mode: config.shield.mode,
         }
     }
 
@@ -94,6 +103,19 @@ impl Rules {
     /// Where lists fill items, that of a new organization is read in any case: nothing is shared before.
     const fn witness(&self) -> Witness {
         if self.cache.list_fill { Witness::Required } else { Witness::NotRequired }
+    }
+
+    /// The field that names callers, if one does.
+    #[must_use]
+    pub fn caller_field(&self) -> Option<&HeaderName> {
+        self.callers.as_ref()?.field()
+    }
+
+    /// How long a call of a caller waits at most that asks for `wait`.
+    #[must_use]
+    pub fn max_wait_of(&self, identity: Option<&Arc<Identity>>, wait: Option<Duration>) -> Duration {
+        let own = identity.and_then(|identity| identity.limit.max_wait).unwrap_or(self.max_wait);
+        wait.map_or(own, |wait| wait.min(own))
     }
 
     /// How long a call waits at most that asks for `wait`.
@@ -191,12 +213,12 @@ mod tests {
         let copied = book.copy(0);
         let anew = |times: &i32| times + 1;
         let first = copied.rules(&book, anew);
-        assert_eq!((first.max_wait(None), copied.more()), (Duration::from_secs(2), 0));
+        assert_eq!((first.max_wait(None), copied.more()), (Duration::from_secs(8), 0));
 
         config.shield.max_wait = Duration::from_secs(1);
         book.replace(Rules::new(&config));
         let second = copied.rules(&book, anew);
-        assert_eq!(first.max_wait(None), Duration::from_secs(2));
+        assert_eq!(first.max_wait(None), Duration::from_secs(8));
         assert_eq!((second.max_wait(None), copied.more()), (Duration::from_secs(1), 1));
         assert_eq!(second.max_wait(Some(Duration::from_secs(9))), Duration::from_secs(1));
         assert!(Arc::ptr_eq(&second, &copied.rules(&book, anew)), "unchanged rules are not copied again");

@@ -4,6 +4,7 @@
 //! the vendor's envelope. Listening, time-outs and the number of connections are left to the server.
 
 mod access;
+mod callers;
 mod explain;
 mod exposition;
 mod fleet;
@@ -171,6 +172,7 @@ impl Admin {
             overview: self.proxy.overview(),
             failures: self.metrics.failures(),
             fleet: self.proxy.fleet_overview().await,
+            callers: self.proxy.bill().map(|bill| callers::Callers::new(bill, self.proxy.caller_limits())),
             history: self.history.columns(),
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::callers::Callers;
 use super::fleet::Fleet;
 use super::history::Columns;
 use crate::fleet::overview::FleetOverview;
@@ -33,6 +34,9 @@ pub(super) struct Status {
     /// The other replicas, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Fleet>,
+    /// Callers and keys, where they are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callers: Option<Callers>,
     /// Errors of the proxy's own, the latest first.
     errors: Vec<Error>,
     /// The last hour.
@@ -48,6 +52,7 @@ pub(super) struct Figures {
     pub(super) overview: Overview,
     pub(super) failures: Vec<Failure>,
     pub(super) fleet: Option<FleetOverview>,
+    pub(super) callers: Option<Callers>,
     pub(super) history: Columns,
 }
 
@@ -208,7 +213,7 @@ fn seconds(left: Duration) -> u64 {
 
 impl Status {
     pub(super) fn new(figures: Figures) -> Self {
-        let Figures { uptime, ready, totals, gauges, overview, failures, fleet, history } = figures;
+        let Figures { uptime, ready, totals, gauges, overview, failures, fleet, callers, history } = figures;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -225,6 +230,7 @@ impl Status {
             connections: totals.connections,
             shield: Shield::new(&totals, gauges, &overview),
             fleet: fleet.map(Fleet::from),
+            callers,
             errors: failures
                 .into_iter()
                 .map(|failure| Error {

@@ -31,6 +31,14 @@ pub struct Digests {
     pub(super) credential: CredentialDigest,
 }
 
+impl Digests {
+    /// Stands for the `Authorization` value.
+    #[must_use]
+    pub const fn authorization(&self) -> AuthorizationDigest {
+        self.authorization
+    }
+}
+
 /// Stands for a method and the first three segments of a path: what a scope is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteDigest([u8; 32]);

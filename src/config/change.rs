@@ -3,7 +3,7 @@
 //! The list of the former is [`taken`] alone: a key that nobody names there waits for a restart.
 
 use super::report::value;
-use super::{Cache, Config, Key, Listen, Upstream};
+use super::{Cache, Config, Key, Listen, ListenTls, Upstream};
 
 /// A configuration that was read while another one holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ fn taken(current: &Config, new: &Config) -> Config {
         drain_delay: new.listen.drain_delay,
         drain_timeout: new.listen.drain_timeout,
         // Other files can be read; a listener cannot become one with TLS, or without.
-        tls: current.listen.tls.as_ref().map(|tls| new.listen.tls.as_ref().unwrap_or(tls).clone()),
+        tls: current.listen.tls.as_ref().map(|tls| changed(tls, new.listen.tls.as_ref().unwrap_or(tls))),
         ..config.listen
     };
     config.admin.token_file.clone_from(&new.admin.token_file);
@@ -52,6 +52,16 @@ fn taken(current: &Config, new: &Config) -> Config {
     config.cache = Cache { max_bytes: current.cache.max_bytes, ..new.cache.clone() };
     config.proof = new.proof.clone();
     config.shield = new.shield.clone();
+    config.callers.clone_from(&new.callers);
     config.log = new.log.clone();
     config
+}
+
+/// Who asks for certificates of clients goes on to, by these roots or others, and who does not cannot begin.
+fn changed(current: &ListenTls, new: &ListenTls) -> ListenTls {
+    let clients = match (&current.clients, &new.clients) {
+        (Some(_), Some(new)) => Some(new.clone()),
+        (current, _) => current.clone(),
+    };
+    ListenTls { clients, ..new.clone() }
 }

@@ -133,6 +133,38 @@ pub fn password(path: &Path) -> Result<Password, String> {
     }
 }
 
+/// The secret by which keys get their names. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FingerprintSecret(Vec<u8>);
+
+impl FingerprintSecret {
+    /// The secret itself, to derive a key of.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FingerprintSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FingerprintSecret(***)")
+    }
+}
+
+/// Reads the secret of a file by which keys get their names: one line, whose newline does not count.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds anything but one line of 32 bytes or more.
+pub fn fingerprint_secret(path: &Path) -> Result<FingerprintSecret, String> {
+    let secrets = shared_secrets(path)?;
+    let mut lines = secrets.expose();
+    match (lines.next(), lines.next()) {
+        (Some(secret), None) => Ok(FingerprintSecret(secret.to_vec())),
+        _ => Err("holds more than one secret".to_owned()),
+    }
+}
+
 /// Shorter secrets can be guessed.
 const SHORTEST_SECRET: usize = 32;
 

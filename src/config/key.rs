@@ -45,6 +45,8 @@ keys! {
         "a path of 2 to 256 letters, digits and any of -._~/, such as \"/.well-known/ready\", not at or below /api";
     ListenTlsCertificate = "listen.tls.certificate", "a PEM file with the certificate chain, leaf first";
     ListenTlsKey = "listen.tls.key", "a PEM file with the private key of the leaf certificate";
+    ListenTlsClientCa = "listen.tls.client_ca", "a PEM file with at least one root certificate";
+    ListenTlsClientAuth = "listen.tls.client_auth", "\"required\" or \"optional\"";
     AdminAddress = "admin.address", "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
     AdminHeaderTimeout = "admin.header_timeout", "a duration from 1ms to 1h, such as \"3s\"";
     AdminTokenFile = "admin.token_file",
@@ -97,8 +99,19 @@ keys! {
     ShieldBurst = "shield.burst", "\"half\" or \"whole\"";
     ShieldReplicas = "shield.replicas", "a whole number from 1 to 1000";
     ShieldSingleWorkspace = "shield.single_workspace", "true or false";
-    ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"2s\"";
+    ShieldMaxWait = "shield.max_wait", "a duration from 0s (never wait) to 60s, such as \"8s\"";
     ShieldMaxQueued = "shield.max_queued", "a whole number from 1 to 1000000";
+    ShieldMode = "shield.mode", "\"enforce\" or \"observe\"";
+    CallersSources = "callers.sources",
+        "\"certificate\", \"field\", \"address\" and \"credential\", each at most once, with commas between them";
+    CallersField = "callers.field",
+        "a field name of 1 to 64 lower-case letters, digits and \"-\" that means nothing to proxy or API, such as \"x-caller\"";
+    CallersTrusted = "callers.trusted", "networks such as \"10.0.0.0/8, ::1/128\" with commas between them, or \"none\"";
+    CallersFingerprintSecretFile = "callers.fingerprint_secret_file",
+        "a file with a secret of at least 32 bytes on one line";
+    CallersAddresses = "callers.addresses", "a table of networks with a name each, such as { \"10.1.0.0/16\" = \"billing\" }";
+    CallersDefault = "callers.default", "a table of weight, requests_per_minute, part, priority, methods, denied_methods, paths, denied_paths, max_wait, observe";
+    CallersLimits = "callers.limits", "a table of names with a table of limits each";
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
     TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",

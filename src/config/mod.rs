@@ -4,6 +4,8 @@
 //! checked. [`load()`] collects **all** faults with key, source and what is allowed: `raw` merges the layers, `resolve`
 //! is the one conversion, [`Key`] names every key. [`files`] reads what the configuration points to.
 
+mod caller_keys;
+pub mod callers;
 mod cgroup;
 mod change;
 mod egress;
@@ -34,6 +36,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use self::callers::{CallerLimit, CallerSource, Callers, Cap, Mode, Priority};
 pub use self::change::Change;
 pub use self::egress::{ForwardProxy, NoProxy, ProxyAuthorization, user_and_password};
 pub use self::fault::{Fault, Origin};
@@ -60,6 +63,8 @@ pub struct Config {
     pub proof: Proof,
     /// How the vendor's rate limit is kept.
     pub shield: Shield,
+    /// Who calls, and what each may have; `None` tells nobody apart but by credential.
+    pub callers: Option<Callers>,
     /// What is logged.
     pub log: Log,
     /// Who is told of spans.
@@ -131,6 +136,26 @@ pub struct ListenTls {
     pub certificate: PathBuf,
     /// Private key of the leaf.
     pub key: PathBuf,
+    /// Whose certificates clients have.
+    pub clients: Option<ClientRoots>,
+}
+
+/// `listen.tls.client_ca`: clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRoots {
+    /// PEM file of the roots that sign them.
+    pub ca: PathBuf,
+    /// Whether a client without one is let in.
+    pub auth: ClientAuth,
+}
+
+/// `listen.tls.client_auth`: whether a client without a certificate is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// It is not.
+    Required,
+    /// It is.
+    Optional,
 }
 
 /// `[admin]`: the admin port.
@@ -259,6 +284,8 @@ pub struct Shield {
     pub max_wait: Duration,
     /// Calls of one organization that wait at once.
     pub max_queued: usize,
+    /// Whether its limits hold, or are counted alone.
+    pub mode: Mode,
 }
 
 /// How much of a second's calls may leave at one moment.
@@ -340,9 +367,11 @@ impl Default for Config {
                 burst: Burst::Half,
                 replicas: NonZeroU32::MIN,
                 single_workspace: false,
-                max_wait: Duration::from_secs(2),
+                max_wait: Duration::from_secs(8),
                 max_queued: 1000,
+                mode: Mode::Enforce,
             },
+            callers: None,
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             telemetry: Telemetry::default(),
             shared: None,

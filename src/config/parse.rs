@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::{Burst, LogFormat, MaxHeldBytes, Share, UpstreamDirectives, WriteInvalidates};
+use super::{Burst, ClientAuth, LogFormat, MaxHeldBytes, Share, UpstreamDirectives, WriteInvalidates};
 
 const AUTO: &str = "auto";
 
@@ -105,6 +105,17 @@ pub(super) fn user_agent(text: &str) -> Option<String> {
     let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let sound = visible && (1..=256).contains(&text.len()) && text.trim() == text;
     sound.then(|| text.to_owned())
+}
+
+pub(super) fn client_auth(text: &str) -> Option<ClientAuth> {
+    [ClientAuth::Required, ClientAuth::Optional].into_iter().find(|auth| client_auth_text(*auth) == text)
+}
+
+pub(super) const fn client_auth_text(auth: ClientAuth) -> &'static str {
+    match auth {
+        ClientAuth::Required => "required",
+        ClientAuth::Optional => "optional",
+    }
 }
 
 /// One reading alone: nothing that anybody would decode or normalise. Below `/api` it would shadow what is passed on.

@@ -75,10 +75,14 @@ impl Given {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "what is too large is refused anyway")]
     fn number(&self) -> Option<f64> {
         match &self.value {
             Value::String(_, text) if self.is_variable() => text.parse().ok(),
-            Value::Num(_, number) => number.to_f64().or_else(|| number.to_u128().map(|whole| whole as f64)),
+            Value::Num(_, number) => {
+                let whole = || number.to_i128().map(|whole| whole as f64);
+                number.to_f64().or_else(whole).or_else(|| number.to_u128().map(|whole| whole as f64))
+            }
             _ => None,
         }
     }
@@ -207,6 +211,27 @@ impl Raw {
         }
     }
 
+    /// The table at `key`, if one is set.
+    pub(super) fn table(&mut self, key: Key) -> Result<Option<Dict>, Refused> {
+        match self.given(key).map(|given| given.value) {
+            None => Ok(None),
+            Some(Value::Dict(_, table)) => Ok(Some(table)),
+            Some(_) => Err(self.refuse(key, None, key.allowed())),
+        }
+    }
+
+    /// Notes that a value inside the table at `key` is refused, which stands at this path.
+    pub(super) fn refuse_inside(&mut self, key: Key, path: &str, value: &Value, allowed: &str) -> Refused {
+        let origin = self.layers.get_metadata(value.tag()).and_then(|metadata| metadata.source.clone());
+        self.faults.push(Fault {
+            key: path.to_owned(),
+            origin: origin_of(origin),
+            given: show(key, value),
+            allowed: allowed.to_owned(),
+        });
+        Refused
+    }
+
     /// Notes that the value of `key` is refused: because of `problem`, where the value itself does not show why.
     pub(super) fn refuse(&mut self, key: Key, problem: Option<&str>, allowed: &str) -> Refused {
         let given = self.given(key);
@@ -228,12 +253,15 @@ impl Raw {
     fn given(&self, key: Key) -> Option<Given> {
         let value = self.layers.find_value(key.as_str()).ok()?;
         let source = self.layers.get_metadata(value.tag()).and_then(|metadata| metadata.source.clone());
-        let origin = match source {
-            Some(Source::File(path)) => Origin::File(path),
-            Some(Source::Custom(name)) => Origin::Variable(name),
-            _ => Origin::Default,
-        };
-        Some(Given { value, origin })
+        Some(Given { value, origin: origin_of(source) })
+    }
+}
+
+fn origin_of(source: Option<Source>) -> Origin {
+    match source {
+        Some(Source::File(path)) => Origin::File(path),
+        Some(Source::Custom(name)) => Origin::Variable(name),
+        _ => Origin::Default,
     }
 }
 
@@ -257,8 +285,24 @@ pub(super) fn show(key: Key, value: &Value) -> String {
             (_, Some(number), _) => number.to_string(),
             (_, _, number) => number.map_or_else(|| "a number".to_owned(), |number| number.to_string()),
         },
+        Value::Dict(_, table) if is_table(key) => inline_table(key, table),
+        Value::Array(_, values) if is_table(key) => {
+            format!("[{}]", values.iter().map(|value| show(key, value)).collect::<Vec<_>>().join(", "))
+        }
         Value::Dict(..) => "a table".to_owned(),
         Value::Array(..) => "an array".to_owned(),
         Value::Char(..) | Value::Empty(..) => "nothing".to_owned(),
     }
+}
+
+/// Whether the value of a key is a table whose names are the operator's own.
+fn is_table(key: Key) -> bool {
+    matches!(key, Key::CallersAddresses | Key::CallersDefault | Key::CallersLimits)
+}
+
+fn inline_table(key: Key, table: &Dict) -> String {
+    let bare = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let name = |name: &str| if bare(name) { name.to_owned() } else { format!("{name:?}") };
+    let rows = table.iter().map(|(leaf, value)| format!("{} = {}", name(leaf), show(key, value)));
+    format!("{{ {} }}", rows.collect::<Vec<_>>().join(", "))
 }

@@ -15,8 +15,8 @@ use super::key::Key;
 use super::named::{file, pair};
 use super::raw::{Raw, Refused};
 use super::{
-    Admin, Cache, CachedResource, ClientCertificate, Config, Listen, ListenTls, Log, MaxHeldBytes, Proof,
-    Shield, Upstream, egress, files, parse, shared_keys, telemetry,
+    Admin, Cache, CachedResource, ClientCertificate, ClientRoots, Config, Listen, ListenTls, Log,
+    MaxHeldBytes, Mode, Proof, Shield, Upstream, caller_keys, egress, files, parse, shared_keys, telemetry,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -53,6 +53,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let cache = cache(raw);
     let proof = proof(raw);
     let shield = shield(raw);
+    let callers = caller_keys::resolve(raw, shield.as_ref().ok());
     let log = log(raw);
     let telemetry = telemetry::resolve(raw);
     let shared = shared_keys::resolve(raw);
@@ -63,6 +64,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
         cache: cache?,
         proof: proof?,
         shield: shield?,
+        callers: callers?,
         log: log?,
         telemetry: telemetry?,
         shared: shared?,
@@ -113,8 +115,19 @@ fn listen(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Listen,
 }
 
 fn listen_tls(raw: &mut Raw) -> Result<Option<ListenTls>, Refused> {
-    let pair = pair(raw, Key::ListenTlsCertificate, Key::ListenTlsKey)?;
-    Ok(pair.map(|(certificate, key)| ListenTls { certificate, key }))
+    let pair = pair(raw, Key::ListenTlsCertificate, Key::ListenTlsKey);
+    let ca = file(raw, Key::ListenTlsClientCa, files::roots);
+    let auth = raw.text(Key::ListenTlsClientAuth, parse::client_auth);
+    if let (Ok(None), Ok(Some(_))) = (&pair, &ca) {
+        return Err(raw.refuse(
+            Key::ListenTlsClientCa,
+            Some("has no use without TLS"),
+            "only together with listen.tls.certificate",
+        ));
+    }
+    let (Some((certificate, key)), ca, auth) = (pair?, ca?, auth?) else { return Ok(None) };
+    let clients = ca.map(|ca| ClientRoots { ca, auth });
+    Ok(Some(ListenTls { certificate, key, clients }))
 }
 
 fn admin(raw: &mut Raw, address: Result<SocketAddr, Refused>) -> Result<Admin, Refused> {
@@ -240,6 +253,7 @@ fn shield(raw: &mut Raw) -> Result<Shield, Refused> {
     let single_workspace = raw.flag(Key::ShieldSingleWorkspace);
     let max_wait = raw.duration(Key::ShieldMaxWait, MAX_WAIT);
     let max_queued = raw.count(Key::ShieldMaxQueued, 1..=1_000_000);
+    let mode = raw.text(Key::ShieldMode, |text| Mode::ALL.iter().copied().find(|mode| mode.as_str() == text));
     Ok(Shield {
         requests_per_second: requests_per_second?,
         requests_per_minute: requests_per_minute?,
@@ -248,6 +262,7 @@ fn shield(raw: &mut Raw) -> Result<Shield, Refused> {
         single_workspace: single_workspace?,
         max_wait: max_wait?,
         max_queued: max_queued?,
+        mode: mode?,
     })
 }
 

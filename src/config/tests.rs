@@ -9,8 +9,10 @@ use tempfile::TempDir;
 use super::*;
 
 mod bounds;
+mod callers;
 mod named_files;
 mod notices;
+mod outward;
 mod shared;
 mod template;
 
@@ -142,7 +144,7 @@ fn an_unknown_table_is_answered_with_the_one_that_was_meant() {
     let fault = the_fault(from_toml("[cach]\nmax_bytes = '1MiB'\n"));
     assert_eq!(
         fault.to_string().split_once("allowed: ").unwrap().1,
-        "the keys of [listen], [admin], [upstream], [cache], [proof], [shield], [log], [telemetry], [shared]; \
+        "the keys of [listen], [admin], [upstream], [cache], [proof], [shield], [callers], [log], [telemetry], [shared]; \
          did you mean [cache]?"
     );
     let fault = the_fault(from_toml("[cache.lead_label]\nttl = '5m'\n"));

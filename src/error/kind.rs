@@ -35,6 +35,8 @@ closed_enum! {
         BodyBroken = "body_broken",
         /// The body of a request came slower than its least rate.
         UploadTooSlow = "upload_too_slow",
+        /// The caller's limits forbid this method or this path.
+        CallerDenied = "caller_denied",
         /// A method that is not passed on.
         MethodNotAllowed = "method_not_allowed",
         /// The body of a label write is over its limit.
@@ -81,6 +83,8 @@ closed_enum! {
         OverBudget = "over_budget",
         /// Too many calls of the organization wait already.
         QueueFull = "queue_full",
+        /// The caller has had what it may have in this minute.
+        CallerCapped = "caller_capped",
         /// The API has limited the organization, and the time it gave is not over.
         GateClosed = "gate_closed",
         /// Too many calls of callers that the API has not accepted yet, or too many of them refused.

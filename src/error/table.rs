@@ -100,6 +100,8 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
         "The request body ended early or is malformed; a part of it was sent to the API."),
     Row(ErrorKind::UploadTooSlow, 408, REQUEST, NOTHING,
         "The request body came too slowly: send it faster, or in smaller parts."),
+    Row(ErrorKind::CallerDenied, 403, DENIED, NOTHING,
+        "The operator of this proxy does not let this caller send such a request; nothing was sent to the API."),
     Row(ErrorKind::MethodNotAllowed, 405, DENIED, NOTHING,
         "This method is not passed on: use one of those in Allow."),
     Row(ErrorKind::BodyTooLarge, 413, DENIED, NOTHING,
@@ -153,6 +155,8 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
         "The organization's share of the API's rate limit is used up: try again after the time in Retry-After."),
     Row(ErrorKind::QueueFull, 429, DENIED, NOTHING.stale(StaleReason::Limit),
         "Too many calls of this organization wait for their turn: try again after the time in Retry-After."),
+    Row(ErrorKind::CallerCapped, 429, DENIED, NOTHING.stale(StaleReason::Limit),
+        "This caller has had what it may have of the API's limit in a minute: try again after the time in Retry-After."),
     Row(ErrorKind::GateClosed, 429, DENIED, NOTHING.stale(StaleReason::Limit),
         "The API has limited this organization for a while: try again after the time in Retry-After."),
     Row(ErrorKind::TooManyStrangers, 429, DENIED, NOTHING.stale(StaleReason::Limit),
@@ -256,7 +260,7 @@ mod tests {
         for kind in ErrorKind::ALL {
             let status = kind.status().as_u16();
             assert!(
-                [400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 502, 503, 504, 508].contains(&status),
+                [400, 403, 405, 408, 413, 414, 417, 421, 429, 431, 500, 502, 503, 504, 508].contains(&status),
                 "{kind}: {status}"
             );
             assert!(kind.message().ends_with('.'), "{kind}");

@@ -8,6 +8,7 @@ use super::Fetcher;
 use super::flight::{FlightKey, Storing};
 use crate::cache::Reader;
 use crate::caller::credential::CredentialDigest;
+use crate::callers::Ledger;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::organization::Organization;
@@ -40,6 +41,8 @@ pub struct Asker<'a> {
     pub rounds: u8,
     /// How long it has waited for the store that replicas share.
     pub store_waited: Duration,
+    /// Who pays for what is fetched.
+    pub ledger: &'a Ledger,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
 }

@@ -129,7 +129,8 @@ impl Fetcher {
 
     /// The fetch of a read that leads its flight and waits for it.
     fn begun_by(&self, asker: &Asker<'_>, wanted: &Wanted<'_>) -> Fetch {
-        let mut fetch = Fetch { waited: Waited::For, ..self.fetch_of(asker, wanted) };
+        let payer = asker.ledger.payer();
+        let mut fetch = Fetch { waited: Waited::For, payer, ..self.fetch_of(asker, wanted) };
         if wanted.ground == Ground::ToProve && fetch.use_of.proves() {
             fetch.attempt = self.attempts.begin(asker.digest());
         }
@@ -162,6 +163,7 @@ impl Fetcher {
                 (true, Storing::Allowed) => Use::ProofAndStore,
             },
             attempt: None,
+            payer: asker.ledger.behind(),
             trace: asker.trace.cloned(),
         }
     }

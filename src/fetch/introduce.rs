@@ -12,6 +12,7 @@ use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::cache::items;
 use crate::caller::credential::Credential;
+use crate::callers::Payer;
 use crate::classify::Read;
 use crate::purpose::Purpose;
 use crate::rules::Rules;
@@ -19,7 +20,13 @@ use crate::shield::budget::Class;
 
 impl Fetcher {
     /// Asks in the background for the organization of a caller whose call was just answered 2xx, if it is not known.
-    pub fn introduce(self: &Arc<Self>, credential: &Credential, peer: IpAddr, rules: &Arc<Rules>) {
+    pub fn introduce(
+        self: &Arc<Self>,
+        credential: &Credential,
+        peer: IpAddr,
+        rules: &Arc<Rules>,
+        payer: Payer,
+    ) {
         if self.bindings.organization(credential).is_some() {
             return;
         }
@@ -50,6 +57,7 @@ impl Fetcher {
             asks: Asks::Proof,
             store_waited: Duration::ZERO,
             attempt: Some(attempt),
+            payer,
             trace: None,
         };
         self.launch_alone(key, introduction, credential.digest());

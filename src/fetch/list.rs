@@ -148,6 +148,7 @@ impl Fetcher {
             asks: Asks::Entry,
             store_waited: Duration::ZERO,
             attempt: None,
+            payer: fetch.payer.behind(),
             trace: None,
         };
         let key = witness_key(resource, &organization, digest);

@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::caller::attempts::AttemptGuard;
 use crate::caller::credential::Credential;
 use crate::caller::standing::BackgroundRead;
+use crate::callers::Payer;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -54,6 +55,8 @@ pub(super) struct Fetch {
     pub(super) store_waited: Duration,
     /// Held while it is under way, where it can prove the credential.
     pub(super) attempt: Option<AttemptGuard>,
+    /// Who pays for it.
+    pub(super) payer: Payer,
     /// What of a trace it is a part of.
     pub(super) trace: Option<Context>,
 }

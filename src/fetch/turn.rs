@@ -89,6 +89,7 @@ impl Fetcher {
             purpose: fetch.purpose,
             lane: Lane::Labels,
             retries: Retries::Once,
+            payer: &fetch.payer,
             trace: fetch.trace.as_ref(),
         }
     }

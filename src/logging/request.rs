@@ -48,6 +48,20 @@ pub struct RequestLine<'a> {
     pub outcome: &'static str,
     /// Of the answer, unless the client left before there was one.
     pub status: Option<u16>,
+    /// Its caller, where callers are told apart.
+    pub caller: Option<&'a str>,
+    /// The name of its key, likewise.
+    pub credential: Option<&'a str>,
+    /// The organization of its key, if it was known.
+    pub organization: Option<&'a str>,
+    /// Why it was bypassed, served stale or refused.
+    pub reason: Option<&'static str>,
+    /// How long its calls waited for their turns.
+    pub waited: Duration,
+    /// How long its calls took.
+    pub upstream: Duration,
+    /// Calls that were sent for it.
+    pub upstream_calls: u64,
     /// The kind of our own error, where the answer is one.
     pub error: Option<&'static str>,
     /// What brought the error about, or cut the answer.
@@ -110,10 +124,22 @@ impl RequestLine<'_> {
             to.text(key!("trace_id"), trace_id);
         }
         to.text(key!("peer"), self.peer);
+        if let Some(caller) = self.caller {
+            to.text(key!("caller"), caller);
+        }
+        if let Some(credential) = self.credential {
+            to.text(key!("credential"), credential);
+        }
+        if let Some(organization) = self.organization {
+            to.text(key!("organization"), organization);
+        }
         to.text(key!("method"), self.method);
         to.text(key!("path"), cut(self.path));
         to.word(key!("route"), self.route);
         to.word(key!("outcome"), self.outcome);
+        if let Some(reason) = self.reason {
+            to.word(key!("reason"), reason);
+        }
         if let Some(status) = self.status {
             to.integer(key!("status"), status.into());
         }
@@ -124,6 +150,14 @@ impl RequestLine<'_> {
             to.text(key!("cause"), cause);
         }
         to.milliseconds(key!("duration_ms"), self.duration);
+        // Most are answered without a call, and say nothing of one.
+        if !self.waited.is_zero() {
+            to.milliseconds(key!("wait_ms"), self.waited);
+        }
+        if self.upstream_calls > 0 {
+            to.milliseconds(key!("upstream_ms"), self.upstream);
+            to.integer(key!("upstream_calls"), self.upstream_calls);
+        }
         to.integer(key!("response_bytes"), self.response_bytes);
         to.flag(key!("complete"), self.ending == Ending::Complete);
     }

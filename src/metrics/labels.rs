@@ -57,6 +57,22 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// Why a client was refused in its handshake.
+    pub enum ClientRefusal {
+        /// It showed no certificate, and needs one.
+        Missing = "missing",
+        /// Its certificate has expired, or is not valid yet.
+        Expired = "expired",
+        /// It is signed by nobody who is trusted.
+        UnknownIssuer = "unknown_issuer",
+        /// Its chain has constraints on names, which it breaks or which cannot be checked.
+        NameConstraints = "name_constraints",
+        /// Anything else is wrong with it.
+        Other = "other",
+    }
+}
+
+closed_enum! {
     /// What a certificate of ours is for.
     pub enum CertificateOf {
         /// `listen.tls.certificate`: callers see it.

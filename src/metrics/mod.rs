@@ -3,6 +3,7 @@
 //! A hit costs three atomic additions. Names, labels and bounds are part of the contract with dashboards and alerts; the
 //! number of series depends on the enums and the table of resources alone, never on tokens, ids or paths.
 
+mod callers;
 mod drops;
 mod exposition;
 mod failures;
@@ -29,6 +30,8 @@ use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
 use crate::resource::{RESOURCES, Resources, Route};
 
+use callers::CallerSeries;
+pub use callers::{CallerNumbers, CallerRow};
 use drops::LogDrops;
 pub use exposition::Exposition;
 pub use failures::Failure;
@@ -36,7 +39,9 @@ use failures::Failures;
 use series::{Counter, Durations, Histogram, Table, Totals as SeriesTotals};
 use sizes::Sizes;
 
-pub use labels::{AdminPath, CertificateOf, EvictionCause, InvalidationCause, ReloadResult, RetryResult};
+pub use labels::{
+    AdminPath, CertificateOf, ClientRefusal, EvictionCause, InvalidationCause, ReloadResult, RetryResult,
+};
 pub use shared::{LeaseLoss, LinkState, LookupResult, Operation, OperationResult, Rejected, SharedSeries};
 pub use sizes::Gauges;
 pub use snapshot::{Pace, Snapshot};
@@ -63,6 +68,8 @@ pub struct Metrics {
     config_reloads: Table<Counter, 1>,
     failures: Failures,
     log_lines_dropped: LogDrops,
+    callers: CallerSeries,
+    client_refusals: Table<Counter, 1>,
     connections: Gauge,
     sizes: Sizes,
     certificates: Family<[(&'static str, &'static str); 1], Gauge>,
@@ -162,6 +169,16 @@ impl Metrics {
         self.log_lines_dropped.follow(dropped);
     }
 
+    /// From now on what is counted of callers is read from here.
+    pub fn follow_callers(&self, numbers: impl Fn() -> CallerNumbers + Send + Sync + 'static) {
+        self.callers.follow(numbers);
+    }
+
+    /// Counts one client that was refused in its handshake because of its certificate.
+    pub fn client_refused(&self, reason: ClientRefusal) {
+        self.client_refusals.at(reason.index(), || [("reason", reason.as_str())]).add_one();
+    }
+
     /// Counts one request to the admin listener.
     pub fn admin_request(&self, path: AdminPath, status: StatusClass) {
         let index = path.index() * StatusClass::ALL.len() + status.index();
@@ -199,7 +216,8 @@ impl Metrics {
         self.sizes.set(gauges);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a string takes everything");
-        page
+        // The library writes an empty set of labels, which readers by hand do not expect.
+        page.replace("{} ", " ")
     }
 
     /// The same in either format.
@@ -287,6 +305,9 @@ impl Metrics {
         let gate = "Upstream answers that may not be stored";
         registry.register("response_gate_rejections", gate, self.gate_rejections.clone());
         registry.register("connections", "Open connections of the data port", self.connections.clone());
+        self.callers.register(registry);
+        let refused = "Clients refused in the handshake because of their certificates";
+        registry.register("client_certificate_refusals", refused, self.client_refusals.clone());
         registry.register_with_unit(
             "certificate_expiry_timestamp",
             "When a certificate of ours ends, since 1970",
@@ -332,6 +353,8 @@ impl Metrics {
             config_reloads: Table::shown("result", ReloadResult::ALL.iter().map(|result| result.as_str())),
             failures: Failures::default(),
             log_lines_dropped: LogDrops::default(),
+            callers: CallerSeries::default(),
+            client_refusals: Table::shown("reason", ClientRefusal::ALL.iter().map(|reason| reason.as_str())),
             connections: Gauge::default(),
             sizes: Sizes::default(),
             certificates: Family::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Origin;
 use super::call::{Call, Lane, Retries};
 use crate::clock::Moment;
-use crate::error::ProxyError;
+use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::reason::RejectionReason;
 use crate::shield::account::{AccountKey, Accounts};
@@ -108,7 +108,10 @@ impl Origin {
     ) -> Result<Admitted, NotAdmitted> {
         match self.let_go(call, connects).await {
             Ok(admitted) => {
-                self.metrics.shield_wait(admitted.places.admission.waited);
+                let admission = &admitted.places.admission;
+                self.metrics.shield_wait(admission.waited);
+                call.payer.waited(admission.waited);
+                call.payer.observed(admission.observed, call.max_wait);
                 if call.organization.is_none() {
                     self.shield.note_unbound();
                 }
@@ -144,7 +147,10 @@ impl Origin {
             return Err(Stopped::Remembered(answer));
         }
         let rejected = |reason: RejectionReason, retry_after| {
-            Stopped::Rejected(reason, reason.kind().error().retry_after(retry_after))
+            Stopped::Rejected(
+                reason,
+                reason.kind().error().for_reason(reason.as_str()).retry_after(retry_after),
+            )
         };
         // Before the queue: who would be refused behind it must not wait, and a call that is not sent costs no slot.
         if let Some(retry_after) = self.upstream.refuses() {
@@ -163,6 +169,7 @@ impl Origin {
         let asked = budget::Call {
             accounts,
             caller: call.who(),
+            share: call.payer.share(),
             class: call.class,
             max_wait,
             store_waited: call.store_waited,
@@ -213,7 +220,14 @@ impl Origin {
     }
 
     async fn connected(&self, call: &Call<'_>, client: &UpstreamClient) -> Result<Ready, Stopped> {
-        self.upstream.ready(client, call.owner(), call.purpose).await.map_err(Stopped::Unconnected)
+        let ready = self.upstream.ready(client, call.owner(), call.purpose).await;
+        ready.map_err(|error| {
+            // What the breaker stops is no call.
+            if error.kind() != ErrorKind::Unreachable {
+                call.payer.called(Duration::ZERO);
+            }
+            Stopped::Unconnected(error)
+        })
     }
 
     /// The 401 that is remembered for a call.

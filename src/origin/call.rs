@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::caller::credential::{Credential, CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
+use crate::callers::Payer;
 use crate::clock::Moment;
 use crate::organization::OrganizationId;
 use crate::purpose::Purpose;
@@ -43,6 +44,8 @@ pub struct Call<'a> {
     pub lane: Lane<'a>,
     /// Whether it is tried again that failed on the way.
     pub retries: Retries,
+    /// Who pays for it.
+    pub payer: &'a Payer,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
 }

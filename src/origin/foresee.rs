@@ -92,6 +92,7 @@ impl Origin {
         budget::Call {
             accounts: self.accounts(call, verification),
             caller: call.who(),
+            share: call.payer.share(),
             class: call.class,
             max_wait: call.max_wait,
             store_waited: call.store_waited,

@@ -11,6 +11,8 @@ use super::call::{Call, Retries};
 use super::status::{Meaning, Path};
 use crate::caller::credential::{CredentialDigest, RouteDigest};
 use crate::caller::identity::Caller;
+use crate::callers::Payer;
+use crate::callers::figures::Figure;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
@@ -117,7 +119,9 @@ impl Origin {
         let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
         for left in (0..=RESENDS).rev() {
             // Awaited where it is made: a future that is bound to a name first takes its room twice.
+            let called = Called { origin: self, payer: call.payer, begun: self.clock.now() };
             let sent = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut()).await;
+            drop(called);
             let Unanswered { error, fate } = match sent {
                 Ok(response) => return Ok(self.note_head(call, *places, response)),
                 Err(unanswered) => unanswered,
@@ -162,6 +166,7 @@ impl Origin {
         let Places { accounts, at, pass, admission, permit } = places;
         let status = response.status();
         let meaning = Meaning::of(status, response.headers(), call.path());
+        note_status(call, status);
         let sent = Sent { credential: call.digest(), route: call.route, at };
         pass.answered(status);
         if meaning == Meaning::Limited {
@@ -216,6 +221,31 @@ impl Origin {
         let answered = status.is_some_and(|status| !status.is_server_error());
         self.metrics.retry(if answered { RetryResult::Answered } else { RetryResult::Failed });
     }
+}
+
+/// A call under way, which counts when it ends, be it that nobody waits for it any more.
+struct Called<'a> {
+    origin: &'a Origin,
+    payer: &'a Payer,
+    begun: Moment,
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        self.payer.called(self.origin.clock.now().since(self.begun));
+    }
+}
+
+/// Counts what the API says of a caller's calls.
+fn note_status(call: &Call<'_>, status: StatusCode) {
+    let figure = match status.as_u16() {
+        401 => Figure::Unauthorized,
+        402 => Figure::PaymentRequired,
+        403 => Figure::Forbidden,
+        429 => Figure::Limited,
+        _ => return,
+    };
+    call.payer.count(figure, 1);
 }
 
 impl Call<'_> {

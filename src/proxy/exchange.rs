@@ -18,11 +18,13 @@ use super::Proxy;
 use super::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::caller::identity::Caller;
+use crate::callers::figures::Figure;
+use crate::callers::{Identity, Ledger, Refused};
 use crate::classify::{Class, Target};
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
 use crate::logging::{self, Ending, RequestLine};
-use crate::outcome::{Outcome, StatusClass};
+use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Descriptor, Route};
 use crate::rules::Rules;
@@ -77,6 +79,8 @@ pub(super) struct Asked {
     pub(super) arrived_at: Moment,
     /// How long it may wait for its turn to be sent.
     pub(super) max_wait: Duration,
+    /// Which service it is, where those are told apart, and what its calls come to.
+    pub(super) ledger: Ledger,
     /// What holds for it, to its end.
     pub(super) rules: Arc<Rules>,
     /// What its client asked for by `Prefer: wait` (RFC 7240).
@@ -103,6 +107,11 @@ struct Line {
     status: Option<StatusCode>,
     error: Option<ErrorKind>,
     cause: Option<String>,
+    /// Why it was bypassed, served stale or refused.
+    reason: Option<&'static str>,
+    bypass: Option<BypassReason>,
+    /// Its own at the end.
+    ledger: Ledger,
     /// In a box: few requests are traced, and every one would move the room for it.
     span: Option<Box<Span>>,
 }
@@ -117,14 +126,19 @@ impl Exchange {
         }
         let begun = proxy.clock.now();
         let preference = preference::wait(&head.headers);
+        let caller = proxy.digester.caller(&head.headers);
+        // Where callers are not told apart this is all that it costs.
+        let identity =
+            rules.callers.as_ref().map(|callers| proxy.identify(callers, &peer, &head.headers, &caller));
         Self {
             asked: Asked {
                 id: RequestId::of(&head.headers, begun),
                 peer: peer.ip(),
-                caller: proxy.digester.caller(&head.headers),
+                caller,
                 resource: None,
                 arrived_at: begun,
-                max_wait: rules.max_wait(preference),
+                max_wait: rules.max_wait_of(identity.as_ref(), preference),
+                ledger: Ledger::new(identity),
                 rules,
                 preference,
             },
@@ -139,6 +153,9 @@ impl Exchange {
                 status: None,
                 error: None,
                 cause: None,
+                reason: None,
+                bypass: None,
+                ledger: Ledger::default(),
                 span: span.map(Box::new),
             }),
         }
@@ -169,9 +186,12 @@ impl Exchange {
     /// one count, one line of the log.
     pub(super) fn finish(mut self, answer: Result<Answer, ProxyError>) -> Response<Body> {
         let mut line = self.line.take().expect("taken here alone");
+        line.ledger = std::mem::take(&mut self.asked.ledger);
         let mut response = match answer {
             Ok(answer) => {
                 line.outcome = answer.outcome;
+                line.reason = answer.cache_status.and_then(CacheStatus::reason);
+                line.bypass = answer.cache_status.and_then(CacheStatus::bypass);
                 let mut response = answer.response;
                 if let Some(cache_status) = answer.cache_status {
                     line.proxy.metrics.cache_status(cache_status);
@@ -184,6 +204,7 @@ impl Exchange {
                 let is_client_error = error.kind().status().is_client_error();
                 line.outcome = if is_client_error { Outcome::Rejected } else { Outcome::Error };
                 line.error = Some(error.kind());
+                line.reason = error.reason();
                 line.proxy.metrics.failure(error.kind(), line.proxy.clock.now().unix());
                 line.cause = error.causes();
                 error.response()
@@ -220,6 +241,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(mut line) = self.line.take() {
+            line.ledger = std::mem::take(&mut self.asked.ledger);
             let now = line.proxy.clock.now();
             line.count(now);
             line.log(&self.asked.id, now, 0, Ending::Cut);
@@ -234,6 +256,35 @@ impl Line {
         metrics.request(self.route, self.outcome, status, now.since(self.begun));
         if let (Some(_), Some(by)) = (self.status, self.outcome.avoided()) {
             metrics.avoided(by);
+        }
+        if let Some(identity) = self.ledger.identity() {
+            self.bill(identity, now);
+        }
+    }
+
+    /// Counts for its caller and its key what metrics count for all.
+    fn bill(&self, identity: &Identity, now: Moment) {
+        for row in [&identity.caller, &identity.credential] {
+            row.counters.request(self.outcome);
+            if let Some(reason) = self.bypass {
+                row.counters.bypass(reason);
+            }
+            if self.status.is_some() && self.outcome.avoided().is_some() {
+                row.counters.add(Figure::Saved, 1);
+            }
+            if self.error.is_some() && self.status == Some(StatusCode::TOO_MANY_REQUESTS) {
+                row.counters.add(Figure::OwnLimited, 1);
+            }
+        }
+        if let (None, Some(status @ (401..=403))) = (self.error, self.status.map(|status| status.as_u16())) {
+            let path = self.target.path();
+            let end = path.match_indices('/').nth(4).map_or(path.len(), |(place, _)| place);
+            identity.credential.note_refusal(Refused {
+                status,
+                route: format!("{} {}", self.method, &path[..path.floor_char_boundary(end.min(100))]),
+                caller: identity.caller.name().into(),
+                at: now.unix(),
+            });
         }
     }
 
@@ -254,6 +305,14 @@ impl Line {
 
     fn log(&mut self, id: &RequestId, now: Moment, response_bytes: u64, ending: Ending) {
         let trace = self.end_span();
+        let identity = self.ledger.identity();
+        if let Some(identity) = identity {
+            identity.caller.counters.add(Figure::Bytes, response_bytes);
+            identity.credential.counters.add(Figure::Bytes, response_bytes);
+        }
+        let spent = self.ledger.spent();
+        let mut text = Uuid::encode_buffer();
+        let organization = self.ledger.organization().map(|id| &*id.hyphenated().encode_lower(&mut text));
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),
@@ -264,6 +323,13 @@ impl Line {
             route: self.route.as_str(),
             outcome: self.outcome.as_str(),
             status: self.status.map(|status| status.as_u16()),
+            caller: identity.map(|identity| identity.caller.name()),
+            credential: identity.map(|identity| identity.key_name()),
+            organization,
+            reason: self.reason,
+            waited: spent.waited,
+            upstream: spent.upstream,
+            upstream_calls: spent.calls,
             error: self.error.map(ErrorKind::as_str),
             cause: self.cause.as_deref(),
             duration: now.since(self.begun),

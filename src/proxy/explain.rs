@@ -17,6 +17,7 @@ use super::read::Obtained;
 use super::reading::{Around, LookUp, Reading, Request};
 use crate::cache::decide::Decision;
 use crate::caller::standing::Standing;
+use crate::callers::{Ledger, Payer};
 use crate::classify::{self, Read, Target, classify};
 use crate::clock::Moment;
 use crate::error::ErrorKind;
@@ -55,6 +56,7 @@ impl Proxy {
         let caller = self.digester.caller(&head.headers);
         let rules = self.rulebook.current();
         let caller = caller.as_ref();
+        let payer = Payer::default();
         let call = Call {
             caller,
             organization: caller.credential().and_then(|credential| self.organization_of(credential)),
@@ -68,6 +70,7 @@ impl Proxy {
             purpose: Purpose::PassThrough,
             lane: Lane::Labels,
             retries: Retries::Never,
+            payer: &payer,
             trace: None,
         };
         let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
@@ -114,8 +117,17 @@ impl Proxy {
         let Some(credential) = call.caller.credential() else { return };
         let now = call.asked_at;
         let max_wait = call.max_wait;
-        let reading =
-            self.reading(Request { head, read, credential, rules, peer: NOWHERE, at: now, max_wait });
+        let ledger = Ledger::default();
+        let reading = self.reading(Request {
+            head,
+            read,
+            credential,
+            rules,
+            peer: NOWHERE,
+            at: now,
+            max_wait,
+            ledger: &ledger,
+        });
         let standing = self.bindings.standing(credential, &rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);

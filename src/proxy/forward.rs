@@ -13,6 +13,7 @@ use super::posted::{Framing, Posted};
 use super::{Proxy, Worker};
 use crate::body::Body;
 use crate::caller::credential::Credential;
+use crate::callers::Payer;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
@@ -45,13 +46,15 @@ impl Worker {
     ) -> Result<Answer, ProxyError> {
         let (proxy, origin) = (&self.proxy, &self.proxy.origin);
         let client = self.pass_through_client();
-        let call = proxy.passed_on(&head, asked, &client);
+        let payer = asked.ledger.payer();
+        let call = proxy.passed_on(&head, asked, &client, &payer);
         // In boxes, here and below, what few calls need: every one would keep the room for it.
         if !body.is_read()
             && let Some(refusal) = Box::pin(proxy.read_before_a_place(&call, &mut body)).await?
         {
             return Ok(Answer::remembered(&refusal, &head.method));
         }
+        asked.ledger.note_organization(call.organization);
         let upload = body.length();
         let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
         proxy.held.check(holds).map_err(Full::before_sending)?;
@@ -87,7 +90,7 @@ impl Worker {
         if let (Some(credential), None, true) =
             (call.credential(), call.organization, response.status().is_success())
         {
-            proxy.fetcher.introduce(credential, asked.peer, &asked.rules);
+            proxy.fetcher.introduce(credential, asked.peer, &asked.rules, payer.behind());
         }
         let response = if response.status() == StatusCode::UNAUTHORIZED {
             let relaying = Box::pin(self.relay_unauthorized(response, &head.method, asked));
@@ -112,9 +115,14 @@ impl Worker {
     ) -> impl FnMut() -> Option<Outgoing> {
         let pseudonym = self.proxy.origin.upstream().pseudonym();
         let (path, mut body) = (head.uri.path_and_query(), Some(body));
+        // What a client says of itself to this proxy is nobody else's.
+        let caller_field = asked.rules.caller_field().cloned();
         move || {
             let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
             asked.id.present(&mut fields);
+            if let Some(caller) = &caller_field {
+                fields.remove(caller);
+            }
             framing.announce(&mut fields);
             Some(Outgoing {
                 method: head.method.clone(),
@@ -158,7 +166,13 @@ impl Worker {
 
 impl Proxy {
     /// The call with which a request is passed on.
-    fn passed_on<'a>(&self, head: &'a Parts, asked: &'a Asked, client: &'a UpstreamClient) -> Call<'a> {
+    fn passed_on<'a>(
+        &self,
+        head: &'a Parts,
+        asked: &'a Asked,
+        client: &'a UpstreamClient,
+        payer: &'a Payer,
+    ) -> Call<'a> {
         let caller = asked.caller.as_ref();
         Call {
             caller,
@@ -174,6 +188,7 @@ impl Proxy {
             purpose: Purpose::PassThrough,
             lane: Lane::PassThrough(client),
             retries: Retries::Counted,
+            payer,
             trace: head.extensions.get(),
         }
     }

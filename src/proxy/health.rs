@@ -12,10 +12,9 @@ use super::Proxy;
 use crate::body::Body;
 
 impl Proxy {
-    /// The answer to a `GET` or `HEAD` of `listen.health_path`; nothing to anything else. Before the guard: checks come without
+    /// The answer to a `GET` or `HEAD` of `listen.health_path`, which is `path`; nothing to anything else. Before the guard: checks come without
     /// `Host`, and say nothing that could have two readings.
-    pub(super) fn health(&self, head: &Parts) -> Option<Response<Body>> {
-        let path = self.health_path.as_deref()?;
+    pub(super) fn health(&self, path: &str, head: &Parts) -> Option<Response<Body>> {
         let is_head = head.method == Method::HEAD;
         if head.uri.path() != path || !(is_head || head.method == Method::GET) {
             return None;

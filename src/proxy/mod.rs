@@ -7,6 +7,7 @@
 //! errors, sets the fields that every answer carries, counts and logs.
 
 mod answer;
+mod callers;
 mod exchange;
 mod explain;
 mod explanation;
@@ -42,6 +43,7 @@ use self::write::Subject;
 use crate::body::{self, Body};
 use crate::classify::{Class, classify};
 use crate::guard;
+use crate::metrics::ClientRefusal;
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::received::Received;
@@ -55,7 +57,9 @@ impl Worker {
     /// that it makes of that, and every idle connection keeps the future of its latest request.
     pub async fn handle(self: Rc<Self>, mut head: Parts, body: Received, peer: Peer) -> Response<Body> {
         let proxy = &self.proxy;
-        if let Some(answer) = proxy.health(&head) {
+        if let Some(path) = &proxy.health_path
+            && let Some(answer) = proxy.health(path, &head)
+        {
             return answer;
         }
         let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
@@ -66,6 +70,9 @@ impl Worker {
         let resource = place.resource();
         let class = classify(&head, place);
         let (asked, peer) = exchange.classified(&class, resource);
+        if let Err(denied) = proxy.check_caller(&asked.ledger, &asked.rules, &head) {
+            return exchange.finish(Err(denied));
+        }
         let answer = match class {
             Class::Read(read) if !body::is_empty(&body) => {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
@@ -98,8 +105,21 @@ impl Worker {
     pub fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {
         let class = StatusClass::of(status);
         self.proxy.metrics.request(Route::Refused, Outcome::Rejected, class, Duration::ZERO);
+        self.proxy.note_unknown_request(Outcome::Rejected);
         let (status, cause) = (status.as_u16(), fault.to_string());
         tracing::info!(peer = peer.as_str(), status, cause, "request that cannot be read");
+    }
+
+    /// Counts a client that was refused because of its certificate, and says so once a minute.
+    pub fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {
+        self.proxy.metrics.client_refused(reason);
+        let now = self.proxy.clock.now();
+        let mut told = self.proxy.refused_clients.lock();
+        if told.is_none_or(|told| now.since(told) >= Duration::from_secs(60)) {
+            *told = Some(now);
+            let (peer, reason) = (peer.as_str(), reason.as_str());
+            tracing::warn!(peer, reason, cause, "client refused in its handshake");
+        }
     }
 
     /// What holds for a request that begins now.

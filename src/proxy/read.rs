@@ -61,7 +61,16 @@ impl Proxy {
     ) -> Result<Option<Answer>, ProxyError> {
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
         let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.max_wait);
-        let mut reading = self.reading(Request { head, read, credential, rules, peer, at, max_wait });
+        let mut reading = self.reading(Request {
+            head,
+            read,
+            credential,
+            rules,
+            peer,
+            at,
+            max_wait,
+            ledger: &asked.ledger,
+        });
         let mut now = at;
         loop {
             let standing = self.bindings.standing(credential, &rules.proof, now);
@@ -72,6 +81,9 @@ impl Proxy {
             let seen = Seen { standing: &standing, stored: look_up.stored.as_ref(), now };
             match self.carry_out(plan, &mut reading, seen).await? {
                 Step::Done(answer) => {
+                    asked
+                        .ledger
+                        .note_organization(standing.organization().map(|organization| organization.id()));
                     if let (Some(organization), Some(_)) = (standing.organization(), answer.outcome.avoided())
                     {
                         organization.note_avoided();

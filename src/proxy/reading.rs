@@ -13,6 +13,7 @@ use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::caller::standing::Standing;
+use crate::callers::Ledger;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::config::CachedResource;
@@ -64,12 +65,14 @@ pub(super) struct Request<'a> {
     pub(super) at: Moment,
     /// How long it may wait for a call to be sent.
     pub(super) max_wait: Duration,
+    /// Who pays for what is fetched.
+    pub(super) ledger: &'a Ledger,
 }
 
 impl Proxy {
     /// A label read as it arrives.
     pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
-        let Request { head, read, credential, rules, peer, at, max_wait } = request;
+        let Request { head, read, credential, rules, peer, at, max_wait, ledger } = request;
         let wishes = RequestDirectives::parse(&head.headers);
         let arrived = self.cache.fence().sequence().current();
         let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
@@ -83,6 +86,7 @@ impl Proxy {
             storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
             rounds: 0,
             store_waited: Duration::ZERO,
+            ledger,
             trace: head.extensions.get(),
         };
         Reading { head, asker, wishes, waits: Waits::default() }

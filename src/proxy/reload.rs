@@ -1,7 +1,9 @@
 //! A reload: what may change of a running proxy, changed at once or not at all.
 
 use super::Proxy;
+use super::callers::fingerprints;
 use super::shared::PassThrough;
+use crate::callers::fingerprint::Fingerprints;
 use crate::config::{self, Config};
 use crate::rules::Rules;
 use crate::setup_error::SetupError;
@@ -14,6 +16,7 @@ pub struct Prepared {
     way: Way,
     shield: config::Shield,
     proof: config::Proof,
+    fingerprints: Option<Fingerprints>,
 }
 
 impl Proxy {
@@ -28,12 +31,16 @@ impl Proxy {
             way: Way::read(&config.upstream)?,
             shield: config.shield.clone(),
             proof: config.proof.clone(),
+            fingerprints: fingerprints(config.callers.as_ref())?,
         })
     }
 
     /// From now on what was prepared holds: for requests that begin, and for calls and connections that are yet to be made.
     pub fn take(&self, prepared: Prepared) {
-        let Prepared { rules, way, shield, proof } = prepared;
+        let Prepared { rules, way, shield, proof, fingerprints } = prepared;
+        if let Some(callers) = &rules.callers {
+            self.callers.set_rules(callers, fingerprints, self.clock.now().uptime());
+        }
         self.origin.shield().set_rules(&shield);
         self.bindings.resize(proof.max_credentials);
         self.origin.take_way(way);

@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
-use crate::clock::Clock;
+use crate::callers::Callers;
+use crate::clock::{Clock, Moment};
 use crate::config::{Config, Shared, StoreMode};
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
@@ -18,6 +19,7 @@ use crate::fleet::Fleet;
 use crate::fleet::account::{Carrier, Slots};
 use crate::fleet::start::{Linking, Unlinked};
 use crate::held::Held;
+use crate::lock::Mutex;
 use crate::metrics::{Gauges, Metrics};
 use crate::organization::Organizations;
 use crate::origin::{self, Origin};
@@ -39,6 +41,10 @@ pub struct Proxy {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) digester: Arc<Digester>,
+    /// Who calls, and what is counted of each.
+    pub(super) callers: Arc<Callers>,
+    /// When a client was last said to be refused because of its certificate.
+    pub(super) refused_clients: Mutex<Option<Moment>>,
     /// What the API has proved and refused of each credential.
     pub(super) bindings: Arc<Bindings>,
     /// What is stored.
@@ -95,13 +101,8 @@ impl Proxy {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Arc<Self>, SetupError> {
-        let tracing = match config.telemetry.otlp_endpoint {
-            None => None,
-            Some(_) => {
-                let egress = config.upstream.proxy.as_ref();
-                Tracing::start(&config.telemetry, egress, &metrics, clock.clone(), runtime.clone())?
-            }
-        };
+        let egress = config.upstream.proxy.as_ref();
+        let tracing = Tracing::start(&config.telemetry, egress, &metrics, clock.clone(), runtime.clone())?;
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
@@ -144,6 +145,8 @@ impl Proxy {
             resources,
             health_path: config.listen.health_path.as_deref().map(Into::into),
             digester,
+            callers: Arc::default(),
+            refused_clients: Mutex::default(),
             origin,
             bindings,
             cache,
@@ -157,6 +160,9 @@ impl Proxy {
             clock,
             metrics,
         });
+        proxy.set_callers(config.callers.as_ref())?;
+        let callers = Arc::clone(&proxy.callers);
+        proxy.metrics.follow_callers(move || super::callers::numbers(&callers));
         proxy.begin(config, unlinked);
         Ok(proxy)
     }
@@ -289,13 +295,13 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         proxy.cache.tidy();
         proxy.origin.tidy(now);
         proxy.fetcher.tidy(now);
+        proxy.callers.tidy(now.uptime());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::Mutex;
 
     #[tokio::test]
     async fn handing_out_turns_begins_anew_a_second_after_each_panic() {

@@ -24,6 +24,7 @@ use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
 use crate::caller::identity::Caller;
+use crate::callers::Payer;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -78,6 +79,7 @@ pub(super) struct Write {
     route: RouteDigest,
     peer: IpAddr,
     max_wait: Duration,
+    payer: Payer,
     trace: Option<Context>,
 }
 
@@ -100,6 +102,7 @@ impl Proxy {
         peer: &Peer,
     ) -> Result<Answer, ProxyError> {
         let write = Arc::new(self.read_write(head, body, subject, asked).await?);
+        asked.ledger.note_organization(write.organization.as_ref().map(|organization| organization.id()));
         let open = self.open(&write).await?;
         // Here and not in the task: a write whose client leaves before its turn is not sent.
         let turn = match self.origin.admit(&write.call(self.clock.now()), || {}).await {
@@ -148,6 +151,9 @@ impl Proxy {
         let caller = asked.caller.detached();
         let pseudonym = self.origin.upstream().pseudonym();
         let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
+        if let Some(caller) = asked.rules.caller_field() {
+            fields.remove(caller);
+        }
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         asked.id.present(&mut fields);
         if body.is_empty() && (is_framed || head.headers.contains_key(CONTENT_LENGTH)) {
@@ -165,6 +171,7 @@ impl Proxy {
             route: self.digester.route(&head.method, head.uri.path()),
             peer: asked.peer,
             max_wait: asked.max_wait,
+            payer: asked.ledger.payer(),
             trace: head.extensions.get().cloned(),
             method: head.method,
         })
@@ -330,6 +337,7 @@ impl Write {
             purpose: Purpose::Write,
             lane: Lane::Labels,
             retries: Retries::Never,
+            payer: &self.payer,
             trace: self.trace.as_ref(),
         }
     }

@@ -15,7 +15,7 @@ mod target;
 
 pub use descriptor::{Descriptor, RouteNames, Sentences, WriteChanges};
 pub use lead_label::LEAD_LABEL;
-pub use path::Place;
+pub use path::{Place, may_lead_to, surely_leads_to};
 pub use route::Route;
 pub use table::{ByResource, Resources};
 pub use target::{ListQuery, Target, target_path};

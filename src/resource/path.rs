@@ -126,10 +126,35 @@ fn is_plain_segment(segment: &str) -> bool {
         && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte))
 }
 
-/// The resource at or below whose collection this path lies by some reading: escapes decoded any number of times,
+/// The resource at or below whose collection this path lies by some reading.
+fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descriptor> {
+    let collections: Vec<&str> = resources.iter().map(|resource| resource.collection).collect();
+    let position = first_reached(path, &collections)?;
+    resources.iter().nth(position)
+}
+
+/// Whether a path lies at or below another one by some reading.
+#[must_use]
+pub fn may_lead_to(path: &str, below: &str) -> bool {
+    first_reached(path, &[&below.to_ascii_lowercase()]).is_some()
+}
+
+/// Whether a path lies at or below another one by every reading.
+#[must_use]
+pub fn surely_leads_to(path: &str, below: &str) -> bool {
+    let Some(rest) = path.strip_prefix(below) else { return false };
+    if !(rest.is_empty() || rest.starts_with('/')) {
+        return false;
+    }
+    let text = folded(&unescaped(rest.as_bytes()));
+    let names = text.split(['/', '\\']).map(|segment| segment.split([';', '?', '#', '\0']).next());
+    !names.flatten().any(|name| name == "..")
+}
+
+/// The first of these collections at or below which a path lies by some reading: escapes decoded any number of times,
 /// back-slashes taken for slashes, empty and dot segments resolved, parameters and suffixes cut, case folded, characters
 /// beyond ASCII taken for look-alikes.
-fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descriptor> {
+fn first_reached(path: &str, collections: &[&str]) -> Option<usize> {
     let text = folded(&unescaped(path.as_bytes()));
     let mut dots = DotSegments::None;
     let mut segments = Vec::new();
@@ -143,11 +168,11 @@ fn permissive_reading(resources: Resources, path: &str) -> Option<&'static Descr
     // A URL parser takes what stands behind two slashes for a host (RFC 3986 §4.2).
     let behind_host =
         text.get(1..).filter(|rest| rest.starts_with(['/', '\\'])).and_then(|_| segments.get(1..));
-    resources.iter().find(|resource| {
+    collections.iter().position(|collection| {
         [Some(segments.as_slice()), behind_host]
             .into_iter()
             .flatten()
-            .any(|segments| reaches(segments, dots, resource.collection))
+            .any(|segments| reaches(segments, dots, collection))
     })
 }
 

@@ -4,6 +4,7 @@
 //! the upstream once too often.
 
 pub mod age;
+pub mod caller_name;
 pub mod conditional;
 pub mod cookie;
 pub mod directives;

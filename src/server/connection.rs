@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -23,36 +22,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::client_verifier;
 use super::counted::Counted;
 use super::fast_path::{self, Left};
+use super::handler::Handler;
 use super::io::{Protocol, Socket, Watched};
 use super::progress::{Progress, Share};
-use crate::body::Body;
 use crate::clock::Clock;
 use crate::guard::Fragment;
 use crate::peer::Peer;
-use crate::proxy::FromMemory;
 use crate::received::Received;
-
-/// Answers the requests of a thread's connections. A clone is made for each request.
-pub(super) trait Handler: Clone + 'static {
-    /// Answers one request; never fails: a failure is an answer.
-    fn answer(
-        &self,
-        head: Parts,
-        body: Received,
-        peer: Peer,
-    ) -> impl Future<Output = Response<Body>> + 'static;
-
-    /// Answers a request from memory, if these bytes, all that have come, are the head of one whose answer is there: the
-    /// answer's head is put into `head`. Otherwise nothing has been done, and [`Self::answer`] is asked.
-    fn answer_from_memory(&self, _request: &[u8], _peer: &Peer, _head: &mut Vec<u8>) -> Option<FromMemory> {
-        None
-    }
-
-    /// Notes a request that could not be read, and that the HTTP library has answered with a bare status.
-    fn note_unreadable(&self, _peer: &Peer, _status: StatusCode, _fault: &hyper::Error) {}
-}
 
 /// What hyper answers to a head with this fault, if anything.
 fn status_of(fault: &hyper::Error) -> Option<StatusCode> {
@@ -114,7 +93,19 @@ async fn serve_tls<H: Handler>(
     progress: &Rc<Progress>,
     context: &Rc<Context<H>>,
 ) -> Result<(), Failure> {
-    let stream = Box::pin(tls.accept(stream)).await?;
+    let stream = match Box::pin(tls.accept(stream)).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            if let Some((reason, cause)) = client_verifier::refusal(&error) {
+                context.handler.note_refused_client(peer, reason, &cause);
+            }
+            return Err(error.into());
+        }
+    };
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    if let Some(name) = leaf.and_then(client_verifier::name_in) {
+        peer.note_certificate(&name);
+    }
     let agreed = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Some(Protocol::Http2),
         Some(_) => Some(Protocol::Http1),

@@ -18,7 +18,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::connection::{Context, Handler};
+use super::connection::Context;
+use super::handler::Handler;
 use super::listener::{Acceptor, Lane};
 use super::live::{AdminToken, Live, Times};
 use super::progress::Stage;

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, ReadBuf};
 
-use super::connection::Handler;
+use super::handler::Handler;
 use super::io::{Socket, Watched};
 use super::progress::{Progress, Stage};
 use super::under_way::UnderWay;
@@ -41,6 +41,22 @@ struct Buffers {
 thread_local! {
     static BUFFERS: RefCell<Buffers> =
         RefCell::new(Buffers { input: vec![0; INPUT_BYTES], output: Vec::with_capacity(OUTPUT_BYTES) });
+}
+
+/// The buffers in one caller's turn. However that ends, by a panic as well, nothing of it is there in the next one's: no token
+/// outlives its request in here, and no answer is sent behind what was left of another.
+struct Used<'a> {
+    buffers: &'a mut Buffers,
+    filled: usize,
+}
+
+impl Drop for Used<'_> {
+    fn drop(&mut self) {
+        let Buffers { input, output } = &mut *self.buffers;
+        input[..self.filled].fill(0);
+        output.clear();
+        output.shrink_to(OUTPUT_BYTES);
+    }
 }
 
 /// Why a connection leaves the fast path.
@@ -97,6 +113,8 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
                 ready!(unsent.poll_send(self.io, cx))?;
                 self.unsent = None;
             }
+            // Who asks again and again has answers in a row, and others on the thread wait.
+            ready!(self.io.poll_turn(cx));
             // What came before its time, or in the middle of something else.
             if self.io.holds_bytes() {
                 return Poll::Ready(Ok(Left::HandOver { answered: self.answered }));
@@ -113,28 +131,25 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
 
     /// Reads once, and answers what has come.
     fn poll_turn(&mut self, buffers: &mut Buffers, cx: &mut Context<'_>) -> Poll<io::Result<Option<Left>>> {
-        let mut input = ReadBuf::new(&mut buffers.input);
+        let mut used = Used { buffers, filled: 0 };
+        let mut input = ReadBuf::new(&mut used.buffers.input);
         ready!(self.io.poll_receive(cx, &mut input))?;
-        let request = input.filled_mut();
+        used.filled = input.filled().len();
+        let Buffers { input, output } = &mut *used.buffers;
+        let request = &input[..used.filled];
         if request.is_empty() {
             return Poll::Ready(Ok(Some(Left::Ended)));
         }
-        let head = &mut buffers.output;
         // Of the last answers each says that it is one.
         let is_open = self.progress.stage() < Stage::Leaving;
-        let answer = if is_open { self.handler.answer_from_memory(request, self.peer, head) } else { None };
-        let sent = match answer {
-            Some(answer) => self.send(head, answer, cx).map(|()| None),
+        let answer = if is_open { self.handler.answer_from_memory(request, self.peer, output) } else { None };
+        Poll::Ready(match answer {
+            Some(answer) => self.send(output, answer, cx).map(|()| None),
             None => {
                 self.io.keep(request);
                 Ok(Some(Left::HandOver { answered: self.answered }))
             }
-        };
-        // No token outlives its request in here.
-        request.fill(0);
-        head.clear();
-        head.shrink_to(OUTPUT_BYTES);
-        Poll::Ready(sent)
+        })
     }
 
     /// Sends an answer whose head is in `out`, in one piece; what is not taken at once is left to [`Unsent`].

@@ -116,21 +116,22 @@ impl<I: Socket + Unpin> Watched<I> {
     ///
     /// If the connection fails.
     pub(super) async fn protocol(&mut self) -> io::Result<Option<Protocol>> {
-        if !PREFACE.starts_with(&self.looked_at[..self.looked_at.len().min(PREFACE.len())]) {
-            return Ok(Some(Protocol::Http1));
-        }
-        let mut first = BytesMut::with_capacity(LOOK_BYTES);
-        while PREFACE.starts_with(&first) {
+        // What was read before comes first, whatever its length: of a first flight of HTTP/2 it is more than the preface.
+        let mut first = std::mem::take(&mut self.looked_at);
+        let protocol = loop {
+            if first.starts_with(PREFACE) {
+                break Protocol::Http2;
+            }
+            if !PREFACE.starts_with(&first) {
+                break Protocol::Http1;
+            }
+            first.reserve(LOOK_BYTES);
             if self.read_buf(&mut first).await? == 0 {
                 return Ok(None);
             }
-            if first.starts_with(PREFACE) {
-                self.looked_at = first;
-                return Ok(Some(Protocol::Http2));
-            }
-        }
+        };
         self.looked_at = first;
-        Ok(Some(Protocol::Http1))
+        Ok(Some(protocol))
     }
 }
 
@@ -237,8 +238,11 @@ impl<I: Socket + Unpin> Watched<I> {
         self.note_received(received);
     }
 
-    /// Takes back what somebody has read and not used: it comes before all else.
+    /// Takes back what somebody has read and not used: it comes before all else. Empty lines before a request are nobody's
+    /// (RFC 9112 §2.2): kept, they would pass for a head that does not end.
     pub(super) fn put_back(&mut self, unused: &[u8]) {
+        let empty = unused.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let unused = &unused[empty..];
         if !unused.is_empty() || self.holds_bytes() {
             let behind = std::mem::take(&mut self.looked_at);
             self.keep(&[unused, &behind].concat());
@@ -272,7 +276,7 @@ impl<I> Watched<I> {
 
     /// Lets others on this thread go on after [`AT_ONCE`] bytes: the system takes MiBs of one answer in a row, and every
     /// hit on the thread would wait for that.
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.at_once < AT_ONCE {
             return Poll::Ready(());
         }
@@ -313,6 +317,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
 
 impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.progress.note_unsent();
         ready!(self.poll_question(cx))?;
         ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
@@ -325,6 +330,7 @@ impl<I: Socket + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.progress.note_unsent();
         ready!(self.poll_question(cx))?;
         ready!(self.poll_turn(cx));
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();

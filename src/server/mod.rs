@@ -4,10 +4,12 @@
 //! Promises that no connection outlives its limits in any state of its protocol, and that a stop loses no request that
 //! could still be answered. What a request is answered with is left to the proxy.
 
+mod client_verifier;
 mod connection;
 mod control;
 mod counted;
 mod fast_path;
+mod handler;
 mod io;
 mod limits;
 mod listener;
@@ -37,13 +39,13 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lock::Mutex;
-use crate::metrics::Metrics;
+use crate::metrics::{ClientRefusal, Metrics};
 use crate::peer::Peer;
 use crate::proxy::{FromMemory, Proxy, Worker};
 use crate::received::Received;
 use crate::resource::{RESOURCES, Resources};
-use connection::Handler;
 use control::Plan;
+use handler::Handler;
 use live::{AdminToken, Followed, Live};
 pub use shutdown::{Drained, Shutdown};
 pub use start_error::StartError;
@@ -185,6 +187,10 @@ impl Handler for Rc<Worker> {
 
     fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
         Worker::answer_from_memory(self, request, peer, head)
+    }
+
+    fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {
+        Worker::note_refused_client(self, peer, reason, cause);
     }
 
     fn note_unreadable(&self, peer: &Peer, status: StatusCode, fault: &hyper::Error) {

@@ -195,8 +195,13 @@ impl Progress {
     pub(super) fn note_written(&self) {
         if !self.multiplexed.get() {
             self.moved.set(true);
-            self.flushed.set(false);
         }
+    }
+
+    /// Notes that the HTTP library has bytes to send. Not only when some of them went: an answer that the system takes nothing of
+    /// yet is under way as well, although its request has ended.
+    pub(super) fn note_unsent(&self) {
+        self.flushed.set(false);
     }
 
     /// Notes that the HTTP library has no byte left to send.
@@ -348,7 +353,7 @@ impl Progress {
 
     /// Waits until the connection is to be cut.
     pub(super) fn cut(&self) -> impl Future<Output = ()> {
-        poll_fn(|context| self.poll_until(context, self.stage() >= Stage::Cut))
+        poll_fn(|context| self.poll_until(context, || self.stage() >= Stage::Cut))
     }
 
     /// Waits until hyper may be told to end the connection. While a head is awaited that an HTTP/1 client may have sent
@@ -363,7 +368,7 @@ impl Progress {
             Waiting::FirstByte { .. } | Waiting::Head { .. } => !self.multiplexed.get(),
             Waiting::Request { .. } | Waiting::Answer | Waiting::Close { .. } => false,
         };
-        self.poll_until(context, self.stage() >= Stage::Ending && !awaits_head)
+        self.poll_until(context, || self.stage() >= Stage::Ending && !awaits_head)
     }
 
     /// Waits until the HTTP library, on HTTP/1, is at rest between two requests: all that it was given it has answered, or
@@ -377,12 +382,12 @@ impl Progress {
             && !self.has_unread();
         let is_due = share == Share::Had || self.idle.get();
         self.kept.set(is_at_rest && !is_due);
-        self.poll_until(context, is_at_rest && is_due)
+        self.poll_until(context, || is_at_rest && is_due)
     }
 
     /// Waits for something that changes in the connection's own task, or by [`Self::wake`]. Only that task may wait.
-    fn poll_until(&self, context: &Context<'_>, holds: bool) -> Poll<()> {
-        if holds {
+    fn poll_until(&self, context: &Context<'_>, holds: impl FnOnce() -> bool) -> Poll<()> {
+        if holds() {
             return Poll::Ready(());
         }
         let mut waker = self.waker.borrow_mut();

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use super::client_verifier::ClientVerifier;
 use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::ListenTls;
@@ -28,6 +30,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Certificate {
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
+    /// Asks clients for certificates, where they have any.
+    clients: Option<Arc<ClientVerifier>>,
     metrics: Arc<Metrics>,
 }
 
@@ -59,7 +63,9 @@ impl Certificate {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pair = Contents::read(files).pair(files, &provider).map_err(StartError)?;
         let state = Mutex::new(State { seen: pair.seen, pair, warned: None });
-        let certificate = Self { provider, state, metrics };
+        let clients =
+            files.clients.as_ref().map(|clients| ClientVerifier::read(clients, &provider)).transpose()?;
+        let certificate = Self { provider, state, clients, metrics };
         certificate.show_end();
         Ok(Arc::new(certificate))
     }
@@ -72,11 +78,21 @@ impl Certificate {
 
     /// What makes TLS of an accepted connection: TLS 1.2 or 1.3, HTTP/2 preferred by ALPN.
     pub(super) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
-            .expect("the provider has suites for both versions")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+            .expect("the provider has suites for both versions");
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                builder.with_client_cert_verifier(Arc::clone(clients) as Arc<dyn ClientCertVerifier>)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        if self.clients.is_some() {
+            // A resumed session would go on under roots that have gone.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     }
@@ -87,11 +103,17 @@ impl Certificate {
     ///
     /// As [`Self::read`].
     pub(super) fn prepare(&self, files: &ListenTls) -> Result<Pair, StartError> {
+        if let (Some(_), Some(clients)) = (&self.clients, &files.clients) {
+            ClientVerifier::read(clients, &self.provider)?;
+        }
         Contents::read(files).pair(files, &self.provider).map_err(StartError)
     }
 
     /// From now on handshakes get this.
     pub(super) fn take(&self, pair: Pair) {
+        if let (Some(verifier), Some(clients)) = (&self.clients, &pair.files.clients) {
+            verifier.take(clients);
+        }
         let mut state = self.state.lock();
         if state.pair.seen != pair.seen {
             info!(file = %pair.files.certificate.display(), "certificate changed");
@@ -106,6 +128,9 @@ impl Certificate {
     /// Looks whether the files have changed, and how long the certificate is still good.
     pub(super) fn follow(&self, now: Moment) {
         let files = self.state.lock().pair.files.clone();
+        if let (Some(verifier), Some(clients)) = (&self.clients, &files.clients) {
+            verifier.take(clients);
+        }
         let contents = Contents::read(&files);
         let seen = contents.seen();
         let is_news = std::mem::replace(&mut self.state.lock().seen, seen) != seen;

@@ -17,7 +17,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
-use super::connection::{self, Context, Handler};
+use super::connection::{self, Context};
+use super::handler::Handler;
 use super::limits::Limits;
 use super::listener::{Accepted, Lane, Order};
 use super::live::Times;

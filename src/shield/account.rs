@@ -10,6 +10,7 @@ use super::booked::Booking;
 use super::limits::Limits;
 pub use super::payers::{AccountKey, Accounts};
 use super::queue::Queue;
+use super::spare::Spare;
 use super::window::{CallerId, Minute, Second};
 use crate::config::Burst;
 
@@ -52,6 +53,8 @@ pub(super) struct Account {
     /// What it knows of the moments that the store books for it.
     pub(super) booking: Booking,
     pub(super) queue: Queue,
+    /// What is left for callers that have what others leave.
+    pub(super) spare: Spare,
     /// When the next call of a caller with a large part may go, while the account is contended.
     pace: Duration,
     contended_until: Duration,
@@ -59,6 +62,14 @@ pub(super) struct Account {
     pub(super) calls: u64,
     /// When it was last asked for.
     pub(super) used_at: Duration,
+}
+
+/// A caller with its weight, beside the weights of all that had calls in the last second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighted {
+    pub(super) caller: CallerId,
+    pub(super) weight: u32,
+    pub(super) of: u32,
 }
 
 impl Account {
@@ -80,7 +91,8 @@ impl Account {
     }
 
     /// When a call of `caller` may go if `ahead` others go before it; it may now if that is not after `now`.
-    pub(super) fn free_at(&self, caller: CallerId, ahead: u32, limits: &Limits, now: Duration) -> Duration {
+    pub(super) fn free_at(&self, who: Weighted, ahead: u32, limits: &Limits, now: Duration) -> Duration {
+        let caller = who.caller;
         let limits = &self.limits(limits, now);
         let nth = ahead.saturating_add(1);
         let mut second = self.second.free_at(limits.common(), nth, now);
@@ -92,7 +104,7 @@ impl Account {
             second = second.max(self.second.paced_at(limits.per_second, nth, now));
         }
         let free = second.max(self.limited_minute().free_at(limits.per_minute, nth, now));
-        if self.contended_until > now && self.has_large_part(caller, limits) {
+        if self.contended_until > now && self.has_large_part(who, limits) {
             free.max(self.pace.saturating_add(limits.interval().saturating_mul(ahead)))
         } else {
             free
@@ -104,12 +116,12 @@ impl Account {
         self.booking.alone.as_ref().unwrap_or(&self.minute)
     }
 
-    /// Whether a caller had half of an equal part of the last second or more. Such a caller is paced while calls have to wait.
+    /// Whether a caller had half of its part of the last second or more: an equal one, or what its weight says. Such a caller is paced while calls have to wait.
     /// Its burst would fill the window at once and leave it at once a second later, and whoever comes in between would wait
     /// for that moment. Sent one by one, its calls free a slot for the others every few milliseconds.
-    fn has_large_part(&self, caller: CallerId, limits: &Limits) -> bool {
-        let sent = u64::from(self.second.of(caller));
-        sent > 0 && sent * 2 * u64::from(self.second.callers()) >= u64::from(limits.common())
+    fn has_large_part(&self, who: Weighted, limits: &Limits) -> bool {
+        let sent = u64::from(self.second.of(who.caller));
+        sent > 0 && sent * 2 * u64::from(who.of) >= u64::from(limits.common()) * u64::from(who.weight)
     }
 
     /// When the hold lets the next call go.
@@ -157,6 +169,14 @@ impl Account {
             self.hold = Hold::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
         }
         probing
+    }
+
+    /// Spends a slot for a call that would have gone at `at`, later than it does.
+    pub(super) fn take_ahead(&mut self, caller: CallerId, at: Duration) {
+        self.second.take_ahead(caller, at);
+        self.minute.take_ahead(at);
+        self.calls = self.calls.saturating_add(1);
+        self.used_at = at;
     }
 
     /// Undoes the pace, so that a test can tell what it is good for.

@@ -3,7 +3,6 @@
 //! Nobody waits in vain: who cannot wait for what an answer says is told so, and who has waited for an answer beyond its time
 //! goes by the next ones while calls need not wait, by the share where those take long, and is turned away otherwise.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{AccountKey, Accounts, Hold};
@@ -15,7 +14,7 @@ use super::queue::{Line, WaiterId};
 use super::slot::Slot;
 use super::table::Table;
 use super::waiter::Waiter;
-use super::window::{CallerId, WINDOW};
+use super::window::WINDOW;
 
 /// A moment further ahead is not booked. Who has the patience asks again so long before it.
 const ASK_AHEAD: Duration = Duration::from_secs(2);
@@ -185,7 +184,7 @@ impl Table {
         // For this one alone: the store is there.
         self.take_from_share(accounts.first, accounts, now.saturating_add(TICK));
         self.give_up(lost, now);
-        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let caller = self.caller_of(call);
         if self.ready_at(accounts, caller, now) <= now {
             return Ok(self.spend(accounts, caller, Line::Calls, now));
         }

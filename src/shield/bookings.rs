@@ -136,7 +136,10 @@ impl Table {
         let deadlines = account.queue.waiters().filter_map(|id| self.waiters.get(&id));
         let deadlines = deadlines.filter(|waiter| waiter.accounts == accounts).map(|waiter| waiter.deadline);
         let patience = deadlines.max().unwrap_or(now).saturating_sub(now);
-        let urgency = if line == Line::Background { Urgency::Background } else { Urgency::Waits };
+        let urgency = match line {
+            Line::Background | Line::Spare => Urgency::Background,
+            Line::Proofs | Line::Calls => Urgency::Waits,
+        };
         let spacing = if account.is_contended(now) { Spacing::Even } else { Spacing::Free };
         let mut paying = accounts.keys().filter(|key| self.books(*key, now));
         let (Some(first), second) = (paying.next(), paying.next()) else { return };
@@ -167,9 +170,10 @@ impl Table {
         // Where nobody has another account, one look is enough for all.
         let all_can = self.acting.is_empty().then(|| self.asks_at(Accounts::one(queue), now) <= now);
         let can = |id: &WaiterId| {
-            all_can.unwrap_or_else(|| {
-                self.waiters.get(id).is_some_and(|waiter| self.asks_at(waiter.accounts, now) <= now)
-            })
+            let asks =
+                || self.waiters.get(id).is_some_and(|waiter| self.asks_at(waiter.accounts, now) <= now);
+            all_can.unwrap_or_else(asks)
+                && self.waiters.get(id).is_some_and(|waiter| self.share_lets_go(waiter, now))
         };
         if all_can == Some(false) {
             return None;
@@ -177,7 +181,7 @@ impl Table {
         let first = |is_ready: &dyn Fn(WaiterId) -> bool| {
             Line::ALL.into_iter().find_map(|line| {
                 let heads = account.queue.heads(line, |id| is_ready(id) && can(&id));
-                let (_, id) = heads.min_by_key(|(caller, _)| account.second.of(*caller))?;
+                let (_, id) = heads.min_by_key(|(caller, _)| self.had(account, *caller).rank(0))?;
                 Some((line, self.waiters.get(&id)?))
             })
         };

@@ -28,11 +28,13 @@ pub use super::orders::Link;
 use super::place::Place;
 use super::probe::Probe;
 use super::shared::Shared;
+pub use super::shares::Observed;
 use super::slot::Slot;
 use super::table::{Entry, Table};
 use super::usage::{Snapshot, Usage, UsedRatio};
 use super::waiter::Readiness;
 use crate::clock::{Clock, Moment};
+use crate::config::Mode;
 use crate::lock::MutexGuard;
 
 /// A slot was spent for the call: send it now.
@@ -43,6 +45,8 @@ pub struct Admission {
     pub waited: Duration,
     /// Set where the account had been closed: the others wait for what becomes of this call.
     pub probe: Option<Probe>,
+    /// What limits that are observed alone would have made of it.
+    pub observed: Option<Observed>,
     slot: Slot,
 }
 
@@ -121,6 +125,9 @@ impl Budget {
         if call.class == Class::Background {
             return self.admit_background(call, open, connect, connects).await;
         }
+        if self.lock().mode == Mode::Observe {
+            return self.admit_observed(call, open, connect, connects).await;
+        }
         let arrived = self.now();
         let readiness = if open.is_some() { Readiness::Connected } else { Readiness::Far };
         let entry = self.lock().enter(&call, readiness, arrived);
@@ -142,6 +149,31 @@ impl Budget {
                 Ok((self.admission(slot, since), turn.connection))
             }
         }
+    }
+
+    /// Lets a call go at once, whatever limits say, and notes what they would have done.
+    async fn admit_observed<C, E>(
+        &self,
+        call: Call,
+        open: Option<C>,
+        connect: impl Future<Output = Result<C, E>>,
+        connects: impl FnOnce(),
+    ) -> Result<(Admission, C), Turned<E>> {
+        let connection = match open {
+            Some(open) => open,
+            None => {
+                connects();
+                connect.await.map_err(Turned::Unconnected)?
+            }
+        };
+        let now = self.now();
+        let slot = self.lock().enter_observed(&call, now);
+        Ok((self.admission(slot, now), connection))
+    }
+
+    /// From now on limits hold, or are counted alone. Who waits goes in its turn all the same.
+    pub fn set_mode(&self, mode: Mode) {
+        self.lock().mode = mode;
     }
 
     /// Background work goes now or not at all, but for the time that connecting takes.
@@ -290,6 +322,12 @@ impl Budget {
         self.lock().foresee(call, now.uptime())
     }
 
+    /// How many replicas were seen, by which caps are divided: one where there is no store.
+    #[must_use]
+    pub fn replicas_seen(&self) -> u32 {
+        self.lock().replicas_seen().get()
+    }
+
     /// What the fullest account has used.
     #[must_use]
     pub fn used_ratio(&self, now: Moment) -> UsedRatio {
@@ -328,7 +366,8 @@ impl Budget {
     fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
         let (accounts, id) = (slot.accounts, slot.probe);
         let probe = id.map(|id| Probe::new(Arc::clone(&self.0), id, accounts));
-        Admission { waited: self.now().saturating_sub(arrived), probe, slot }
+        let observed = slot.observed;
+        Admission { waited: self.now().saturating_sub(arrived), probe, observed, slot }
     }
 
     fn now(&self) -> Duration {

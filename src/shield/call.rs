@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::account::Accounts;
+use super::share::Share;
 use super::who::Who;
 use crate::closed_enum::closed_enum;
 
@@ -29,6 +30,8 @@ closed_enum! {
         Hold = "gate",
         /// There is no budget to spare for background work.
         NoSpare = "no_spare",
+        /// Its caller has had what it may have in this minute.
+        CallerCap = "caller_cap",
     }
 }
 
@@ -48,6 +51,8 @@ pub struct Call {
     pub accounts: Accounts,
     /// Who asks: callers take turns.
     pub caller: Who,
+    /// What its caller has of the turns.
+    pub share: Share,
     /// How urgent it is.
     pub class: Class,
     /// How long it may wait for its turn; zero: now or not at all. To connect when the turn has come is no such wait.

@@ -3,7 +3,6 @@
 //! They are made of what was sent and of who waits. A call that comes later and goes first makes one wrong: a proof, or a
 //! call of a caller that had less of the last second.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::account::{Account, AccountKey, Accounts};
@@ -11,6 +10,7 @@ use super::booked::Cause;
 use super::call::{Call, Class, Reason, Rejection};
 use super::limits::Limits;
 use super::queue::Line;
+use super::share::Urgency;
 use super::table::Table;
 use super::window::CallerId;
 
@@ -20,8 +20,12 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 impl Table {
     /// What [`Self::enter`] would say of a call that somebody waits for: how long it would wait, or why it may not.
     pub(super) fn foresee(&self, call: &Call, now: Duration) -> Result<Duration, Rejection> {
-        let caller = CallerId(self.hasher.hash_one(call.caller));
-        let line = if call.class == Class::Proof { Line::Proofs } else { Line::Calls };
+        let caller = self.caller_of(call);
+        let line = match (call.share.urgency, call.class) {
+            (Urgency::Spare, _) => Line::Spare,
+            (Urgency::Turns, Class::Proof) => Line::Proofs,
+            (Urgency::Turns, _) => Line::Calls,
+        };
         let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
         // Nobody waits who could go: what is free is handed out when it comes free.
         if self.ready_at(call.accounts, caller, now) <= now {
@@ -45,10 +49,15 @@ impl Table {
     pub(super) fn ready_at(&self, accounts: Accounts, caller: CallerId, now: Duration) -> Duration {
         let of = |key: AccountKey| {
             let account = self.accounts.get(&key)?;
-            let free = if self.books(key, now) { now } else { account.free_at(caller, 0, &self.limits, now) };
+            let free = if self.books(key, now) {
+                now
+            } else {
+                account.free_at(self.weighted(account, caller), 0, &self.limits, now)
+            };
             Some(free.max(account.opens_at()))
         };
         let here = accounts.keys().filter_map(of).max().unwrap_or(now);
+        let here = here.max(self.capped_until(caller, 1, now));
         self.booked_at(accounts, now).map_or(here, |booked| booked.max(here))
     }
 
@@ -63,12 +72,18 @@ impl Table {
         let of = |key: AccountKey| {
             let account = self.accounts.get(&key)?;
             let ahead = match key == accounts.first {
-                true => account.queue.ahead(line, caller, |caller| account.second.of(caller)),
+                true => account.queue.ahead(line, caller, |caller| self.had(account, caller)),
                 false => 0,
             };
             Some(self.comes_in(key, caller, ahead, now).max(account.expected_to_open_at(now)))
         };
-        accounts.keys().filter_map(of).max().unwrap_or(now).max(self.apart_until(accounts))
+        let turn = accounts.keys().filter_map(of).max().unwrap_or(now).max(self.apart_until(accounts));
+        let waiting =
+            self.accounts.get(&accounts.first).map_or(0, |account| account.queue.len_of(line, caller));
+        let capped =
+            self.capped_until(caller, u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1), now);
+        let spare = if line == Line::Spare { self.spare_at(accounts, now) } else { now };
+        turn.max(capped).max(spare)
     }
 
     /// When the call behind so many others may go, by one account alone.
@@ -76,7 +91,7 @@ impl Table {
         let Some(account) = self.accounts.get(&key) else { return now };
         match self.books(key, now) {
             true => account.booking.expected(ahead, now),
-            false => account.free_at(caller, ahead, &self.limits, now),
+            false => account.free_at(self.weighted(account, caller), ahead, &self.limits, now),
         }
     }
 
@@ -112,7 +127,12 @@ impl Table {
         let expected = self.expected_at(accounts, line, caller, now).max(now + TICK);
         let closed = !self.all(accounts, |account, _| account.opens_at() <= now);
         let held = self.apart(accounts).is_some_and(|apart| apart.until > now && apart.cause == Cause::Held);
-        let reason = if closed || held { Reason::Hold } else { Reason::Budget };
+        let capped = || self.capped_until(caller, 1, now) > now;
+        let reason = match (closed || held, capped()) {
+            (true, _) => Reason::Hold,
+            (false, true) => Reason::CallerCap,
+            (false, false) => Reason::Budget,
+        };
         Rejection { reason, retry_after: expected - now }
     }
 

@@ -28,8 +28,11 @@ pub mod refetch;
 pub mod refusals;
 pub mod retry;
 pub mod retry_after;
+pub mod share;
 mod shared;
+mod shares;
 mod slot;
+mod spare;
 mod table;
 mod turns;
 pub mod unverified;
@@ -73,6 +76,7 @@ impl From<budget::Reason> for RejectionReason {
             budget::Reason::QueueFull => Self::QueueFull,
             budget::Reason::Hold => Self::Hold,
             budget::Reason::NoSpare => Self::NoSpare,
+            budget::Reason::CallerCap => Self::CallerCap,
         }
     }
 }
@@ -113,7 +117,11 @@ impl Shield {
         let rules = rules(settings);
         Self {
             refetches: Refetches::new(&Limits::new(&rules)),
-            budget: Budget::new(&rules, clock.clone()),
+            budget: {
+                let budget = Budget::new(&rules, clock.clone());
+                budget.set_mode(settings.mode);
+                budget
+            },
             unverified: UnverifiedCallers::new(clock),
             refusals: RememberedRefusals::default(),
             retries: RetryBudget::default(),
@@ -135,6 +143,7 @@ impl Shield {
         self.refetches.set_limits(&Limits::new(&rules));
         self.single_workspace.store(settings.single_workspace, Ordering::Relaxed);
         self.budget.set_rules(&rules);
+        self.budget.set_mode(settings.mode);
     }
 
     /// The account that stands for `key`: one for all where there is one workspace.

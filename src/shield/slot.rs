@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::account::{Accounts, ProbeId};
 use super::beside::Part;
 use super::booked::Granted;
+use super::shares::Observed;
 use super::window::CallerId;
 
 /// What each account of a call had spent of its limits, that call included.
@@ -20,6 +21,8 @@ pub(super) struct Had {
 pub(super) struct Slot {
     pub(super) accounts: Accounts,
     pub(super) caller: CallerId,
+    /// What limits that are observed alone would have made of it.
+    pub(super) observed: Option<Observed>,
     pub(super) at: Duration,
     /// What each of its accounts had spent with it.
     pub(super) had: Had,

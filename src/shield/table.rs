@@ -16,9 +16,12 @@ use super::call::{Call, Class, Reason, Rejection};
 use super::limits::{Limits, ShieldRules};
 use super::orders::Bookings;
 use super::queue::{Line, WaiterId};
+use super::share::Urgency;
+use super::shares::HeldShare;
 use super::slot::{Had, Slot};
 use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;
+use crate::config::Mode;
 
 /// Accounts of callers without a binding; such a caller can make as many values of `Authorization` as it likes.
 pub(super) const MAX_UNBOUND: usize = 10_000;
@@ -43,6 +46,12 @@ pub(super) struct Table {
     /// When each queue is looked at next.
     pub(super) agenda: Agenda,
     pub(super) hasher: RandomState,
+    /// What callers have of the turns that are told apart by more than their credentials.
+    pub(super) shares: HashMap<CallerId, HeldShare>,
+    /// Whether any of them has what others leave.
+    pub(super) notes_spare: bool,
+    /// Whether limits hold, or are counted alone.
+    pub(super) mode: Mode,
     pub(super) last_id: u64,
     pub(super) swept_at: Duration,
     /// Set where there is a store that replicas share.
@@ -71,6 +80,9 @@ impl Table {
             acting: HashSet::new(),
             agenda: Agenda::default(),
             hasher: RandomState::new(),
+            shares: HashMap::new(),
+            notes_spare: false,
+            mode: Mode::Enforce,
             last_id: 0,
             swept_at: Duration::ZERO,
             bookings: None,
@@ -84,13 +96,17 @@ impl Table {
         for key in accounts.keys() {
             self.account(key, now).second.expire(now);
         }
-        let caller = CallerId(self.hasher.hash_one(call.caller));
-        let line = match call.class {
-            Class::Proof if self.may_go_ahead(accounts.first, caller, now) => Line::Proofs,
-            _ => Line::Calls,
+        let caller = self.note_share(call, now);
+        let credential = CallerId(self.hasher.hash_one(call.caller));
+        let line = match (call.share.urgency, call.class) {
+            (Urgency::Spare, _) => Line::Spare,
+            (Urgency::Turns, Class::Proof) if self.may_go_ahead(accounts.first, caller, now) => Line::Proofs,
+            (Urgency::Turns, _) => Line::Calls,
         };
         // Nobody who waits and is connected could go, or they had been handed their slot. Who still connects is overtaken.
-        if readiness == Readiness::Connected && self.ready_at(accounts, caller, now) <= now {
+        let may_go = self.ready_at(accounts, caller, now) <= now
+            && (line != Line::Spare || self.leaves_spare(accounts, now));
+        if readiness == Readiness::Connected && may_go {
             return Entry::Granted(self.spend(accounts, caller, line, now));
         }
         let expected_at = self.expected_at(accounts, line, caller, now);
@@ -110,6 +126,7 @@ impl Table {
         let waiter = Waiter {
             accounts,
             caller,
+            credential,
             line,
             deadline,
             store_waited,
@@ -134,7 +151,8 @@ impl Table {
         if let Err(rejection) = self.spare_for(call, now) {
             return Entry::Refused(rejection);
         }
-        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let caller = self.note_share(call, now);
+        let credential = CallerId(self.hasher.hash_one(call.caller));
         if !self.needs_booking(accounts, now) {
             return Entry::Granted(self.spend(accounts, caller, Line::Calls, now));
         }
@@ -144,6 +162,7 @@ impl Table {
         let waiter = Waiter {
             accounts,
             caller,
+            credential,
             line,
             deadline,
             store_waited,
@@ -161,7 +180,7 @@ impl Table {
     /// Whether background work would be admitted.
     pub(super) fn spare_for(&mut self, call: &Call, now: Duration) -> Result<(), Rejection> {
         let accounts = self.settle(call.accounts, now);
-        let caller = CallerId(self.hasher.hash_one(call.caller));
+        let caller = self.note_share(call, now);
         let ready = self.needs_booking(accounts, now) || self.ready_at(accounts, caller, now) <= now;
         if ready && self.has_spare(accounts, now) {
             return Ok(());
@@ -175,11 +194,16 @@ impl Table {
     /// A call is not sent whose slot was spent.
     pub(super) fn give_back(&mut self, slot: &Slot, now: Duration) {
         let Slot { accounts, caller, at, booked, .. } = *slot;
+        if at == Duration::MAX {
+            return;
+        }
+        self.give_share_back(slot);
         let now_called = |key| if self.single_workspace { AccountKey::Everybody } else { self.named(key) };
         let accounts = accounts.keys().fold(accounts, |accounts, key| accounts.renamed(key, now_called(key)));
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.give_back(caller, at);
+                account.spare.give_back(at);
                 if booked.is_none_or(|granted| !granted.pays(key)) {
                     account.give_pace_back(caller, &self.limits);
                     account.booking.give_back(at);
@@ -251,6 +275,7 @@ impl Table {
         let has_store = self.bookings.is_some();
         let is_booked = |key| booked.is_some_and(|granted| granted.pays(key));
         let mut spent = [Part::WHOLE; 2];
+        let (observed, notes_spare) = (self.spend_share(caller, at), self.notes_spare);
         for (key, spent) in accounts.keys().zip(&mut spent) {
             let limits = self.limits;
             let account = self.account(key, now);
@@ -259,6 +284,9 @@ impl Table {
             }
             probing |= account.take(caller, at, probe);
             *spent = account.spent(&limits, at);
+            if notes_spare {
+                account.spare.note(line, at);
+            }
             if has_store && !is_booked(key) {
                 account.booking.on_unbooked(at);
             }
@@ -272,6 +300,6 @@ impl Table {
             self.account(accounts.first, now).proofs.take(caller, at);
         }
         let had = Had { first, second };
-        Slot { accounts, caller, at, had, booked, probe: probing.then_some(probe) }
+        Slot { accounts, caller, observed, at, had, booked, probe: probing.then_some(probe) }
     }
 }

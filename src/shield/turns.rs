@@ -85,12 +85,21 @@ impl Table {
             let ready = heads.filter(|(caller, id)| {
                 self.waiters.get(id).is_some_and(|waiter| {
                     self.ready_at(waiter.accounts, *caller, now) <= now
-                        && (line != Line::Background || self.may_background(waiter.accounts, now))
+                        && self.may_line(line, waiter.accounts, now)
                 })
             });
-            let (caller, id) = ready.min_by_key(|(caller, _)| account.second.of(*caller))?;
+            let (caller, id) = ready.min_by_key(|(caller, _)| self.had(account, *caller).rank(0))?;
             Some((caller, line, id))
         })
+    }
+
+    /// Whether calls of a line may have what is free.
+    fn may_line(&self, line: Line, accounts: Accounts, now: Duration) -> bool {
+        match line {
+            Line::Proofs | Line::Calls => true,
+            Line::Background => self.may_background(accounts, now),
+            Line::Spare => self.leaves_spare(accounts, now),
+        }
     }
 
     /// Whether background work may have what is free: a booking has seen to it, the share has to leave a fifth.
@@ -113,9 +122,7 @@ impl Table {
         };
         let heads =
             Line::ALL.into_iter().flat_map(|line| account.queue.heads(line, |id| self.is_connected(id)));
-        let ready_at = heads
-            .filter_map(|(caller, id)| Some(self.ready_at(self.waiters.get(&id)?.accounts, caller, now)))
-            .min();
+        let ready_at = heads.filter_map(|(_, id)| Some(self.may_go_at(self.waiters.get(&id)?, now))).min();
         let Outlook { near, look_at } = self.look_ahead(account, now);
         for (id, due) in near {
             if let Some(waiter) = self.waiters.get_mut(&id) {
@@ -130,7 +137,7 @@ impl Table {
     fn look_ahead(&self, account: &Account, now: Duration) -> Outlook {
         let mut outlook = Outlook { near: Vec::new(), look_at: Duration::MAX };
         let (mut before, mut kept_until, mut proofs_wait) = (0, Duration::MAX, false);
-        for id in account.queue.in_turn(|caller| account.second.of(caller)) {
+        for id in account.queue.in_turn(|caller| self.had(account, caller)) {
             let Some(waiter) = self.waiters.get(&id) else { continue };
             match waiter.readiness {
                 Readiness::Connected => before += 1,
@@ -171,7 +178,8 @@ impl Table {
     /// When a waiter's turn comes if so many others go before it.
     fn comes_at(&self, waiter: &Waiter, before: u32, now: Duration) -> Duration {
         let turns = waiter.accounts.keys().map(|key| self.turn_in(key, waiter, before, now));
-        turns.max().unwrap_or(now).max(self.apart_until(waiter.accounts))
+        let turn = turns.max().unwrap_or(now).max(self.apart_until(waiter.accounts));
+        turn.max(self.capped_until(waiter.caller, 1, now))
     }
 
     /// The same in one account.

@@ -152,5 +152,6 @@ impl Table {
         });
         let unbound = self.accounts.keys().filter(|key| matches!(key, AccountKey::Authorization(_)));
         self.unbound = unbound.count();
+        self.tidy_shares(now);
     }
 }

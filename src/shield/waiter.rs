@@ -26,6 +26,7 @@ pub(super) enum Readiness {
 pub(super) struct Waiter {
     pub(super) accounts: Accounts,
     pub(super) caller: CallerId,
+    pub(super) credential: CallerId,
     pub(super) line: Line,
     pub(super) deadline: Duration,
     /// How long its request has waited for the store before.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::account::AccountKey;
 use super::call::{Reason, Rejection};
 use super::forecast::TICK;
-use super::queue::{Line, WaiterId};
+use super::queue::{Line, Seat, WaiterId};
 use super::table::Table;
 use super::waiter::{Readiness, Waiter};
 
@@ -19,10 +19,11 @@ impl Table {
         self.last_id += 1;
         let id = WaiterId(self.last_id);
         let key = waiter.accounts.first;
-        self.account(key, now).queue.push(waiter.caller, waiter.line, id);
+        let seat = Seat { caller: waiter.caller, credential: waiter.credential, line: waiter.line };
+        self.account(key, now).queue.push(seat, id);
         let (readiness, begins_at) = (waiter.readiness, waiter.due.saturating_sub(waiter.ahead));
         let ready_at = match readiness {
-            Readiness::Connected => self.ready_at(waiter.accounts, waiter.caller, now),
+            Readiness::Connected => self.may_go_at(&waiter, now),
             Readiness::Near | Readiness::Far => Duration::MAX,
         };
         if waiter.accounts.second.is_some() {
@@ -79,7 +80,12 @@ impl Table {
     pub(super) fn turn_away(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.withdraw(id, now) else { return };
         let rejection = self.rejection(waiter.accounts, waiter.line, waiter.caller, now);
-        let reason = if waiter.line == Line::Background { Reason::NoSpare } else { rejection.reason };
+        let reason =
+            if matches!(waiter.line, Line::Background | Line::Spare) && rejection.reason == Reason::Budget {
+                Reason::NoSpare
+            } else {
+                rejection.reason
+            };
         waiter.tell(Err(Rejection { reason, ..rejection }));
     }
 

@@ -74,6 +74,11 @@ impl Second {
     /// Logs a send at a [`Self::moment`].
     pub(super) fn take(&mut self, caller: CallerId, at: Duration) {
         self.expire(at);
+        self.take_ahead(caller, at);
+    }
+
+    /// Logs a send that is yet to come: what is inside now stays.
+    pub(super) fn take_ahead(&mut self, caller: CallerId, at: Duration) {
         self.log.push_back(Sent { at, caller });
         *self.callers.entry(caller).or_default() += 1;
     }
@@ -103,6 +108,11 @@ impl Second {
     /// When the latest send of a caller leaves, if it had any.
     pub(super) fn last_of_leaves_at(&self, caller: CallerId) -> Option<Duration> {
         self.log.iter().rfind(|sent| sent.caller == caller).map(|sent| sent.at + WINDOW)
+    }
+
+    /// Those callers.
+    pub(super) fn who(&self) -> impl Iterator<Item = CallerId> {
+        self.callers.keys().copied()
     }
 
     /// Callers that had a send inside at the last [`Self::expire`].
@@ -204,6 +214,16 @@ impl Minute {
     /// The same for some sends.
     pub(super) fn take_more(&mut self, sent: u32, at: Duration) {
         self.expire(at);
+        self.count(sent, at);
+    }
+
+    /// Counts a send that is yet to come, by a minute at most: what is inside now stays.
+    pub(super) fn take_ahead(&mut self, at: Duration) {
+        self.expire(at.saturating_sub(Duration::from_secs(CELL_STAYS)));
+        self.count(1, at);
+    }
+
+    fn count(&mut self, sent: u32, at: Duration) {
         match self.cells.back_mut() {
             Some(cell) if cell.second >= at.as_secs() => cell.sent = cell.sent.saturating_add(sent),
             _ => self.cells.push_back(Cell { second: at.as_secs(), sent }),

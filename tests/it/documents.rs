@@ -8,16 +8,18 @@ use instantly_proxy::config::{Key, load};
 use instantly_proxy::metrics::{CertificateOf, Gauges, Metrics};
 use instantly_proxy::resource::RESOURCES;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/ARCHITECTURE.md",
+    "docs/CONFIGURATION.md",
     "docs/FLEET.md",
     "docs/GLOSSARY.md",
     "docs/OPERATING.md",
     "docs/REFERENCE.md",
     "docs/SECURITY.md",
+    "docs/UPGRADING.md",
 ];
 
 /// Modules that anybody may name.
@@ -68,8 +70,8 @@ fn row<'a>(document: &'a str, name: &str) -> Option<Vec<&'a str>> {
 }
 
 #[test]
-fn the_readme_holds_every_key_with_its_default() {
-    let readme = text("README.md");
+fn the_page_of_the_configuration_holds_every_key_with_its_default_and_what_it_may_be() {
+    let page = text("docs/CONFIGURATION.md");
     let loaded = load(&[], std::iter::empty()).expect("the defaults are sound");
     let report = loaded.report();
     let mut settings = report.lines().filter(|line| line.contains('=') || line.ends_with(" is not set"));
@@ -81,9 +83,15 @@ fn the_readme_holds_every_key_with_its_default() {
             }
             None => "not set".to_owned(),
         };
-        let row = row(&readme, key.as_str()).unwrap_or_else(|| panic!("README.md has no row for {key}"));
-        assert_eq!(row[1], default, "{key}");
+        let allowed = key.allowed();
+        let row = row(&page, key.as_str()).unwrap_or_else(|| {
+            panic!("docs/CONFIGURATION.md has no row\n| `{key}` | {default} | {allowed} | … |")
+        });
+        assert_eq!((row[1], row[2]), (default.as_str(), allowed), "{key}");
+        assert!(row.len() == 4 && row[3].len() > 3, "{key} is not explained");
     }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, Key::ALL.len(), "docs/CONFIGURATION.md has a row too many");
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use instantly_proxy::config::{
-    Attribute, Burst, Change, ClientCertificate, Compression, Config, ForwardProxy, Key, MaxHeldBytes,
-    NoProxy, OtlpProtocol, ProxyAuthorization, Ratio, Share, Shared, StoreAddress, StoreMode, StoreTransport,
-    UpstreamDirectives, WhenLost, WriteInvalidates,
+    Attribute, Burst, CallerLimit, CallerSource, Callers, Change, ClientAuth, ClientCertificate, ClientRoots,
+    Compression, Config, ForwardProxy, Key, MaxHeldBytes, Mode, NoProxy, OtlpProtocol, ProxyAuthorization,
+    Ratio, Share, Shared, StoreAddress, StoreMode, StoreTransport, UpstreamDirectives, WhenLost,
+    WriteInvalidates,
 };
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::server::Shutdown;
@@ -38,6 +39,8 @@ const ROWS: &[Row] = &[
     (Key::ListenHealthPath, false, |config| config.listen.health_path = Some("/healthz".to_owned())),
     (Key::ListenTlsCertificate, true, |config| tls(config).certificate = "other".into()),
     (Key::ListenTlsKey, true, |config| tls(config).key = "other".into()),
+    (Key::ListenTlsClientCa, true, |config| clients(config).ca = "other".into()),
+    (Key::ListenTlsClientAuth, true, |config| clients(config).auth = ClientAuth::Optional),
     (Key::AdminAddress, false, |config| config.admin.address.set_port(1)),
     (Key::AdminHeaderTimeout, false, |config| config.admin.header_timeout = seconds(7)),
     (Key::AdminTokenFile, true, |config| config.admin.token_file = Some("other".into())),
@@ -93,6 +96,20 @@ const ROWS: &[Row] = &[
     (Key::ShieldSingleWorkspace, true, |config| config.shield.single_workspace = true),
     (Key::ShieldMaxWait, true, |config| config.shield.max_wait = seconds(7)),
     (Key::ShieldMaxQueued, true, |config| config.shield.max_queued = 7),
+    (Key::ShieldMode, true, |config| config.shield.mode = Mode::Observe),
+    (Key::CallersSources, true, |config| callers(config).sources = vec![CallerSource::Address]),
+    (Key::CallersField, true, |config| callers(config).field = http::HeaderName::from_static("x-service")),
+    (Key::CallersTrusted, true, |config| callers(config).trusted.clear()),
+    (Key::CallersFingerprintSecretFile, true, |config| {
+        callers(config).fingerprint_secret_file = Some("other".into());
+    }),
+    (Key::CallersAddresses, true, |config| {
+        callers(config).addresses = vec![("10.0.0.0/8".parse().expect("a network"), "other".to_owned())];
+    }),
+    (Key::CallersDefault, true, |config| callers(config).fallback.mode = Mode::Observe),
+    (Key::CallersLimits, true, |config| {
+        callers(config).limits.insert("other-one".to_owned(), CallerLimit::default());
+    }),
     (Key::LogLevel, true, |config| config.log.level = "debug".to_owned()),
     (Key::LogFormat, true, |config| config.log.format = instantly_proxy::config::LogFormat::Text),
     (Key::TelemetryOtlpEndpoint, false, |config| {
@@ -142,6 +159,14 @@ fn shared(config: &mut Config) -> &mut Shared {
     config.shared.as_mut().expect("it has a store")
 }
 
+fn callers(config: &mut Config) -> &mut Callers {
+    config.callers.as_mut().expect("it tells callers apart")
+}
+
+fn clients(config: &mut Config) -> &mut ClientRoots {
+    tls(config).clients.as_mut().expect("it asks for certificates")
+}
+
 fn tls_of_store(config: &mut Config) -> (&mut Option<PathBuf>, &mut ClientCertificate) {
     match &mut shared(config).store.transport {
         StoreTransport::Tls { ca_file, client: Some(client) } => (ca_file, client),
@@ -160,10 +185,14 @@ fn tls(config: &mut Config) -> &mut instantly_proxy::config::ListenTls {
 #[test]
 fn each_key_can_change_or_is_named_and_no_other_changes_with_it() {
     let mut current = Config::default();
-    let files = instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into() };
+    let clients = Some(ClientRoots { ca: "a".into(), auth: ClientAuth::Required });
+    let files = instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into(), clients };
     current.listen.tls = Some(files);
     current.upstream.proxy = Some(ForwardProxy::at(http::Uri::from_static("http://proxy:1")));
     current.upstream.client = Some(ClientCertificate { certificate: "a".into(), key: "b".into() });
+    let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
+    let sources = vec![CallerSource::Field];
+    current.callers = Some(Callers { sources, trusted, ..Callers::default() });
     let mut store = Shared::at(StoreAddress::new("::1", 7), "secret".into());
     store.store.transport = StoreTransport::Tls {
         ca_file: Some("a".into()),
@@ -196,7 +225,8 @@ fn each_key_can_change_or_is_named_and_no_other_changes_with_it() {
 fn a_listener_becomes_no_other_by_a_reload() {
     let plain = Config::default();
     let mut with_tls = Config::default();
-    let files = instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into() };
+    let files =
+        instantly_proxy::config::ListenTls { certificate: "a".into(), key: "b".into(), clients: None };
     with_tls.listen.tls = Some(files);
     for (current, new) in [(&plain, &with_tls), (&with_tls, &plain)] {
         let change = Change::between(current, new);

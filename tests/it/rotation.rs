@@ -76,6 +76,7 @@ async fn a_certificate_at_another_place_is_taken_by_a_reload() {
         Some(instantly_proxy::config::ListenTls {
             certificate: files.path("certificate.pem"),
             key: files.path("key.pem"),
+            clients: None,
         })
     };
     let world = World::start_with(|config| config.listen.tls = tls(&first));

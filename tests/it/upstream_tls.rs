@@ -282,7 +282,7 @@ async fn clients_come_by_tls_with_http_2_and_http_1_1_and_share_what_is_stored()
     let proxy = proxy_of(&stage.simulator.url(), |config| {
         config.upstream.ca_file = Some(stage.path("ca.pem"));
         config.listen.tls =
-            Some(ListenTls { certificate: stage.path("own.pem"), key: stage.path("own.key") });
+            Some(ListenTls { certificate: stage.path("own.pem"), key: stage.path("own.key"), clients: None });
     });
     let bearer = stage.simulator.world().organizations()[0].keys()[0].bearer();
     let request = |target: &str| {

@@ -15,6 +15,13 @@ const percent = (part) => {
   const scale = part > 0.99 && part < 1 ? 100 : part < 0.1 ? 10 : 1;
   return `${Math.floor(part * 100 * scale) / scale} %`;
 };
+// In the viewer's own way of writing them: times of a day on the axis, days where they matter.
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const second = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+// Below this the share of a handful says nothing; below the second it is no verdict.
+const READS_THAT_TELL = 20;
+const READS_THAT_JUDGE = 200;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 async function ask(path, body) {
@@ -98,7 +105,7 @@ function fleet(shown) {
     const behind = element("td", one.applied >= latest ? "–" : "catching up");
     behind.className = "number";
     row.append(element("td", one.name), element("td", one.version ?? "–"), element("td", one.since ? duration(Math.max(0, Math.floor(now - one.since))) : "–"), behind);
-    return row;
+    return labelled(row, "replicas");
   }));
 }
 
@@ -120,10 +127,18 @@ function hero(requests, upstream, history) {
     $("saved").textContent = "Point a service's Instantly base URL at this proxy, and read a label.";
     return;
   }
-  const part = (all - requests.miss - requests.bypass) / all;
-  $("share").textContent = percent(part);
-  $("share").dataset.state = part >= 0.75 ? "good" : part >= 0.4 ? "warn" : "bad";
-  $("verdict").textContent = `${percent(part)} of label reads were answered without asking Instantly`;
+  const hits = requests.hit + requests.stale;
+  const part = hits / all;
+  const judged = all >= READS_THAT_JUDGE;
+  $("share").textContent = all < READS_THAT_TELL ? "–" : percent(part);
+  $("share").dataset.state = !judged ? "unknown" : part >= 0.75 ? "good" : part >= 0.4 ? "warn" : "bad";
+  $("verdict").textContent = all < READS_THAT_TELL
+    ? `${whole.format(hits)} of the first ${whole.format(all)} label reads were hits`
+    : `Hit ratio: ${percent(part)} of label reads were answered from memory`;
+  if (all < READS_THAT_TELL) {
+    $("saved").textContent = "The first reads of each key and of each organization ask the API; those behind them are answered from memory.";
+    return;
+  }
   const lately = sum(Object.values(history.avoided).map(sum));
   const saved = upstream.saved >= 0
     ? `${whole.format(upstream.saved)} calls saved since the start`
@@ -168,8 +183,8 @@ function plans() {
       label: name, color, dash: name === "error" ? [6, 4] : undefined, of: (h) => perSecond(h.requests[name], h.step_seconds), digits: 1,
     }))],
     ["chart-ratio", { range: [0, 100] }, [{
-      label: "from memory", color: c.green, fill: true, digits: 0,
-      of: (h) => h.at.map((_, i) => part(sum(Object.values(h.avoided).map((values) => values[i])), ["hit", "stale", "collapsed", "miss", "bypass"].reduce((all, name) => all + h.requests[name][i], 0))),
+      label: "hit ratio", color: c.green, fill: true, digits: 0,
+      of: (h) => h.at.map((_, i) => part(h.requests.hit[i] + h.requests.stale[i], ["hit", "stale", "collapsed", "miss", "bypass"].reduce((all, name) => all + h.requests[name][i], 0))),
     }]],
     ["chart-calls", {}, [
       { label: "avoided", color: c.green, fill: true, digits: 1, of: (h) => perSecond(h.at.map((_, i) => sum(Object.values(h.avoided).map((values) => values[i]))), h.step_seconds) },
@@ -201,9 +216,10 @@ function make([id, options, series]) {
   const axis = { stroke: c.ink, grid: { stroke: c.line, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const y = options.log ? { distr: 3 } : { range: options.range ?? ((_, __, top) => [0, Math.max(top ?? 0, 1) * 1.1]) };
   const plot = new uPlot({
-    width: place.clientWidth, height: 190, cursor: { points: { size: 6 } },
+    // Room for the half of a time that stands at the edge.
+    width: place.clientWidth, height: 190, padding: [10, 34, null, null], cursor: { points: { size: 6 } },
     scales: { x: { time: true }, y },
-    axes: [{ ...axis, space: 70 }, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : compact.format(tick))) }],
+    axes: [{ ...axis, space: 90, values: (_, ticks, __, ___, apart) => ticks.map((tick) => (apart < 60 ? second : clock).format(new Date(tick * 1000))) }, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : compact.format(tick))) }],
     series: [{ label: "time" }, ...series.map(({ label, color, dash, fill, digits }) => ({
       label, stroke: color, dash, width: 1.75, fill: fill ? `${color}22` : undefined, points: { show: false },
       value: (_, value) => (value === null || value === undefined ? "–" : value.toFixed(digits)),
@@ -248,13 +264,13 @@ function organizations({ accounts, others, limits, limit_holds_for, calls_withou
     row.append(name, used, element("td", whole.format(one.queued), { class: "number" }), element("td", whole.format(one.calls), { class: "number" }),
       element("td", one.avoided === null ? "–" : whole.format(one.avoided), { class: "number" }),
       element("td", one.closed_for_seconds === null ? "no" : `for ${duration(one.closed_for_seconds)} more`));
-    return row;
+    return labelled(row, "organizations");
   });
   if (others.accounts > 0) {
     const row = element("tr");
     row.append(element("td", `${whole.format(others.accounts)} others`), element("td", `${whole.format(others.used_of_minute)} calls`), element("td", whole.format(others.queued), { class: "number" }),
-      element("td", whole.format(others.calls), { class: "number" }), element("td", whole.format(others.avoided), { class: "number" }), element("td", ""));
-    rows.push(row);
+      element("td", whole.format(others.calls), { class: "number" }), element("td", whole.format(others.avoided), { class: "number" }), element("td", "–"));
+    rows.push(labelled(row, "organizations"));
   }
   $("organizations").replaceChildren(...(rows.length ? rows : [empty(6, "Nobody has called yet.")]));
 }
@@ -262,10 +278,17 @@ function organizations({ accounts, others, limits, limit_holds_for, calls_withou
 function errors(list) {
   const rows = list.map(({ error, message, count, latest }) => {
     const row = element("tr");
-    row.append(element("td", error, { class: "mono" }), element("td", whole.format(count), { class: "number" }), element("td", new Date(latest * 1000).toLocaleTimeString()), element("td", message));
-    return row;
+    row.append(element("td", error, { class: "mono" }), element("td", whole.format(count), { class: "number" }), element("td", moment.format(new Date(latest * 1000))), element("td", message));
+    return labelled(row, "errors");
   });
   $("errors").replaceChildren(...(rows.length ? rows : [empty(4, "None since the start.")]));
+}
+
+/** On a narrow screen a row is a card, and each of its cells says what it is. */
+function labelled(row, body) {
+  const names = $(body).closest("table").querySelectorAll("thead th");
+  [...row.children].forEach((cell, i) => { cell.dataset.name = names[i].textContent; });
+  return row;
 }
 
 function empty(columns, text) {

@@ -112,7 +112,8 @@ impl Figures {
         };
         self.requests += requests(Outcome::ALL);
         self.errors += requests(&[Outcome::Error]);
-        self.reads += requests(&[Outcome::Hit, Outcome::Stale, Outcome::Collapsed, Outcome::Miss]);
+        self.reads +=
+            requests(&[Outcome::Hit, Outcome::Stale, Outcome::Collapsed, Outcome::Miss, Outcome::Bypass]);
         self.hits += requests(&[Outcome::Hit, Outcome::Stale]);
         self.upstream += totals.upstream.iter().map(|(_, count)| count).sum::<u64>();
         self.avoided += totals.avoided.iter().map(|(_, count)| count).sum::<u64>();

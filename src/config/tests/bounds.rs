@@ -177,6 +177,38 @@ const BOUNDS: &[Bound] = &[
     bound(Key::ShieldSingleWorkspace, FLAG),
     bound(Key::ShieldMaxWait, (&["'0s'", "'60s'", "'1m'"], &["'60001ms'", "'-1s'", "2"])),
     bound(Key::ShieldMaxQueued, MILLION),
+    bound(Key::ShieldMode, (&["'enforce'", "'observe'"], &["'Observe'", "'off'", "true"])),
+    bound(Key::ListenTlsClientAuth, (&["'required'", "'optional'"], &["'none'", "true"])),
+    bound(
+        Key::CallersSources,
+        (
+            &["'certificate'", "'credential, field,address'"],
+            &["''", "'field, field'", "'cookie'", "['field']", "'field,'"],
+        ),
+    ),
+    bound(
+        Key::CallersField,
+        (
+            &["'x-caller'", "'caller'", "'x-service-name'"],
+            &[
+                "''",
+                "'X-Caller'",
+                "'authorization'",
+                "'x-workspace-id'",
+                "'x-api-key'",
+                "'a b'",
+                "'host'",
+                "'x_caller'",
+            ],
+        ),
+    ),
+    bound(
+        Key::CallersTrusted,
+        (
+            &["'none'", "'10.0.0.0/8, ::1/128'"],
+            &["''", "'10.0.0.1/8'", "'10.0.0.0'", "'10.0.0.0/33'", "'all'"],
+        ),
+    ),
     bound(Key::LogLevel, LEVEL),
     bound(Key::LogFormat, (&["'auto'", "'json'", "'text'"], &["'JSON'", "'pretty'"])),
 ];
@@ -215,6 +247,12 @@ fn every_key_has_its_bounds_tested() {
         Key::UpstreamClientCertificate,
         Key::UpstreamClientKey,
         Key::TelemetryHeadersFile,
+        Key::ListenTlsClientCa,
+        Key::CallersFingerprintSecretFile,
+        // Tables, with a file of their own.
+        Key::CallersAddresses,
+        Key::CallersDefault,
+        Key::CallersLimits,
     ];
     // Those of `shared` need each other, and a file of their own.
     for key in Key::ALL.iter().filter(|key| key.section() != "shared") {

@@ -27,7 +27,7 @@ fn certificates_and_keys_are_read_before_they_are_needed() {
     let loaded = from_toml(&tls(&certificate, &key)).unwrap();
     assert_eq!(
         loaded.config.listen.tls,
-        Some(ListenTls { certificate: certificate.clone(), key: key.clone() })
+        Some(ListenTls { certificate: certificate.clone(), key: key.clone(), clients: None })
     );
 
     let other_key = files.add("other.key", other_key);

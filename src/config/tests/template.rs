@@ -39,5 +39,9 @@ fn the_template_holds_every_key_with_a_reason() {
     let commented_out = TEMPLATE
         .lines()
         .filter(|line| line.starts_with('#') && line.contains(" = \"") && !line.starts_with("# "));
-    assert_eq!(commented_out.count(), Key::ALL.iter().filter(unset).count() + 1, "and upstream.user_agent");
+    assert_eq!(
+        commented_out.count(),
+        Key::ALL.iter().filter(unset).count() + 2,
+        "upstream.user_agent, client_auth"
+    );
 }

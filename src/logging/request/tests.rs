@@ -37,7 +37,11 @@ fn as_event(line: &RequestLine<'_>, format: Format, reader: Reader) -> String {
     let out = page.clone();
     let subscriber = subscriber(threshold, Style::new(format), reader, move || out.clone());
     #[expect(clippy::cast_precision_loss)]
-    let duration_ms = line.duration.as_nanos() as f64 / 1e6;
+    let ms = |duration: Duration| duration.as_nanos() as f64 / 1e6;
+    let duration_ms = ms(line.duration);
+    let wait_ms = (!line.waited.is_zero()).then(|| ms(line.waited));
+    let upstream_calls = (line.upstream_calls > 0).then_some(line.upstream_calls);
+    let upstream_ms = upstream_calls.map(|_| ms(line.upstream));
     let mut end = line.path.len().min(200);
     while !line.path.is_char_boundary(end) {
         end -= 1;
@@ -48,14 +52,21 @@ fn as_event(line: &RequestLine<'_>, format: Format, reader: Reader) -> String {
             request_id = line.request_id,
             trace_id = line.trace_id,
             peer = line.peer,
+            caller = line.caller,
+            credential = line.credential,
+            organization = line.organization,
             method = line.method,
             path = &line.path[..end],
             route = line.route,
             outcome = line.outcome,
+            reason = line.reason,
             status = line.status,
             error = line.error,
             cause = line.cause,
             duration_ms,
+            wait_ms,
+            upstream_ms,
+            upstream_calls,
             response_bytes = line.response_bytes,
             complete = line.ending == Ending::Complete,
             "request",
@@ -95,6 +106,13 @@ const HIT: RequestLine<'_> = RequestLine {
     path: "/api/v2/lead-labels/01935c4b-0000-7abc-9def-000000000001",
     route: "lead_labels_item",
     outcome: "hit",
+    caller: None,
+    credential: None,
+    organization: None,
+    reason: None,
+    waited: Duration::ZERO,
+    upstream: Duration::ZERO,
+    upstream_calls: 0,
     status: Some(200),
     error: None,
     cause: None,
@@ -184,6 +202,10 @@ proptest! {
         (request_id, peer, method, path) in (values(), values(), values(), values()),
         (trace_id, cause) in (prop::option::of(values()), prop::option::of(values())),
         (route, outcome, error) in (words(), words(), prop::option::of(words())),
+        (caller, credential, organization) in
+            (prop::option::of(values()), prop::option::of(values()), prop::option::of(values())),
+        (reason, waited, upstream, upstream_calls) in
+            (prop::option::of(words()), durations(), durations(), prop::sample::select(vec![0_u64, 1, 12])),
         (status, duration) in (any::<Option<u16>>(), durations()),
         (response_bytes, ending) in (any::<u64>(), prop::sample::select(vec![Ending::Complete, Ending::Cut])),
     ) {
@@ -199,6 +221,13 @@ proptest! {
             status,
             error,
             cause: cause.as_deref(),
+            caller: caller.as_deref(),
+            credential: credential.as_deref(),
+            organization: organization.as_deref(),
+            reason,
+            waited,
+            upstream,
+            upstream_calls,
             duration,
             response_bytes,
             ending,

@@ -8,7 +8,7 @@
 
 use std::mem::MaybeUninit;
 
-use http::Version;
+use http::{HeaderName, Version};
 use httparse::{Header, Request, Status};
 
 use super::names::{Names, Part};
@@ -21,23 +21,29 @@ const MAX_FIELDS: usize = 32;
 
 /// A read of a resource that says nothing but that.
 #[derive(Debug, PartialEq)]
-pub(super) struct PlainRead<'a> {
+pub(in crate::proxy) struct PlainRead<'a> {
     pub(super) resource: &'static Descriptor,
     pub(super) target: Target,
-    pub(super) path: &'a str,
+    pub(in crate::proxy) path: &'a str,
     /// `Bearer` and one token68.
-    pub(super) authorization: &'a [u8],
+    pub(in crate::proxy) authorization: &'a [u8],
     /// A hyphenated UUID.
     pub(super) workspace: Option<&'a [u8]>,
     /// The line of `If-None-Match`, whatever it says.
     pub(super) condition: Option<&'a [u8]>,
     /// The line of `x-request-id`, whatever it says.
     pub(super) request_id: Option<&'a [u8]>,
+    /// The line of the field that names callers, if the operator has one, whatever it says.
+    pub(in crate::proxy) caller: Option<&'a [u8]>,
 }
 
 impl<'a> PlainRead<'a> {
     /// Reads all bytes that have come; nothing unless they are one plain read.
-    pub(super) fn parse(resources: Resources, bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(
+        resources: Resources,
+        caller_field: Option<&HeaderName>,
+        bytes: &'a [u8],
+    ) -> Option<Self> {
         let target = bytes.strip_prefix(b"GET ")?;
         // Cheap to tell, and tells nearly all of what passes through.
         let may_be_read = resources.iter().any(|resource| target.starts_with(resource.collection.as_bytes()));
@@ -53,7 +59,7 @@ impl<'a> PlainRead<'a> {
         }
         let path = request.path?;
         let (resource, target) = resources.locate_plain(path)?;
-        Fields::read(request.headers)?.of(resource, target, path)
+        Fields::read(request.headers, caller_field)?.of(resource, target, path)
     }
 }
 
@@ -67,12 +73,20 @@ struct Fields<'a> {
     workspace: Option<&'a [u8]>,
     condition: Option<&'a [u8]>,
     request_id: Option<&'a [u8]>,
+    caller: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
-    fn read(lines: &[Header<'a>]) -> Option<Self> {
-        let (mut fields, names) = (Self::default(), Names::get());
+    fn read(lines: &[Header<'a>], caller_field: Option<&HeaderName>) -> Option<Self> {
+        let (mut fields, names) = (Self::default(), Names::table());
         for line in lines {
+            if caller_field.is_some_and(|field| line.name.eq_ignore_ascii_case(field.as_str())) {
+                if fields.caller.replace(line.value).is_some() {
+                    return None;
+                }
+                // The configuration takes no name of which guard or classifier ask anything.
+                continue;
+            }
             let known = names.of(line.name)?;
             if fields.names & known.bit != 0 {
                 return None;
@@ -101,9 +115,9 @@ impl<'a> Fields<'a> {
     }
 
     fn of(self, resource: &'static Descriptor, target: Target, path: &'a str) -> Option<PlainRead<'a>> {
-        let Self { workspace, condition, request_id, .. } = self;
+        let Self { workspace, condition, request_id, caller, .. } = self;
         let authorization = self.authorization?;
-        Some(PlainRead { resource, target, path, authorization, workspace, condition, request_id })
+        Some(PlainRead { resource, target, path, authorization, workspace, condition, request_id, caller })
     }
 }
 

@@ -9,19 +9,26 @@
 //! An answer is counted and logged as every other, and its bytes are those that the long way would send: a test compares them.
 
 mod answer;
-mod head;
+pub(super) mod head;
 mod names;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use std::time::Duration;
+use uuid::Uuid;
 
 use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
 use super::{Proxy, Worker};
-use crate::cache::decide::{Decision, decide};
+use crate::cache::decide::{Decision, Servable, decide};
+use crate::cache::stored::StoredResponse;
+use crate::caller::credential::Digests;
 use crate::caller::standing::Standing;
+use crate::clock::Moment;
 use crate::logging::{self, Ending, RequestLine};
+use crate::organization::Organization;
 use crate::outcome::{Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Route, Target};
@@ -48,8 +55,13 @@ impl Worker {
         if proxy.tracing.is_some() {
             return None;
         }
-        let read = PlainRead::parse(proxy.resources, request)?;
-        proxy.answer_plain(&read, &self.rules(), peer, head)
+        let rules = self.rules();
+        let read = PlainRead::parse(proxy.resources, rules.caller_field(), request)?;
+        // It comes before all else, wherever an operator has put it.
+        if proxy.health_path.as_deref() == Some(read.path) {
+            return None;
+        }
+        proxy.answer_plain(&read, &rules, peer, head)
     }
 }
 
@@ -63,16 +75,14 @@ impl Proxy {
     ) -> Option<FromMemory> {
         let begun = self.clock.now();
         let digests = self.digester.digests(read.authorization, read.workspace);
-        let standing = self.bindings.standing_of(digests, &rules.proof, begun);
-        let Standing::Proven { organization, renew: false } = standing else { return None };
-        // The fleet's lease, always before the look-up.
-        let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), begun);
-        let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
-        let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, begun);
-        let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
-        if stored.body.len() > LARGEST_BODY {
-            return None;
-        }
+        let Found { organization, stored, servable } = self.find_plain(read, digests, rules, begun)?;
+        // Last of what may be in the way, and what is counted is counted behind it.
+        let identity = match &rules.callers {
+            Some(callers) => {
+                Some(self.identify_plain(callers, peer, read, digests.authorization(), begun)?)
+            }
+            None => None,
+        };
         organization.note_avoided();
         let id = Id::of(read.request_id, begun);
         let rendered = Rendered::of(&stored, servable, read.condition);
@@ -88,7 +98,13 @@ impl Proxy {
         if let Some(by) = outcome.avoided() {
             self.metrics.avoided(by);
         }
+        let named = identity.as_ref().map(|_| organization.id().name().0);
+        let mut text = Uuid::encode_buffer();
         let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { stored.body.clone() };
+        if let Some(identity) = &identity {
+            self.callers.note_claim(identity);
+            identity.note_hit(outcome, body.len() as u64);
+        }
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),
@@ -99,6 +115,13 @@ impl Proxy {
             route: route.as_str(),
             outcome: outcome.as_str(),
             status: Some(status.as_u16()),
+            caller: identity.as_ref().map(|identity| identity.caller.name()),
+            credential: identity.as_ref().map(|identity| identity.key_name()),
+            organization: named.map(|id| &*id.hyphenated().encode_lower(&mut text)),
+            reason: None,
+            waited: Duration::ZERO,
+            upstream: Duration::ZERO,
+            upstream_calls: 0,
             error: None,
             cause: None,
             duration,
@@ -107,4 +130,29 @@ impl Proxy {
         });
         Some(FromMemory { body, at: now.uptime() })
     }
+
+    /// What is stored for a plain read, if nothing but an answer follows from it.
+    fn find_plain(
+        &self,
+        read: &PlainRead<'_>,
+        digests: Digests,
+        rules: &Rules,
+        now: Moment,
+    ) -> Option<Found> {
+        let standing = self.bindings.standing_of(digests, &rules.proof, now);
+        let Standing::Proven { organization, renew: false } = standing else { return None };
+        // The fleet's lease, always before the look-up.
+        let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), now);
+        let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
+        let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, now);
+        let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
+        (stored.body.len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
+    }
+}
+
+/// What answers a plain read.
+struct Found {
+    organization: Arc<Organization>,
+    stored: Arc<StoredResponse>,
+    servable: Servable,
 }

@@ -79,7 +79,7 @@ pub(super) struct Names([Vec<Known>; LONGEST + 1]);
 static NAMES: LazyLock<Names> = LazyLock::new(Names::derive);
 
 impl Names {
-    pub(super) fn get() -> &'static Self {
+    pub(super) fn table() -> &'static Self {
         &NAMES
     }
 
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_row_is_found_in_any_case_and_nothing_else_is() {
-        let names = Names::get();
+        let names = Names::table();
         for (at, (name, part)) in FIELDS.iter().enumerate() {
             assert_eq!(*name, name.to_ascii_lowercase());
             for spelling in [(*name).to_owned(), name.to_ascii_uppercase()] {
@@ -148,7 +148,7 @@ mod tests {
             "proxy-authorization",
             "x-http-method-override",
         ] {
-            assert!(Names::get().of(name).is_none(), "{name}");
+            assert!(Names::table().of(name).is_none(), "{name}");
         }
     }
 

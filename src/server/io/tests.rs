@@ -1,13 +1,15 @@
 use tokio::io::AsyncWriteExt;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::io::DuplexStream;
 
 use super::super::limits::Limits;
-use super::super::progress::Stage;
+use super::super::progress::{Share, Stage};
 use super::*;
 use crate::body::Body;
 use crate::clock::Clock;
@@ -15,6 +17,30 @@ use crate::clock::Clock;
 impl Socket for DuplexStream {
     fn fault(&self) -> Option<io::Error> {
         None
+    }
+}
+
+/// Whoever reads before the protocol is told has read more than tells it, and all of it is read again.
+#[tokio::test]
+async fn what_was_read_before_the_protocol_was_told_is_read_again_to_the_last_byte() {
+    for length in [1, 14, 23, 24, 25, 1023, 1024, 1025, 2048, 4095, 4096] {
+        for start in [PREFACE, b"GET / HTTP/1.1\r\n"] {
+            let numbers = (0..).map(|number: usize| number.to_le_bytes()[0]);
+            let flight: Vec<u8> = start.iter().copied().chain(numbers).take(length).collect();
+            let (mut client, server) = tokio::io::duplex(8192);
+            let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+            let mut server = Watched::new(server, peer, Progress::new(Clock::manual().0, Stage::Serving));
+            server.keep(&flight);
+            let rest = &PREFACE[length.min(PREFACE.len())..];
+            client.write_all(rest).await.unwrap();
+            client.write_all(b"behind").await.unwrap();
+            drop(client);
+            let protocol = if start == PREFACE { Protocol::Http2 } else { Protocol::Http1 };
+            assert_eq!(server.protocol().await.unwrap(), Some(protocol), "{length} bytes");
+            let mut read = Vec::new();
+            server.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, [&flight, rest, b"behind"].concat(), "{length} bytes of {start:?}");
+        }
     }
 }
 
@@ -98,7 +124,7 @@ async fn an_answer_that_the_system_takes_at_once_lets_others_on_the_thread_go_be
         }
     };
     let turns = Cell::new(0);
-    let others = std::future::poll_fn(|_| {
+    let others = poll_fn(|_| {
         turns.set(turns.get() + 1);
         Poll::<()>::Pending
     });
@@ -108,4 +134,48 @@ async fn an_answer_that_the_system_takes_at_once_lets_others_on_the_thread_go_be
         () = others => {}
     }
     assert_eq!(turns.get(), 3, "between four parts");
+}
+
+/// The library lets go of a request before it has sent its answer, of which the system may not take a byte yet.
+#[tokio::test]
+async fn a_connection_whose_answer_is_not_sent_is_not_at_rest() {
+    let (mut client, server) = tokio::io::duplex(8);
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+    let progress = Progress::new(Clock::manual().0, Stage::Serving);
+    let mut server = Watched::new(server, peer, Rc::clone(&progress));
+    let is_at_rest = || {
+        let cx = Context::from_waker(Waker::noop());
+        progress.poll_rest(&cx, Share::Had).is_ready()
+    };
+    drop(progress.begin());
+    server.write_all(b"answer 1").await.unwrap();
+    server.flush().await.unwrap();
+    assert!(is_at_rest());
+
+    drop(progress.begin());
+    let unsent = poll_fn(|cx| Poll::Ready(Pin::new(&mut server).poll_write(cx, b"answer 2"))).await;
+    assert!(unsent.is_pending(), "nobody has read the first");
+    assert!(!is_at_rest());
+    client.read_exact(&mut [0; 8]).await.unwrap();
+    server.write_all(b"answer 2").await.unwrap();
+    server.flush().await.unwrap();
+    assert!(is_at_rest());
+}
+
+#[tokio::test]
+async fn empty_lines_behind_a_request_are_not_a_head_that_does_not_end() {
+    for (unused, kept) in [(&b"\r\n"[..], &b""[..]), (b"\n\r\nGET /", b"GET /"), (b"GET /\r\n", b"GET /\r\n")]
+    {
+        let (client, server) = tokio::io::duplex(8);
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into();
+        let progress = Progress::new(Clock::manual().0, Stage::Serving);
+        let mut server = Watched::new(server, peer, Rc::clone(&progress));
+        drop(progress.begin());
+        server.put_back(unused);
+        assert_eq!(progress.leaves_unread(), !kept.is_empty(), "a head is awaited behind {unused:?}");
+        drop(client);
+        let mut read = Vec::new();
+        server.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, kept);
+    }
 }

@@ -12,6 +12,10 @@ pub(super) fn answer(request: &[u8], head: &mut Vec<u8>) -> Option<FromMemory> {
     let (length, host) = text.split_once(" HTTP/1.1\r\nhost: ")?;
     let (length, letter) = (length.parse().ok()?, *host.as_bytes().first()?);
     let has_more = host.contains('\r');
+    if *host == *"panic" {
+        head.extend_from_slice(b"of another caller");
+        panic!("on purpose, with an answer that is half written");
+    }
     let body = Bytes::from(vec![letter; length]);
     head.extend_from_slice(
         format!("HTTP/1.1 200 OK\r\nfast: yes\r\ncontent-length: {length}\r\n\r\n").as_bytes(),
@@ -295,4 +299,16 @@ fn who_is_answered_from_memory_gives_way_as_every_idle_connection() {
         client.is_closed()
     };
     assert_eq!(idle.iter_mut().map(is_closed).collect::<Vec<_>>(), [true, false], "the oldest goes");
+}
+
+/// The buffers are the thread's: what a request that failed has left in them is in no answer to another one.
+#[test]
+fn what_a_panic_leaves_in_the_buffers_of_the_thread_is_in_no_answer() {
+    let server = one_worker();
+    let mut failing = server.connect();
+    assert!(failing.send(b"GET /fast/3 HTTP/1.1\r\nhost: panic\r\n\r\n").is_closed());
+    let mut client = server.connect();
+    let (head, body) = client.get("/fast/3").answer();
+    assert!(head.starts_with("http/1.1 200 ok\r\nfast: yes\r\n"), "{head}");
+    assert_eq!(body, b"aaa");
 }

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -52,6 +52,39 @@ async fn http2_by_prior_knowledge_is_answered() {
     let response = http2_to(&server).await.send_request(get("/big")).await.unwrap();
     assert_eq!(response.version(), http::Version::HTTP_2);
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), BIG);
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1) on the connection itself.
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, 0, 0, 0, 0, 0], payload].concat()
+}
+
+/// All that a client sends at once is read, the frames behind the preface as well: a lost one would put the bytes of the next
+/// in its place.
+#[test]
+fn no_frame_of_a_first_flight_of_http2_is_lost() {
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    let server = TestServer::start();
+    for pings in [1, 50, 58, 59, 150, 400] {
+        let mut client = server.connect();
+        let pings: Vec<[u8; 8]> = (0..pings).map(u64::to_be_bytes).collect();
+        let mut flight = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, b"")].concat();
+        pings.iter().for_each(|ping| flight.extend(frame(PING, ping)));
+        client.send(&flight);
+        let mut answered = Vec::new();
+        while answered.len() < pings.len() {
+            let mut head = [0; 9];
+            client.0.read_exact(&mut head).expect("an answer to each");
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            client.0.read_exact(&mut payload).expect("a whole frame");
+            if head[3] == PING {
+                answered.push(<[u8; 8]>::try_from(payload).unwrap());
+            }
+        }
+        assert_eq!(answered, pings);
+    }
 }
 
 #[tokio::test]
@@ -120,8 +153,11 @@ impl Files {
     }
 
     fn configure(&self, config: &mut Config) {
-        config.listen.tls =
-            Some(ListenTls { certificate: self.path("certificate.pem"), key: self.path("key.pem") });
+        config.listen.tls = Some(ListenTls {
+            certificate: self.path("certificate.pem"),
+            key: self.path("key.pem"),
+            clients: None,
+        });
     }
 
     /// Connects and trusts nothing but the certificate that is in the file now.
@@ -161,6 +197,28 @@ async fn tls_speaks_what_was_agreed_by_alpn() {
     let request = Request::get("/").header("host", "a").body(Empty::<Bytes>::new()).unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_11, 200));
+}
+
+#[tokio::test]
+async fn answers_from_memory_and_the_librarys_take_turns_over_tls() {
+    let files = Files::new();
+    let server = TestServer::start_with(|config| files.configure(config));
+    let mut stream = files.connect(server.server.data_address(), b"http/1.1").await.unwrap();
+    for (path, length) in [("/fast/5", 5), ("/", 5), ("/fast/60000", 60_000), ("/fast/0", 0), ("/", 5)] {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert_eq!(head.contains("fast: yes"), path != "/", "{head}");
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+    }
+    stream.write_all(format!("GET /fast/{BIG} HTTP/1.1\r\nhost: b\r\n\r\n").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() > BIG && rest[rest.len() - BIG..].iter().all(|byte| *byte == b'b'));
 }
 
 #[test]
@@ -203,9 +261,8 @@ fn certificate_files_that_are_no_good_are_named_at_start() {
     ];
     for (key, certificate, private) in rows {
         let named = if key.ends_with("key") { private.clone() } else { certificate.clone() };
-        let error = Certificate::read(&ListenTls { certificate, key: private }, Arc::default())
-            .unwrap_err()
-            .to_string();
+        let files = ListenTls { certificate, key: private, clients: None };
+        let error = Certificate::read(&files, Arc::default()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{key} {}: ", named.display())), "{error}");
     }
 }

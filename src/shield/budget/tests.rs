@@ -23,6 +23,7 @@ use crate::caller::credential::{AuthorizationDigest, Digester};
 use crate::clock::ManualClock;
 use crate::config::Burst;
 use crate::organization::OrganizationName;
+use crate::shield::share::Share;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,7 +51,8 @@ fn organization(number: u128) -> AccountKey {
 /// A call that somebody waits for, and that keeps its connection while it waits.
 fn call(account: AccountKey, caller: Who, max_wait: Duration) -> Call {
     let (accounts, class) = (Accounts::one(account), Class::Interactive);
-    Call { accounts, caller, class, max_wait, store_waited: Duration::ZERO, ahead: MINUTE }
+    let share = Share::default();
+    Call { accounts, caller, share, class, max_wait, store_waited: Duration::ZERO, ahead: MINUTE }
 }
 
 /// Asks for a call that has its connection.

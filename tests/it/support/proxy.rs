@@ -21,6 +21,9 @@ use super::upstream::TestUpstream;
 /// it could do without one.
 const STEP: Duration = Duration::from_millis(10);
 
+/// How long calls wait where a test says nothing of it: less than by default, so that the clock has to move less.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+
 /// How long a stop may take before the test fails.
 const STOP: Duration = Duration::from_secs(20);
 
@@ -250,11 +253,13 @@ pub fn by_default(config: &mut Config) {
     (config.cache, config.shield) = (cache, shield);
     // A second's calls that are spent at one moment: its time stands still.
     config.shield.burst = Burst::Whole;
+    config.shield.max_wait = SHORT_WAIT;
 }
 
 /// Switches off what saves calls by itself, so that a test of a promise sees each call that its requests ask for, and
 /// lifts the limits: time stands still, and with it a second's budget.
 pub fn lower_the_shield(config: &mut Config) {
+    config.shield.max_wait = SHORT_WAIT;
     config.cache.list_fill = false;
     config.cache.write_through = false;
     for rules in [&mut config.cache.lead_labels, &mut config.cache.lead_label_lists] {

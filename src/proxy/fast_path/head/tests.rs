@@ -24,7 +24,7 @@ fn head(target: &str, lines: &[&str]) -> Vec<u8> {
 }
 
 fn is_plain(bytes: &[u8]) -> bool {
-    PlainRead::parse(RESOURCES, bytes).is_some()
+    PlainRead::parse(RESOURCES, None, bytes).is_some()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn what_plain_clients_send_is_plain() {
         }
     }
     let read = head(&item, &["If-None-Match:  \"a\" ", "X-Request-Id: 7"]);
-    let read = PlainRead::parse(RESOURCES, &read).expect("it is plain");
+    let read = PlainRead::parse(RESOURCES, None, &read).expect("it is plain");
     assert_eq!(read.target, Target::Item(ID.parse().unwrap()));
     assert_eq!((read.authorization, read.workspace), (&b"Bearer a"[..], None));
     assert_eq!((read.condition, read.request_id), (Some(&b"\"a\""[..]), Some(&b"7"[..])));
@@ -290,14 +290,14 @@ proptest! {
 
     #[test]
     fn what_is_plain_the_long_way_reads_alike(bytes in bytes()) {
-        if let Some(read) = PlainRead::parse(RESOURCES, &bytes) {
+        if let Some(read) = PlainRead::parse(RESOURCES, None, &bytes) {
             assert_read_alike(&bytes, &read);
         }
     }
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = PlainRead::parse(RESOURCES, &[b"GET /api/v2/lead-labels", bytes.as_slice(), b"\r\n\r\n"].concat());
+        let _ = PlainRead::parse(RESOURCES, None, &[b"GET /api/v2/lead-labels", bytes.as_slice(), b"\r\n\r\n"].concat());
     }
 }
 
@@ -315,6 +315,6 @@ fn many_of_the_heads_of_the_property_are_plain() {
 #[test]
 fn a_plain_read_is_of_a_resource_of_the_table() {
     let bytes = head(LABELS, &[]);
-    let read = PlainRead::parse(RESOURCES, &bytes).unwrap();
+    let read = PlainRead::parse(RESOURCES, None, &bytes).unwrap();
     assert_eq!(read.resource, &LEAD_LABEL);
 }

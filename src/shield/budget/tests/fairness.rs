@@ -1,6 +1,7 @@
 //! Load: the limits kept, the budget used, and nobody held up by somebody else's calls.
 
 mod policies;
+mod shares;
 
 use std::sync::{Arc, Mutex};
 
@@ -20,11 +21,21 @@ pub(super) struct Offer {
     pub(super) every: Duration,
     class: Class,
     max_wait: Duration,
+    share: Share,
+    /// Whether its calls have the key of all others.
+    one_key: bool,
 }
 
 impl Offer {
     pub(super) fn new(caller: usize, per_second: f64, max_wait: Duration) -> Self {
-        Self { caller, every: SECOND.div_f64(per_second), class: Class::Interactive, max_wait }
+        Self {
+            caller,
+            every: SECOND.div_f64(per_second),
+            class: Class::Interactive,
+            max_wait,
+            share: Share::default(),
+            one_key: false,
+        }
     }
 }
 
@@ -67,7 +78,8 @@ impl World {
         let call = Call {
             class: offer.class,
             ahead: ms(20),
-            ..call(account, self.caller(offer.caller), offer.max_wait)
+            share: offer.share,
+            ..call(account, self.caller(if offer.one_key { 0 } else { offer.caller }), offer.max_wait)
         };
         let (admitted, clock, sent) = (admit(&self.budget, call), self.clock.clone(), Arc::clone(sent));
         let caller = offer.caller;

@@ -208,6 +208,7 @@ async fn run(events: Vec<Event>) {
                 let call = Call {
                     accounts,
                     caller: world.caller(caller.into()),
+                    share: Share::default(),
                     class,
                     max_wait,
                     store_waited: Duration::ZERO,

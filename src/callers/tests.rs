@@ -1,0 +1,103 @@
+use super::*;
+use crate::caller::credential::Digester;
+use crate::callers::figures::Figure;
+use crate::config::{CallerSource, Config};
+use crate::outcome::Outcome;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config(limits: &[&str]) -> Config {
+    let callers = crate::config::Callers {
+        sources: CallerSource::ALL.to_vec(),
+        trusted: vec!["127.0.0.0/8".parse().unwrap()],
+        limits: limits.iter().map(|name| ((*name).to_owned(), Default::default())).collect(),
+        ..Default::default()
+    };
+    Config { callers: Some(callers), ..Config::default() }
+}
+
+struct World {
+    callers: Callers,
+    rules: Arc<CallerRules>,
+    digester: Digester,
+}
+
+impl World {
+    fn new(limits: &[&str]) -> Self {
+        let (callers, rules) = (Callers::default(), CallerRules::new(&config(limits)).unwrap());
+        callers.set_rules(&rules, None, SECOND);
+        Self { callers, rules, digester: Digester::default() }
+    }
+
+    fn identify(&self, memo: &Memo, name: &str, key: &str, now: Duration) -> Arc<Identity> {
+        let fields = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, key.parse().unwrap())]);
+        let digest = self.digester.caller(&fields).as_ref().authorization().unwrap();
+        let evidence = Evidence {
+            peer: "127.0.0.1".parse().unwrap(),
+            certificate: None,
+            field: Field::Once(name.as_bytes()),
+            key: Some((digest, key.as_bytes())),
+        };
+        let identity = self.callers.identify(&self.rules, memo, &evidence, now);
+        self.callers.note_claim(&identity);
+        identity
+    }
+}
+
+#[test]
+fn the_same_request_on_the_same_connection_is_the_same_identity_until_anything_changes() {
+    let (mut world, memo) = (World::new(&[]), Memo::default());
+    let first = world.identify(&memo, "billing", "Bearer a", SECOND);
+    assert!(Arc::ptr_eq(&first, &world.identify(&memo, "billing", "Bearer a", SECOND)));
+    let other_key = world.identify(&memo, "billing", "Bearer b", SECOND);
+    assert!(
+        Arc::ptr_eq(&first.caller, &other_key.caller)
+            && !Arc::ptr_eq(&first.credential, &other_key.credential)
+    );
+    let other_name = world.identify(&memo, "sync", "Bearer b", SECOND);
+    assert_eq!((other_name.caller.name(), other_key.caller.name()), ("sync", "billing"));
+    world.rules = CallerRules::new(&config(&["sync"])).unwrap();
+    assert!(!Arc::ptr_eq(&other_name, &world.identify(&memo, "sync", "Bearer b", SECOND)));
+}
+
+#[test]
+fn a_key_names_its_caller_where_nothing_else_does_and_nobody_else_can_take_that_name() {
+    let (world, memo) = (World::new(&[]), Memo::default());
+    let by_key = world.identify(&memo, "", "Bearer a", SECOND);
+    assert_eq!(by_key.caller.name(), format!("~{}", world.callers.name_of_key(b"a")));
+    let imitated = world.identify(&memo, by_key.caller.name(), "Bearer b", SECOND);
+    assert_ne!(imitated.caller.id(), by_key.caller.id());
+    assert_eq!(world.callers.sums().ignored[Ignored::Malformed.index()].1, 2);
+}
+
+#[test]
+fn a_hundred_thousand_callers_and_keys_keep_sums_equal_and_series_and_tables_small() {
+    let world = World::new(&["billing"]);
+    let memo = Memo::default();
+    let mut now = SECOND;
+    for number in 0..100_000_u64 {
+        let (name, key) = (format!("caller-{number}"), format!("Bearer {number}"));
+        let payer = Payer { identity: Some(world.identify(&memo, &name, &key, now)), tally: None };
+        payer.called(Duration::ZERO);
+        if number % 1000 == 0 {
+            world
+                .identify(&Memo::default(), "billing", "Bearer b", now)
+                .caller
+                .counters
+                .request(Outcome::Hit);
+            now += SECOND;
+            world.callers.tidy(now);
+        }
+    }
+    drop(memo);
+    let Bill { callers, credentials } = world.callers.bill(now);
+    assert_eq!((callers.len(), credentials.len()), (ROWS + 1, ROWS + 1));
+    let calls = |rows: &[Shown]| rows.iter().map(|row| row.total.of(Figure::UpstreamCalls)).sum::<u64>();
+    assert_eq!((calls(&callers), calls(&credentials)), (100_000, 100_000));
+    let minute = |rows: &[Shown]| rows.iter().map(|row| row.minute.of(Figure::UpstreamCalls)).sum::<u64>();
+    assert_eq!(minute(&callers), minute(&credentials));
+    let sums = world.callers.sums();
+    assert_eq!(sums.named.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["billing"]);
+    assert_eq!(sums.named[0].1.requests(), 100);
+    assert_eq!(sums.others.of(Figure::UpstreamCalls), 100_000);
+}

@@ -1,0 +1,164 @@
+//! Who calls, on the way of a request: told once at its head, and asked whether its limits forbid the request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use super::Proxy;
+use super::fast_path::head::PlainRead;
+use crate::caller::credential::AuthorizationDigest;
+use crate::caller::identity::Caller;
+use crate::callers::figures::{Figure, Figures};
+use crate::callers::fingerprint::Fingerprints;
+use crate::callers::{Bill, CallerRules, CallerSums, Callers, Evidence, Field, Identity, Ledger, Limit};
+use crate::clock::Moment;
+use crate::config::{self, Mode, files};
+use crate::error::{ErrorKind, ProxyError};
+use crate::metrics::{CallerNumbers, CallerRow};
+use crate::outcome::Outcome;
+use crate::peer::Peer;
+use crate::rules::Rules;
+use crate::semantics::caller_name;
+use crate::setup_error::SetupError;
+
+impl Proxy {
+    /// Which service sends a request with these fields.
+    pub(super) fn identify(
+        &self,
+        rules: &Arc<CallerRules>,
+        peer: &Peer,
+        fields: &HeaderMap,
+        caller: &Caller,
+    ) -> Arc<Identity> {
+        let field = rules.field().map_or(Field::Absent, |name| {
+            let mut values = fields.get_all(name).iter();
+            match (values.next(), values.next()) {
+                (None, _) => Field::Absent,
+                (Some(value), None) => Field::Once(value.as_bytes()),
+                (Some(_), Some(_)) => Field::Repeated,
+            }
+        });
+        let digest = caller.as_ref().authorization();
+        let value = || fields.get(AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        let evidence = Evidence {
+            peer: peer.ip(),
+            certificate: peer.certificate(),
+            field,
+            key: digest.map(|digest| (digest, value())),
+        };
+        let identity = self.callers.identify(rules, peer.memo(), &evidence, self.clock.now().uptime());
+        self.callers.note_claim(&identity);
+        identity
+    }
+
+    /// Which service sends a plain read; nothing where its limits say anything of such a read.
+    pub(super) fn identify_plain(
+        &self,
+        rules: &Arc<CallerRules>,
+        peer: &Peer,
+        read: &PlainRead<'_>,
+        digest: AuthorizationDigest,
+        now: Moment,
+    ) -> Option<Arc<Identity>> {
+        let evidence = Evidence {
+            peer: peer.ip(),
+            certificate: peer.certificate(),
+            field: read.caller.map_or(Field::Absent, Field::Once),
+            key: Some((digest, read.authorization)),
+        };
+        let identity = self.callers.identify(rules, peer.memo(), &evidence, now.uptime());
+        identity.denies(&Method::GET, read.path).is_none().then_some(identity)
+    }
+
+    /// Refuses what a caller's limits forbid, or counts it where they are observed alone.
+    pub(super) fn check_caller(
+        &self,
+        ledger: &Ledger,
+        rules: &Rules,
+        head: &Parts,
+    ) -> Result<(), ProxyError> {
+        let Some(identity) = ledger.identity() else { return Ok(()) };
+        let Some(denied) = identity.denies(&head.method, head.uri.path()) else { return Ok(()) };
+        let holds = identity.is_enforced() && rules.mode == Mode::Enforce;
+        let figure = if holds { Figure::Denied } else { Figure::WouldRefuse };
+        for row in [&identity.caller, &identity.credential] {
+            row.counters.add(figure, 1);
+        }
+        if holds { Err(ErrorKind::CallerDenied.error().for_reason(denied.as_str())) } else { Ok(()) }
+    }
+
+    /// Counts a request of which nobody knows who sent it.
+    pub(super) fn note_unknown_request(&self, outcome: Outcome) {
+        let (caller, credential) = self.callers.unknown();
+        caller.counters.request(outcome);
+        credential.counters.request(outcome);
+    }
+
+    /// From now on callers are told apart so.
+    pub(super) fn set_callers(&self, callers: Option<&config::Callers>) -> Result<(), SetupError> {
+        let fingerprints = fingerprints(callers)?;
+        if let Some(rules) = &self.rulebook.current().callers {
+            self.callers.set_rules(rules, fingerprints, self.clock.now().uptime());
+        }
+        Ok(())
+    }
+
+    /// Everything that is counted of callers and keys, where they are told apart.
+    #[must_use]
+    pub fn bill(&self) -> Option<Bill> {
+        let told_apart = self.rulebook.current().callers.is_some();
+        told_apart.then(|| self.callers.bill(self.clock.now().uptime()))
+    }
+
+    /// What each name that the configuration lists may have, and how many replicas divide its cap.
+    #[must_use]
+    pub fn caller_limits(&self) -> (Vec<(String, Arc<Limit>)>, u32) {
+        let rules = self.rulebook.current();
+        let named = rules.callers.as_deref().into_iter().flat_map(|callers| {
+            callers.names().map(|name| (name.to_owned(), Arc::clone(callers.limit(name))))
+        });
+        (named.collect(), self.origin.shield().budget.replicas_seen())
+    }
+}
+
+/// What metrics say of callers.
+pub(super) fn numbers(callers: &Callers) -> CallerNumbers {
+    let CallerSums { named, others, ignored } = callers.sums();
+    let rows = named.iter().map(|(name, figures)| (&**name, figures)).chain([(caller_name::OTHER, &others)]);
+    CallerNumbers {
+        rows: rows.map(|(name, figures)| row(name, figures)).collect(),
+        ignored: ignored.into_iter().map(|(ignored, count)| (ignored.as_str(), count)).collect(),
+    }
+}
+
+fn row(name: &str, figures: &Figures) -> CallerRow {
+    CallerRow {
+        caller: name.to_owned(),
+        requests: Outcome::ALL.iter().map(|outcome| (*outcome, figures.requests_of(*outcome))).collect(),
+        upstream_calls: figures.of(Figure::UpstreamCalls),
+        waited: Duration::from_micros(figures.of(Figure::WaitedMicros)),
+        refused: vec![("limit", figures.of(Figure::OwnLimited)), ("denied", figures.of(Figure::Denied))],
+        observed: vec![
+            ("waits", figures.of(Figure::WouldWait)),
+            ("refused", figures.of(Figure::WouldRefuse)),
+        ],
+    }
+}
+
+/// Names for keys under the secret that is configured, if one is.
+///
+/// # Errors
+///
+/// If its file cannot be used.
+pub(super) fn fingerprints(callers: Option<&config::Callers>) -> Result<Option<Fingerprints>, SetupError> {
+    let Some(file) = callers.and_then(|callers| callers.fingerprint_secret_file.as_deref()) else {
+        return Ok(None);
+    };
+    let secret = files::fingerprint_secret(file).map_err(|fault| {
+        SetupError(format!("callers.fingerprint_secret_file: {} {fault}", file.display()))
+    })?;
+    Ok(Some(Fingerprints::from(&secret)))
+}

@@ -1,0 +1,195 @@
+//! Shares of the [`Table`]: callers that are told apart by more than their credentials, with their weights and caps.
+//!
+//! A cap is kept by a window of its own over all accounts: it is asked wherever a call could go, and counted where a slot is
+//! spent. With a store it is divided by the replicas that were seen, as the limits are without one.
+
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::account::{Account, Accounts, Weighted};
+use super::beside::Part;
+use super::call::{Call, Rejection};
+use super::queue::{Had, Line};
+use super::share::{Share, Urgency};
+use super::slot::{self, Slot};
+use super::spare::LOOK_AGAIN;
+use super::table::Table;
+use super::waiter::Waiter;
+use super::window::{CallerId, Minute};
+use crate::config::Mode;
+
+/// A share that nobody has asked by for so long is forgotten: its window is empty.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// What one caller has of the turns, and had of its cap.
+#[derive(Debug)]
+pub(super) struct HeldShare {
+    share: Share,
+    minute: Minute,
+    used_at: Duration,
+}
+
+/// What limits that are observed alone would have made of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// It would have waited so long.
+    Waits(Duration),
+    /// It would have been refused, and told to come again in so long.
+    Refused(Duration),
+}
+
+impl Table {
+    /// Who takes turns: a caller that is told apart by more than its credential, or the credential.
+    pub(super) fn caller_of(&self, call: &Call) -> CallerId {
+        CallerId(match call.share.caller {
+            Some(caller) => self.hasher.hash_one(("caller", caller)),
+            None => self.hasher.hash_one(call.caller),
+        })
+    }
+
+    /// Notes what a call's caller has of the turns now.
+    pub(super) fn note_share(&mut self, call: &Call, now: Duration) -> CallerId {
+        let caller = self.caller_of(call);
+        if call.share != (Share { caller: call.share.caller, ..Share::default() }) {
+            self.notes_spare |= call.share.urgency == Urgency::Spare;
+            let (share, minute) = (call.share, Minute::default());
+            let held = self.shares.entry(caller).or_insert(HeldShare { share, minute, used_at: now });
+            (held.share, held.used_at) = (share, now);
+        } else if let Some(held) = self.shares.get_mut(&caller) {
+            // Its limits are gone.
+            held.share = call.share;
+        }
+        caller
+    }
+
+    /// What a caller had of the last second, beside what its part is.
+    pub(super) fn had(&self, account: &Account, caller: CallerId) -> Had {
+        Had { calls: account.second.of(caller), weight: self.weight(caller) }
+    }
+
+    /// A caller beside those that had calls of an account in the last second.
+    pub(super) fn weighted(&self, account: &Account, caller: CallerId) -> Weighted {
+        if self.shares.is_empty() {
+            return Weighted { caller, weight: 1, of: account.second.callers() };
+        }
+        let weights = account.second.who().map(|other| self.weight(other).get());
+        Weighted { caller, weight: self.weight(caller).get(), of: weights.fold(0, u32::saturating_add) }
+    }
+
+    fn weight(&self, caller: CallerId) -> NonZeroU32 {
+        // Empty unless somebody has a share: then this is all that it costs.
+        if self.shares.is_empty() {
+            return NonZeroU32::MIN;
+        }
+        self.shares.get(&caller).map_or(NonZeroU32::MIN, |held| held.share.weight)
+    }
+
+    /// What of a cap is this process's.
+    fn part_of(&self, cap: NonZeroU32) -> u32 {
+        (cap.get() / self.replicas_seen()).max(1)
+    }
+
+    /// How many replicas were seen; one where there is no store.
+    pub(super) fn replicas_seen(&self) -> NonZeroU32 {
+        let seen =
+            self.bookings.as_ref().map(|bookings| bookings.replicas.unwrap_or(bookings.rules.replicas));
+        seen.unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// When the `nth` call of a caller from now may go by its cap.
+    pub(super) fn capped_until(&self, caller: CallerId, nth: u32, now: Duration) -> Duration {
+        let held = if self.shares.is_empty() { None } else { self.shares.get(&caller) };
+        match held.map(|held| (held, held.share.cap)) {
+            Some((held, Some(cap))) if held.share.mode == Mode::Enforce => {
+                held.minute.free_at(self.part_of(cap), nth, now)
+            }
+            _ => now,
+        }
+    }
+
+    /// Counts a call of a caller; what its cap would have made of it, if that is observed alone.
+    pub(super) fn spend_share(&mut self, caller: CallerId, at: Duration) -> Option<Observed> {
+        let cap = self.shares.get(&caller)?.share.cap?;
+        let part = self.part_of(cap);
+        let held = self.shares.get_mut(&caller)?;
+        let free_at = held.minute.free_at(part, 1, at);
+        if free_at > at {
+            // It would not have gone: what comes later is judged without it.
+            return Some(Observed::Refused(free_at - at));
+        }
+        held.minute.take(at);
+        None
+    }
+
+    /// A call is not sent that was counted.
+    pub(super) fn give_share_back(&mut self, slot: &Slot) {
+        if let Some(held) = self.shares.get_mut(&slot.caller)
+            && slot.observed.is_none()
+        {
+            held.minute.give_back(slot.at);
+        }
+    }
+
+    /// Whether those who have what others leave may have what is free.
+    pub(super) fn leaves_spare(&self, accounts: Accounts, now: Duration) -> bool {
+        accounts.keys().all(|key| {
+            let Some(account) = self.accounts.get(&key) else { return true };
+            let has_room = account.spare.has_room(&account.limits(&self.limits, now), now);
+            let has_fifth = self.books(key, now) || account.has_fifth(&self.limits, now);
+            has_room && has_fifth && !account.queue.has_turns()
+        })
+    }
+
+    /// When those may go, as far as it is known.
+    pub(super) fn spare_at(&self, accounts: Accounts, now: Duration) -> Duration {
+        let accounts = accounts.keys().filter_map(|key| self.accounts.get(&key));
+        let spare_in = accounts.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
+        now.saturating_add(spare_in)
+    }
+
+    /// When a waiter that is connected may go, if nobody else comes.
+    pub(super) fn may_go_at(&self, waiter: &Waiter, now: Duration) -> Duration {
+        let ready_at = self.ready_at(waiter.accounts, waiter.caller, now);
+        if waiter.line != Line::Spare || self.leaves_spare(waiter.accounts, now) {
+            return ready_at;
+        }
+        ready_at.max(self.spare_at(waiter.accounts, now)).max(now.saturating_add(LOOK_AGAIN))
+    }
+
+    /// Whether a moment may be asked of the store for a waiter, as far as its caller's share goes.
+    pub(super) fn share_lets_go(&self, waiter: &Waiter, now: Duration) -> bool {
+        self.capped_until(waiter.caller, 1, now) <= now
+            && (waiter.line != Line::Spare || self.leaves_spare(waiter.accounts, now))
+    }
+
+    /// Lets a call go that limits would hold up or refuse, and says what they would have done. What would have waited counts
+    /// from when it would have gone, and what would have been refused does not count, so that what comes later is judged as
+    /// if limits held.
+    pub(super) fn enter_observed(&mut self, call: &Call, now: Duration) -> Slot {
+        let accounts = self.settle(call.accounts, now);
+        for key in accounts.keys() {
+            self.account(key, now).second.expire(now);
+        }
+        let (caller, line) = (self.note_share(call, now), Line::Calls);
+        let (slot, observed) = match self.foresee(call, now) {
+            Ok(wait) if wait.is_zero() => return self.spend(accounts, caller, line, now),
+            Ok(wait) => (now.saturating_add(wait), Observed::Waits(wait)),
+            // Nothing is found at that moment that could be given back.
+            Err(Rejection { retry_after, .. }) => (Duration::MAX, Observed::Refused(retry_after)),
+        };
+        if let Observed::Waits(_) = observed {
+            for key in accounts.keys() {
+                self.account(key, now).take_ahead(caller, slot);
+            }
+        }
+        let had = slot::Had { first: Part::WHOLE, second: Part::WHOLE };
+        Slot { accounts, caller, at: slot, had, booked: None, probe: None, observed: Some(observed) }
+    }
+
+    /// Forgets shares that nobody has asked by.
+    pub(super) fn tidy_shares(&mut self, now: Duration) {
+        self.shares.retain(|_, held| now.saturating_sub(held.used_at) < IDLE);
+        self.notes_spare = self.shares.values().any(|held| held.share.urgency == Urgency::Spare);
+    }
+}
