@@ -86,6 +86,12 @@ impl Organization {
         self.epochs.of_all()
     }
 
+    /// The epoch of its lists: no list whose fetch began before this may be served, stored or taken for its items.
+    #[must_use]
+    pub fn lists_invalidated(&self) -> Tick {
+        self.epochs.of_lists()
+    }
+
     /// Whether what was fetched of a target at `begun` may be served or stored: nothing was invalidated of it since.
     #[must_use]
     pub fn admits(&self, target: &Target, begun: Tick) -> bool {

@@ -124,7 +124,7 @@ pub fn mix_up(
 /// Whether the answer to a write is this item of the writer's organization, which is known, and names no other item.
 #[must_use]
 pub fn names_alone(resource: &'static Descriptor, id: uuid::Uuid, expected: Expected, body: &[u8]) -> bool {
-    let has_no_other = |scan: Scan| !scan.has_id_inside && !scan.has_items;
+    let has_no_other = |scan: Scan| !scan.may_name_another && !scan.has_items;
     expected.organization.is_some()
         && examine_body(resource, &Target::Item(id), expected, body).is_ok()
         && Scan::of(resource, body).is_ok_and(has_no_other)

@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use uuid::Uuid;
 
 use crate::organization::OrganizationId;
 use crate::reason::GateReason;
@@ -24,8 +25,9 @@ pub(super) struct Scan {
     pub(super) id: Option<String>,
     /// Number of items of a page, where there is such an array.
     pub(super) items: Option<usize>,
-    /// Whether anything inside it has an id, too.
-    pub(super) has_id_inside: bool,
+    /// Whether it may name another item: something inside it has an id, or a UUID is neither its id, nor its organization's,
+    /// nor a user's.
+    pub(super) may_name_another: bool,
     /// Whether it has the member of a page's items, whatever that is.
     pub(super) has_items: bool,
     /// Whether something in it says who may see it.
@@ -110,6 +112,14 @@ enum Node<'de> {
     Other,
 }
 
+impl Node<'_> {
+    /// Whether it is a text that is a UUID, in any of its spellings.
+    fn is_uuid(&self) -> bool {
+        // The shortest has 32 digits, the longest begins with `urn:uuid:`.
+        matches!(self, Self::Text(text) if (32..=45).contains(&text.len()) && Uuid::try_parse(text).is_ok())
+    }
+}
+
 struct Walk<'a> {
     scan: &'a mut Scan,
     resource: &'static Descriptor,
@@ -139,7 +149,12 @@ impl Walk<'_> {
         if name == self.resource.grants_member && !matches!(value, Node::Null) {
             self.scan.grants = true;
         }
-        self.scan.has_id_inside |= self.place == Place::Deeper && name == self.resource.id_member;
+        let is_own_id = self.place == Place::Top && name == self.resource.id_member;
+        let is_known = is_own_id
+            || name == self.resource.organization_member
+            || self.resource.user_members.contains(&name);
+        let is_id_inside = self.place == Place::Deeper && name == self.resource.id_member;
+        self.scan.may_name_another |= is_id_inside || (!is_known && value.is_uuid());
         if self.place == Place::Top {
             self.scan.has_items |= name == self.resource.items_member;
             let mut hasher = DefaultHasher::new();
@@ -200,7 +215,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Node<'de>, A::Error> {
         self.check_depth()?;
         let mut length = 0;
-        while items.next_element_seed(self.inside())?.is_some() {
+        while let Some(item) = items.next_element_seed(self.inside())? {
+            self.scan.may_name_another |= item.is_uuid();
             length += 1;
         }
         Ok(Node::Array(length))

@@ -61,7 +61,7 @@ impl Fetcher {
                 || organization.lists(resource).would_be_second_miss(
                     asker.reader.owner(organization),
                     item,
-                    organization.invalidated(),
+                    organization.lists_invalidated(),
                     lifetime,
                     now,
                 ))
@@ -90,7 +90,7 @@ impl Fetcher {
         if !organization.lists(resource).is_second_miss(
             owner,
             item,
-            organization.invalidated(),
+            organization.lists_invalidated(),
             lifetime,
             now,
         ) {

@@ -55,6 +55,11 @@ impl Epochs {
         load(&self.organization)
     }
 
+    /// That of its lists.
+    pub(super) fn of_lists(&self) -> Tick {
+        self.of_all().max(load(&self.lists))
+    }
+
     /// Whether what was fetched of a target at `begun` counts.
     pub(super) fn admit(&self, target: &Target, begun: Tick) -> bool {
         begun >= self.of_all()

@@ -32,6 +32,9 @@ pub struct Descriptor {
     pub grants_member: &'static str,
     /// Member of a page that holds its items.
     pub items_member: &'static str,
+    /// Members, at any depth, whose UUID is a user's. Any other that is neither the item's nor its organization's may be
+    /// another item's.
+    pub user_members: &'static [&'static str],
     /// What a write of an item changes.
     pub write_changes: WriteChanges,
     /// For how long an item is kept.

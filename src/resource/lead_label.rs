@@ -23,6 +23,7 @@ pub static LEAD_LABEL: Descriptor = Descriptor {
     organization_member: "organization_id",
     grants_member: "access_grants",
     items_member: "items",
+    user_members: &["created_by", "user_id"],
     // Of a label nothing names another, and two may have one text:
     // https://developer.instantly.ai/api-reference/schemas/lead-label
     write_changes: WriteChanges::Item,

@@ -114,6 +114,9 @@ async fn an_answer_that_does_not_name_its_own_label_alone_shuts_out_the_whole_or
             "a label and another organization",
             inside(&format!(r#""was":{{"organization_id":"{}"}}"#, organization("b"))),
         ),
+        ("a label and the id of another", inside(&format!(r#""merged_into":"{}""#, label_id(2)))),
+        ("a label and ids of others", inside(&format!(r#""affected":["{}"]"#, label_id(2)))),
+        ("an id without hyphens", inside(&format!(r#""was":{{"ref":"{}"}}"#, label_id(2).simple()))),
         ("a page", page(&[own.clone()], None)),
         ("a list", format!("[{own}]")),
         ("a member twice", inside(&format!(r#""id":"{}""#, label_id(1)))),
@@ -254,6 +257,33 @@ async fn a_list_under_way_during_a_change_is_neither_joined_nor_stored_nor_taken
     for caller in [&reader, &writer] {
         caller.get(&label_path(1)).send().await.assert_label("changed");
     }
+}
+
+/// A list fill that a write overtook has brought nothing: it does not count as done for the rest of a lifetime.
+#[tokio::test]
+async fn after_a_list_fill_that_a_write_overtook_one_list_read_brings_the_rest() {
+    let world = World::start_by_default();
+    (1..=12).for_each(|n| world.vendor.put_label("a", n, &format!("a-{n}")));
+    let caller = world.proven("a", 1).await;
+    caller.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
+    world.proxy.advance_seconds(700);
+    caller.get(&label_path(1)).send().await.assert_label("a-1");
+    let is_list = |request: &Recorded| request.is("GET", "/api/v2/lead-labels?limit=100");
+    let before = world.upstream.count_of(is_list);
+    caller.get(&label_path(2)).send().await.assert_label("a-2").assert_miss();
+    let gate = world.upstream.hold(is_list);
+    let second = caller.get(&label_path(3)).spawn();
+    gate.held(1).await;
+    caller.patch(&label_path(12), CHANGE).send().await.assert_label("changed");
+    gate.release();
+    second.await.expect("no panic").assert_label("a-3");
+    world.proxy.advance(Duration::from_millis(5500));
+    let singles = || world.upstream.count_of(|request| request.is("GET", &label_path(10)));
+    for n in 4..=10 {
+        caller.get(&label_path(n)).send().await.assert_label(&format!("a-{n}"));
+    }
+    assert_eq!(world.upstream.count_of(is_list) - before, 2, "the one that was overtaken, and another");
+    assert_eq!(singles(), 0);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub static CUSTOM_TAG: Descriptor = Descriptor {
     organization_member: "workspace",
     grants_member: "shared_with",
     items_member: "tags",
+    user_members: &[],
     write_changes: WriteChanges::Anything,
     item_lifetimes: |_| &TAGS,
     list_lifetimes: |_| &PAGES,
