@@ -1,4 +1,4 @@
-//! Whom TLS trusts: public roots, or [`NamedRoots`], the certificates of `upstream.ca_file`; and what is a fault of a certificate.
+//! Whom TLS trusts: public roots, or `NamedRoots`, the certificates of `upstream.ca_file`; and what is a fault of a certificate.
 //!
 //! A server that signs for itself often presents the very certificate that its clients are given, marked as an authority
 //! (`CA:TRUE`): `openssl req -x509` makes it so, and `curl --cacert` takes it. The library refuses an authority at the end of a
