@@ -22,7 +22,13 @@ impl Change {
     pub fn between(current: &Config, new: &Config) -> Self {
         let config = taken(current, new);
         let differing = |a: &Config, b: &Config| {
-            Key::ALL.iter().copied().filter(|key| value(a, *key) != value(b, *key)).collect()
+            // A password in the proxy's URL is shown nowhere, and is a difference nevertheless.
+            let secret =
+                |config: &Config| config.upstream.proxy.clone().and_then(|proxy| proxy.authorization);
+            let differs = |key: Key| {
+                value(a, key) != value(b, key) || key == Key::UpstreamProxy && secret(a) != secret(b)
+            };
+            Key::ALL.iter().copied().filter(|key| differs(*key)).collect()
         };
         Self { taken: differing(current, &config), waiting: differing(&config, new), config }
     }

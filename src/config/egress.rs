@@ -206,11 +206,21 @@ fn decoded(text: &str) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(decoded).ok().filter(|text| is_user_and_password(text))
+    let mut text = String::from_utf8(decoded).ok()?;
+    // A user without a password has an empty one.
+    if !text.contains(':') {
+        text.push(':');
+    }
+    is_user_and_password(&text).then_some(text)
 }
 
 /// The proxy for calls to `url`, if there is one.
 pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<ForwardProxy>, Refused> {
+    // The variable is about everything that a machine asks for by `https`; the key is about the upstream.
+    let is_of_all = matches!(raw.origin(Key::UpstreamProxy), Origin::Variable(name) if name.eq_ignore_ascii_case("https_proxy"));
+    if is_of_all && url.is_some_and(|url| url.scheme() != Some(&Scheme::HTTPS)) {
+        return Ok(None);
+    }
     let proxy = raw.optional(Key::UpstreamProxy, parse_proxy);
     let except = raw.optional(Key::UpstreamNoProxy, NoProxy::parse);
     let authorization = file(raw, Key::UpstreamProxyAuthorizationFile, user_and_password);
@@ -228,13 +238,7 @@ pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<Forward
         return Ok(None);
     };
     let mut except = except.unwrap_or_default();
-    // The variable is about everything that a machine asks for by `https`; the key is about the upstream.
-    if let Origin::Variable(name) = raw.origin(Key::UpstreamProxy)
-        && name.eq_ignore_ascii_case("https_proxy")
-    {
-        if url.and_then(Uri::scheme) != Some(&Scheme::HTTPS) {
-            return Ok(None);
-        }
+    if is_of_all {
         except.0.extend(NoProxy::parse("localhost,127.0.0.0/8,::1").unwrap_or_default().0);
     }
     let authorization =
@@ -306,9 +310,8 @@ mod tests {
         let given = url("http://us%40er:p%3Ass@proxy:3128");
         assert_eq!(given, Some(("http://proxy:3128".to_owned(), Some("us@er:p:ss".to_owned()))));
         assert_eq!(parse_proxy("none"), Some(Named::Nothing));
-        for bad in
-            ["socks5://proxy:1080", "http://", "http://a@proxy:1", "http://a:%zz@proxy", "proxy/path", ""]
-        {
+        assert_eq!(url("http://a@proxy:1"), Some(("http://proxy:1".to_owned(), Some("a:".to_owned()))));
+        for bad in ["socks5://proxy:1080", "http://", "http://a:%zz@proxy", "proxy/path", ""] {
             assert_eq!(parse_proxy(bad), None, "{bad}");
         }
     }

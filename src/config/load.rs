@@ -75,7 +75,8 @@ fn assemble(
     for (name, value) in environment {
         layers.add_variable(&name, value);
     }
-    let Layers { settings, faults, ignored, inputs } = layers;
+    let Layers { mut settings, faults, ignored, inputs } = layers;
+    standard::drop_idle(&mut settings);
     let mut raw = Raw::new(settings, faults, depth);
     let config = resolve::config(&mut raw);
     let origins = Key::ALL.iter().map(|key| raw.origin(*key)).collect();

@@ -149,8 +149,10 @@ fn upstream(raw: &mut Raw) -> Result<Upstream, Refused> {
     let client = client.map(|pair| pair.map(|(certificate, key)| ClientCertificate { certificate, key }));
     let user_agent = raw.text(Key::UpstreamUserAgent, parse::user_agent);
     let allow_plaintext = raw.flag(Key::UpstreamAllowPlaintext);
+    // What is at a loopback address is asked for on this machine, unless a proxy is: then its own loopback is meant.
+    let leaves = |url: &Uri| matches!(&proxy, Ok(Some(proxy)) if proxy.is_for(url));
     if let (Ok(url), Ok(false)) = (&url, allow_plaintext)
-        && is_exposed(url)
+        && is_exposed(url, leaves)
     {
         raw.refuse(
             Key::UpstreamUrl,
@@ -272,6 +274,6 @@ fn log(raw: &mut Raw) -> Result<Log, Refused> {
     Ok(Log { level: level?, format: format? })
 }
 
-fn is_exposed(url: &Uri) -> bool {
-    url.scheme() == Some(&Scheme::HTTP) && !url.host().is_some_and(parse::is_loopback_host)
+fn is_exposed(url: &Uri, leaves: impl Fn(&Uri) -> bool) -> bool {
+    url.scheme() == Some(&Scheme::HTTP) && (!url.host().is_some_and(parse::is_loopback_host) || leaves(url))
 }

@@ -3,8 +3,9 @@
 //! `HTTPS_PROXY` and `NO_PROXY` are read as curl reads them, the lower-case ones first; of OpenTelemetry's those that say where
 //! spans go and whose they are. `OTEL_EXPORTER_OTLP_HEADERS` is read by the library itself.
 
+use super::NoProxy;
 use super::fault::Origin;
-use super::key::Key;
+use super::key::{Key, PREFIX};
 use super::raw::Setting;
 
 /// What the variables say.
@@ -23,7 +24,7 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
         })
     };
     add(Key::UpstreamProxy, first(&["https_proxy", "HTTPS_PROXY"]));
-    add(Key::UpstreamNoProxy, first(&["no_proxy", "NO_PROXY"]));
+    add(Key::UpstreamNoProxy, first(&["no_proxy", "NO_PROXY"]).map(|(name, list)| (name, known(&list))));
     let is_off = first(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
         || first(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, value)| value == "none");
     if is_off {
@@ -58,9 +59,62 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
     settings
 }
 
+/// The members of a list that are read here. Others of a machine's `NO_PROXY` are for other programs (`192.168.*`, `<local>`, an
+/// address with a zone): none of them can be the upstream's host, and they must not keep a process from starting.
+fn known(list: &str) -> String {
+    let members = list.split([',', ' ']).filter(|member| NoProxy::parse(member).is_some());
+    members.collect::<Vec<_>>().join(",")
+}
+
+/// Leaves out what the variables say of something that there is not: a proxy that nobody has set, spans that go nowhere. A
+/// process that does neither must not fail to start for what another program is to be told.
+pub(super) fn drop_idle(settings: &mut Vec<Setting>) {
+    let is_set = |key: Key| settings.iter().any(|setting| setting.key == key);
+    let (has_proxy, has_endpoint) = (is_set(Key::UpstreamProxy), is_set(Key::TelemetryOtlpEndpoint));
+    settings.retain(|setting| {
+        let is_of_others = matches!(&setting.origin, Origin::Variable(name) if !name.starts_with(PREFIX));
+        let has_subject = match setting.key.section() {
+            "telemetry" => has_endpoint,
+            _ => has_proxy || setting.key != Key::UpstreamNoProxy,
+        };
+        has_subject || !is_of_others
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_nothing_that_is_there_is_no_fault() {
+        let kept = |environment: &[(&str, &str)]| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let mut settings = settings(&environment.iter().map(owned).collect::<Vec<_>>());
+            drop_idle(&mut settings);
+            settings.iter().map(|setting| setting.key.name().to_owned()).collect::<Vec<_>>()
+        };
+        let spans =
+            [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_RESOURCE_ATTRIBUTES", "service.version")];
+        assert_eq!(kept(&spans), [""; 0]);
+        assert_eq!(kept(&[("NO_PROXY", "a")]), [""; 0]);
+        assert_eq!(
+            kept(&[("NO_PROXY", "a"), ("HTTPS_PROXY", "b:1")]),
+            ["upstream.proxy", "upstream.no_proxy"]
+        );
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+        assert_eq!(kept(&[endpoint, spans[0]]), ["telemetry.otlp_endpoint", "telemetry.otlp_protocol"]);
+    }
+
+    #[test]
+    fn members_of_no_proxy_that_others_know_are_passed_over() {
+        for (list, taken) in [
+            ("localhost,127.0.0.1,192.168.*", "localhost,127.0.0.1"),
+            ("<local>, fe80::1%eth0, a.example", "a.example"),
+            ("<local>", ""),
+        ] {
+            assert_eq!(known(list), taken, "{list}");
+        }
+    }
 
     fn said(environment: &[(&str, &str)]) -> Vec<String> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

@@ -40,6 +40,27 @@ fn the_proxy_that_other_programs_go_by_is_taken_where_none_is_named() {
     }
 }
 
+/// A proxy is asked for its own loopback address: what is meant to stay on this machine would leave it, tokens and all.
+#[test]
+fn plaintext_to_a_loopback_address_through_a_proxy_is_no_plaintext_on_this_machine() {
+    let upstream = |rest: &str| from_toml(&format!("[upstream]\nurl = 'http://127.0.0.1:9090'\n{rest}"));
+    assert!(upstream("").is_ok());
+    let fault = the_fault(upstream("proxy = 'http://proxy.test:3128'"));
+    assert_eq!(fault.key, "upstream.url", "{fault}");
+    for sound in ["no_proxy = '127.0.0.0/8'", "allow_plaintext = true"] {
+        assert!(upstream(&format!("proxy = 'http://proxy.test:3128'\n{sound}")).is_ok(), "{sound}");
+    }
+}
+
+#[test]
+fn another_password_in_the_url_of_the_proxy_waits_for_a_restart() {
+    let with = |password: &str| {
+        from_toml(&format!("[upstream]\nproxy = 'http://user:{password}@proxy.test:3128'\n")).unwrap().config
+    };
+    assert_eq!(Change::between(&with("first"), &with("second")).waiting, [Key::UpstreamProxy]);
+    assert_eq!(Change::between(&with("first"), &with("first")).waiting, []);
+}
+
 #[test]
 fn fields_for_a_collector_are_names_and_values() {
     let files = Files::new();
