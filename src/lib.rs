@@ -38,6 +38,7 @@ pub mod server;
 pub mod setup_error;
 pub mod shield;
 pub mod simulator;
+mod survey;
 pub mod telemetry;
 pub mod tick;
 pub mod upstream;

@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use super::routes::{Routes, SEGMENTS, segments};
 use crate::organization::OrganizationName;
 use crate::semantics::owned;
 
@@ -93,7 +94,10 @@ macro_rules! redacted {
 redacted!(AuthorizationDigest CredentialDigest RouteDigest);
 
 /// Makes digests under one random key.
-pub struct Digester([u8; 32]);
+pub struct Digester {
+    key: [u8; 32],
+    routes: Routes<RouteDigest>,
+}
 
 impl fmt::Debug for Digester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,27 +112,27 @@ impl Default for Digester {
         seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
         seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
         // A version 4 UUID has six fixed bits: hashing spreads the 244 random ones over the whole key.
-        Self(*blake3::hash(&seed).as_bytes())
+        Self::keyed(*blake3::hash(&seed).as_bytes())
     }
 }
 
 impl Digester {
     /// A digester with this key, as all replicas of a fleet have: a refusal that one of them meets is told by its digest.
     #[must_use]
-    pub const fn keyed(key: [u8; 32]) -> Self {
-        Self(key)
+    pub fn keyed(key: [u8; 32]) -> Self {
+        Self { key, routes: Routes::new() }
     }
 
     pub(super) fn authorization_of(&self, value: &HeaderValue) -> AuthorizationDigest {
-        digest_of(&self.0, value.as_bytes())
+        digest_of(&self.key, value.as_bytes())
     }
 
     /// What stands for the credential of an `Authorization` value and of an `x-as-workspace` value, if there is one, that make
     /// a credential: no copy of either is made.
     #[must_use]
     pub fn digests(&self, authorization: &[u8], workspace: Option<&[u8]>) -> Digests {
-        let authorization = digest_of(&self.0, authorization);
-        Digests { authorization, credential: credential_digest_of(&self.0, authorization, workspace) }
+        let authorization = digest_of(&self.key, authorization);
+        Digests { authorization, credential: credential_digest_of(&self.key, authorization, workspace) }
     }
 
     /// The credential of an `Authorization` value, and of an `x-as-workspace` value that is an organization's id.
@@ -138,8 +142,11 @@ impl Digester {
         workspace: Option<(&HeaderValue, Uuid)>,
     ) -> Credential {
         let authorization_digest = self.authorization_of(authorization);
-        let digest =
-            credential_digest_of(&self.0, authorization_digest, workspace.map(|(value, _)| value.as_bytes()));
+        let digest = credential_digest_of(
+            &self.key,
+            authorization_digest,
+            workspace.map(|(value, _)| value.as_bytes()),
+        );
         let mut authorization = authorization.clone();
         authorization.set_sensitive(true);
         let workspace = workspace.map(|(value, id)| (value.clone(), id));
@@ -149,9 +156,13 @@ impl Digester {
     /// The route of a request, for telling refusals of scope from refusals of the key.
     #[must_use]
     pub fn route(&self, method: &http::Method, path: &str) -> RouteDigest {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        self.routes.known(method, segments(path), || self.route_of(method, path))
+    }
+
+    fn route_of(&self, method: &http::Method, path: &str) -> RouteDigest {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(method.as_str().as_bytes());
-        for segment in path.split('/').skip(1).take(3) {
+        for segment in path.split('/').skip(1).take(SEGMENTS) {
             hasher.update(b"/").update(segment.as_bytes());
         }
         RouteDigest(*hasher.finalize().as_bytes())
@@ -335,6 +346,42 @@ mod tests {
         assert!(route(http::Method::GET, "/api/v2/leads/1") == route(http::Method::GET, "/api/v2/leads/2"));
         assert!(route(http::Method::GET, "/api/v2/leads") != route(http::Method::POST, "/api/v2/leads"));
         assert!(route(http::Method::GET, "/api/v2/leads") != route(http::Method::GET, "/api/v2/emails"));
+    }
+
+    #[test]
+    fn a_route_that_is_known_is_the_one_that_would_be_made() {
+        use http::Method;
+        let digester = Digester::default();
+        let long = format!("/api/v2/{}", "x".repeat(200));
+        let paths = [
+            "/",
+            "",
+            "//",
+            "/a",
+            "/a/",
+            "/a//b/c",
+            "/api/v2/leads",
+            "/api/v2/leads/",
+            "/api/v2/leads/1/2",
+            "a/b",
+            &long,
+        ];
+        for _ in 0..2 {
+            for method in [Method::GET, Method::HEAD, Method::DELETE, Method::TRACE] {
+                for path in paths {
+                    assert!(
+                        digester.route(&method, path) == digester.route_of(&method, path),
+                        "{method} {path}"
+                    );
+                }
+            }
+        }
+        for number in 0..2000 {
+            let path = format!("/made/up/{number}");
+            assert!(digester.route(&Method::GET, &path) == digester.route_of(&Method::GET, &path));
+        }
+        assert!(digester.route(&Method::GET, "/a/b/c") != digester.route(&Method::HEAD, "/a/b/c"));
+        assert!(digester.route(&Method::GET, "/a") != digester.route(&Method::GET, "/a/"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! [`Caller`]: who sends a request, as far as its fields tell.
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::credential::{AS_WORKSPACE, AuthorizationDigest, Credential, CredentialDigest, Digester};
+use crate::semantics::lines::Lines;
 
 /// Who sends a request. It is told once, by [`Digester::caller`](super::credential::Digester::caller), and what follows
 /// asks this value and not the fields again. `C` is how it has its credential: its own, or a borrowed one.
@@ -71,12 +72,17 @@ impl Digester {
     /// Who sends a request with these fields.
     #[must_use]
     pub fn caller(&self, fields: &HeaderMap) -> Caller {
-        let Some(authorization) = single(fields, AUTHORIZATION) else { return Caller::Anonymous };
-        let mut workspaces = fields.get_all(AS_WORKSPACE).iter();
-        let workspace = match (workspaces.next(), workspaces.next()) {
-            (None, _) => Some(None),
-            (Some(value), None) => hyphenated(value).map(|id| Some((value, id))),
-            (Some(_), Some(_)) => None,
+        self.caller_of(Lines::of(fields, &AUTHORIZATION), Lines::of(fields, &AS_WORKSPACE))
+    }
+
+    /// Who sends a request with these lines of `Authorization` and `x-as-workspace`.
+    #[must_use]
+    pub fn caller_of(&self, authorization: Lines<'_>, workspace: Lines<'_>) -> Caller {
+        let Some(authorization) = authorization.one() else { return Caller::Anonymous };
+        let workspace = match workspace {
+            Lines::None => Some(None),
+            Lines::One(value) => hyphenated(value).map(|id| Some((value, id))),
+            Lines::More => None,
         };
         match workspace {
             Some(workspace) => Caller::Credential(self.credential_of(authorization, workspace)),
@@ -98,12 +104,6 @@ impl Digester {
             Caller::Authorization(_) | Caller::Anonymous => None,
         }
     }
-}
-
-fn single(fields: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut values = fields.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
 }
 
 fn hyphenated(value: &HeaderValue) -> Option<Uuid> {

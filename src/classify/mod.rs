@@ -62,6 +62,15 @@ pub struct Read {
 /// refusal there ends proofs, and a write there may be one that this version does not know.
 #[must_use]
 pub fn classify(head: &Parts, place: Place) -> Class {
+    classify_by(head, place, || fields::bypass(&head.headers))
+}
+
+/// The same of a request whose fields somebody has looked at: `forbids` says why they forbid caching, if they do.
+pub(crate) fn classify_by(
+    head: &Parts,
+    place: Place,
+    forbids: impl FnOnce() -> Option<BypassReason>,
+) -> Class {
     let Some(resource) = place.resource() else { return Class::PassThrough };
     let query = head.uri.query().unwrap_or_default();
 
@@ -73,14 +82,19 @@ pub fn classify(head: &Parts, place: Place) -> Class {
     if overridden || !matches!(head.method, Method::GET | Method::HEAD) {
         return Class::Write { resource, item: place.item() };
     }
-    match read(head, place, query) {
+    match read(head, place, query, forbids) {
         Ok(read) => Class::Read(read),
         Err(reason) => Class::Uncached { resource, item: place.is_below(), reason },
     }
 }
 
 /// The read, or the first reason for which it may not be cached.
-fn read(head: &Parts, place: Place, query: &str) -> Result<Read, BypassReason> {
+fn read(
+    head: &Parts,
+    place: Place,
+    query: &str,
+    forbids: impl FnOnce() -> Option<BypassReason>,
+) -> Result<Read, BypassReason> {
     if query::has_parameter(query, "api_key") {
         return Err(BypassReason::ApiKey);
     }
@@ -93,7 +107,7 @@ fn read(head: &Parts, place: Place, query: &str) -> Result<Read, BypassReason> {
         }
         Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => return Err(BypassReason::Path),
     };
-    match fields::bypass(&head.headers) {
+    match forbids() {
         Some(reason) => Err(reason),
         None => Ok(Read { resource, target, storable, head: head.method == Method::HEAD }),
     }

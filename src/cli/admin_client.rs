@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -20,14 +21,56 @@ use crate::body::BodyError;
 use crate::clock::Clock;
 use crate::config::{self, files};
 
-/// Far more than any answer that a command reads.
-const ANSWER_LIMIT: usize = 64 * 1024;
+/// Far more than any answer that a command reads: a status has the last hour in it.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
 /// An answer of the admin listener.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+impl Answer {
+    /// The JSON of an answer.
+    ///
+    /// # Errors
+    ///
+    /// If it is a refusal, or no JSON.
+    pub(super) fn document(&self, admin: &config::Admin) -> Result<Value, Failure> {
+        self.accepted(admin)?;
+        serde_json::from_slice(&self.body)
+            .map_err(|_| Failure::failed("the admin listener's answer is no JSON"))
+    }
+
+    /// Whether it is what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// If it is a refusal: says of which key of the configuration where that is known.
+    pub(super) fn accepted(&self, admin: &config::Admin) -> Result<(), Failure> {
+        if self.status == StatusCode::OK {
+            return Ok(());
+        }
+        let reason = serde_json::from_slice::<Refusal>(&self.body).map(|refusal| refusal.message);
+        let reason = reason.unwrap_or_else(|_| "without a reason".to_owned());
+        let key = config::Key::AdminTokenFile;
+        let hint = match (self.status, &admin.token_file) {
+            (StatusCode::UNAUTHORIZED, Some(file)) => {
+                format!(" ({key} is \"{}\" here: the running process has another token)", file.display())
+            }
+            (StatusCode::UNAUTHORIZED, None) => {
+                format!(" ({key} is not set here: give the running process's configuration)")
+            }
+            _ => String::new(),
+        };
+        Err(Failure::failed(format!("the admin listener answered {}: {reason}{hint}", self.status)))
+    }
 }
 
 /// Talks to the admin listener that the configuration describes.

@@ -2,13 +2,51 @@
 
 use std::process::ExitCode;
 
-use super::say::say;
-use crate::config::Loaded;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::output::Output;
+use super::setup::Files;
+use crate::config::{Key, Loaded};
 use crate::descriptors;
 
-pub(super) fn run(loaded: &Loaded) -> ExitCode {
-    // Comments, so that the output stays a file that can be given back.
-    loaded.notices(descriptors::highest()).for_each(|notice| say(format!("# {notice}")));
-    say(loaded.report().trim_end());
+/// What is printed, and how.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) files: Files,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Document {
+    keys: Vec<Row>,
+    notices: Vec<String>,
+}
+
+/// One key; a secret's value is `***`.
+#[derive(Serialize)]
+struct Row {
+    key: &'static str,
+    value: Option<Value>,
+    origin: String,
+}
+
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> ExitCode {
+    let notices: Vec<_> = loaded.notices(descriptors::highest()).collect();
+    let text = || {
+        // Comments, so that the output stays a file that can be given back.
+        let mut text: String = notices.iter().map(|notice| format!("# {notice}\n")).collect();
+        text.push_str(&loaded.report());
+        text
+    };
+    let keys = Key::ALL.iter().map(|key| Row {
+        key: key.as_str(),
+        value: loaded.shown(*key).map(|shown| serde_json::from_str(&shown).unwrap_or(Value::String(shown))),
+        origin: loaded.origin(*key).to_string(),
+    });
+    arguments.output.write(text, &Document { keys: keys.collect(), notices: notices.clone() });
     ExitCode::SUCCESS
 }

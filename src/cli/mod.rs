@@ -4,13 +4,18 @@
 //! could not be done to stderr.
 
 mod admin_client;
+mod arming;
 mod check;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
+mod explain;
 mod failure;
 mod fingerprint;
 mod health;
+mod key;
+mod output;
 mod purge;
 mod reload;
 mod runtime;
@@ -18,6 +23,7 @@ mod say;
 mod serve;
 mod setup;
 mod simulate;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -51,9 +57,15 @@ enum Command {
     /// Read the configuration and print every fault of it
     Check(check::Arguments),
     /// Print the effective configuration, each value with where it came from
-    Config(Files),
+    Config(config::Arguments),
     /// Read a key from standard input and print the name that log and status have for it
     Fingerprint(Files),
+    /// Print what the running proxy says of itself
+    Status(status::Arguments),
+    /// Ask the running proxy what it would do with a request, and why
+    Explain(explain::Arguments),
+    /// Try everything that the proxy needs, and say where it ends
+    Doctor(doctor::Arguments),
     /// Ask the running proxy whether it is ready
     Health(Files),
     /// Take stored responses away: all, or those of one organization or label
@@ -78,12 +90,23 @@ pub fn main(
     let setup = Setup { files: files.config, environment: environment.collect() };
     let done = match command.unwrap_or_else(|| Command::Serve(Files::default())) {
         Command::Serve(files) => serve::run(setup.and(files)),
-        Command::Check(arguments) => {
-            let setup = setup.and(arguments.files.clone());
-            let loaded = if arguments.values_only { setup.load_values() } else { setup.load() };
-            loaded.and_then(|loaded| check::run(&loaded, &arguments))
+        Command::Check(arguments) => arguments
+            .read(&setup.and(arguments.files.clone()))
+            .and_then(|loaded| check::run(&loaded, &arguments)),
+        Command::Config(arguments) => {
+            setup.and(arguments.files.clone()).load().map(|loaded| config::run(&loaded, &arguments))
         }
-        Command::Config(files) => setup.and(files).load().map(|loaded| config::run(&loaded)),
+        Command::Status(arguments) => setup
+            .and(arguments.files.clone())
+            .load_values()
+            .and_then(|loaded| status::run(&loaded, &arguments)),
+        Command::Explain(arguments) => setup
+            .and(arguments.files.clone())
+            .load_values()
+            .and_then(|loaded| explain::run(&loaded, &arguments)),
+        Command::Doctor(arguments) => {
+            setup.and(arguments.files.clone()).load().and_then(|loaded| doctor::run(&loaded, &arguments))
+        }
         Command::Fingerprint(files) => {
             setup.and(files).load_values().and_then(|loaded| fingerprint::run(&loaded, std::io::stdin()))
         }

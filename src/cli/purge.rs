@@ -4,17 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::admin_client::{AdminClient, Answer};
 use super::failure::Failure;
+use super::output::Output;
 use super::runtime::block_on;
-use super::say::say;
 use super::setup::Files;
-use crate::config::Loaded;
+use crate::config::{Admin, Loaded};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) files: Files,
+    #[command(flatten)]
+    output: Output,
     /// Stored responses of this organization alone, and its proofs
     #[arg(long, value_name = "UUID")]
     organization: Option<Uuid>,
@@ -44,7 +45,8 @@ pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Fa
     let admin = &loaded.config.admin;
     let client = AdminClient::new(admin, PATIENCE)?.authorized(admin)?;
     let answer = block_on(client.post("/api/purge", &arguments.body()))?;
-    say(outcome(&answer)?);
+    let said = outcome(&answer, admin)?;
+    arguments.output.write(|| said, &answer.document(admin)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,17 +83,8 @@ impl Replicas {
     }
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    message: String,
-}
-
-fn outcome(answer: &Answer) -> Result<String, Failure> {
-    if answer.status != StatusCode::OK {
-        let reason = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.message);
-        let reason = reason.unwrap_or_else(|_| "without a reason".to_owned());
-        return Err(Failure::failed(format!("the admin listener answered {}: {reason}", answer.status)));
-    }
+fn outcome(answer: &Answer, admin: &Admin) -> Result<String, Failure> {
+    answer.accepted(admin)?;
     let Purged { entries, bytes, proofs, replicas } = serde_json::from_slice(&answer.body)
         .map_err(|_| Failure::failed("the admin listener's answer does not say what went"))?;
     Ok(format!(
@@ -110,6 +103,7 @@ const fn plural(count: u64) -> &'static str {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use http::StatusCode;
 
     use super::*;
 
@@ -122,7 +116,10 @@ mod tests {
             (Some(ID), None, serde_json::json!({"organization": "00000000-0000-0000-0000-000000000007"})),
             (None, Some(ID), serde_json::json!({"label": "00000000-0000-0000-0000-000000000007"})),
         ] {
-            assert_eq!(Arguments { files: Files::default(), organization, label }.body(), body);
+            assert_eq!(
+                Arguments { files: Files::default(), output: Output::default(), organization, label }.body(),
+                body
+            );
         }
     }
 
@@ -168,7 +165,11 @@ mod tests {
                 status: StatusCode::from_u16(status).unwrap(),
                 body: Bytes::from_static(body.as_bytes()),
             };
-            assert_eq!(outcome(&answer).unwrap_or_else(|failure| failure.lines.join("\n")), said);
+            assert_eq!(
+                outcome(&answer, &crate::config::Config::default().admin)
+                    .unwrap_or_else(|failure| failure.lines.join("\n")),
+                said
+            );
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
     info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %loaded.config.upstream.url, "ready");
     if let Some(way) = loaded.egress() {
-        info!("{way}");
+        info!(way, "calls leave by way of a forward proxy");
     }
     let drained = wait(Arc::clone(&server))?;
     let reloads = Reloads::start(setup, loaded, log, Arc::clone(&server)).map_err(Failure::failed)?;

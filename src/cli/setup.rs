@@ -29,7 +29,11 @@ impl Setup {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        load(&self.files, self.environment.iter().cloned()).map_err(Failure::from)
+        self.read().map_err(Failure::from)
+    }
+
+    pub(super) fn read(&self) -> Result<Loaded, Vec<Fault>> {
+        load(&self.files, self.environment.iter().cloned())
     }
 
     /// Reads it again, while what `earlier` gave holds.
@@ -37,8 +41,12 @@ impl Setup {
         load_again(&self.files, self.environment.iter().cloned(), earlier)
     }
 
-    pub(super) fn load_values(self) -> Result<Loaded, Failure> {
-        load_values(&self.files, self.environment.into_iter()).map_err(Failure::from)
+    pub(super) fn load_values(&self) -> Result<Loaded, Failure> {
+        self.read_values().map_err(Failure::from)
+    }
+
+    pub(super) fn read_values(&self) -> Result<Loaded, Vec<Fault>> {
+        load_values(&self.files, self.environment.iter().cloned())
     }
 
     /// For commands that bring a configuration of their own.

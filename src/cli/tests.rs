@@ -131,3 +131,55 @@ fn a_purge_whose_token_cannot_be_read_is_misuse_and_asks_nothing() {
         "{failure:?}"
     );
 }
+
+#[test]
+fn a_401_says_which_key_of_the_configuration_is_meant() {
+    const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 17\r\n\r\n{\"message\":\"No.\"}";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{TOKEN}\n")).unwrap();
+    for (token_file, said) in [
+        (file.path().to_str(), "the running process has another token)"),
+        (None, "(admin.token_file is not set here: give the running process's configuration)"),
+    ] {
+        for command in [&["status"][..], &["explain", "/x"], &["purge"]] {
+            let (address, asked) = admin_listener(REFUSED);
+            let loaded = loaded(address, token_file);
+            let command = ["instantly-proxy"].iter().chain(command);
+            let failure = match Cli::try_parse_from(command).unwrap().command {
+                Some(Command::Status(arguments)) => status::run(&loaded, &arguments),
+                Some(Command::Explain(arguments)) => explain::run(&loaded, &arguments),
+                Some(Command::Purge(arguments)) => purge::run(&loaded, &arguments),
+                other => panic!("{other:?}"),
+            };
+            let failure = failure.unwrap_err();
+            let line = &failure.lines[0];
+            assert!(line.starts_with("the admin listener answered 401 Unauthorized: No. ("), "{line}");
+            assert!(line.ends_with(said) && !line.contains(TOKEN), "{line}");
+            asked.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_explained_is_the_request_that_was_named() {
+    let (address, asked) = admin_listener("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    let command = [
+        "instantly-proxy",
+        "explain",
+        "/a?b=c",
+        "--method",
+        "PATCH",
+        "--header",
+        "X-As-Workspace: 7",
+        "-o",
+        "json",
+    ];
+    let Some(Command::Explain(arguments)) = Cli::try_parse_from(command).unwrap().command else {
+        panic!("explain")
+    };
+    assert!(explain::run(&loaded(address, None), &arguments).is_ok());
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("POST /api/explain HTTP/1.1\r\n"), "{asked}");
+    let body = r#"{"headers":{"x-as-workspace":["7"]},"method":"PATCH","path":"/a?b=c"}"#;
+    assert!(asked.ends_with(body), "{asked}");
+}

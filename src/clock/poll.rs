@@ -93,6 +93,14 @@ impl Clock {
         })
     }
 
+    /// What this poll goes by, and a new reading where that is no later than `earlier`: the end of what began in the same
+    /// poll.
+    #[must_use]
+    pub fn behind(&self, earlier: Moment) -> Moment {
+        let now = self.now();
+        if now == earlier { self.read() } else { now }
+    }
+
     /// The [`Moment::uptime`] of now.
     #[must_use]
     pub fn uptime(&self) -> Duration {

@@ -152,17 +152,26 @@ fn prefix(address: IpAddr, bits: u8) -> Option<(bool, u128)> {
     Some((width == 32, value.checked_shr(dropped).unwrap_or_default()))
 }
 
-/// The proxy of a text, and user and password if it has them: `http://` may be left out, as in `HTTPS_PROXY`.
-fn parse_proxy(text: &str) -> Option<Option<(Uri, Option<String>)>> {
+/// What `upstream.proxy` says.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// That there is none.
+    Nothing,
+    /// Where it is, and user and password if they stand there.
+    At(Uri, Option<String>),
+}
+
+/// The proxy of a text: `http://` may be left out, as in `HTTPS_PROXY`.
+fn parse_proxy(text: &str) -> Option<Named> {
     if text == "none" {
-        return Some(None);
+        return Some(Named::Nothing);
     }
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (user, authority) = match rest.rsplit_once('@') {
         Some((user, authority)) => (Some(decoded(user)?), authority),
         None => (None, rest),
     };
-    Some(Some((parse::url(&format!("{scheme}://{authority}"))?, user)))
+    Some(Named::At(parse::url(&format!("{scheme}://{authority}"))?, user))
 }
 
 /// RFC 7617 §2: the name has no colon, and neither has control characters.
@@ -202,12 +211,12 @@ fn decoded(text: &str) -> Option<String> {
 
 /// The proxy for calls to `url`, if there is one.
 pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<ForwardProxy>, Refused> {
-    let proxy = raw.optional(Key::UpstreamProxy, parse_proxy).map(Option::flatten);
+    let proxy = raw.optional(Key::UpstreamProxy, parse_proxy);
     let except = raw.optional(Key::UpstreamNoProxy, NoProxy::parse);
     let authorization = file(raw, Key::UpstreamProxyAuthorizationFile, user_and_password);
     let ca_file = file(raw, Key::UpstreamProxyCaFile, files::roots);
     let (proxy, except, authorization, ca_file) = (proxy?, except?, authorization?, ca_file?);
-    let Some((proxy, given)) = proxy else {
+    let Some(Named::At(proxy, given)) = proxy else {
         for (key, set) in [
             (Key::UpstreamProxyAuthorizationFile, authorization.is_some()),
             (Key::UpstreamProxyCaFile, ca_file.is_some()),
@@ -228,7 +237,8 @@ pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<Forward
         }
         except.0.extend(NoProxy::parse("localhost,127.0.0.0/8,::1").unwrap_or_default().0);
     }
-    let authorization = authorization.map(ProxyAuthorization::File).or(given.map(ProxyAuthorization::Given));
+    let authorization =
+        authorization.map(ProxyAuthorization::File).or_else(|| given.map(ProxyAuthorization::Given));
     Ok(Some(ForwardProxy { url: proxy, authorization, ca_file, except }))
 }
 
@@ -242,7 +252,8 @@ impl ForwardProxy {
     /// Whether what is at this URL is asked for through it.
     #[must_use]
     pub fn is_for(&self, url: &Uri) -> bool {
-        let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
+        let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let port = url.port_u16().unwrap_or(usual);
         !self.except.names(url.host().unwrap_or_default(), port)
     }
 }
@@ -285,13 +296,16 @@ mod tests {
 
     #[test]
     fn a_proxy_is_a_url_whose_scheme_may_be_left_out() {
-        let url = |text: &str| parse_proxy(text).flatten().map(|(url, user)| (parse::url_text(&url), user));
+        let url = |text: &str| match parse_proxy(text) {
+            Some(Named::At(url, user)) => Some((parse::url_text(&url), user)),
+            Some(Named::Nothing) | None => None,
+        };
         let none = None::<String>;
         assert_eq!(url("proxy:3128"), Some(("http://proxy:3128".to_owned(), none.clone())));
         assert_eq!(url("https://proxy/"), Some(("https://proxy".to_owned(), none)));
         let given = url("http://us%40er:p%3Ass@proxy:3128");
         assert_eq!(given, Some(("http://proxy:3128".to_owned(), Some("us@er:p:ss".to_owned()))));
-        assert_eq!(parse_proxy("none"), Some(None));
+        assert_eq!(parse_proxy("none"), Some(Named::Nothing));
         for bad in
             ["socks5://proxy:1080", "http://", "http://a@proxy:1", "http://a:%zz@proxy", "proxy/path", ""]
         {

@@ -75,10 +75,14 @@ impl Given {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "what is too large is refused anyway")]
     fn number(&self) -> Option<f64> {
         match &self.value {
             Value::String(_, text) if self.is_variable() => text.parse().ok(),
-            Value::Num(_, number) => number.to_f64().or_else(|| number.to_u128().map(|whole| whole as f64)),
+            Value::Num(_, number) => {
+                let whole = || number.to_i128().map(|whole| whole as f64);
+                number.to_f64().or_else(whole).or_else(|| number.to_u128().map(|whole| whole as f64))
+            }
             _ => None,
         }
     }

@@ -46,6 +46,12 @@ impl Loaded {
         &self.origins[key.index()]
     }
 
+    /// The value of `key` as it stands in the report: a text in quotes, a number, a flag, or `***`.
+    #[must_use]
+    pub fn shown(&self, key: Key) -> Option<String> {
+        value(&self.config, key).map(|value| show(key, &value))
+    }
+
     /// The effective configuration as TOML, each value with where it came from, secrets as `***`.
     #[must_use]
     pub fn report(&self) -> String {
@@ -57,9 +63,9 @@ impl Loaded {
                 section = key.section();
                 writeln!(text, "{gap}[{section}]").expect("a string takes any text");
             }
-            let line = match value(&self.config, key) {
-                Some(value) => {
-                    let setting = format!("{} = {}", key.leaf(), show(key, &value));
+            let line = match self.shown(key) {
+                Some(shown) => {
+                    let setting = format!("{} = {shown}", key.leaf());
                     format!("{setting:<44} # {}", self.origin(key))
                 }
                 None => format!("# {} is not set", key.leaf()),

@@ -12,6 +12,7 @@ mod bounds;
 mod callers;
 mod named_files;
 mod notices;
+mod outward;
 mod shared;
 mod template;
 

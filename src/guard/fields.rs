@@ -4,7 +4,7 @@
 //! All fields are looked at once, in their order; values that only one kind of path cares about are left to
 //! [`classify`](crate::classify).
 
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderValue, Version};
 
 use crate::error::ErrorKind;
 use crate::semantics::fields::{overrides_method, with_hyphens};
@@ -32,27 +32,81 @@ pub(crate) struct Seen<'a> {
 pub(super) fn check<'a>(
     version: Version,
     fields: &'a HeaderMap,
-    own_via: &str,
+    own_via: &'a str,
 ) -> Result<Seen<'a>, ErrorKind> {
-    if fields.len() > MAX_FIELDS {
-        return Err(ErrorKind::FieldsTooLarge);
-    }
-    let mut seen = Seen::default();
-    let mut bytes = 0;
+    let mut pass = Pass::begin(version, fields.len(), own_via);
     for (name, value) in fields {
-        bytes += name.as_str().len() + value.len() + BYTES_BESIDES;
-        if bytes > MAX_BYTES {
-            return Err(ErrorKind::FieldsTooLarge);
-        }
-        match Rule::of(name.as_str()) {
-            Some(rule) => rule.check(value.as_bytes(), version, own_via, &mut seen)?,
-            None => refuse_look_alike(name.as_str())?,
-        }
-        if begins_or_ends_with_space(value.as_bytes()) {
-            return Err(ErrorKind::BadFieldValue);
+        pass.line(name.as_str(), Question::of(name.as_str()), value);
+    }
+    pass.end()
+}
+
+/// What is asked of the lines of one name, whatever their values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// What its rule asks.
+    Rule(Rule),
+    /// Nothing: it is not passed on.
+    Refused(ErrorKind),
+    /// No more than of every line.
+    Nothing,
+}
+
+impl Question {
+    /// That of a name in lower case.
+    pub(crate) fn of(name: &str) -> Self {
+        match Rule::of(name) {
+            Some(rule) => Self::Rule(rule),
+            None => refuse_look_alike(name).map_or_else(Self::Refused, |()| Self::Nothing),
         }
     }
-    Ok(seen)
+}
+
+/// One look at the fields of a request, line by line in their order. The first fault counts, and ends it.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    version: Version,
+    own_via: &'a str,
+    bytes: usize,
+    seen: Result<Seen<'a>, ErrorKind>,
+}
+
+impl<'a> Pass<'a> {
+    /// Over so many lines.
+    pub(crate) fn begin(version: Version, lines: usize, own_via: &'a str) -> Self {
+        let seen = if lines > MAX_FIELDS { Err(ErrorKind::FieldsTooLarge) } else { Ok(Seen::default()) };
+        Self { version, own_via, bytes: 0, seen }
+    }
+
+    /// Looks at a line; `question` is that of its name.
+    pub(crate) fn line(&mut self, name: &str, question: Question, value: &'a HeaderValue) {
+        if let Ok(seen) = &mut self.seen {
+            let value = value.as_bytes();
+            self.bytes += name.len() + value.len() + BYTES_BESIDES;
+            let checked = match question {
+                _ if self.bytes > MAX_BYTES => Err(ErrorKind::FieldsTooLarge),
+                Question::Rule(rule) => rule.check(value, self.version, self.own_via, seen),
+                Question::Refused(kind) => Err(kind),
+                Question::Nothing => Ok(()),
+            };
+            let checked = match checked {
+                Ok(()) if begins_or_ends_with_space(value) => Err(ErrorKind::BadFieldValue),
+                checked => checked,
+            };
+            if let Err(kind) = checked {
+                self.seen = Err(kind);
+            }
+        }
+    }
+
+    /// What was seen.
+    ///
+    /// # Errors
+    ///
+    /// The first fault.
+    pub(crate) fn end(self) -> Result<Seen<'a>, ErrorKind> {
+        self.seen
+    }
 }
 
 /// What is asked of a field.

@@ -27,6 +27,20 @@ pub struct Fragment;
 ///
 /// The refusal; nothing of the request is sent upstream then.
 pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place, ProxyError> {
+    let fields = fields::check(head.version, &head.headers, own_via);
+    conclude(head, resources.locate(head.uri.path()), fields)
+}
+
+/// The same of a request whose fields somebody has looked at, and whose path lies in `place`.
+///
+/// # Errors
+///
+/// The refusal; nothing of the request is sent upstream then.
+pub(crate) fn conclude(
+    head: &Parts,
+    place: Place,
+    fields: Result<fields::Seen<'_>, ErrorKind>,
+) -> Result<Place, ProxyError> {
     if !is_passed_on(&head.method) {
         return Err(ErrorKind::MethodNotAllowed.error());
     }
@@ -34,10 +48,7 @@ pub fn check(resources: Resources, head: &Parts, own_via: &str) -> Result<Place,
     if head.extensions.get::<Fragment>().is_some() {
         return Err(ErrorKind::BadTarget.error());
     }
-    let seen = fields::check(head.version, &head.headers, own_via)?;
-    target::check_host(&head.uri, seen.host)?;
-
-    let place = resources.locate(head.uri.path());
+    target::check_host(&head.uri, fields?.host)?;
     match place {
         Place::Elsewhere => Ok(place),
         Place::Disguised(resource) => {

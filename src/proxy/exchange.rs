@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::VIA;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use uuid::{Timestamp, Uuid};
@@ -28,9 +28,12 @@ use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Descriptor, Route};
 use crate::rules::Rules;
+use crate::semantics::directives::RequestDirectives;
+use crate::semantics::lines::Lines;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
 use crate::semantics::via;
+use crate::survey::{Presence, Survey};
 use crate::telemetry::Span;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -42,8 +45,8 @@ pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The caller's own where it is sane, else a fresh UUID of version 7.
-    fn of(fields: &HeaderMap, now: Moment) -> Self {
-        Self(request_id::incoming(fields).cloned().unwrap_or_else(|| {
+    fn of(lines: Lines<'_>, now: Moment) -> Self {
+        Self(request_id::incoming(lines).cloned().unwrap_or_else(|| {
             let mut text = Uuid::encode_buffer();
             HeaderValue::from_str(fresh_id(now).hyphenated().encode_lower(&mut text))
                 .expect("a UUID is a valid field value")
@@ -85,6 +88,15 @@ pub(super) struct Asked {
     pub(super) rules: Arc<Rules>,
     /// What its client asked for by `Prefer: wait` (RFC 7240).
     preference: Option<Duration>,
+    /// Whether it says anything to caches.
+    directives: Presence,
+}
+
+impl Asked {
+    /// What its client asks of a cache, by these fields.
+    pub(super) fn wishes(&self, fields: &HeaderMap) -> RequestDirectives {
+        self.directives.then(|| RequestDirectives::parse(fields))
+    }
 }
 
 /// A request that is being answered. Dropped before [`Exchange::finish`], it counts as one whose client left.
@@ -117,22 +129,24 @@ struct Line {
 }
 
 impl Exchange {
-    /// Begins with a request's head. Until it is classified it counts as refused.
-    /// Where a trace is asked for, the head is told of the request's own span in it.
-    pub(super) fn begin(proxy: &Arc<Proxy>, head: &mut Parts, peer: Peer, rules: Arc<Rules>) -> Self {
+    /// Begins with a request's head, and what its fields have shown. Until it is classified it counts as refused.
+    pub(super) fn begin(
+        proxy: &Arc<Proxy>,
+        head: &Parts,
+        survey: &Survey<'_>,
+        peer: Peer,
+        rules: Arc<Rules>,
+    ) -> Self {
         let span = proxy.tracing.as_ref().map(|tracing| tracing.request(&head.headers, &head.method));
-        if let Some(span) = &span {
-            head.extensions.insert(span.context());
-        }
         let begun = proxy.clock.now();
-        let preference = preference::wait(&head.headers);
-        let caller = proxy.digester.caller(&head.headers);
+        let preference = survey.prefer.then(|| preference::wait(&head.headers));
+        let caller = proxy.digester.caller_of(survey.authorization, survey.workspace);
         // Where callers are not told apart this is all that it costs.
         let identity =
             rules.callers.as_ref().map(|callers| proxy.identify(callers, &peer, &head.headers, &caller));
         Self {
             asked: Asked {
-                id: RequestId::of(&head.headers, begun),
+                id: RequestId::of(survey.request_id, begun),
                 peer: peer.ip(),
                 caller,
                 resource: None,
@@ -141,6 +155,7 @@ impl Exchange {
                 ledger: Ledger::new(identity),
                 rules,
                 preference,
+                directives: survey.directives,
             },
             line: Some(Line {
                 proxy: Arc::clone(proxy),
@@ -158,6 +173,13 @@ impl Exchange {
                 ledger: Ledger::default(),
                 span: span.map(Box::new),
             }),
+        }
+    }
+
+    /// Where a trace is asked for, the head's extensions are told of the request's own span in it.
+    pub(super) fn trace(&self, extensions: &mut Extensions) {
+        if let Some(span) = self.line.as_ref().and_then(|line| line.span.as_ref()) {
+            extensions.insert(span.context());
         }
     }
 
@@ -222,7 +244,7 @@ impl Exchange {
             // hyper would say `<none>`; RFC 9112 §4 lets it be empty.
             response.extensions_mut().insert(ReasonPhrase::from_static(b""));
         }
-        let now = line.proxy.clock.now();
+        let now = line.proxy.clock.behind(line.begun);
         line.count(now);
         match response.body() {
             Body::Stream(_) => {

@@ -30,6 +30,7 @@ use crate::outcome::{BypassReason, CacheStatus, StaleReason};
 use crate::purpose::Purpose;
 use crate::resource::{Place, target_path};
 use crate::rules::Rules;
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::framing::announces_body;
 use crate::semantics::preference;
 use crate::shield::budget::Class;
@@ -116,7 +117,7 @@ impl Proxy {
     ) {
         let Some(credential) = call.caller.credential() else { return };
         let now = call.asked_at;
-        let max_wait = call.max_wait;
+        let (max_wait, wishes) = (call.max_wait, RequestDirectives::parse(&head.headers));
         let ledger = Ledger::default();
         let reading = self.reading(Request {
             head,
@@ -126,6 +127,7 @@ impl Proxy {
             peer: NOWHERE,
             at: now,
             max_wait,
+            wishes,
             ledger: &ledger,
         });
         let standing = self.bindings.standing(credential, &rules.proof, now);

@@ -113,12 +113,12 @@ impl Worker {
         body: Body,
         asked: &Asked,
     ) -> impl FnMut() -> Option<Outgoing> {
-        let pseudonym = self.proxy.origin.upstream().pseudonym();
+        let via = self.proxy.origin.upstream().via_of(head.version);
         let (path, mut body) = (head.uri.path_and_query(), Some(body));
         // What a client says of itself to this proxy is nobody else's.
         let caller_field = asked.rules.caller_field().cloned();
         move || {
-            let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
+            let mut fields = fields::forwardable_request(&head.headers, via.clone());
             asked.id.present(&mut fields);
             if let Some(caller) = &caller_field {
                 fields.remove(caller);

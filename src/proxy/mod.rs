@@ -41,7 +41,7 @@ pub use self::reload::Prepared;
 pub use self::shared::{Proxy, Worker};
 use self::write::Subject;
 use crate::body::{self, Body};
-use crate::classify::{Class, classify};
+use crate::classify::{Class, classify_by};
 use crate::guard;
 use crate::metrics::ClientRefusal;
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
@@ -49,6 +49,7 @@ use crate::peer::Peer;
 use crate::received::Received;
 use crate::resource::Route;
 use crate::rules::Rules;
+use crate::survey::Survey;
 
 impl Worker {
     /// Answers one request; never fails: a failure is an answer.
@@ -62,13 +63,16 @@ impl Worker {
         {
             return answer;
         }
-        let mut exchange = Exchange::begin(proxy, &mut head, peer, self.rules());
-        let place = match guard::check(proxy.resources, &head, proxy.origin.upstream().pseudonym()) {
+        let place = proxy.resources.locate(head.uri.path());
+        let survey = Survey::of(&head, place, proxy.origin.upstream().pseudonym());
+        let mut exchange = Exchange::begin(proxy, &head, &survey, peer, self.rules());
+        let place = match guard::conclude(&head, place, survey.guarded) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused)),
         };
         let resource = place.resource();
-        let class = classify(&head, place);
+        let class = classify_by(&head, place, || survey.forbids);
+        exchange.trace(&mut head.extensions);
         let (asked, peer) = exchange.classified(&class, resource);
         if let Err(denied) = proxy.check_caller(&asked.ledger, &asked.rules, &head) {
             return exchange.finish(Err(denied));

@@ -69,6 +69,7 @@ impl Proxy {
             peer,
             at,
             max_wait,
+            wishes: asked.wishes(&head.headers),
             ledger: &asked.ledger,
         });
         let mut now = at;

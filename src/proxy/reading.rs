@@ -65,6 +65,8 @@ pub(super) struct Request<'a> {
     pub(super) at: Moment,
     /// How long it may wait for a call to be sent.
     pub(super) max_wait: Duration,
+    /// What its client asks of a cache.
+    pub(super) wishes: RequestDirectives,
     /// Who pays for what is fetched.
     pub(super) ledger: &'a Ledger,
 }
@@ -72,8 +74,7 @@ pub(super) struct Request<'a> {
 impl Proxy {
     /// A label read as it arrives.
     pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
-        let Request { head, read, credential, rules, peer, at, max_wait, ledger } = request;
-        let wishes = RequestDirectives::parse(&head.headers);
+        let Request { head, read, credential, rules, peer, at, max_wait, wishes, ledger } = request;
         let arrived = self.cache.fence().sequence().current();
         let wants_youngest = wishes.no_cache || wishes.max_age == Some(Duration::ZERO);
         let asker = Asker {

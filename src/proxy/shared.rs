@@ -101,13 +101,8 @@ impl Proxy {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Arc<Self>, SetupError> {
-        let tracing = match config.telemetry.otlp_endpoint {
-            None => None,
-            Some(_) => {
-                let egress = config.upstream.proxy.as_ref();
-                Tracing::start(&config.telemetry, egress, &metrics, clock.clone(), runtime.clone())?
-            }
-        };
+        let egress = config.upstream.proxy.as_ref();
+        let tracing = Tracing::start(&config.telemetry, egress, &metrics, clock.clone(), runtime.clone())?;
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);

@@ -149,8 +149,8 @@ impl Proxy {
         let body = self.read_request(&head.headers, body, subject.resource).await?;
         // It may outlive its client: it takes along nothing of that one's connection.
         let caller = asked.caller.detached();
-        let pseudonym = self.origin.upstream().pseudonym();
-        let mut fields = fields::forwardable_request(&head.headers, head.version, pseudonym);
+        let via = self.origin.upstream().via_of(head.version);
+        let mut fields = fields::forwardable_request(&head.headers, via);
         if let Some(caller) = asked.rules.caller_field() {
             fields.remove(caller);
         }

@@ -8,24 +8,20 @@ use std::collections::HashSet;
 use http::header::{
     ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
 };
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue};
 
 use super::list::tokens;
-use super::via;
 
 /// The fields with which a call goes upstream that is passed through: those of the client without hop-by-hop fields
 /// (those that `Connection` names included), framing, `Host`, `Expect`, and whatever tells of the client's address, host
-/// or original path; with our own `Via` after those that are there, which tells in what version the request came.
-///
-/// # Panics
-///
-/// If the pseudonym holds control characters: it is made by this process.
+/// or original path; with our own `Via` element after those that are there.
 #[must_use]
-pub fn forwardable_request(fields: &HeaderMap, version: Version, own_via: &str) -> HeaderMap {
+pub fn forwardable_request(fields: &HeaderMap, own_via: HeaderValue) -> HeaderMap {
     let nominated = nominated(fields);
-    let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
+    // What is said by who writes the message comes on top: `Via`, the host, an id, a length.
+    let mut kept = HeaderMap::with_capacity(fields.keys_len() + 4);
     for (name, value) in fields {
-        if nominated.contains(name) || with_hyphens(name.as_str(), stays_here) {
+        if !goes_upstream(name.as_str()) || nominated.contains(name) {
             continue;
         }
         let mut value = value.clone();
@@ -36,12 +32,34 @@ pub fn forwardable_request(fields: &HeaderMap, version: Version, own_via: &str) 
         kept.append(name, value);
     }
     join_cookies(&mut kept);
-    kept.append(VIA, via::element(version, own_via));
+    kept.append(VIA, own_via);
     kept
+}
+
+/// Whether a request's field does not end at this hop, as far as its name tells. The names that most requests have are known
+/// to go: a test asks the rules of each.
+fn goes_upstream(name: &str) -> bool {
+    is_plain(name) || !with_hyphens(name, stays_here)
+}
+
+/// Whether it is one of the names that most requests have, none of which stays here.
+fn is_plain(name: &str) -> bool {
+    match name.len() {
+        6 => name == "accept",
+        10 => name == "user-agent",
+        12 => matches!(name, "x-request-id" | "content-type"),
+        13 => name == "authorization",
+        14 => name == "x-as-workspace",
+        15 => matches!(name, "accept-encoding" | "accept-language"),
+        _ => false,
+    }
 }
 
 /// Makes one line of the cookies that HTTP/2 lets a client send in several (RFC 9113 §8.2.3): behind us may be HTTP/1.1.
 fn join_cookies(fields: &mut HeaderMap) {
+    if !fields.contains_key(COOKIE) {
+        return;
+    }
     let lines: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1
         && let Ok(line) = HeaderValue::from_bytes(&lines.join(b"; ".as_slice()))
@@ -53,21 +71,24 @@ fn join_cookies(fields: &mut HeaderMap) {
 /// The fields with which an upstream answer goes downstream: without hop-by-hop fields, `Trailer` and framing.
 /// `Content-Length` stays where it is the message's framing, so that an answer to HEAD keeps it.
 #[must_use]
-pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
+pub fn forwardable_response(mut fields: HeaderMap) -> HeaderMap {
+    if fields.iter().all(|(name, _)| goes_downstream(name)) && fields.keys_len() == fields.len() {
+        // Nothing of it is to go, and nothing is said twice.
+        fields.reserve(ADDED);
+        return fields;
+    }
     let nominated = nominated(&fields);
     // RFC 9112 §6.3: beside Transfer-Encoding a length counts for nothing, and one that is repeated is none.
     let length_counts =
         !fields.contains_key(TRANSFER_ENCODING) && fields.get_all(CONTENT_LENGTH).iter().nth(1).is_none();
-    let mut kept = HeaderMap::with_capacity(fields.keys_len() + 1);
+    let mut kept = HeaderMap::with_capacity(fields.keys_len() + ADDED);
     let mut keep = None;
     for (name, value) in fields {
         // A further line of a field comes without its name.
         if let Some(name) = name {
             let goes = (name != CONTENT_LENGTH || length_counts)
                 && !nominated.contains(&name)
-                && !is_hop_by_hop(name.as_str())
-                // RFC 7838 §3.1: it speaks of the edge's own address, and clients would take it for ours.
-                && name != ALT_SVC;
+                && goes_downstream(&name);
             keep = goes.then_some(name);
         }
         if let Some(name) = &keep {
@@ -75,6 +96,16 @@ pub fn forwardable_response(fields: HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+/// What every answer gets on top: `Cache-Status`, `Via`, the request's id.
+const ADDED: usize = 3;
+
+/// Whether an answer's field does not end at this hop, as far as its name tells. Without `Connection` and a transfer coding,
+/// which do, no other is named, and a length is the framing.
+fn goes_downstream(name: &HeaderName) -> bool {
+    // RFC 7838 §3.1: `Alt-Svc` speaks of the edge's own address, and clients would take it for ours.
+    !is_hop_by_hop(name.as_str()) && name != ALT_SVC
 }
 
 /// Whether a reader behind us might take this field for the path, or the host, that the client asked for.
@@ -166,6 +197,8 @@ fn is_hop_by_hop(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::semantics::via;
+    use http::Version;
     use proptest::prelude::*;
 
     fn fields(lines: &[(&str, &str)]) -> HeaderMap {
@@ -196,7 +229,10 @@ mod tests {
         let mut expected = sent.to_vec();
         expected.push(("via", "1.1 instantly-proxy-7f3a"));
         assert_eq!(
-            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "instantly-proxy-7f3a")),
+            lines(&forwardable_request(
+                &fields(&sent),
+                via::element(Version::HTTP_11, "instantly-proxy-7f3a")
+            )),
             expected
         );
     }
@@ -235,7 +271,10 @@ mod tests {
             "x-host",
             "x_original_url",
         ] {
-            let kept = forwardable_request(&fields(&[(name, "x"), ("accept", "*/*")]), Version::HTTP_11, "p");
+            let kept = forwardable_request(
+                &fields(&[(name, "x"), ("accept", "*/*")]),
+                via::element(Version::HTTP_11, "p"),
+            );
             assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
         }
     }
@@ -252,7 +291,7 @@ mod tests {
             ("x-other", "3"),
         ];
         assert_eq!(
-            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
+            lines(&forwardable_request(&fields(&sent), via::element(Version::HTTP_11, "p"))),
             [("x-other", "3"), ("via", "1.1 p")]
         );
     }
@@ -262,7 +301,7 @@ mod tests {
     fn cookies_in_several_lines_become_one() {
         let sent = [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3")];
         assert_eq!(
-            lines(&forwardable_request(&fields(&sent), Version::HTTP_11, "p")),
+            lines(&forwardable_request(&fields(&sent), via::element(Version::HTTP_11, "p"))),
             [("cookie", "a=1; b=2; c=3"), ("accept", "*/*"), ("via", "1.1 p")]
         );
     }
@@ -270,7 +309,10 @@ mod tests {
     /// T11.
     #[test]
     fn the_token_is_marked_as_sensitive() {
-        let kept = forwardable_request(&fields(&[("authorization", "Bearer secret")]), Version::HTTP_11, "p");
+        let kept = forwardable_request(
+            &fields(&[("authorization", "Bearer secret")]),
+            via::element(Version::HTTP_11, "p"),
+        );
         assert!(kept[AUTHORIZATION].is_sensitive());
         assert!(!format!("{kept:?}").contains("secret"));
     }
@@ -325,6 +367,34 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_name_is_one_that_goes() {
+        for name in [
+            "accept",
+            "user-agent",
+            "x-request-id",
+            "content-type",
+            "authorization",
+            "x-as-workspace",
+            "accept-encoding",
+            "accept-language",
+        ] {
+            assert!(is_plain(name) && !with_hyphens(name, stays_here), "{name}");
+        }
+        assert!(!is_plain("x-original-ur") && !is_plain("expect") && !is_plain("host"));
+    }
+
+    #[test]
+    fn an_answer_that_loses_nothing_stays_as_it_is() {
+        let sent = [
+            ("content-type", "application/json"),
+            ("content-length", "2"),
+            ("set-cookie", "a=1"),
+            ("server", "edge"),
+        ];
+        assert_eq!(lines(&forwardable_response(fields(&sent))), sent);
+    }
+
+    #[test]
     fn a_name_with_underscores_is_seen_with_hyphens() {
         for (name, expected) in
             [("x-host", true), ("x_host", true), ("_x-host_", true), ("xhost", false), ("x-host-", false)]
@@ -345,7 +415,7 @@ mod tests {
                 sent.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
             }
             let expected = names.iter().filter(|name| *name != "connection").count();
-            prop_assert_eq!(forwardable_request(&sent, Version::HTTP_11, "p").len(), expected + 1);
+            prop_assert_eq!(forwardable_request(&sent, via::element(Version::HTTP_11, "p")).len(), expected + 1);
             prop_assert_eq!(forwardable_response(sent).len(), expected);
         }
     }

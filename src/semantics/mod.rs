@@ -10,6 +10,7 @@ pub mod cookie;
 pub mod directives;
 pub mod fields;
 pub mod framing;
+pub mod lines;
 pub(crate) mod list;
 pub mod media_type;
 pub(crate) mod octets;

@@ -1,7 +1,8 @@
 //! `x-request-id`: the caller's, where it can be written to a log and a head as it is.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
+use super::lines::Lines;
 use super::octets::Octets;
 
 /// The field.
@@ -13,10 +14,8 @@ const MAX_LENGTH: usize = 128;
 /// The caller's request id if it sent one alone, of 1 to 128 letters, digits and `. _ ~ + / = : -`; `to_str` of it
 /// cannot fail. Otherwise the proxy makes one.
 #[must_use]
-pub fn incoming(fields: &HeaderMap) -> Option<&HeaderValue> {
-    let mut ids = fields.get_all(REQUEST_ID).iter();
-    let id = ids.next().filter(|id| is_sane(id.as_bytes()))?;
-    ids.next().is_none().then_some(id)
+pub fn incoming(lines: Lines<'_>) -> Option<&HeaderValue> {
+    lines.one().filter(|id| is_sane(id.as_bytes()))
 }
 
 /// Whether an id may be taken over.
@@ -28,6 +27,8 @@ pub fn is_sane(id: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     /// T13.
@@ -51,9 +52,9 @@ mod tests {
             for line in lines {
                 fields.append(REQUEST_ID, HeaderValue::from_str(line).unwrap());
             }
-            assert_eq!(incoming(&fields).is_some(), expected, "{lines:?}");
+            assert_eq!(incoming(Lines::of(&fields, &REQUEST_ID)).is_some(), expected, "{lines:?}");
         }
         let fields = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_bytes(b"\xE9").unwrap())]);
-        assert_eq!(incoming(&fields), None);
+        assert_eq!(incoming(Lines::of(&fields, &REQUEST_ID)), None);
     }
 }

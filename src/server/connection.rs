@@ -331,7 +331,7 @@ const MAX_RESET_STREAMS: usize = 20;
 const MAX_FAULTY_STREAMS: usize = 128;
 
 fn http2_builder(clock: &Clock) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let mut builder = http2::Builder::new(LocalExecutor(clock.clone()));
     builder
         .timer(clock.clone())
         .max_concurrent_streams(MAX_STREAMS)
@@ -349,8 +349,8 @@ fn http2_builder(clock: &Clock) -> http2::Builder<LocalExecutor> {
 }
 
 /// Runs an HTTP/2 stream on the thread of its connection.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+#[derive(Clone, Debug)]
+struct LocalExecutor(Clock);
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
@@ -358,6 +358,6 @@ where
     F::Output: 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
+        tokio::task::spawn_local(self.0.by_polls(stream));
     }
 }

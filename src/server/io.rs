@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::progress::{Doubt, Progress};
+use crate::clock;
 use crate::linger::{self, Left};
 use crate::peer::Peer;
 
@@ -223,6 +224,7 @@ impl<I: Socket + Unpin> Watched<I> {
             return Poll::Ready(Ok(()));
         }
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        clock::forget();
         match &read {
             Poll::Ready(Ok(())) => self.ended = buffer.filled().is_empty(),
             Poll::Ready(Err(_)) => {}
@@ -292,6 +294,8 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A request is never older than the read that brought it.
+        clock::forget();
         if self.looked_at.has_remaining() {
             let length = buffer.remaining().min(self.looked_at.len());
             buffer.put_slice(&self.looked_at[..length]);
@@ -306,6 +310,7 @@ impl<I: Socket + Unpin> AsyncRead for Watched<I> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        clock::forget();
         if buffer.filled().len() > before {
             self.note_received(&buffer.filled()[before..]);
         } else if matches!(read, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {

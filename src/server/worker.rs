@@ -193,11 +193,11 @@ impl Connections {
         };
         let progress = Progress::new(context.clock.clone(), self.stage.get());
         let entry = self.enter(Open { progress: Rc::clone(&progress), address: peer.ip() });
-        let context = Rc::clone(context);
-        tokio::task::spawn_local(async move {
+        let (context, clock) = (Rc::clone(context), context.clock.clone());
+        tokio::task::spawn_local(clock.by_polls(async move {
             let _until_closed = (held, entry);
             connection::serve(stream, peer.into(), progress, context).await;
-        });
+        }));
     }
 
     fn enter(self: &Rc<Self>, open: Open) -> Entry {

@@ -3,10 +3,11 @@
 //! A timer for each waiter and slot would wake hundreds of them for one slot. What comes free at a moment that is known is
 //! on the agenda of its queue; what changes otherwise is dealt with by whoever changes it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use tokio::sync::Notify;
 
 use super::account::AccountKey;

@@ -2,8 +2,9 @@
 //!
 //! A state and nothing else: `bookings` asks and is answered, `turns` hands the moment out.
 
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::booking::Urgency;
 use super::payers::{AccountKey, Accounts};

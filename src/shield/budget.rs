@@ -134,7 +134,7 @@ impl Budget {
         match entry {
             Entry::Granted(slot) => {
                 let connection = open.expect("only a call with a connection is granted its turn at once");
-                Ok((self.admission(slot, arrived), connection))
+                Ok((self.admission(slot, Duration::ZERO), connection))
             }
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
             Entry::Waiting(waiting) => {
@@ -146,7 +146,7 @@ impl Budget {
                 // Where its turn had come before it was connected, it has not waited for it.
                 let since = if free { turn.connected.unwrap_or(arrived) } else { arrived };
                 let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
-                Ok((self.admission(slot, since), turn.connection))
+                Ok((self.admission(slot, self.since(since)), turn.connection))
             }
         }
     }
@@ -168,7 +168,7 @@ impl Budget {
         };
         let now = self.now();
         let slot = self.lock().enter_observed(&call, now);
-        Ok((self.admission(slot, now), connection))
+        Ok((self.admission(slot, Duration::ZERO), connection))
     }
 
     /// From now on limits hold, or are counted alone. Who waits goes in its turn all the same.
@@ -196,13 +196,13 @@ impl Budget {
         let arrived = self.now();
         let entry = self.lock().enter_background(&call, arrived);
         match entry {
-            Entry::Granted(slot) => Ok((self.admission(slot, arrived), connection)),
+            Entry::Granted(slot) => Ok((self.admission(slot, Duration::ZERO), connection)),
             Entry::Refused(rejection) => Err(Turned::Rejected(rejection)),
             Entry::Waiting(waiting) => {
                 let place = Place::new(Arc::clone(&self.0), waiting);
                 let turn = place.turn(Some(connection), std::future::pending()).await?;
                 let slot = self.in_time(&call, turn.slot).map_err(Turned::Rejected)?;
-                Ok((self.admission(slot, arrived), turn.connection))
+                Ok((self.admission(slot, self.since(arrived)), turn.connection))
             }
         }
     }
@@ -363,11 +363,15 @@ impl Budget {
         self.lock().take_instead(call, &slot, now)
     }
 
-    fn admission(&self, slot: Slot, arrived: Duration) -> Admission {
+    fn since(&self, earlier: Duration) -> Duration {
+        self.now().saturating_sub(earlier)
+    }
+
+    fn admission(&self, slot: Slot, waited: Duration) -> Admission {
         let (accounts, id) = (slot.accounts, slot.probe);
         let probe = id.map(|id| Probe::new(Arc::clone(&self.0), id, accounts));
         let observed = slot.observed;
-        Admission { waited: self.now().saturating_sub(arrived), probe, observed, slot }
+        Admission { waited, probe, observed, slot }
     }
 
     fn now(&self) -> Duration {

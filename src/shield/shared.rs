@@ -25,7 +25,7 @@ impl Shared {
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.clock.now().uptime()
+        self.clock.read().uptime()
     }
 
     pub(super) fn sleep_until(&self, uptime: Duration) -> Sleep {

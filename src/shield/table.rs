@@ -3,10 +3,11 @@
 //! Every slot is spent here and nowhere else: [`Table::hand_out`] gives what is free to those who wait, in their order,
 //! before [`Table::enter`] gives anything to a call that has just come.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use tokio::sync::oneshot;
 
 use super::account::{Account, AccountKey, Accounts, ProbeId};
@@ -28,7 +29,8 @@ pub(super) const MAX_UNBOUND: usize = 10_000;
 /// All accounts.
 pub(super) const MAX_ACCOUNTS: usize = 200_000;
 
-/// The accounts, and the calls that wait for them.
+/// The accounts, and the calls that wait for them. Its keys are keyed digests, which nobody can choose, and names of
+/// organizations under a seed of this process: a quick hash is as good as a slow one.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) limits: Limits,
@@ -79,7 +81,7 @@ impl Table {
             waiters: HashMap::new(),
             acting: HashSet::new(),
             agenda: Agenda::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             shares: HashMap::new(),
             notes_spare: false,
             mode: Mode::Enforce,

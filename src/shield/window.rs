@@ -7,8 +7,10 @@
 //! Time is the clock's uptime. It stands still while the machine sleeps and does not follow the wall clock, so it can
 //! make a send seem younger than it is, never older. Limits are the caller's: they may change while sends are inside.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 /// A send may reach the upstream this much later than those behind it, so it counts for this much longer than a second. With
 /// a larger margin less than 95 % of the limit could be used.

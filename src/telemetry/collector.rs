@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::config::{self, Compression, ForwardProxy, OtlpProtocol, header_fields};
 use crate::setup_error::SetupError;
 use crate::upstream::egress::{Egress, Transport};
-use crate::upstream::way::public_client;
+use crate::upstream::roots::public_client;
 
 /// What a collector may answer; it is not used.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::header::{USER_AGENT, VIA};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use tokio::runtime::Handle;
 
 use super::connect_time::ConnectTime;
@@ -25,6 +25,7 @@ use crate::config;
 use crate::config::files::Mark;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
+use crate::semantics::via;
 use crate::setup_error::SetupError;
 use crate::shield::breaker::Breaker;
 use crate::telemetry::Tracing;
@@ -99,6 +100,15 @@ impl Upstream {
     #[must_use]
     pub fn pseudonym(&self) -> &str {
         &self.pseudonym
+    }
+
+    /// The element of `Via` that it adds to a request that came in this version.
+    #[must_use]
+    pub fn via_of(&self, received: Version) -> HeaderValue {
+        match received {
+            Version::HTTP_11 => self.via.clone(),
+            _ => via::element(received, &self.pseudonym),
+        }
     }
 
     /// How connections are made at present.

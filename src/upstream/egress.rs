@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::way::trusting;
+use super::roots::trusting;
 use crate::config::files;
 use crate::config::{ForwardProxy, ProxyAuthorization, user_and_password};
 use crate::setup_error::SetupError;

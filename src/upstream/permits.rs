@@ -3,10 +3,10 @@
 //! Each such call has an upstream connection to itself. One organization gets a quarter of them at most, so that its
 //! slow calls cannot shut the others out. The wait is bounded; who waits in vain is told when to come back.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;

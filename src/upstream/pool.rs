@@ -8,10 +8,12 @@
 //! is, closes for the one that is opened. They are kept apart by the thread that moves their bytes, too, so that no call
 //! hops between threads; the bound is one for all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::http1::Http1;
 use super::outgoing::Owner;

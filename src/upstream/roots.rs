@@ -1,4 +1,4 @@
-//! [`NamedRoots`]: TLS under the certificates of `upstream.ca_file`, and what is a fault of a certificate.
+//! Whom TLS trusts: public roots, or [`NamedRoots`], the certificates of `upstream.ca_file`; and what is a fault of a certificate.
 //!
 //! A server that signs for itself often presents the very certificate that its clients are given, marked as an authority
 //! (`CA:TRUE`): `openssl req -x509` makes it so, and `curl --cacert` takes it. The library refuses an authority at the end of a
@@ -10,16 +10,53 @@ use std::error::Error;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{VerifierBuilderError, WantsClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName,
+    Error as TlsError, RootCertStore, SignatureScheme,
 };
 
 use super::cause;
+use crate::config::files;
+use crate::setup_error::SetupError;
+
+/// TLS that trusts the certificates of a PEM file, or public roots without one. What this side shows is for the caller to
+/// say.
+///
+/// # Errors
+///
+/// In words about the file, if it holds no certificate that can be a root.
+pub fn trusting(pem: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let versions = versions.with_safe_default_protocol_versions().map_err(|cause| format!("TLS: {cause}"))?;
+    let Some(pem) = pem else { return Ok(versions.with_root_certificates(public_roots())) };
+    let roots = NamedRoots::new(files::roots_of(pem)?, files::certificates_of(pem)?, provider)
+        .map_err(|cause| format!("cannot be used: {cause}"))?;
+    Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(roots)))
+}
+
+/// TLS under public roots, for whom else this process asks.
+///
+/// # Errors
+///
+/// If the provider has no suite for a version of TLS.
+pub fn public_client() -> Result<ClientConfig, SetupError> {
+    Ok(trusting(None).map_err(SetupError)?.with_no_client_auth())
+}
+
+/// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
 
 /// Whom TLS trusts under a file of the operator's.
 #[derive(Debug)]

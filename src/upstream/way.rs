@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::WantsClientCert;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder};
 
 use super::egress::Egress;
-use super::roots::NamedRoots;
+use super::roots::trusting;
 use crate::config::files::{self, Mark};
 use crate::config::{self, ProxyAuthorization};
 use crate::metrics::{CertificateOf, Metrics};
@@ -109,39 +109,4 @@ fn showing(
     let end = chain.first().and_then(files::end_of);
     let tls = tls.with_client_auth_cert(chain, key).map_err(|error| of_key(error.to_string()))?;
     Ok((tls, end))
-}
-
-/// TLS that trusts the certificates of a PEM file, or public roots without one. What this side shows is for the caller to
-/// say.
-///
-/// # Errors
-///
-/// In words about the file, if it holds no certificate that can be a root.
-pub fn trusting(pem: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let versions = versions.with_safe_default_protocol_versions().map_err(|cause| format!("TLS: {cause}"))?;
-    let Some(pem) = pem else { return Ok(versions.with_root_certificates(public_roots())) };
-    let roots = NamedRoots::new(files::roots_of(pem)?, files::certificates_of(pem)?, provider)
-        .map_err(|cause| format!("cannot be used: {cause}"))?;
-    Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(roots)))
-}
-
-/// TLS under public roots, for whom else this process asks.
-///
-/// # Errors
-///
-/// If the provider has no suite for a version of TLS.
-pub fn public_client() -> Result<ClientConfig, SetupError> {
-    Ok(trusting(None).map_err(SetupError)?.with_no_client_auth())
-}
-
-/// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.
-fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }

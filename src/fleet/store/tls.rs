@@ -16,7 +16,7 @@ use super::error::{StoreError, StoreErrorKind};
 use crate::config::files::{self, Mark};
 use crate::config::{ClientCertificate, StoreAddress};
 use crate::lock::Mutex;
-use crate::upstream::way::trusting;
+use crate::upstream::roots::trusting;
 
 /// What TLS to the store goes by.
 #[derive(Debug)]

@@ -88,7 +88,7 @@ impl Proxy {
         let rendered = Rendered::of(&stored, servable, read.condition);
         Dates::with(begun.unix(), |date| rendered.write(head, &id, date));
 
-        let now = self.clock.now();
+        let now = self.clock.read();
         let route = match read.target {
             Target::Item(_) => Route::Item(read.resource),
             Target::List(_) => Route::List(read.resource),
