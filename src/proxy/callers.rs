@@ -1,7 +1,6 @@
 //! Who calls, on the way of a request: told once at its head, and asked whether its limits forbid the request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -11,17 +10,15 @@ use super::Proxy;
 use super::fast_path::head::PlainRead;
 use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
-use crate::callers::figures::{Figure, Figures};
+use crate::callers::figures::Figure;
 use crate::callers::fingerprint::Fingerprints;
-use crate::callers::{Bill, CallerRules, CallerSums, Callers, Evidence, Field, Identity, Ledger, Limit};
+use crate::callers::{Bill, CallerRules, Evidence, Field, Identity, Ledger, Limit};
 use crate::clock::Moment;
 use crate::config::{self, Mode, files};
 use crate::error::{ErrorKind, ProxyError};
-use crate::metrics::{CallerNumbers, CallerRow};
 use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::rules::Rules;
-use crate::semantics::caller_name;
 use crate::setup_error::SetupError;
 
 impl Proxy {
@@ -121,30 +118,6 @@ impl Proxy {
             callers.names().map(|name| (name.to_owned(), Arc::clone(callers.limit(name))))
         });
         (named.collect(), self.origin.shield().budget.replicas_seen())
-    }
-}
-
-/// What metrics say of callers.
-pub(super) fn numbers(callers: &Callers) -> CallerNumbers {
-    let CallerSums { named, others, ignored } = callers.sums();
-    let rows = named.iter().map(|(name, figures)| (&**name, figures)).chain([(caller_name::OTHER, &others)]);
-    CallerNumbers {
-        rows: rows.map(|(name, figures)| row(name, figures)).collect(),
-        ignored: ignored.into_iter().map(|(ignored, count)| (ignored.as_str(), count)).collect(),
-    }
-}
-
-fn row(name: &str, figures: &Figures) -> CallerRow {
-    CallerRow {
-        caller: name.to_owned(),
-        requests: Outcome::ALL.iter().map(|outcome| (*outcome, figures.requests_of(*outcome))).collect(),
-        upstream_calls: figures.of(Figure::UpstreamCalls),
-        waited: Duration::from_micros(figures.of(Figure::WaitedMicros)),
-        refused: vec![("limit", figures.of(Figure::OwnLimited)), ("denied", figures.of(Figure::Denied))],
-        observed: vec![
-            ("waits", figures.of(Figure::WouldWait)),
-            ("refused", figures.of(Figure::WouldRefuse)),
-        ],
     }
 }
 

@@ -7,6 +7,7 @@
 //! errors, sets the fields that every answer carries, counts and logs.
 
 mod answer;
+mod caller_numbers;
 mod callers;
 mod exchange;
 mod explain;

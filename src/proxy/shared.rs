@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use super::caller_numbers;
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Digester;
@@ -161,14 +162,14 @@ impl Proxy {
             metrics,
         });
         proxy.set_callers(config.callers.as_ref())?;
-        let callers = Arc::clone(&proxy.callers);
-        proxy.metrics.follow_callers(move || super::callers::numbers(&callers));
         proxy.begin(config, unlinked);
         Ok(proxy)
     }
 
     /// Begins what goes on behind requests.
     fn begin(self: &Arc<Self>, config: &Config, unlinked: Option<Unlinked>) {
+        let callers = Arc::clone(&self.callers);
+        self.metrics.follow_callers(move || caller_numbers::numbers(&callers));
         if let Some(unlinked) = unlinked {
             unlinked.start(self.linking());
         }

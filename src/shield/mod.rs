@@ -17,6 +17,7 @@ pub mod budget;
 mod call;
 pub mod edge;
 mod forecast;
+mod held_share;
 mod holds;
 pub mod limits;
 mod orders;

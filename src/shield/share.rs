@@ -1,6 +1,7 @@
 //! [`Share`]: what a caller has of the turns, beside other callers.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::config::Mode;
 
@@ -38,4 +39,13 @@ impl Default for Share {
             mode: Mode::Enforce,
         }
     }
+}
+
+/// What limits that are observed alone would have made of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// It would have waited so long.
+    Waits(Duration),
+    /// It would have been refused, and told to come again in so long.
+    Refused(Duration),
 }

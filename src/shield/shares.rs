@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::account::{Account, Accounts, Weighted};
 use super::beside::Part;
 use super::call::{Call, Rejection};
+use super::held_share::HeldShare;
 use super::queue::{Had, Line};
-use super::share::{Share, Urgency};
+use super::share::{Observed, Share, Urgency};
 use super::slot::{self, Slot};
 use super::spare::LOOK_AGAIN;
 use super::table::Table;
@@ -21,23 +22,6 @@ use crate::config::Mode;
 
 /// A share that nobody has asked by for so long is forgotten: its window is empty.
 const IDLE: Duration = Duration::from_secs(120);
-
-/// What one caller has of the turns, and had of its cap.
-#[derive(Debug)]
-pub(super) struct HeldShare {
-    share: Share,
-    minute: Minute,
-    used_at: Duration,
-}
-
-/// What limits that are observed alone would have made of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observed {
-    /// It would have waited so long.
-    Waits(Duration),
-    /// It would have been refused, and told to come again in so long.
-    Refused(Duration),
-}
 
 impl Table {
     /// Who takes turns: a caller that is told apart by more than its credential, or the credential.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::account::{Accounts, ProbeId};
 use super::beside::Part;
 use super::booked::Granted;
-use super::shares::Observed;
+use super::share::Observed;
 use super::window::CallerId;
 
 /// What each account of a call had spent of its limits, that call included.
