@@ -11,7 +11,7 @@ const FIXED: [&str; 8] = [
     "src/admin/history.rs",
     "src/admin/status.rs",
     "src/cli",
-    "src/clock.rs",
+    "src/clock",
     "src/config",
     "src/metrics",
     "src/shield/breaker.rs",
