@@ -42,7 +42,7 @@ fn a_hit_allocates_little_beyond_what_hyper_does() {
     let Some(count) = counted("a_hit_allocates_little_beyond_what_hyper_does", count_hits) else { return };
     let (bare, hit) = (count("bare hyper:"), count("hit:"));
     println!("allocations of an answer: {bare} of bare hyper, {hit} of a hit");
-    assert!(bare > 0 && hit > 0, "nothing was counted");
+    assert!(bare > 0, "nothing was counted");
     assert!(hit <= bare + BAR, "{hit} of a hit, {bare} of bare hyper");
 }
 

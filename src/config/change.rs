@@ -3,7 +3,7 @@
 //! The list of the former is [`taken`] alone: a key that nobody names there waits for a restart.
 
 use super::report::value;
-use super::{Cache, Config, Key, Listen, ListenTls, Upstream};
+use super::{Cache, Config, Key, Listen, ListenTls, ProxyAuthorization, Upstream};
 
 /// A configuration that was read while another one holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,10 @@ impl Change {
         let config = taken(current, new);
         let differing = |a: &Config, b: &Config| {
             // A password in the proxy's URL is shown nowhere, and is a difference nevertheless.
-            let secret =
-                |config: &Config| config.upstream.proxy.clone().and_then(|proxy| proxy.authorization);
+            let secret = |config: &Config| match &config.upstream.proxy.as_ref()?.authorization {
+                Some(ProxyAuthorization::Given(given)) => Some(given.clone()),
+                Some(ProxyAuthorization::File(_)) | None => None,
+            };
             let differs = |key: Key| {
                 value(a, key) != value(b, key) || key == Key::UpstreamProxy && secret(a) != secret(b)
             };

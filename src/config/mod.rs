@@ -11,6 +11,8 @@ mod change;
 mod egress;
 mod fault;
 pub mod files;
+mod forward_proxy;
+mod host;
 mod input;
 mod key;
 mod load;
@@ -22,6 +24,7 @@ mod report;
 mod resolve;
 mod shared;
 mod shared_keys;
+mod spans;
 mod standard;
 mod store;
 mod store_url;
@@ -38,15 +41,17 @@ use http::Uri;
 
 pub use self::callers::{CallerLimit, CallerSource, Callers, Cap, Mode, Priority};
 pub use self::change::Change;
-pub use self::egress::{ForwardProxy, NoProxy, ProxyAuthorization, user_and_password};
+pub use self::egress::user_and_password;
 pub use self::fault::{Fault, Origin};
+pub use self::forward_proxy::{ForwardProxy, NoProxy, ProxyAuthorization};
 pub use self::input::Inputs;
 pub use self::key::Key;
 pub use self::load::{environment, load, load_again, load_values};
 pub use self::report::Loaded;
 pub use self::shared::{Shared, WhenLost};
+pub use self::spans::{Attribute, Compression, OtlpProtocol, Ratio, Telemetry};
 pub use self::store::{ClientCertificate, StoreAddress, StoreMode, StoreSettings, StoreTransport};
-pub use self::telemetry::{Attribute, Compression, OtlpProtocol, Ratio, Telemetry, header_fields};
+pub use self::telemetry::header_fields;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 //!
 //! Functions of one text each. They know what a value looks like, not which values a key allows: that is `resolve`'s.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 
+pub(super) use super::host::is_host;
 use super::{Burst, ClientAuth, LogFormat, MaxHeldBytes, Share, UpstreamDirectives, WriteInvalidates};
 
 const AUTO: &str = "auto";
@@ -203,15 +204,4 @@ pub(super) const fn log_format_text(format: LogFormat) -> &'static str {
 
 fn is_target(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
-}
-
-/// A host name of letters, digits, `-`, `.` and `_`, or an IP address.
-pub(super) fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            (1..=253).contains(&host.len()) && host.bytes().all(known) && host.split('.').next() != Some("")
-        }
-    }
 }

@@ -3,8 +3,8 @@
 //! `HTTPS_PROXY` and `NO_PROXY` are read as curl reads them, the lower-case ones first; of OpenTelemetry's those that say where
 //! spans go and whose they are. `OTEL_EXPORTER_OTLP_HEADERS` is read by the library itself.
 
-use super::NoProxy;
 use super::fault::Origin;
+use super::forward_proxy::NoProxy;
 use super::key::{Key, PREFIX};
 use super::raw::Setting;
 
@@ -62,7 +62,8 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
 /// The members of a list that are read here. Others of a machine's `NO_PROXY` are for other programs (`192.168.*`, `<local>`, an
 /// address with a zone): none of them can be the upstream's host, and they must not keep a process from starting.
 fn known(list: &str) -> String {
-    let members = list.split([',', ' ']).filter(|member| NoProxy::parse(member).is_some());
+    let members =
+        list.split([',', ' ']).filter(|member| !member.is_empty() && NoProxy::parse(member).is_some());
     members.collect::<Vec<_>>().join(",")
 }
 
@@ -91,7 +92,7 @@ mod tests {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             let mut settings = settings(&environment.iter().map(owned).collect::<Vec<_>>());
             drop_idle(&mut settings);
-            settings.iter().map(|setting| setting.key.name().to_owned()).collect::<Vec<_>>()
+            settings.iter().map(|setting| setting.key.to_string()).collect::<Vec<_>>()
         };
         let spans =
             [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_RESOURCE_ATTRIBUTES", "service.version")];

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::request::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
 
 /// Room that a thread keeps for its next line.
 const KEPT: usize = 16 * 1024;
@@ -159,7 +159,7 @@ impl Fields for Page {
 
     fn word(&mut self, key: Key, value: &'static str) {
         self.line.push_str(key.json_text);
-        // A closed set has nothing to escape: `request` says so, and its tests hold it.
+        // A closed set has nothing to escape: `line` says so, and its tests hold it.
         self.line.push_str(value);
         self.line.push('"');
     }

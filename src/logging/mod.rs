@@ -1,11 +1,13 @@
 //! Logging: lines to standard output, as text for people or as one JSON object a line for machines.
 //!
 //! Level and format change while the process runs ([`Log::set`]), and no request ever waits for whoever reads the log
-//! (`lines`). What a line looks like is in `style`; the line of a request is no event of `tracing` ([`request`]). That no
+//! (`lines`). What a line looks like is in `style`; the line of a request is no event of `tracing` ([`request()`]). That no
 //! token is logged is up to who logs.
 
 mod json;
+mod line;
 mod lines;
+mod reader;
 mod request;
 mod style;
 mod text;
@@ -21,10 +23,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use self::line::{Ending, RequestLine};
 pub use self::lines::Flush;
 use self::lines::Lines;
+use self::reader::Reader;
 use self::request::Requests;
-pub use self::request::{Ending, RequestLine, request};
+pub use self::request::request;
 use self::style::{Format, Style};
 use self::threshold::Threshold;
 use crate::config::{self, LogFormat};
@@ -36,15 +40,6 @@ pub struct Log {
     style: Style,
     reader: Reader,
     dropped: Arc<AtomicU64>,
-}
-
-/// Who reads standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    /// Somebody at a terminal.
-    Person,
-    /// A program, or a file.
-    Program,
 }
 
 /// Starts logging for the whole process. What was logged is written once [`Flush`] has been dropped.

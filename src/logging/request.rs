@@ -1,171 +1,20 @@
-//! [`RequestLine`]: what is said of a request at its end, and [`request`], which says it.
+//! [`request`]: logs what is said of a request at its end, a [`RequestLine`].
 //!
 //! This line alone is written without an event of `tracing`: it is written for every answer, and an event with its fields, its
 //! visitors and a floating-point number took a seventh of all the instructions of an answer from memory. What comes out is
 //! what an event would give, to the byte: a test compares them. Level and style change under it as under every other line.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use tracing::Level;
-
+use super::line::RequestLine;
 use super::lines::Lines;
+use super::reader::Reader;
 use super::style::{Format, Style};
 use super::threshold::Threshold;
-use super::{Reader, json, text};
-
-/// The target of these lines, by which `log.level` silences them.
-pub(super) const TARGET: &str = "instantly_proxy::access";
-/// Their level.
-pub(super) const LEVEL: Level = Level::INFO;
-/// Their message.
-pub(super) const MESSAGE: &str = "request";
-/// A path is cut here; what matters of it comes first. In bytes.
-const MAX_PATH: usize = 200;
+use super::{json, text};
 
 /// One for the process, as the subscriber is. Nothing is logged before it is there.
 static REQUESTS: OnceLock<Requests> = OnceLock::new();
-
-/// A request that has ended, in plain values. What is `'static` is of a closed set, or of code: letters, digits and little
-/// else.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestLine<'a> {
-    /// When it ended: time since 1970-01-01T00:00:00Z.
-    pub at: Duration,
-    /// The id under which it is found in the logs of every hop.
-    pub request_id: &'a str,
-    /// Of its trace, where it has one.
-    pub trace_id: Option<&'a str>,
-    /// Address and port of the client.
-    pub peer: &'a str,
-    /// Its method.
-    pub method: &'a str,
-    /// Its path without the query, where a key may stand; of any length.
-    pub path: &'a str,
-    /// Which of the series of the metrics it is in.
-    pub route: &'static str,
-    /// How it was answered.
-    pub outcome: &'static str,
-    /// Of the answer, unless the client left before there was one.
-    pub status: Option<u16>,
-    /// Its caller, where callers are told apart.
-    pub caller: Option<&'a str>,
-    /// The name of its key, likewise.
-    pub credential: Option<&'a str>,
-    /// The organization of its key, if it was known.
-    pub organization: Option<&'a str>,
-    /// Why it was bypassed, served stale or refused.
-    pub reason: Option<&'static str>,
-    /// How long its calls waited for their turns.
-    pub waited: Duration,
-    /// How long its calls took.
-    pub upstream: Duration,
-    /// Calls that were sent for it.
-    pub upstream_calls: u64,
-    /// The kind of our own error, where the answer is one.
-    pub error: Option<&'static str>,
-    /// What brought the error about, or cut the answer.
-    pub cause: Option<&'a str>,
-    /// From its head to the end of the answer.
-    pub duration: Duration,
-    /// Bytes of the answer's body that were sent.
-    pub response_bytes: u64,
-    /// How the answer ended.
-    pub ending: Ending,
-}
-
-/// How an answer left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All of it.
-    Complete,
-    /// Its client or its source was gone before its end.
-    Cut,
-}
-
-/// A field's name as each style writes it, made where the code is compiled.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    /// `,"name":`
-    pub(super) json: &'static str,
-    /// `,"name":"`
-    pub(super) json_text: &'static str,
-    /// ` name=`
-    pub(super) text: &'static str,
-}
-
-macro_rules! key {
-    ($name:literal) => {
-        Key {
-            json: concat!(",\"", $name, "\":"),
-            json_text: concat!(",\"", $name, "\":\""),
-            text: concat!(" ", $name, "="),
-        }
-    };
-}
-
-/// What writes the fields of one line, in one style.
-pub(super) trait Fields {
-    /// A value from outside.
-    fn text(&mut self, key: Key, value: &str);
-    /// A value of a closed set, or of code.
-    fn word(&mut self, key: Key, value: &'static str);
-    fn integer(&mut self, key: Key, value: u64);
-    /// With a full stop, and as many decimals as say it exactly.
-    fn milliseconds(&mut self, key: Key, value: Duration);
-    fn flag(&mut self, key: Key, value: bool);
-}
-
-impl RequestLine<'_> {
-    /// All that is said, in this order, in whichever style: the one place to add to.
-    pub(super) fn fields(&self, to: &mut impl Fields) {
-        to.text(key!("request_id"), self.request_id);
-        if let Some(trace_id) = self.trace_id {
-            to.text(key!("trace_id"), trace_id);
-        }
-        to.text(key!("peer"), self.peer);
-        if let Some(caller) = self.caller {
-            to.text(key!("caller"), caller);
-        }
-        if let Some(credential) = self.credential {
-            to.text(key!("credential"), credential);
-        }
-        if let Some(organization) = self.organization {
-            to.text(key!("organization"), organization);
-        }
-        to.text(key!("method"), self.method);
-        to.text(key!("path"), cut(self.path));
-        to.word(key!("route"), self.route);
-        to.word(key!("outcome"), self.outcome);
-        if let Some(reason) = self.reason {
-            to.word(key!("reason"), reason);
-        }
-        if let Some(status) = self.status {
-            to.integer(key!("status"), status.into());
-        }
-        if let Some(error) = self.error {
-            to.word(key!("error"), error);
-        }
-        if let Some(cause) = self.cause {
-            to.text(key!("cause"), cause);
-        }
-        to.milliseconds(key!("duration_ms"), self.duration);
-        // Most are answered without a call, and say nothing of one.
-        if !self.waited.is_zero() {
-            to.milliseconds(key!("wait_ms"), self.waited);
-        }
-        if self.upstream_calls > 0 {
-            to.milliseconds(key!("upstream_ms"), self.upstream);
-            to.integer(key!("upstream_calls"), self.upstream_calls);
-        }
-        to.integer(key!("response_bytes"), self.response_bytes);
-        to.flag(key!("complete"), self.ending == Ending::Complete);
-    }
-}
-
-fn cut(path: &str) -> &str {
-    &path[..path.floor_char_boundary(MAX_PATH)]
-}
 
 /// Logs a request that has ended.
 pub fn request(line: &RequestLine<'_>) {

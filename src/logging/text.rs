@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::Reader;
 use super::json::{self, Page};
-use super::request::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::reader::Reader;
 use super::style::escaped;
 
 /// Hands the line to `write`, with its line feed.

@@ -12,7 +12,7 @@ use tracing::{Metadata, callsite};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Filter};
 
-use super::request;
+use super::line::{LEVEL, TARGET};
 use crate::lock::{RwLock, RwLockReadGuard};
 
 /// A handle; clones are one.
@@ -69,7 +69,7 @@ fn targets(level: &str) -> Result<Targets, String> {
 }
 
 fn wants_requests(targets: &Targets) -> bool {
-    targets.would_enable(request::TARGET, &request::LEVEL)
+    targets.would_enable(TARGET, &LEVEL)
 }
 
 impl<S> Filter<S> for Threshold {

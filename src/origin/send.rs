@@ -119,7 +119,7 @@ impl Origin {
         let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
         for left in (0..=RESENDS).rev() {
             // Awaited where it is made: a future that is bound to a name first takes its room twice.
-            let called = Called { origin: self, payer: call.payer, begun: self.clock.now() };
+            let called = Called { origin: self, payer: call.payer, begun: places.at };
             let sent = self.upstream.send(ready, outgoing, call.purpose, give_up.as_mut()).await;
             drop(called);
             let Unanswered { error, fate } = match sent {

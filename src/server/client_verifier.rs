@@ -148,7 +148,8 @@ pub(super) fn refusal(error: &io::Error) -> Option<(ClientRefusal, String)> {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => ClientRefusal::Expired,
-            CertificateError::UnknownIssuer => ClientRefusal::UnknownIssuer,
+            // An issuer of the same name that has another key is unknown as well.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => ClientRefusal::UnknownIssuer,
             CertificateError::Other(other) if is_name_constraint(other) => ClientRefusal::NameConstraints,
             _ => ClientRefusal::Other,
         },

@@ -184,7 +184,8 @@ async fn a_capped_caller_is_refused_beyond_its_cap_and_the_others_on_its_key_are
         by_field(config);
         limited(config, "batch", capped(3));
     });
-    let caller = world.caller("a", 1);
+    // Known before: else the read that introduces the key is one of its first caller's.
+    let caller = world.proven("a", 1).await;
     for _ in 0..3 {
         caller.get(CAMPAIGNS).by("batch").send().await.assert_status(200);
     }
@@ -227,7 +228,7 @@ async fn a_dead_key_is_listed_with_its_last_refusal_and_its_caller() {
     let row = rows.iter().find(|row| !row["refused"].is_null()).expect("a refused key");
     let refused = &row["refused"];
     assert_eq!((&refused["status"], &refused["caller"]), (&401.into(), &"sync".into()));
-    assert_eq!(refused["route"], "GET /api/v2/campaigns");
+    assert_eq!(refused["route"], "GET /api/v2/campaigns/x");
     let name = row["name"].as_str().expect("a name");
     assert!(name.len() == 11 && name.starts_with('~') && !bill.to_string().contains("no-such-key"));
 }

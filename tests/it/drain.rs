@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use instantly_proxy::clock::Clock;
+use instantly_proxy::config::WriteInvalidates;
 use instantly_proxy::server::Shutdown;
 use instantly_proxy::simulator::{Aim, Fault, Gate, Limits, Operation, Simulator, SimulatorConfig};
 
@@ -140,7 +141,10 @@ async fn a_second_interrupt_ends_the_process_at_once() {
 
 #[tokio::test]
 async fn a_draining_process_answers_hits_and_stores_no_fill_that_began_after_the_signal() {
-    let world = World::start_with(|config| config.listen.drain_delay = Duration::from_secs(3600));
+    let world = World::start_with(|config| {
+        config.listen.drain_delay = Duration::from_secs(3600);
+        config.cache.write_invalidates = WriteInvalidates::Organization;
+    });
     let caller = world.proven("a", 1).await;
     let gate = world.upstream.hold(|request| request.target == label_path(3));
     let early = caller.get(&label_path(3)).spawn();

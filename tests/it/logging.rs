@@ -52,6 +52,7 @@ async fn walk() -> Vec<Value> {
     let environment = [
         ("INSTANTLY_PROXY_LOG__LEVEL", "info,instantly_proxy=trace"),
         ("INSTANTLY_PROXY_TELEMETRY__OTLP_ENDPOINT", endpoint.as_str()),
+        ("INSTANTLY_PROXY_CALLERS__SOURCES", "credential"),
     ];
     let serving = Serving::start(&format!("http://{}", upstream.address()), &environment).await;
     let caller = serving.caller(&token("a", 1));

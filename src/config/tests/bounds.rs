@@ -51,8 +51,7 @@ const URL: (&[&str], &[&str]) = (
         "''",
     ],
 );
-const PROXY: &[&str] =
-    &["'socks5://proxy'", "'http://'", "'http://proxy/path'", "'http://secret@proxy'", "''", "3128"];
+const PROXY: &[&str] = &["'socks5://proxy'", "'http://'", "'http://proxy/path'", "''", "3128"];
 const SIZE: (&[&str], &[&str]) = (
     &["'1MiB'", "'1024KiB'", "'1048576B'", "'1TiB'"],
     &[

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::line::Ending;
 use super::super::subscriber;
 use super::*;
-use crate::error::ErrorKind;
-use crate::outcome::Outcome;
-use crate::resource::{RESOURCES, Route};
 
 /// What is written, one line after the other.
 #[derive(Clone, Default)]
@@ -156,17 +155,6 @@ fn levels_and_styles_change_between_two_lines_of_a_request() {
     assert!(!written(&requests, &HIT).is_empty());
     requests.threshold.set("error").unwrap();
     assert_eq!(written(&requests, &HIT), "");
-}
-
-#[test]
-fn what_is_said_of_a_closed_set_has_nothing_to_escape() {
-    let of = |resource| [Route::Item(resource), Route::List(resource), Route::Write(resource)];
-    let routes = RESOURCES.iter().flat_map(of).chain([Route::PassThrough, Route::Refused]).map(Route::as_str);
-    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
-    let errors = ErrorKind::ALL.iter().map(|kind| kind.as_str());
-    for word in routes.chain(outcomes).chain(errors) {
-        assert!(word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{word}");
-    }
 }
 
 /// Plain and odd: escapes of both styles, controls, characters of every length at every place of a block, and long ones.

@@ -33,6 +33,11 @@ impl Recorded {
         values.first().copied()
     }
 
+    /// How many lines a field has.
+    pub fn lines_of(&self, name: &str) -> usize {
+        self.head.values(name).len()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

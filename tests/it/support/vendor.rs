@@ -116,6 +116,9 @@ impl Vendor {
         let Some(known) = state.tokens.get(&token).filter(|token| !token.revoked).cloned() else {
             return refused(401, "Invalid authorization header or API key");
         };
+        if request.lines_of("x-as-workspace") > 1 {
+            return refused(400, "Bad Request");
+        }
         let organization = match request.field("x-as-workspace") {
             None => known.organization,
             Some(id) => match id.parse().ok().filter(|id| known.administers.contains(id)) {
