@@ -37,8 +37,6 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// A longer `tracestate` is left out, as it may be above this (W3C Trace Context §3.3.1.5): it is kept with every span of
 /// its trace until that is exported.
 const MAX_STATE: usize = 512;
-/// How long one batch may take.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for what is queued.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -92,7 +90,7 @@ impl Tracing {
             .with_http_client(collector)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{endpoint}{added}"))
-            .with_timeout(EXPORT_TIMEOUT)
+            .with_timeout(collector::EXPORT_TIMEOUT)
             .build()
             .map_err(|cause| SetupError(format!("telemetry.otlp_endpoint: {cause}")))?;
         let resource = Resource::builder_empty()

@@ -12,7 +12,11 @@ use crate::body::Body;
 use crate::metrics::Exposition;
 
 /// The answer: OpenMetrics where it is asked for and not less than the classic format is, packed where that is asked for.
-pub(super) fn answer(fields: &HeaderMap, render: impl FnOnce(Exposition) -> String) -> Response<Body> {
+pub(super) fn answer(
+    fields: &HeaderMap,
+    render: impl FnOnce(Exposition) -> String,
+    whole: impl FnOnce(StatusCode, &'static str, Bytes) -> Response<Body>,
+) -> Response<Body> {
     let format = format(fields);
     let page = Bytes::from(render(format));
     let (bytes, packed) = match takes_gzip(fields).then(|| pack(&page)).flatten() {
@@ -20,7 +24,7 @@ pub(super) fn answer(fields: &HeaderMap, render: impl FnOnce(Exposition) -> Stri
         None => (page, false),
     };
     let length = HeaderValue::from(bytes.len());
-    let mut response = super::answer(StatusCode::OK, format.content_type(), bytes);
+    let mut response = whole(StatusCode::OK, format.content_type(), bytes);
     let answered = response.headers_mut();
     answered.insert(CONTENT_LENGTH, length);
     answered.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));

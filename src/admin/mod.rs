@@ -132,9 +132,10 @@ impl Admin {
                 let message = "The process is stopping: send requests elsewhere.";
                 Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
             }
-            AdminPath::Metrics => Ok(exposition::answer(&head.headers, |format| {
-                self.metrics.render_in(format, self.proxy.gauges())
-            })),
+            AdminPath::Metrics => {
+                let render = |format| self.metrics.render_in(format, self.proxy.gauges());
+                Ok(exposition::answer(&head.headers, render, answer))
+            }
             AdminPath::Status => {
                 self.access.read(&head)?;
                 Ok(json(&self.status().await))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::Moment;
+use super::moment::Moment;
 use crate::lock::Mutex;
 
 /// What a manual clock and its hand share.

@@ -17,7 +17,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Clock, Moment};
+use super::Clock;
+use super::moment::Moment;
 
 /// How many questions one reading answers.
 const MOST: u32 = 64;

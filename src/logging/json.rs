@@ -174,9 +174,9 @@ impl Fields for Page {
         milliseconds(&mut self.line, value);
     }
 
-    fn flag(&mut self, key: Key, value: bool) {
+    fn literal(&mut self, key: Key, value: &'static str) {
         self.line.push_str(key.json);
-        self.line.push_str(if value { "true" } else { "false" });
+        self.line.push_str(value);
     }
 }
 

@@ -102,7 +102,8 @@ pub(super) trait Fields {
     fn integer(&mut self, key: Key, value: u64);
     /// With a full stop, and as many decimals as say it exactly.
     fn milliseconds(&mut self, key: Key, value: Duration);
-    fn flag(&mut self, key: Key, value: bool);
+    /// `true` or `false`.
+    fn literal(&mut self, key: Key, value: &'static str);
 }
 
 impl RequestLine<'_> {
@@ -148,7 +149,7 @@ impl RequestLine<'_> {
             to.integer(key!("upstream_calls"), self.upstream_calls);
         }
         to.integer(key!("response_bytes"), self.response_bytes);
-        to.flag(key!("complete"), self.ending == Ending::Complete);
+        to.literal(key!("complete"), if self.ending == Ending::Complete { "true" } else { "false" });
     }
 }
 

@@ -55,7 +55,7 @@ impl Fields for Text<'_> {
         json::milliseconds(&mut self.0.line, value);
     }
 
-    fn flag(&mut self, key: Key, value: bool) {
-        self.write(key, if value { "true" } else { "false" });
+    fn literal(&mut self, key: Key, value: &'static str) {
+        self.write(key, value);
     }
 }

@@ -111,7 +111,7 @@ impl Epochs {
     }
 
     fn of_item(&self, id: Uuid) -> Tick {
-        self.items.get().map_or(Tick::default(), |places| load(&places[place_of(id)]))
+        self.items.get().map_or_else(Tick::default, |places| load(&places[place_of(id)]))
     }
 
     fn places(&self) -> &[AtomicU64] {

@@ -9,7 +9,7 @@ use http::response::Parts;
 use uuid::Uuid;
 
 use super::Proxy;
-use super::write::{Begun, Write};
+use super::write::{Begun, Changed, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
@@ -83,20 +83,6 @@ struct OwnInvalidation {
     before: Tick,
     /// An earlier write had not settled when this one was sent.
     settling: bool,
-}
-
-/// What a write has changed, as far as anybody knows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Changed {
-    extent: Extent,
-    fate: Fate,
-}
-
-impl Changed {
-    /// It may have changed anything.
-    pub(super) const fn unknown() -> Self {
-        Self { extent: Extent::Organization, fate: Fate::Unknown }
-    }
 }
 
 impl Write {

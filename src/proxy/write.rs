@@ -19,7 +19,6 @@ use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
 use super::posted::unreadable;
-use super::settle::Changed;
 use crate::body::Body;
 use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
@@ -28,6 +27,7 @@ use crate::callers::Payer;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::fence::Fate;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
 use crate::metrics::InvalidationCause;
@@ -89,6 +89,20 @@ pub(super) struct Begun {
     /// Its place in the order of fetches and invalidates.
     pub(super) tick: Tick,
     pub(super) at: Moment,
+}
+
+/// What a write has changed, as far as anybody knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed {
+    pub(super) extent: Extent,
+    pub(super) fate: Fate,
+}
+
+impl Changed {
+    /// It may have changed anything.
+    pub(super) const fn unknown() -> Self {
+        Self { extent: Extent::Organization, fate: Fate::Unknown }
+    }
 }
 
 impl Proxy {

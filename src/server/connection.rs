@@ -155,16 +155,10 @@ where
 
 /// How many requests in a row the HTTP library answers on a connection before it gives it back. It is made anew each time that
 /// the fast path has a request that it does not answer: who sends nothing else shall not pay for that each time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Stay(u32);
 
 const LONGEST_STAY: u32 = 64;
-
-impl Default for Stay {
-    fn default() -> Self {
-        Self(0)
-    }
-}
 
 impl Stay {
     /// Notes that the fast path has met a request that it does not answer, after it has answered so many.

@@ -62,6 +62,10 @@ pub(super) struct Table {
 
 /// What a call came to at once.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made, and most calls are granted: a box would cost each of them an allocation"
+)]
 pub(super) enum Entry {
     Granted(Slot),
     Refused(Rejection),

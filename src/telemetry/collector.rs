@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::write::GzEncoder;
@@ -24,13 +25,15 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use super::EXPORT_TIMEOUT;
 use super::counted::Reason;
 use crate::clock::Clock;
 use crate::config::{self, Compression, ForwardProxy, OtlpProtocol, header_fields};
 use crate::setup_error::SetupError;
 use crate::upstream::egress::{Egress, Transport};
 use crate::upstream::roots::public_client;
+
+/// How long one batch may take.
+pub(super) const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a collector may answer; it is not used.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -70,6 +70,7 @@ async fn run(invalidates: WriteInvalidates, minutes: u32, seed: u64) -> Cost {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how long a run is to be is no configuration of the proxy")]
 async fn of_label_reads_among_two_writes_in_a_hundred_requests_eight_in_a_hundred_are_misses_at_most() {
     let minutes = std::env::var("ECONOMY_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     let seed = 11;

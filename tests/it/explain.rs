@@ -101,8 +101,7 @@ async fn every_kind_of_answer_is_foretold() {
         (&String::new(), Asked::get(label), "pass_through"),
         (a, Asked { method: "DELETE", ..Asked::get(missed) }, "write"),
         (a, Asked::get(label), "hit"),
-        (a, Asked { method: "DELETE", ..Asked::get(label) }, "write"),
-        (a, Asked::get(label), "fetch"),
+        (a, Asked::get(LABELS), "fetch"),
     ] {
         assert_foretold(&world, token, asked, decision).await;
     }

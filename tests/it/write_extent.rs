@@ -117,7 +117,7 @@ async fn an_answer_that_does_not_name_its_own_label_alone_shuts_out_the_whole_or
         ("a label and the id of another", inside(&format!(r#""merged_into":"{}""#, label_id(2)))),
         ("a label and ids of others", inside(&format!(r#""affected":["{}"]"#, label_id(2)))),
         ("an id without hyphens", inside(&format!(r#""was":{{"ref":"{}"}}"#, label_id(2).simple()))),
-        ("a page", page(&[own.clone()], None)),
+        ("a page", page(std::slice::from_ref(&own), None)),
         ("a list", format!("[{own}]")),
         ("a member twice", inside(&format!(r#""id":"{}""#, label_id(1)))),
     ];

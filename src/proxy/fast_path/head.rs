@@ -14,7 +14,7 @@ use httparse::{Header, Request, Status};
 use super::names::{Names, Part};
 use crate::classify;
 use crate::guard;
-use crate::resource::{Descriptor, Resources, Target};
+use crate::resource::{Descriptor, Resources, Route, Target};
 
 /// With more fields a request is not plain.
 const MAX_FIELDS: usize = 32;
@@ -38,6 +38,14 @@ pub(in crate::proxy) struct PlainRead<'a> {
 }
 
 impl<'a> PlainRead<'a> {
+    /// As metrics and log tell it.
+    pub(super) const fn route(&self) -> Route {
+        match self.target {
+            Target::Item(_) => Route::Item(self.resource),
+            Target::List(_) => Route::List(self.resource),
+        }
+    }
+
     /// Reads all bytes that have come; nothing unless they are one plain read.
     pub(super) fn parse(
         resources: Resources,

@@ -31,7 +31,6 @@ use crate::logging::{self, Ending, RequestLine};
 use crate::organization::Organization;
 use crate::outcome::{Outcome, StatusClass};
 use crate::peer::Peer;
-use crate::resource::{Route, Target};
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
 
@@ -77,22 +76,16 @@ impl Proxy {
         let digests = self.digester.digests(read.authorization, read.workspace);
         let Found { organization, stored, servable } = self.find_plain(read, digests, rules, begun)?;
         // Last of what may be in the way, and what is counted is counted behind it.
-        let identity = match &rules.callers {
-            Some(callers) => {
-                Some(self.identify_plain(callers, peer, read, digests.authorization(), begun)?)
-            }
-            None => None,
-        };
+        let callers = rules.callers.as_ref();
+        let identify = |callers| self.identify_plain(callers, peer, read, digests.authorization(), begun);
+        let identity = callers.map(|callers| identify(callers).ok_or(())).transpose().ok()?;
         organization.note_avoided();
         let id = Id::of(read.request_id, begun);
         let rendered = Rendered::of(&stored, servable, read.condition);
         Dates::with(begun.unix(), |date| rendered.write(head, &id, date));
 
         let now = self.clock.read();
-        let route = match read.target {
-            Target::Item(_) => Route::Item(read.resource),
-            Target::List(_) => Route::List(read.resource),
-        };
+        let route = read.route();
         let (outcome, status, duration) = (Outcome::Hit, rendered.status, now.since(begun));
         self.metrics.request(route, outcome, StatusClass::of(status), duration);
         if let Some(by) = outcome.avoided() {
