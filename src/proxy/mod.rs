@@ -9,6 +9,7 @@
 mod answer;
 mod caller_numbers;
 mod callers;
+mod changed;
 mod exchange;
 mod explain;
 mod explanation;

@@ -9,7 +9,8 @@ use http::response::Parts;
 use uuid::Uuid;
 
 use super::Proxy;
-use super::write::{Begun, Changed, Write};
+use super::changed::Changed;
+use super::write::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;

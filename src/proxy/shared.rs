@@ -107,10 +107,7 @@ impl Proxy {
         let upstream = Upstream::new(&config.upstream, clock.clone(), Arc::clone(&metrics), tracing.clone())?;
         let held = Held::new(usize::try_from(config.listen.max_held_bytes.resolve()).unwrap_or(usize::MAX));
         let organizations = Organizations::new(resources);
-        let upstream_url = config.upstream.url.to_string();
-        let make = |shared| Fleet::new(shared, &upstream_url, &clock, metrics.shared(), &runtime);
-        let fleet = config.shared.as_ref().map(make);
-        let (fleet, unlinked) = fleet.transpose()?.unzip();
+        let (fleet, unlinked) = fleet_of(config, &clock, &metrics, &runtime)?.unzip();
         let (bindings, fence) =
             (Arc::new(Bindings::new(config.proof.max_credentials)), Arc::new(Fence::of(organizations)));
         let origin = Arc::new(Origin::new(origin::Parts {
@@ -298,6 +295,18 @@ async fn keep_tidy(proxy: Weak<Proxy>, clock: Clock) {
         proxy.fetcher.tidy(now);
         proxy.callers.tidy(now.uptime());
     }
+}
+
+/// The fleet that a process is to be one of, and its link, which is not begun yet.
+fn fleet_of(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+    runtime: &Handle,
+) -> Result<Option<(Arc<Fleet>, Unlinked)>, SetupError> {
+    let upstream_url = config.upstream.url.to_string();
+    let make = |shared| Fleet::new(shared, &upstream_url, clock, metrics.shared(), runtime);
+    config.shared.as_ref().map(make).transpose()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Proxy;
 use super::answer::Answer;
+use super::changed::Changed;
 use super::exchange::Asked;
 use super::posted::unreadable;
 use crate::body::Body;
@@ -27,7 +28,6 @@ use crate::callers::Payer;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Fate;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
 use crate::metrics::InvalidationCause;
@@ -89,20 +89,6 @@ pub(super) struct Begun {
     /// Its place in the order of fetches and invalidates.
     pub(super) tick: Tick,
     pub(super) at: Moment,
-}
-
-/// What a write has changed, as far as anybody knows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Changed {
-    pub(super) extent: Extent,
-    pub(super) fate: Fate,
-}
-
-impl Changed {
-    /// It may have changed anything.
-    pub(super) const fn unknown() -> Self {
-        Self { extent: Extent::Organization, fate: Fate::Unknown }
-    }
 }
 
 impl Proxy {
