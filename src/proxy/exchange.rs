@@ -334,7 +334,8 @@ impl Line {
         }
         let spent = self.ledger.spent();
         let mut text = Uuid::encode_buffer();
-        let organization = self.ledger.organization().map(|id| &*id.hyphenated().encode_lower(&mut text));
+        let organization =
+            self.ledger.organization().map(|named| &*named.hyphenated().encode_lower(&mut text));
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),
