@@ -217,7 +217,7 @@ function make([id, options, series]) {
   const y = options.log ? { distr: 3 } : { range: options.range ?? ((_, __, top) => [0, Math.max(top ?? 0, 1) * 1.1]) };
   const plot = new uPlot({
     // Room for the half of a time that stands at the edge.
-    width: place.clientWidth, height: 190, padding: [10, 34, null, null], cursor: { points: { size: 6 } },
+    width: place.clientWidth, height: 190, padding: [10, 44, null, null], cursor: { points: { size: 6 } },
     scales: { x: { time: true }, y },
     axes: [{ ...axis, space: 90, values: (_, ticks, __, ___, apart) => ticks.map((tick) => (apart < 60 ? second : clock).format(new Date(tick * 1000))) }, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : compact.format(tick))) }],
     series: [{ label: "time" }, ...series.map(({ label, color, dash, fill, digits }) => ({
