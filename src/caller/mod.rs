@@ -5,6 +5,6 @@ pub mod bindings;
 pub mod credential;
 pub mod identity;
 pub mod introduced;
-mod routes;
+pub mod routes;
 mod shard;
 pub mod standing;

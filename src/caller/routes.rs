@@ -50,7 +50,8 @@ impl<D: Copy> Routes<D> {
 }
 
 /// The first segments of a path, those that make its route; nothing of what is no path.
-pub(super) fn segments(path: &str) -> Option<&str> {
+#[must_use]
+pub fn segments(path: &str) -> Option<&str> {
     let behind = path.strip_prefix('/')?;
     let end = memchr::memchr_iter(b'/', behind.as_bytes()).nth(SEGMENTS - 1).unwrap_or(behind.len());
     behind.get(..end)

@@ -18,6 +18,7 @@ use super::Proxy;
 use super::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::caller::identity::Caller;
+use crate::caller::routes;
 use crate::callers::figures::Figure;
 use crate::callers::{Identity, Ledger, Refused};
 use crate::classify::{Class, Target};
@@ -300,10 +301,10 @@ impl Line {
         }
         if let (None, Some(status @ (401..=403))) = (self.error, self.status.map(|status| status.as_u16())) {
             let path = self.target.path();
-            let end = path.match_indices('/').nth(4).map_or(path.len(), |(place, _)| place);
+            let route = routes::segments(path).map_or("", |segments| &path[..=segments.len()]);
             identity.credential.note_refusal(Refused {
                 status,
-                route: format!("{} {}", self.method, &path[..path.floor_char_boundary(end.min(100))]),
+                route: format!("{} {}", self.method, &route[..route.floor_char_boundary(100)]),
                 caller: identity.caller.name().into(),
                 at: now.unix(),
             });
