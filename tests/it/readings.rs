@@ -35,10 +35,11 @@ async fn a_hit_takes_at_most_four_readings_of_a_clock() {
     assert!((1..=4).contains(&taken), "{taken}");
 }
 
-/// Eight where the API's answer comes in one piece; each poll more takes one more, and a machine that is busy cuts it in pieces.
 #[tokio::test]
-async fn an_answer_that_is_passed_through_takes_at_most_ten() {
+async fn an_answer_that_is_passed_through_takes_at_most_eight() {
     let world = World::start();
+    // A key that passes calls through is introduced by a read behind the first: that one's readings are its own.
+    world.proven("a", 1).await;
     let taken = readings(&world, CAMPAIGNS, 200).await;
-    assert!((1..=10).contains(&taken), "{taken}");
+    assert!((1..=8).contains(&taken), "{taken}");
 }
