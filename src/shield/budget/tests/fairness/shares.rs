@@ -56,7 +56,13 @@ async fn a_service_with_fifty_times_the_load_holds_up_no_other_on_the_same_key()
 
 #[tokio::test]
 async fn turns_go_by_weight_and_the_budget_is_used() {
-    let world = World::new(&ShieldRules { burst: Burst::Half, ..rules() });
+    for burst in [Burst::Half, Burst::Whole] {
+        turns_go_by_weight(burst).await;
+    }
+}
+
+async fn turns_go_by_weight(burst: Burst) {
+    let world = World::new(&ShieldRules { burst, ..rules() });
     let weighted = |caller, weight| (caller, 200.0, Share { weight: positive(weight), ..share(caller) });
     let offers = offers(&[weighted(1, 1), weighted(2, 2), weighted(4, 4)]);
     let sent = world.run_on_one_key(&offers, 3 * MINUTE).await;
