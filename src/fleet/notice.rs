@@ -55,6 +55,10 @@ pub enum Notice {
         digests: Vec<Digests>,
         /// Which of the two digests says who it is.
         whom: Whom,
+        /// Set where this resource alone refused a credential, by its name. A replica of a version that does not know this
+        /// member ends more than it has to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
     },
 }
 
@@ -135,7 +139,9 @@ mod tests {
             Notice::Refused {
                 digests: vec![Digests { authorization: [1; 32], credential: [2; 32] }],
                 whom: Whom::Credential,
+                resource: None,
             },
+            Notice::Refused { digests: vec![], whom: Whom::Credential, resource: Some("lead_label".into()) },
         ] {
             assert_eq!(Notice::from_bytes(&notice.to_bytes()), Some(notice));
         }

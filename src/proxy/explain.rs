@@ -130,7 +130,7 @@ impl Proxy {
             wishes,
             ledger: &ledger,
         });
-        let standing = self.bindings.standing(credential, &rules.proof, now);
+        let standing = self.bindings.standing(credential, read.resource, &rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
@@ -211,7 +211,9 @@ impl Proxy {
 
     fn known(&self, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {
         let credential = call.caller.credential();
-        let standing = |credential| self.bindings.standing(credential, &rules.proof, now);
+        // Of what passes through nothing is proven: what is told is what the first resource knows.
+        let resource = call.resource.unwrap_or_else(|| self.resources.first());
+        let standing = |credential| self.bindings.standing(credential, resource, &rules.proof, now);
         let proof = match credential.map(standing) {
             None | Some(Standing::Unknown) => Proof::Unbound,
             Some(Standing::Proven { renew: true, .. }) => Proof::Renewing,
@@ -223,7 +225,7 @@ impl Proxy {
             }
             Some(Standing::Lapsed { .. }) => Proof::Lapsed,
         };
-        let age = credential.and_then(|credential| self.bindings.proof_age(credential, now));
+        let age = credential.and_then(|credential| self.bindings.proof_age(credential, resource, now));
         Known {
             well_formed: credential.is_some(),
             proof,

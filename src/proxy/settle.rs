@@ -207,7 +207,13 @@ impl Proxy {
             && carries_label
             && own.before <= begun.tick
             && !self.cache.is_closed()
-            && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
+            && self.bindings.is_proven_for(
+                credential,
+                write.subject.resource,
+                organization.id(),
+                &write.rules.proof,
+                now,
+            );
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
         if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;
