@@ -4,6 +4,7 @@ mod client;
 mod faults;
 mod labels;
 mod ownership;
+mod shelves;
 mod wire;
 
 use super::*;
