@@ -30,14 +30,17 @@ pub(super) struct Arguments {
     /// This label alone, and every list, which may hold it
     #[arg(long, value_name = "UUID")]
     label: Option<Uuid>,
+    /// Of this resource alone, such as custom_tag; proofs stay
+    #[arg(long, value_name = "NAME")]
+    resource: Option<String>,
 }
 
 impl Arguments {
     fn body(&self) -> Value {
         let named = [("organization", self.organization), ("label", self.label)];
-        let members =
-            named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string().into())));
-        Value::Object(members.collect::<Map<_, _>>())
+        let ids = named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string().into())));
+        let resource = self.resource.iter().map(|name| ("resource".to_owned(), name.as_str().into()));
+        Value::Object(ids.chain(resource).collect::<Map<_, _>>())
     }
 }
 

@@ -13,8 +13,8 @@ use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
 use super::{
-    ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys, parse,
-    shared_keys, telemetry,
+    ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys,
+    optional_resource, parse, shared_keys, telemetry,
 };
 
 /// A configuration without a fault.
@@ -119,6 +119,9 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
                 "listen" | "listen.tls" => of_listen(&config.listen, key),
                 "upstream" => of_upstream(&config.upstream, key),
                 "telemetry" => of_telemetry(&config.telemetry, key),
+                "cache.custom_tags" | "cache.lead_lists" | "cache.workspaces" | "cache.campaigns" => {
+                    optional_resource::value(cache, key)
+                }
                 "callers" => caller_keys::value(config.callers.as_ref(), key),
                 _ => shared_keys::value(config.shared.as_ref(), key),
             };

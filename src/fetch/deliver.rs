@@ -125,7 +125,10 @@ impl Fetcher {
             Some(organization) => fence.admits(organization, &wanted.target, flight.begun),
             None => fence.nothing_invalidated_since(flight.begun),
         };
-        unwritten && flight.begun > wanted.after && asker.rounds < JOINED_ROUNDS
+        unwritten
+            && !self.cache.is_purged_since(asker.reader.read.resource, flight.begun)
+            && flight.begun > wanted.after
+            && asker.rounds < JOINED_ROUNDS
     }
 
     /// The fetch of a read that leads its flight and waits for it.

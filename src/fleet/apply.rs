@@ -91,9 +91,10 @@ impl Applier {
                 fence.invalidate_everywhere(*item, Some(((*fate).into(), now)));
                 self.metrics.invalidation(InvalidationCause::Fleet);
             }
-            Notice::Purge { organization, label } => {
+            Notice::Purge { organization, label, resource } => {
                 let organization = organization.map(OrganizationName);
-                self.cache.purge(Purge { organization, label: *label }, &self.bindings);
+                let resource = self.named(resource.as_deref());
+                self.cache.purge(Purge { organization, label: *label, resource }, &self.bindings);
             }
             Notice::Gone { resource, organization, item } => {
                 let known = self.named(Some(resource));
@@ -137,7 +138,8 @@ impl Applier {
             Notice::Grants { organization: id } | Notice::Organization { id, item: None, .. } => {
                 self.heard.note_organization(*id, number);
             }
-            Notice::Purge { organization: Some(id), label: None } => {
+            // Of one resource alone, too: the store's entries of the others are fetched anew.
+            Notice::Purge { organization: Some(id), label: None, .. } => {
                 self.heard.note_organization(*id, number);
                 self.heard.note_purge(*id, number);
             }
@@ -147,7 +149,7 @@ impl Applier {
                     self.heard.note_item(*item, number);
                 }
             }
-            Notice::Purge { organization: None, label: None } => self.heard.note_everything(number),
+            Notice::Purge { organization: None, label: None, .. } => self.heard.note_everything(number),
             Notice::Gone { item, .. } => self.heard.note_item(*item, number),
             Notice::Refused { digests, resource, .. } => {
                 let by = self.named(resource.as_deref());

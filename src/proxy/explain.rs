@@ -82,8 +82,11 @@ impl Proxy {
         told.organization = call.organization.map(|organization| organization.to_string());
         match classified(head, place) {
             classify::Class::Read(read) => {
-                told.class =
-                    Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
+                told.class = Some(match read.target {
+                    Target::Item(_) => "item_read",
+                    Target::List(_) if read.resource.is_singleton() => "singleton_read",
+                    Target::List(_) => "list_read",
+                });
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
                 told.shield = Some(self.origin.foresee(&call, now).into());

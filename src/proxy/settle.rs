@@ -205,6 +205,8 @@ impl Proxy {
         let carries_label = matches!(write.method, Method::POST | Method::PUT | Method::PATCH);
         let wanted = write.rules.cache.write_through
             && carries_label
+            // What is stored of a singleton is no item.
+            && !write.subject.resource.is_singleton()
             && own.before <= begun.tick
             && !self.cache.is_closed()
             && self.bindings.is_proven_for(
