@@ -97,6 +97,11 @@ impl Table {
 
     /// Admits a call that somebody waits for, turns it away, or puts it into the queue.
     pub(super) fn enter(&mut self, call: &Call, readiness: Readiness, now: Duration) -> Entry {
+        if readiness == Readiness::Connected
+            && let Some(slot) = self.grant_at_once(call, now)
+        {
+            return Entry::Granted(slot);
+        }
         let accounts = self.settle(call.accounts, now);
         self.hand_out(accounts.first, now);
         for key in accounts.keys() {
