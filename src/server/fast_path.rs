@@ -156,7 +156,7 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
     fn send(&mut self, out: &mut Vec<u8>, answer: FromMemory, cx: &mut Context<'_>) -> io::Result<()> {
         let FromMemory { body, at } = answer;
         let head = out.len();
-        out.extend_from_slice(&body);
+        out.extend_from_slice(body.as_ref());
         let written = match Pin::new(&mut *self.io).poll_write(cx, out) {
             Poll::Ready(written) => written?,
             Poll::Pending => 0,
@@ -168,6 +168,7 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
         let under_way = self.progress.begin();
         under_way.note_answered(&Body::empty());
         let head = Bytes::copy_from_slice(&out[written.min(head)..head]);
+        let body = Bytes::from_owner(body);
         let body = body.slice(body.len().min(written.saturating_sub(out.len() - body.len()))..);
         self.unsent = Some(Box::new(Unsent { head, body, under_way }));
         Ok(())
