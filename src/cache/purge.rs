@@ -69,7 +69,7 @@ impl Cache {
         self.store.remove_all(|key| {
             key.resource() == resource
                 && what.organization.is_none_or(|name| key.organization().name() == name)
-                && what.label.is_none_or(|label| concerns(key.target(), label))
+                && what.label.is_none_or(|label| concerns(&key.target(), label))
         })
     }
 

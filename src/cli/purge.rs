@@ -114,15 +114,16 @@ mod tests {
 
     #[test]
     fn only_what_was_named_is_asked_for() {
-        for (organization, label, body) in [
-            (None, None, serde_json::json!({})),
-            (Some(ID), None, serde_json::json!({"organization": "00000000-0000-0000-0000-000000000007"})),
-            (None, Some(ID), serde_json::json!({"label": "00000000-0000-0000-0000-000000000007"})),
+        let id = "00000000-0000-0000-0000-000000000007";
+        for (organization, label, resource, body) in [
+            (None, None, None, serde_json::json!({})),
+            (Some(ID), None, None, serde_json::json!({"organization": id})),
+            (None, Some(ID), None, serde_json::json!({"label": id})),
+            (None, None, Some("custom_tag"), serde_json::json!({"resource": "custom_tag"})),
         ] {
-            assert_eq!(
-                Arguments { files: Files::default(), output: Output::default(), organization, label }.body(),
-                body
-            );
+            let resource = resource.map(str::to_owned);
+            let (files, output) = (Files::default(), Output::default());
+            assert_eq!(Arguments { files, output, organization, label, resource }.body(), body);
         }
     }
 

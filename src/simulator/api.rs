@@ -18,6 +18,7 @@ use super::counters::{Arrived, Counters};
 use super::custom_tags::CustomTags;
 use super::edge::{Client, Edge};
 use super::faults::{Faults, Target};
+use super::group_members::Group;
 use super::hits::{Disconnected, Hits};
 use super::labels::Labels;
 use super::lead_lists::LeadLists;
@@ -26,7 +27,7 @@ use super::operation::{Operation, Verb};
 use super::organization::Organization;
 use super::query::json_body;
 use super::world::World;
-use super::{reference, transfers, workspaces};
+use super::{accounts, leads, reference, transfers, workspaces};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::received::Received;
@@ -104,6 +105,7 @@ impl Api {
             when: When { now: self.clock.now().uptime(), lag: call.hits.lag() },
             extra: call.hits.extra_member(),
         };
+        let group = Group { world: &self.world, asker: organization };
         match call.operation {
             Operation::ListLabels => labels.list(uri),
             Operation::ReadLabel => labels.read(uri.path()),
@@ -113,8 +115,13 @@ impl Api {
             Operation::ClassifyReply => labels.classify(&json_body(&head, body).await?),
             Operation::ListLeads => {
                 json_body(&head, body).await?;
-                Ok(reference::leads(organization))
+                Ok(leads::list(organization))
             }
+            Operation::ListAccounts => accounts::list(organization, uri),
+            Operation::ReadAccount => accounts::read(organization, uri.path()),
+            Operation::ListGroupMembers => group.list(uri),
+            Operation::ReadGroupMember => group.read(uri.path()),
+            Operation::ReadGroupAdmin => group.admin(),
             Operation::Download => transfers::download(uri),
             Operation::Upload => transfers::upload(body, &self.counters.uploaded).await,
             Operation::NoContent => Ok(reference::no_content()),

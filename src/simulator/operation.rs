@@ -65,6 +65,16 @@ closed_enum! {
         UpdateWorkspace = "update_workspace",
         /// `POST /api/v2/leads/list`
         ListLeads = "list_leads",
+        /// `GET /api/v2/accounts`
+        ListAccounts = "list_accounts",
+        /// `GET /api/v2/accounts/{email}`
+        ReadAccount = "read_account",
+        /// `GET /api/v2/workspace-group-members`
+        ListGroupMembers = "list_group_members",
+        /// `GET /api/v2/workspace-group-members/{id}`
+        ReadGroupMember = "read_group_member",
+        /// `GET /api/v2/workspace-group-members/admin`
+        ReadGroupAdmin = "read_group_admin",
         /// `GET /api/v2/sim/download?bytes=N&chunked=BOOL`
         Download = "download",
         /// `POST` or `PUT /api/v2/sim/upload`
@@ -113,12 +123,17 @@ impl Operation {
             (Verb::Get, "workspaces/current") => Self::CurrentWorkspace,
             (Verb::Get, "campaigns") => Self::ListCampaigns,
             (Verb::Post, "leads/list") => Self::ListLeads,
+            (Verb::Get, "accounts") => Self::ListAccounts,
+            (Verb::Get, path) if Resource::Accounts.item(path).is_some() => Self::ReadAccount,
+            (Verb::Get, "workspace-group-members") => Self::ListGroupMembers,
+            (Verb::Get, "workspace-group-members/admin") => Self::ReadGroupAdmin,
+            (Verb::Get, path) if Resource::GroupMembers.item(path).is_some() => Self::ReadGroupMember,
             (Verb::Get, "sim/download") => Self::Download,
             (Verb::Post | Verb::Put, "sim/upload") => Self::Upload,
             (Verb::Get | Verb::Post | Verb::Delete, "sim/no-content") => Self::NoContent,
             (Verb::Patch, "workspaces/current") => Self::UpdateWorkspace,
             (Verb::Post, "custom-tags/toggle-resource") => Self::ToggleTags,
-            (_, path) if label_segment(path).is_none() => Self::of_shelf(verb, path),
+            (_, path) if Resource::Labels.item(path).is_none() => Self::of_shelf(verb, path),
             (Verb::Get, _) => Self::ReadLabel,
             (Verb::Patch, _) => Self::UpdateLabel,
             (Verb::Delete, _) => Self::DeleteLabel,
@@ -126,7 +141,6 @@ impl Operation {
         }
     }
 
-    /// The last segment of an item's path, whatever it looks like.
     /// Of the resources that are kept on shelves.
     fn of_shelf(verb: Verb, path: &str) -> Self {
         let (collection, below) = match path.split_once('/') {
@@ -173,8 +187,9 @@ impl Operation {
         path.split('/').nth(4).unwrap_or_default()
     }
 
-    pub(super) fn item(path: &str) -> &str {
-        path.strip_prefix("/api/v2/").and_then(label_segment).unwrap_or_default()
+    /// The last segment of the path of a resource's item, whatever it looks like.
+    pub(super) fn item(resource: Resource, path: &str) -> &str {
+        path.strip_prefix("/api/v2/").and_then(|path| resource.item(path)).unwrap_or_default()
     }
 
     /// `None`: any valid key will do.
@@ -199,14 +214,35 @@ impl Operation {
             Self::UpdateLeadList => ("lead_lists", "update"),
             Self::DeleteLeadList => ("lead_lists", "delete"),
             Self::ListLeads => ("leads", "read"),
+            Self::ListAccounts | Self::ReadAccount => ("accounts", "read"),
+            Self::ListGroupMembers | Self::ReadGroupMember | Self::ReadGroupAdmin => {
+                ("workspace-group-members", "read")
+            }
             Self::Download | Self::Upload | Self::NoContent | Self::UnknownRoute => return None,
         };
         Some(Scope { resource, action })
     }
 }
 
-fn label_segment(path: &str) -> Option<&str> {
-    path.strip_prefix("lead-labels/").filter(|segment| !segment.is_empty() && !segment.contains('/'))
+/// What has items with a path each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Labels,
+    Accounts,
+    GroupMembers,
+}
+
+impl Resource {
+    /// The item that a path behind `/api/v2/` names.
+    fn item(self, path: &str) -> Option<&str> {
+        let collection = match self {
+            Self::Labels => "lead-labels",
+            Self::Accounts => "accounts",
+            Self::GroupMembers => "workspace-group-members",
+        };
+        let segment = path.strip_prefix(collection)?.strip_prefix('/')?;
+        (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +268,12 @@ mod tests {
             ("GET", "/api/v2/campaigns/abc/", Operation::UnknownRoute),
             ("GET", "/api/v2/custom-tags/abc/activate", Operation::UnknownRoute),
             ("PATCH", "/api/v2/workspaces/current", Operation::UpdateWorkspace),
+            ("GET", "/api/v2/accounts", Operation::ListAccounts),
+            ("GET", "/api/v2/accounts/a@b.example", Operation::ReadAccount),
+            ("PATCH", "/api/v2/accounts/a@b.example", Operation::UnknownRoute),
+            ("GET", "/api/v2/accounts/a/pause", Operation::UnknownRoute),
+            ("GET", "/api/v2/workspace-group-members/admin", Operation::ReadGroupAdmin),
+            ("GET", "/api/v2/workspace-group-members/abc", Operation::ReadGroupMember),
             ("PUT", "/api/v2/lead-labels/abc", Operation::UnknownRoute),
             ("GET", "/api/v2/lead-labels/", Operation::UnknownRoute),
             ("GET", "/api/v2/lead-labels/abc/", Operation::UnknownRoute),
