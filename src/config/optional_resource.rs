@@ -2,12 +2,20 @@
 //!
 //! One table each: what holds for lists differs from what holds for items by its lifetime alone.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use figment::value::Value;
 
 use super::key::Key;
 use super::raw::{Raw, Refused};
-use super::resolve::{STALE, TTL};
 use super::{Cache, CachedResource, OptionalResource, parse};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A lifetime, of these and of labels.
+pub(super) const TTL: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+/// A window in which what is stale is served.
+pub(super) const STALE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
 /// The keys of one of them.
 pub(super) struct Keys {

@@ -13,6 +13,7 @@ use http::uri::Scheme;
 
 use super::key::Key;
 use super::named::{file, pair};
+use super::optional_resource::{STALE, TTL};
 use super::raw::{Raw, Refused};
 use super::{
     Admin, Cache, CachedResource, ClientCertificate, ClientRoots, Config, Listen, ListenTls, Log,
@@ -22,13 +23,10 @@ use super::{
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Time-outs: none at all would be waiting for ever, and over an hour is a mistake in the unit.
 const TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
-pub(super) const TTL: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const STALE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 /// A refused credential is served for at most five minutes, whatever the upstream does.
 const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 /// Callers give up long before a minute: more is a mistake in the unit.

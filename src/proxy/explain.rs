@@ -82,11 +82,7 @@ impl Proxy {
         told.organization = call.organization.map(|organization| organization.to_string());
         match classified(head, place) {
             classify::Class::Read(read) => {
-                told.class = Some(match read.target {
-                    Target::Item(_) => "item_read",
-                    Target::List(_) if read.resource.is_singleton() => "singleton_read",
-                    Target::List(_) => "list_read",
-                });
+                told.class = Some(class_of(&read));
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
                 told.shield = Some(self.origin.foresee(&call, now).into());
@@ -235,6 +231,15 @@ impl Proxy {
             proof_age_seconds: age.map(|age| age.as_secs()),
             stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),
         }
+    }
+}
+
+/// What a read is of.
+const fn class_of(read: &Read) -> &'static str {
+    match read.target {
+        Target::Item(_) => "item_read",
+        Target::List(_) if read.resource.is_singleton() => "singleton_read",
+        Target::List(_) => "list_read",
     }
 }
 

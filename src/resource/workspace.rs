@@ -9,7 +9,7 @@ pub static WORKSPACE: Descriptor = Descriptor {
     routes: RouteNames { item: "workspace_part", list: "workspace", write: "workspace_write" },
     kind: Kind::Singleton { members: &["name", "owner"] },
     sentences: Sentences {
-        items: "the workspace",
+        items: "workspaces",
         misspelt: "This is another spelling of the path of the current workspace: send /api/v2/workspaces/current.",
         write_too_large: "The body of a workspace write may have 1 MiB at most; nothing was sent to the API.",
         fetched_by_list: "The credential is proven, and one read brings the workspace.",

@@ -8,11 +8,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::book::{Book, Deletion, Interest, Label, When};
-use super::campaigns::Campaigns;
 use super::config::SimulatorConfig;
-use super::custom_tags::CustomTags;
 use super::keys::{Key, SCOPES, random_uuid};
-use super::lead_lists::LeadLists;
 use super::limits::{Account, Peak};
 use super::ownership::{Grants, Ownership};
 use super::shelf::Shelves;
@@ -48,9 +45,10 @@ impl Organization {
         let admin = index == config.organizations;
         let outside = config.organizations > 1 && index + 1 == config.organizations;
         let key_count = config.keys_per_organization.max(1);
+        let id = random_uuid(&mut rng);
         let mut organization = Self {
             index,
-            id: random_uuid(&mut rng),
+            id,
             name: if admin { "Admin workspace".to_owned() } else { format!("Organization {}", index + 1) },
             owner: random_uuid(&mut rng),
             canary: format!("canary-{:08x}", rng.u32(..)),
@@ -62,15 +60,14 @@ impl Organization {
             book: Mutex::new(Book::new(Vec::new())),
             account: Mutex::new(Account::new(config.limits)),
             ownership: Ownership::default(),
-            // Set below, once the id is known.
-            shelves: Shelves::new(0),
+            // With shared ids, the same ones in every organization.
+            shelves: Shelves::new(if config.shared_label_ids { config.seed } else { id.as_u64_pair().1 }),
             rng: Mutex::new(rng.fork()),
         };
         let sketches = label_sketches(config.labels_per_organization, shared.unwrap_or(rng));
         let labels = sketches.iter().enumerate().map(|(number, sketch)| organization.label(number, sketch));
         let book = Book::new(labels.collect());
         organization.book = Mutex::new(book);
-        organization.fill_shelves(config);
         if index == 0
             && let Some(grants) = config.ownership
         {
@@ -172,23 +169,6 @@ impl Organization {
     /// What it has besides its labels.
     pub(super) const fn shelves(&self) -> &Shelves {
         &self.shelves
-    }
-
-    /// A few tags, lead lists and campaigns; with shared ids, the same ones in every organization.
-    fn fill_shelves(&mut self, config: &SimulatorConfig) {
-        let seed = if config.shared_label_ids { config.seed } else { self.id.as_u64_pair().1 };
-        self.shelves = Shelves::new(seed);
-        let now = Duration::ZERO;
-        for phrase in ["Important", "Paused", "Second domain"] {
-            let tag = CustomTags { organization: self, now }.tag(&format!("{phrase} {}", self.canary), None);
-            self.shelves.tags.put(tag);
-            let list =
-                LeadLists { organization: self, now }.lead_list(&format!("{phrase} leads {}", self.canary));
-            self.shelves.lead_lists.put(list);
-        }
-        for campaign in Campaigns::from_the_start(self) {
-            self.shelves.campaigns.put(campaign);
-        }
     }
 
     pub(super) const fn is_admin(&self) -> bool {

@@ -392,7 +392,7 @@ async fn an_item_of_either_resource_that_is_hidden_from_a_key_never_comes_to_it_
 
 /// Grants are given in a whole workspace; that there are none is said of the resource whose list shows none.
 #[tokio::test]
-async fn grants_of_one_resource_end_the_sharing_of_mixed_and_each_comes_back_by_its_own_list() {
+async fn grants_of_one_resource_end_the_sharing_of_both_and_each_comes_back_by_its_own_list() {
     for (kind, other, ttl_of_lists) in
         [(LABEL, GADGET, 60), (GADGET, LABEL, 40), (TAG, LABEL, 60), (LIST, TAG, 60), (CAMPAIGN, LIST, 60)]
     {
