@@ -118,6 +118,7 @@ keys! {
         "http:// or https:// with a host, an optional port and path; no user or query";
     TelemetryOtlpProtocol = "telemetry.otlp_protocol", "\"http/protobuf\" or \"grpc\"";
     TelemetryCompression = "telemetry.compression", "\"none\" or \"gzip\"";
+    TelemetryCaFile = "telemetry.ca_file", "a PEM file with at least one root certificate";
     TelemetryHeadersFile = "telemetry.headers_file", "a file with one \"name: value\" a line";
     TelemetryServiceName = "telemetry.service_name", "1 to 256 bytes of text";
     TelemetryResourceAttributes = "telemetry.resource_attributes",

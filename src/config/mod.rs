@@ -43,7 +43,7 @@ pub use self::callers::{CallerLimit, CallerSource, Callers, Cap, Mode, Priority}
 pub use self::change::Change;
 pub use self::egress::user_and_password;
 pub use self::fault::{Fault, Origin};
-pub use self::forward_proxy::{ForwardProxy, NoProxy, ProxyAuthorization};
+pub use self::forward_proxy::{Carries, ForwardProxy, NoProxy, ProxyAuthorization};
 pub use self::input::Inputs;
 pub use self::key::Key;
 pub use self::load::{environment, load, load_again, load_values};

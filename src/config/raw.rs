@@ -129,6 +129,11 @@ impl Raw {
         self.given(key).is_some()
     }
 
+    /// Whether the text of `key` begins so, whatever else is wrong with it.
+    pub(super) fn starts_with(&self, key: Key, start: &str) -> bool {
+        self.given(key).is_some_and(|given| given.text().is_some_and(|text| text.starts_with(start)))
+    }
+
     /// Whether the value of `key` reads otherwise than this one. A variable holds text, whatever stands for.
     pub(super) fn differs(&self, key: Key, other: Option<&Value>) -> bool {
         let text = |value: &Value| show(key, value).trim_matches('"').to_owned();

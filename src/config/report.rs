@@ -26,6 +26,8 @@ pub struct Loaded {
     origins: Vec<Origin>,
     /// Variables with our prefix that are neither configuration nor a Kubernetes service link: likely a mistake.
     pub ignored: Vec<String>,
+    /// Members of `NO_PROXY` that mean nothing here, if a proxy is excepted from by that.
+    pub(super) passed_over: Vec<String>,
     /// The files that gave something.
     pub inputs: Inputs,
 }
@@ -37,7 +39,13 @@ impl Loaded {
         ignored: Vec<String>,
         inputs: Inputs,
     ) -> Self {
-        Self { config, origins, ignored, inputs }
+        Self { config, origins, ignored, passed_over: Vec::new(), inputs }
+    }
+
+    /// The same, having passed over these members of the variable that stands for `upstream.no_proxy`.
+    pub(super) fn passing_over(mut self, members: Vec<String>) -> Self {
+        self.passed_over = members;
+        self
     }
 
     /// Where the value of `key` came from.
@@ -183,6 +191,7 @@ fn of_telemetry(spans: &Telemetry, key: Key) -> Option<Value> {
         Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
         Key::TelemetryOtlpProtocol => telemetry::protocol_text(spans.otlp_protocol).into(),
         Key::TelemetryCompression => telemetry::compression_text(spans.compression).into(),
+        Key::TelemetryCaFile => path(spans.ca_file.as_deref()?),
         Key::TelemetryHeadersFile => path(spans.headers_file.as_deref()?),
         Key::TelemetryServiceName => spans.service_name.clone().into(),
         Key::TelemetryResourceAttributes => match spans.resource_attributes.as_slice() {

@@ -16,6 +16,7 @@ use super::config::SimulatorConfig;
 use super::counters::{Arrived, Counters};
 use super::edge::{Client, Edge};
 use super::faults::{Faults, Target};
+use super::group_members::Group;
 use super::hits::{Disconnected, Hits};
 use super::labels::Labels;
 use super::limits::OverLimit;
@@ -23,7 +24,7 @@ use super::operation::{Operation, Verb};
 use super::organization::Organization;
 use super::query::json_body;
 use super::world::World;
-use super::{reference, transfers};
+use super::{accounts, leads, reference, transfers};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::received::Received;
@@ -101,6 +102,7 @@ impl Api {
             when: When { now: self.clock.now().uptime(), lag: call.hits.lag() },
             extra: call.hits.extra_member(),
         };
+        let group = Group { world: &self.world, asker: organization };
         match call.operation {
             Operation::ListLabels => labels.list(uri),
             Operation::ReadLabel => labels.read(uri.path()),
@@ -112,8 +114,13 @@ impl Api {
             Operation::ListCampaigns => Ok(reference::campaigns(organization, &head.headers)),
             Operation::ListLeads => {
                 json_body(&head, body).await?;
-                Ok(reference::leads(organization))
+                Ok(leads::list(organization))
             }
+            Operation::ListAccounts => accounts::list(organization, uri),
+            Operation::ReadAccount => accounts::read(organization, uri.path()),
+            Operation::ListGroupMembers => group.list(uri),
+            Operation::ReadGroupMember => group.read(uri.path()),
+            Operation::ReadGroupAdmin => group.admin(),
             Operation::Download => transfers::download(uri),
             Operation::Upload => transfers::upload(body, &self.counters.uploaded).await,
             Operation::NoContent => Ok(reference::no_content()),

@@ -6,8 +6,10 @@
 //! and says so beside the code: lists are newest first and 100 long by default, calls over the limit take nothing from
 //! it, PATCH never changes a label's number, a label that a key makes has no user who made it.
 //!
-//! A request goes `serve` -> `api` -> `caller`, `limits`, `faults` -> `labels`, `reference`, `transfers` -> `edge`.
+//! A request goes `serve` -> `api` -> `caller`, `limits`, `faults` -> `labels`, `accounts`, `group_members`,
+//! `leads`, `reference`, `transfers` -> `edge`.
 
+mod accounts;
 mod answer;
 mod api;
 mod book;
@@ -18,9 +20,11 @@ mod edge;
 mod fault;
 mod faults;
 mod gate;
+mod group_members;
 mod hits;
 mod keys;
 mod labels;
+mod leads;
 mod limits;
 mod operation;
 mod organization;

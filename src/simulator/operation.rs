@@ -29,6 +29,16 @@ closed_enum! {
         ListCampaigns = "list_campaigns",
         /// `POST /api/v2/leads/list`
         ListLeads = "list_leads",
+        /// `GET /api/v2/accounts`
+        ListAccounts = "list_accounts",
+        /// `GET /api/v2/accounts/{email}`
+        ReadAccount = "read_account",
+        /// `GET /api/v2/workspace-group-members`
+        ListGroupMembers = "list_group_members",
+        /// `GET /api/v2/workspace-group-members/{id}`
+        ReadGroupMember = "read_group_member",
+        /// `GET /api/v2/workspace-group-members/admin`
+        ReadGroupAdmin = "read_group_admin",
         /// `GET /api/v2/sim/download?bytes=N&chunked=BOOL`
         Download = "download",
         /// `POST` or `PUT /api/v2/sim/upload`
@@ -77,10 +87,15 @@ impl Operation {
             (Verb::Get, "workspaces/current") => Self::CurrentWorkspace,
             (Verb::Get, "campaigns") => Self::ListCampaigns,
             (Verb::Post, "leads/list") => Self::ListLeads,
+            (Verb::Get, "accounts") => Self::ListAccounts,
+            (Verb::Get, path) if Resource::Accounts.item(path).is_some() => Self::ReadAccount,
+            (Verb::Get, "workspace-group-members") => Self::ListGroupMembers,
+            (Verb::Get, "workspace-group-members/admin") => Self::ReadGroupAdmin,
+            (Verb::Get, path) if Resource::GroupMembers.item(path).is_some() => Self::ReadGroupMember,
             (Verb::Get, "sim/download") => Self::Download,
             (Verb::Post | Verb::Put, "sim/upload") => Self::Upload,
             (Verb::Get | Verb::Post | Verb::Delete, "sim/no-content") => Self::NoContent,
-            (_, path) if label_segment(path).is_none() => Self::UnknownRoute,
+            (_, path) if Resource::Labels.item(path).is_none() => Self::UnknownRoute,
             (Verb::Get, _) => Self::ReadLabel,
             (Verb::Patch, _) => Self::UpdateLabel,
             (Verb::Delete, _) => Self::DeleteLabel,
@@ -88,9 +103,9 @@ impl Operation {
         }
     }
 
-    /// The last segment of an item's path, whatever it looks like.
-    pub(super) fn item(path: &str) -> &str {
-        path.strip_prefix("/api/v2/").and_then(label_segment).unwrap_or_default()
+    /// The last segment of the path of a resource's item, whatever it looks like.
+    pub(super) fn item(resource: Resource, path: &str) -> &str {
+        path.strip_prefix("/api/v2/").and_then(|path| resource.item(path)).unwrap_or_default()
     }
 
     /// `None`: any valid key will do.
@@ -103,14 +118,35 @@ impl Operation {
             Self::CurrentWorkspace => ("workspaces", "read"),
             Self::ListCampaigns => ("campaigns", "read"),
             Self::ListLeads => ("leads", "read"),
+            Self::ListAccounts | Self::ReadAccount => ("accounts", "read"),
+            Self::ListGroupMembers | Self::ReadGroupMember | Self::ReadGroupAdmin => {
+                ("workspace-group-members", "read")
+            }
             Self::Download | Self::Upload | Self::NoContent | Self::UnknownRoute => return None,
         };
         Some(Scope { resource, action })
     }
 }
 
-fn label_segment(path: &str) -> Option<&str> {
-    path.strip_prefix("lead-labels/").filter(|segment| !segment.is_empty() && !segment.contains('/'))
+/// What has items with a path each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Labels,
+    Accounts,
+    GroupMembers,
+}
+
+impl Resource {
+    /// The item that a path behind `/api/v2/` names.
+    fn item(self, path: &str) -> Option<&str> {
+        let collection = match self {
+            Self::Labels => "lead-labels",
+            Self::Accounts => "accounts",
+            Self::GroupMembers => "workspace-group-members",
+        };
+        let segment = path.strip_prefix(collection)?.strip_prefix('/')?;
+        (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +164,12 @@ mod tests {
             ("DELETE", "/api/v2/lead-labels/abc", Operation::DeleteLabel),
             ("POST", "/api/v2/lead-labels/ai-reply-label", Operation::ClassifyReply),
             ("PUT", "/api/v2/sim/upload", Operation::Upload),
+            ("GET", "/api/v2/accounts", Operation::ListAccounts),
+            ("GET", "/api/v2/accounts/a@b.example", Operation::ReadAccount),
+            ("PATCH", "/api/v2/accounts/a@b.example", Operation::UnknownRoute),
+            ("GET", "/api/v2/accounts/a/pause", Operation::UnknownRoute),
+            ("GET", "/api/v2/workspace-group-members/admin", Operation::ReadGroupAdmin),
+            ("GET", "/api/v2/workspace-group-members/abc", Operation::ReadGroupMember),
             ("PUT", "/api/v2/lead-labels/abc", Operation::UnknownRoute),
             ("GET", "/api/v2/lead-labels/", Operation::UnknownRoute),
             ("GET", "/api/v2/lead-labels/abc/", Operation::UnknownRoute),

@@ -32,6 +32,7 @@ pub(super) fn campaigns(organization: &Organization, fields: &HeaderMap) -> Resp
                 "id": uuid::Uuid::from_u128(organization.id().as_u128() ^ u128::from(number)),
                 "name": format!("Campaign {number} {}", organization.canary()),
                 "status": number,
+                "campaign_schedule": { "schedules": [] },
                 "timestamp_created": OPENING,
                 "timestamp_updated": OPENING,
                 "organization": organization.id(),
@@ -49,22 +50,6 @@ pub(super) fn campaigns(organization: &Organization, fields: &HeaderMap) -> Resp
     };
     answer.headers_mut().insert(ETAG, HeaderValue::try_from(tag).expect("quoted hexadecimal digits"));
     answer
-}
-
-/// Three leads; two of them carry the number of a label.
-pub(super) fn leads(organization: &Organization) -> Response<Body> {
-    let numbers: Vec<i32> = organization.book().labels().map(|label| label.interest_status).take(2).collect();
-    let items: Vec<Value> = (1..=3_usize)
-        .map(|number| {
-            json!({
-                "id": uuid::Uuid::from_u128(organization.id().as_u128() ^ (number as u128) << 8),
-                "email": format!("lead-{number}@{}.example", organization.canary()),
-                "organization": organization.id(),
-                "lt_interest_status": numbers.get(number - 1),
-            })
-        })
-        .collect();
-    json(StatusCode::OK, json!({ "items": items }).to_string().into())
 }
 
 /// 204.

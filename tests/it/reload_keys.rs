@@ -117,6 +117,7 @@ const ROWS: &[Row] = &[
     }),
     (Key::TelemetryOtlpProtocol, false, |config| config.telemetry.otlp_protocol = OtlpProtocol::Grpc),
     (Key::TelemetryCompression, false, |config| config.telemetry.compression = Compression::Gzip),
+    (Key::TelemetryCaFile, false, |config| config.telemetry.ca_file = Some("other".into())),
     (Key::TelemetryHeadersFile, false, |config| config.telemetry.headers_file = Some("other".into())),
     (Key::TelemetryServiceName, false, |config| config.telemetry.service_name = "other".to_owned()),
     (Key::TelemetryResourceAttributes, false, |config| {

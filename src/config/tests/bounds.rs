@@ -245,6 +245,7 @@ fn every_key_has_its_bounds_tested() {
         Key::UpstreamProxyCaFile,
         Key::UpstreamClientCertificate,
         Key::UpstreamClientKey,
+        Key::TelemetryCaFile,
         Key::TelemetryHeadersFile,
         Key::ListenTlsClientCa,
         Key::CallersFingerprintSecretFile,

@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod labels;
+mod other_resources;
 mod ownership;
 mod wire;
 
