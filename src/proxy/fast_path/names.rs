@@ -61,7 +61,8 @@ impl Names {
 /// what may stand in a token (RFC 9110 §5.6.2) the bit that tells the cases of a letter apart makes nothing else of these.
 fn is_spelt(token: &[u8], name: &[u8]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let same = |token: &[u8; 8], name: &[u8; 8]| (u64::from_ne_bytes(*token) | CASE) == u64::from_ne_bytes(*name);
+    let same =
+        |token: &[u8; 8], name: &[u8; 8]| (u64::from_ne_bytes(*token) | CASE) == u64::from_ne_bytes(*name);
     let (tokens, names) = (token.as_chunks::<8>(), name.as_chunks::<8>());
     let whole = tokens.0.iter().zip(names.0).all(|(token, name)| same(token, name));
     match (token.last_chunk::<8>(), name.last_chunk::<8>()) {
@@ -103,7 +104,12 @@ mod tests {
                 for byte in (0..=u8::MAX).filter(|byte| is_token(*byte)) {
                     let mut token = name.to_vec();
                     token[at] = byte;
-                    assert_eq!(is_spelt(&token, name), token.eq_ignore_ascii_case(name), "{}", token.escape_ascii());
+                    assert_eq!(
+                        is_spelt(&token, name),
+                        token.eq_ignore_ascii_case(name),
+                        "{}",
+                        token.escape_ascii()
+                    );
                 }
             }
         }
