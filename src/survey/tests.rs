@@ -35,7 +35,9 @@ fn what_is_made_of_a_field_is_made_of_the_one_that_others_look_for() {
     ];
     let with_part = KNOWN.iter().filter(|(_, part, _)| parts.iter().any(|(_, own)| own == part));
     assert!(
-        with_part.map(|(name, part, _)| (HeaderName::from_static(name), *part)).eq(parts_in_order(parts))
+        with_part
+            .map(|(name, part, _)| (HeaderName::from_static(name), *part))
+            .eq(parts_in_order(parts.clone()))
     );
 }
 
