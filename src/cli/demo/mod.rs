@@ -120,7 +120,7 @@ fn curl_line(simulator: &Simulator, replicas: &Replicas) -> String {
     let organization = &simulator.world().organizations()[0];
     let (address, label) = (replicas.addresses()[0], organization.labels()[0].id);
     let key = organization.keys()[VISITOR].secret();
-    format!("curl -i http://{address}/api/v2/lead-labels/{label} \\\n       -H 'Authorization: Bearer {key}'")
+    format!("curl -i http://{address}/api/v2/lead-labels/{label} \\\n    -H 'Authorization: Bearer {key}'")
 }
 
 /// What a program reads of it.
