@@ -26,6 +26,8 @@ pub mod organization;
 pub mod origin;
 pub mod outcome;
 pub mod peer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod proving;
 pub mod proxy;
 pub mod purpose;
 mod race;

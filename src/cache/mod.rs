@@ -92,8 +92,8 @@ impl Cache {
     #[must_use]
     pub fn has_younger(&self, key: &CacheKey, organization: &Organization, sent: Moment) -> bool {
         self.store.get(key).is_some_and(|stored| {
-            self.fence.admits(organization, key.target(), stored.begun)
-                && stored.sent.uptime() >= sent.uptime()
+            self.fence.admits(organization, &key.target(), stored.begun)
+                && stored.sent().uptime() >= sent.uptime()
         })
     }
 
@@ -111,6 +111,6 @@ impl Cache {
 
     /// Takes away what is stored of these targets, whosever they are.
     pub fn remove_targets(&self, chosen: impl Fn(&Target) -> bool) -> (u64, u64) {
-        self.store.remove_all(|key| chosen(key.target()))
+        self.store.remove_all(|key| chosen(&key.target()))
     }
 }

@@ -133,7 +133,7 @@ impl Fetcher {
             }
             publisher.publish(result);
             if let Some(behind) = behind {
-                behind.begin();
+                behind.tell_others();
             }
         });
     }

@@ -138,7 +138,7 @@ impl Proxy {
                 organization: organization.id().to_string(),
                 own: key.owner().is_some(),
                 shared: rules.shared_in(organization, read.resource),
-                target: target_path(read.resource, key.target()),
+                target: target_path(read.resource, &key.target()),
             });
             self.cache.peek(reading.asker.reader, organization)
         });

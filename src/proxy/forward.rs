@@ -113,12 +113,13 @@ impl Worker {
         body: Body,
         asked: &Asked,
     ) -> impl FnMut() -> Option<Outgoing> {
-        let via = self.proxy.origin.upstream().via_of(head.version);
+        let upstream = self.proxy.origin.upstream();
+        let (host, via) = (upstream.host(), upstream.via_of(head.version));
         let (path, mut body) = (head.uri.path_and_query(), Some(body));
         // What a client says of itself to this proxy is nobody else's.
         let caller_field = asked.rules.caller_field().cloned();
         move || {
-            let mut fields = fields::forwardable_request(&head.headers, via.clone());
+            let mut fields = fields::forwardable_on_http1(&head.headers, host.clone(), via.clone());
             asked.id.present(&mut fields);
             if let Some(caller) = &caller_field {
                 fields.remove(caller);

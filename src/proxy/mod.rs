@@ -37,6 +37,8 @@ use http::{Response, StatusCode};
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
 pub use self::fast_path::FromMemory;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::fast_path::head::alike;
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;

@@ -195,7 +195,7 @@ impl Proxy {
 
     /// What a read does with what another replica fetched, which may be of any age: it serves as if it had been stored here, or
     /// the API is asked.
-    fn shared(&self, response: &StoredResponse, reading: &mut Reading<'_>) -> Step {
+    fn shared(&self, response: &Arc<StoredResponse>, reading: &mut Reading<'_>) -> Step {
         let (lifetimes, now) = (self.lifetimes(reading), self.clock.now());
         match decide(&reading.wishes, Some(response), &lifetimes, now) {
             Decision::Serve { stored: servable, .. } => {

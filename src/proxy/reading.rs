@@ -140,7 +140,7 @@ impl Proxy {
                 let stored = look_up.stored?;
                 let after = reading.asker.after(ground);
                 // What another replica has fetched bears the tick of the flight that found it, and may have been sent long before.
-                let is_sent_since = stored.sent.uptime() >= reading.asker.arrived_at.uptime();
+                let is_sent_since = stored.sent().uptime() >= reading.asker.arrived_at.uptime();
                 let is_young = stored.begun > after && (after == Tick::default() || is_sent_since);
                 (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
             }

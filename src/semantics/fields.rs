@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use http::header::{
-    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
+    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -32,6 +32,25 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: HeaderValue) -> HeaderMa
         kept.append(name, value);
     }
     join_cookies(&mut kept);
+    kept.append(VIA, own_via);
+    kept
+}
+
+/// The same with our own `Host`, for HTTP/1.1. Where nothing but the client's `Host` ends here and no name comes twice, which is
+/// so of most requests, they are copied as they are: no name is looked up a second time to be put into another map.
+#[must_use]
+pub fn forwardable_on_http1(fields: &HeaderMap, host: HeaderValue, own_via: HeaderValue) -> HeaderMap {
+    let go = |name: &HeaderName| name == HOST || goes_upstream(name.as_str());
+    if fields.keys_len() != fields.len() || !fields.keys().all(go) {
+        let mut kept = forwardable_request(fields, own_via);
+        kept.insert(HOST, host);
+        return kept;
+    }
+    let mut kept = fields.clone();
+    if let Some(authorization) = kept.get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    kept.insert(HOST, host);
     kept.append(VIA, own_via);
     kept
 }
@@ -276,6 +295,43 @@ mod tests {
                 via::element(Version::HTTP_11, "p"),
             );
             assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_goes_on_http1_is_what_goes_upstream_and_our_own_host() {
+        let via = || via::element(Version::HTTP_11, "p");
+        let sorted = |fields: &HeaderMap| {
+            let mut lines: Vec<_> =
+                lines(fields).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            lines.sort();
+            (lines, fields.get(AUTHORIZATION).is_some_and(HeaderValue::is_sensitive))
+        };
+        let plain = [
+            ("host", "of the client"),
+            ("authorization", "Bearer a"),
+            ("accept", "*/*"),
+            ("via", "1.1 sidecar"),
+        ];
+        for more in [
+            &[] as &[_],
+            &[("x-request-id", "r")],
+            &[("connection", "keep-alive")],
+            &[("connection", "x-debug"), ("x-debug", "1")],
+            &[("content-length", "3")],
+            &[("cookie", "a=1"), ("cookie", "b=2")],
+            &[("accept", "text/html")],
+            &[("x-forwarded-for", "10.0.0.1")],
+            &[("x_original_url", "/")],
+        ] {
+            for sent in [[&plain, more].concat(), more.to_vec()] {
+                let sent = fields(&sent);
+                let mut expected = forwardable_request(&sent, via());
+                assert!(!expected.contains_key(HOST));
+                expected.insert(HOST, HeaderValue::from_static("ours"));
+                let kept = forwardable_on_http1(&sent, HeaderValue::from_static("ours"), via());
+                assert_eq!(sorted(&kept), sorted(&expected), "{sent:?}");
+            }
         }
     }
 

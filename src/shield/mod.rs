@@ -7,6 +7,7 @@
 pub mod account;
 mod agenda;
 mod answers;
+mod at_once;
 pub mod backoff;
 pub mod beside;
 mod booked;

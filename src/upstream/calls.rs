@@ -182,7 +182,7 @@ impl Upstream {
                     return Err(ErrorKind::Internal.error().into());
                 };
                 let answer = connection.send(outgoing, &self.host).await;
-                let mut answer = self.leased(answer, connection, checkout, &method)?;
+                let mut answer = self.leased(answer, connection, checkout, &method, purpose)?;
                 // Where it is streamed, what came behind it went with its connection.
                 let ended = answer.body_mut().end_if_empty().await;
                 if let Err(excess) = ended
@@ -202,6 +202,7 @@ impl Upstream {
         connection: Http1,
         checkout: Checkout,
         method: &Method,
+        purpose: Purpose,
     ) -> Result<Response<Received>, Failure> {
         let answer = answer.inspect_err(|failure| {
             if failure.fate != RequestFate::Unknown {
@@ -210,10 +211,13 @@ impl Upstream {
         })?;
         let answer = Received::answer(answer, method);
         check_head(&answer)?;
-        let link = Arc::clone(&connection.link);
+        // What passes through is not looked into, so that nobody distrusts what it came on.
+        let origin = (purpose != Purpose::PassThrough).then(|| Origin(Arc::clone(&connection.link)));
         let lease = Lease::new(connection, checkout, self.clock.clone(), Arc::clone(&self.metrics));
         let mut answer = answer.map(|body| body.before(Box::new(lease)));
-        answer.extensions_mut().insert(Origin(link));
+        if let Some(origin) = origin {
+            answer.extensions_mut().insert(origin);
+        }
         Ok(answer)
     }
 

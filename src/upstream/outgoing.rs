@@ -25,7 +25,7 @@ pub struct Outgoing {
     pub method: Method,
     /// Where to, below the configured authority.
     pub path: PathAndQuery,
-    /// Its fields, without `Host`.
+    /// Its fields, without a `Host` of its client's.
     pub fields: HeaderMap,
     /// Its body.
     pub body: Body,

@@ -8,7 +8,7 @@ use instantly_proxy::config::{Key, load};
 use instantly_proxy::metrics::{CertificateOf, Gauges, Metrics};
 use instantly_proxy::resource::RESOURCES;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/OPERATING.md",
     "docs/REFERENCE.md",
     "docs/SECURITY.md",
+    "docs/TESTING.md",
     "docs/UPGRADING.md",
 ];
 

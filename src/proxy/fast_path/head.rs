@@ -129,6 +129,9 @@ impl<'a> Fields<'a> {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod alike;
+
 #[cfg(test)]
 #[path = "head/tests.rs"]
 mod tests;

@@ -23,7 +23,7 @@ use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
 use super::{Proxy, Worker};
 use crate::cache::decide::{Decision, Servable, decide};
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{StoredBody, StoredResponse};
 use crate::caller::credential::Digests;
 use crate::caller::standing::Standing;
 use crate::clock::Moment;
@@ -41,7 +41,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct FromMemory {
     /// The body; empty where there is none.
-    pub body: Bytes,
+    pub body: StoredBody,
     /// When it was answered: the clock's uptime.
     pub at: Duration,
 }
@@ -93,10 +93,13 @@ impl Proxy {
         }
         let named = identity.as_ref().map(|_| organization.id().name().0);
         let mut text = Uuid::encode_buffer();
-        let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { stored.body.clone() };
+        let body = match status {
+            StatusCode::NOT_MODIFIED => StoredBody::Bytes(Bytes::new()),
+            _ => StoredBody::Of(stored),
+        };
         if let Some(identity) = &identity {
             self.callers.note_claim(identity);
-            identity.note_hit(outcome, body.len() as u64);
+            identity.note_hit(outcome, body.as_ref().len() as u64);
         }
         logging::request(&RequestLine {
             at: now.unix(),
@@ -118,7 +121,7 @@ impl Proxy {
             error: None,
             cause: None,
             duration,
-            response_bytes: body.len() as u64,
+            response_bytes: body.as_ref().len() as u64,
             ending: Ending::Complete,
         });
         Some(FromMemory { body, at: now.uptime() })
@@ -139,7 +142,7 @@ impl Proxy {
         let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
         let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, now);
         let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
-        (stored.body.len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
+        (stored.body().len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
     }
 }
 

@@ -95,9 +95,23 @@ impl Names {
         Self(of_length)
     }
 
-    /// The field of this name, in any case.
+    /// The field of this name, in any case. The name is a token of HTTP, as the parser sees to.
     pub(super) fn of(&self, name: &str) -> Option<&Known> {
-        self.0.get(name.len())?.iter().find(|known| known.name.eq_ignore_ascii_case(name))
+        self.0.get(name.len())?.iter().find(|known| is_spelt(name.as_bytes(), known.name.as_bytes()))
+    }
+}
+
+/// Whether a token is this name, of lower-case letters, digits and hyphens and as long, in any case. Eight bytes at a time: of
+/// what may stand in a token (RFC 9110 §5.6.2) the bit that tells the cases of a letter apart makes nothing else of these.
+fn is_spelt(token: &[u8], name: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let same = |token: &[u8; 8], name: &[u8; 8]| (u64::from_ne_bytes(*token) | CASE) == u64::from_ne_bytes(*name);
+    let (tokens, names) = (token.as_chunks::<8>(), name.as_chunks::<8>());
+    let whole = tokens.0.iter().zip(names.0).all(|(token, name)| same(token, name));
+    match (token.last_chunk::<8>(), name.last_chunk::<8>()) {
+        // The last eight overlap those before.
+        (Some(token), Some(name)) => whole && same(token, name),
+        _ => token.eq_ignore_ascii_case(name),
     }
 }
 
@@ -122,6 +136,22 @@ mod tests {
             }
         }
         assert!(names.of("").is_none());
+    }
+
+    #[test]
+    fn no_byte_of_a_token_passes_for_another_but_a_letter_for_itself_in_the_other_case() {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let names = FIELDS.iter().map(|(name, _)| name.as_bytes());
+        for name in names {
+            assert!(name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')));
+            for at in 0..name.len() {
+                for byte in (0..=u8::MAX).filter(|byte| is_token(*byte)) {
+                    let mut token = name.to_vec();
+                    token[at] = byte;
+                    assert_eq!(is_spelt(&token, name), token.eq_ignore_ascii_case(name), "{}", token.escape_ascii());
+                }
+            }
+        }
     }
 
     /// What the long way reads of a request besides, and what the HTTP library reads, is in no row.

@@ -5,6 +5,7 @@
 mod crowd;
 mod drain;
 mod fast_path;
+mod floods;
 mod limits;
 mod protocols;
 

@@ -55,7 +55,7 @@ async fn http2_by_prior_knowledge_is_answered() {
 }
 
 /// A frame of HTTP/2 (RFC 9113 §4.1) on the connection itself.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, 0, 0, 0, 0, 0], payload].concat()
 }

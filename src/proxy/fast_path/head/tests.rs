@@ -1,14 +1,8 @@
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest};
 use proptest::prelude::*;
 
+use super::alike::assert_read_alike;
 use super::*;
-use crate::caller::credential::Digester;
-use crate::classify::{Class, classify};
 use crate::resource::{LEAD_LABEL, RESOURCES};
-use crate::semantics::directives::RequestDirectives;
-use crate::semantics::framing::announces_body;
-use crate::semantics::preference;
 
 const LABELS: &str = "/api/v2/lead-labels";
 const ID: &str = "01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
@@ -132,50 +126,6 @@ fn whatever_is_not_known_to_say_nothing_else_is_not_plain() {
     ] {
         assert!(!is_plain(text.replacen(old, new, 1).as_bytes()), "{new}");
     }
-}
-
-/// The same bytes as the long way reads them: hyper's parser, and what hyper makes of its result.
-fn long_reading(bytes: &[u8]) -> Option<Parts> {
-    let mut lines = [MaybeUninit::<Header<'_>>::uninit(); 100];
-    let mut request = Request::new(&mut []);
-    let whole = Status::Complete(bytes.len());
-    assert_eq!(request.parse_with_uninit_headers(bytes, &mut lines), Ok(whole));
-    let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let mut made = HttpRequest::builder()
-        .method(Method::from_bytes(request.method?.as_bytes()).ok()?)
-        .uri(request.path?)
-        .version(version)
-        .body(())
-        .ok()?;
-    for line in request.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        made.headers_mut().append(name, HeaderValue::from_bytes(line.value).ok()?);
-    }
-    Some(made.into_parts().0)
-}
-
-fn alone<'h>(fields: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    assert!(fields.get_all(name).iter().count() <= 1, "{name}");
-    fields.get(name).map(HeaderValue::as_bytes)
-}
-
-/// Asserts that a plain read is what the long way takes it for, in everything on which its answer depends.
-fn assert_read_alike(bytes: &[u8], read: &PlainRead<'_>) {
-    let parts = long_reading(bytes).expect("a head that hyper takes");
-    let place = guard::check(RESOURCES, &parts, "own").expect("the guard lets it pass");
-    let Class::Read(long) = classify(&parts, place) else { panic!("not read from the cache") };
-    assert_eq!((long.resource, &long.target), (read.resource, &read.target));
-    assert!(long.storable && !long.head && !announces_body(&parts.headers));
-    assert_eq!(RequestDirectives::parse(&parts.headers), RequestDirectives::default());
-    assert_eq!(preference::wait(&parts.headers), None);
-    assert_eq!(alone(&parts.headers, "if-none-match"), read.condition);
-    assert_eq!(alone(&parts.headers, "x-request-id"), read.request_id);
-    let persists =
-        alone(&parts.headers, "connection").is_none_or(|value| value.eq_ignore_ascii_case(b"keep-alive"));
-    assert!(parts.version == Version::HTTP_11 && persists);
-    let digester = Digester::default();
-    let credential = digester.credential(&parts.headers).expect("a credential").digests();
-    assert_eq!(credential, digester.digests(read.authorization, read.workspace));
 }
 
 /// A line: nearly always one that is plain, sometimes any.

@@ -1,0 +1,9 @@
+//! What is proved by machine: the functions that fuzzing feeds with bytes.
+//!
+//! It is there for tests, and under the feature `fuzzing` for `fuzz/`: so a corpus is replayed by the very function that was
+//! fuzzed, nothing has to be made public for it, and no build of the program has any of it.
+
+pub mod targets;
+
+#[cfg(test)]
+mod corpora;

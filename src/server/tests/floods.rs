@@ -1,0 +1,112 @@
+//! F17: clients of HTTP/2 that keep to its grammar and mean no good. Each is sent away, or costs nothing but its own time.
+
+use super::protocols::frame;
+use super::*;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `POST /held` with the static table's names (RFC 7541 appendix A).
+const POST: &[u8] = b"\x83\x86\x44\x05/held\x41\x01a";
+
+/// A frame of this stream.
+fn of_stream(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame(kind, payload);
+    frame[4] = flags;
+    frame[5..9].copy_from_slice(&stream.to_be_bytes());
+    frame
+}
+
+/// Sends the flood's frames until the server ends the connection, at most so many; how many it took.
+#[track_caller]
+fn sent_away(server: &TestServer, mut flood: impl FnMut(u32) -> Vec<u8>, most: u32) -> u32 {
+    let mut client = server.connect();
+    client.send(&[PREFACE, &frame(SETTINGS, b"")].concat());
+    client.0.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let mut bytes = [0; 4096];
+    for number in 0..most {
+        let end = client.0.write_all(&flood(number)).is_err();
+        // A GOAWAY or the end: who looks after every frame sees the first of them.
+        let told = match client.0.read(&mut bytes) {
+            Ok(0) => true,
+            Ok(length) => bytes[..length].windows(4).any(|four| four[0] == GOAWAY && four[1..] == [0, 0, 0]),
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        };
+        if end || told {
+            return number;
+        }
+    }
+    panic!("still there after {most} frames")
+}
+
+/// Another client is answered meanwhile.
+#[track_caller]
+fn assert_others_are_answered(server: &TestServer) {
+    server.connect().get("/").assert_answer(200);
+}
+
+#[test]
+fn a_head_that_never_ends_is_ended_at_its_limit() {
+    let server = TestServer::start();
+    let line = [&b"\x00\x01x\x7f\x88\x01"[..], &[b'a'; 263]].concat();
+    let flood = |number| match number {
+        0 => of_stream(1, HEADERS, 0, POST),
+        _ => of_stream(1, CONTINUATION, 0, &line),
+    };
+    let taken = sent_away(&server, flood, 2000);
+    assert!(taken < 1000, "{taken} frames of a head");
+    assert_others_are_answered(&server);
+}
+
+#[test]
+fn faults_that_make_the_server_reset_streams_end_the_connection() {
+    let server = TestServer::start();
+    let flood = |number: u32| {
+        let stream = 2 * number + 1;
+        // A window that is raised by nothing is a fault of its stream (RFC 9113 §6.9).
+        [of_stream(stream, HEADERS, END_HEADERS, POST), of_stream(stream, WINDOW_UPDATE, 0, &[0; 4])].concat()
+    };
+    let taken = sent_away(&server, flood, 2000);
+    assert!(taken < 1000, "{taken} streams");
+    assert_others_are_answered(&server);
+}
+
+#[test]
+fn streams_that_are_opened_and_reset_end_the_connection() {
+    let server = TestServer::start();
+    let flood = |number: u32| {
+        let stream = 2 * number + 1;
+        let opened = of_stream(stream, HEADERS, END_HEADERS | END_STREAM, POST);
+        [opened, of_stream(stream, RST_STREAM, 0, &[0, 0, 0, 8])].concat()
+    };
+    sent_away(&server, flood, 4000);
+    assert_others_are_answered(&server);
+}
+
+/// Nobody has to end it: what it costs is an answer of nine bytes and its own time, and who does not read those is cut.
+#[test]
+fn pings_settings_and_empty_data_cost_their_own_connection_alone() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.send(&[PREFACE, &frame(SETTINGS, b"")].concat());
+    client.send(&of_stream(1, HEADERS, END_HEADERS, POST));
+    client.0.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let flood = [frame(PING, &[0; 8]), frame(SETTINGS, b""), of_stream(1, DATA, 0, b"")].concat();
+    for _ in 0..20_000 {
+        if client.0.write_all(&flood).is_err() {
+            break;
+        }
+    }
+    assert_others_are_answered(&server);
+    server.advance_until_closed(&mut client);
+}
