@@ -175,9 +175,8 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
         }
         let under_way = self.progress.begin();
         under_way.note_answered(&Body::empty());
+        let body = Bytes::from_owner(body).slice(written.saturating_sub(head)..);
         let head = Bytes::copy_from_slice(&out[written.min(head)..head]);
-        let body = Bytes::from_owner(body);
-        let body = body.slice(written.saturating_sub(head)..);
         self.unsent = Some(Box::new(Unsent { head, body, under_way }));
         Ok(())
     }
