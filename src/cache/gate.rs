@@ -58,6 +58,20 @@ pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
     }
 }
 
+/// What head and body say together. What may not be delivered is not excused by what may not be stored: a session's cookie is just
+/// what comes with an answer that is somebody else's.
+///
+/// # Errors
+///
+/// Why it may not be stored.
+pub fn verdict<T>(head: Result<(), GateReason>, body: Result<T, GateReason>) -> Result<T, GateReason> {
+    match (head, body) {
+        (Err(_), Err(reason)) if reason.is_mix_up() => Err(reason),
+        (Err(reason), _) => Err(reason),
+        (Ok(()), body) => body,
+    }
+}
+
 /// Judges the whole body of a 200: is it the answer to this read, and whose is it?
 ///
 /// # Errors
