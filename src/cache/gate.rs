@@ -79,11 +79,12 @@ pub fn examine_body(
         },
     }
     let organization = scan.organization()?;
-    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {
-        return Err(GateReason::OtherWorkspace);
-    }
+    // Before the workspace: who acts for one and is known to be of it gets another's label as little as anybody else.
     if expected.organization.is_some_and(|bound| bound != organization) {
         return Err(GateReason::OtherOrganization);
+    }
+    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {
+        return Err(GateReason::OtherWorkspace);
     }
     Ok(Identity { organization, grants: scan.grants })
 }

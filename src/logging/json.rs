@@ -12,6 +12,7 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use super::line::{Fields, Key, RequestLine};
+use super::who::Who;
 
 /// Room that a thread keeps for its next line.
 const KEPT: usize = 16 * 1024;
@@ -181,6 +182,10 @@ impl Fields for Page {
     fn literal(&mut self, key: Key, value: &'static str) {
         self.line.push_str(key.json);
         self.line.push_str(value);
+    }
+
+    fn who(&mut self, who: &Who) {
+        self.line.push_str(who.json());
     }
 }
 

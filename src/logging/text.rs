@@ -7,6 +7,7 @@ use super::json::{self, Page};
 use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
 use super::reader::Reader;
 use super::style::escaped;
+use super::who::Who;
 
 /// Hands the line to `write`, with its line feed.
 pub(super) fn request(line: &RequestLine<'_>, reader: Reader, write: impl FnOnce(&str)) {
@@ -26,7 +27,8 @@ pub(super) fn request(line: &RequestLine<'_>, reader: Reader, write: impl FnOnce
     });
 }
 
-struct Text<'p>(&'p mut Page);
+/// Writes fields on a page.
+pub(super) struct Text<'p>(pub(super) &'p mut Page);
 
 impl Text<'_> {
     fn write(&mut self, key: Key, value: &str) {
@@ -57,5 +59,9 @@ impl Fields for Text<'_> {
 
     fn literal(&mut self, key: Key, value: &'static str) {
         self.write(key, value);
+    }
+
+    fn who(&mut self, who: &Who) {
+        self.0.line.push_str(who.text());
     }
 }

@@ -54,7 +54,7 @@ pub fn pass_on(mut fields: HeaderMap, own_via: HeaderValue) -> HeaderMap {
 
 /// Whether a request's field does not end at this hop, as far as its name tells. The names that most requests have are known
 /// to go: a test asks the rules of each.
-fn goes_upstream(name: &str) -> bool {
+pub(crate) fn goes_upstream(name: &str) -> bool {
     is_plain(name) || !with_hyphens(name, stays_here)
 }
 

@@ -246,6 +246,16 @@ async fn a_mixed_up_answer_costs_the_binding() {
     assert_ne!(world.upstream.last().connection, spoilt, "nor is its connection trusted any more");
 }
 
+/// Found by the simulation: the workspace was looked at first, and what is no answer to it is passed on to whoever is not known.
+#[tokio::test]
+async fn another_organizations_answer_reaches_nobody_who_acts_for_a_workspace_either() {
+    let world = World::start();
+    let caller = world.caller("a", 1).workspace(organization("a"));
+    caller.get(&label_path(1)).send().await.assert_label("a-1");
+    world.upstream.reply_to("GET", &label_path(2), Answer::json(200, label("b", 2, "b-2")));
+    caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
+}
+
 #[tokio::test]
 async fn other_statuses_are_passed_on_and_never_stored() {
     for (row, answer) in [

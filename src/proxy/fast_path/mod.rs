@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use uuid::Uuid;
 
 use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
@@ -91,8 +90,7 @@ impl Proxy {
         if let Some(by) = outcome.avoided() {
             self.metrics.avoided(by);
         }
-        let named = identity.as_ref().map(|_| organization.id().name().0);
-        let mut text = Uuid::encode_buffer();
+        let who = identity.as_ref().map(|identity| identity.who(Some(organization.id().name().0)));
         let body = match status {
             StatusCode::NOT_MODIFIED => StoredBody::Bytes(Bytes::new()),
             _ => StoredBody::Of(stored),
@@ -111,9 +109,7 @@ impl Proxy {
             route: route.as_str(),
             outcome: outcome.as_str(),
             status: Some(status.as_u16()),
-            caller: identity.as_ref().map(|identity| identity.caller.name()),
-            credential: identity.as_ref().map(|identity| identity.key_name()),
-            organization: named.map(|id| &*id.hyphenated().encode_lower(&mut text)),
+            who: who.as_deref(),
             reason: None,
             waited: Duration::ZERO,
             upstream: Duration::ZERO,
