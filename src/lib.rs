@@ -43,4 +43,5 @@ pub mod simulator;
 mod survey;
 pub mod telemetry;
 pub mod tick;
+mod told;
 pub mod upstream;

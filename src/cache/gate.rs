@@ -58,6 +58,20 @@ pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
     }
 }
 
+/// What head and body say together. What may not be delivered is not excused by what may not be stored: a session's cookie is just
+/// what comes with an answer that is somebody else's.
+///
+/// # Errors
+///
+/// Why it may not be stored.
+pub fn verdict<T>(head: Result<(), GateReason>, body: Result<T, GateReason>) -> Result<T, GateReason> {
+    match (head, body) {
+        (Err(_), Err(reason)) if reason.is_mix_up() => Err(reason),
+        (Err(reason), _) => Err(reason),
+        (Ok(()), body) => body,
+    }
+}
+
 /// Judges the whole body of a 200: is it the answer to this read, and whose is it?
 ///
 /// # Errors
@@ -80,11 +94,12 @@ pub fn examine_body(
         },
     }
     let organization = scan.organization()?;
-    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {
-        return Err(GateReason::OtherWorkspace);
-    }
+    // Before the workspace: who acts for one and is known to be of it gets another's label as little as anybody else.
     if expected.organization.is_some_and(|bound| bound != organization) {
         return Err(GateReason::OtherOrganization);
+    }
+    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {
+        return Err(GateReason::OtherWorkspace);
     }
     Ok(Identity { organization, grants: scan.grants })
 }

@@ -6,12 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::credential::CredentialDigest;
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::lock::Mutex;
 use crate::resource::Descriptor;
+use crate::told::{self, Listener, Teller};
 
 /// Every attempt under way.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +32,16 @@ enum Progress {
 
 /// One attempt under way, as those who wait for it see it.
 #[derive(Clone, Debug)]
-pub struct Attempt(watch::Receiver<Progress>);
+pub struct Attempt(Listener<Progress>);
 
 impl Attempt {
     /// Waits until it is sent, and tells when that was; nothing if it ends without.
-    pub async fn sent(mut self) -> Option<Moment> {
-        match *self.0.wait_for(|progress| matches!(progress, Progress::Sent(_))).await.ok()? {
-            Progress::Sent(at) => Some(at),
+    pub async fn sent(self) -> Option<Moment> {
+        let sent = |progress: &Progress| match progress {
+            Progress::Sent(at) => Some(*at),
             Progress::Begun | Progress::Queued => None,
-        }
+        };
+        self.0.wait_for(sent).await.ok()
     }
 
     /// Waits until it is sent or ends; where it has to wait for its turn, until `deadline` at most.
@@ -49,16 +49,15 @@ impl Attempt {
     /// # Errors
     ///
     /// [`Elapsed`] at the deadline.
-    pub async fn sent_by(mut self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
+    pub async fn sent_by(self, clock: &Clock, deadline: Moment) -> Result<(), Elapsed> {
         // Fails when the guard is gone: it has ended.
-        let _ = self.0.wait_for(|progress| !matches!(progress, Progress::Begun)).await;
+        let _ = self.0.wait_for(|progress| (!matches!(progress, Progress::Begun)).then_some(())).await;
         clock.deadline(deadline, self.sent()).await.map(drop)
     }
 
     /// Waits for its end.
-    pub async fn ended(mut self) {
-        // Fails when the guard is gone.
-        while self.0.changed().await.is_ok() {}
+    pub async fn ended(self) {
+        self.0.ended().await;
     }
 }
 
@@ -67,18 +66,18 @@ impl Attempt {
 pub struct AttemptGuard {
     attempts: Attempts,
     attempted: Attempted,
-    progress: watch::Sender<Progress>,
+    progress: Teller<Progress>,
 }
 
 impl AttemptGuard {
     /// Notes that it has to wait for its turn.
     pub fn note_queued(&self) {
-        self.progress.send_replace(Progress::Queued);
+        self.progress.tell(Progress::Queued);
     }
 
     /// Notes that it is sent now.
     pub fn note_sent(&self, now: Moment) {
-        self.progress.send_replace(Progress::Sent(now));
+        self.progress.tell(Progress::Sent(now));
     }
 }
 
@@ -91,7 +90,7 @@ impl Attempts {
         if under_way.contains_key(&attempted) {
             return None;
         }
-        let (progress, attempt) = watch::channel(Progress::Begun);
+        let (progress, attempt) = told::channel(Progress::Begun);
         under_way.insert(attempted, Attempt(attempt));
         drop(under_way);
         Some(AttemptGuard { attempts: self.clone(), attempted, progress })

@@ -115,8 +115,7 @@ impl Fetcher {
             }
             Err(Unsound { grants: None, .. }) => {}
         }
-        let sound = judged.map_err(|unsound| unsound.reason);
-        match gate::examine_head(&head).and(sound) {
+        match gate::verdict(gate::examine_head(&head), judged.map_err(|unsound| unsound.reason)) {
             Ok(sound) => Ok(self.accept(fetch, begun, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fetch, head, body, reason)),
         }

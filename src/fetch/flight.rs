@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::bounded::{bounded, sweep};
 use crate::cache::key::CacheKey;
@@ -21,6 +21,7 @@ use crate::clock::{Clock, Elapsed, Moment};
 use crate::lock::Mutex;
 use crate::telemetry::Context;
 use crate::tick::Tick;
+use crate::told::{self, Listener, Teller};
 
 /// For how long a key whose answer could not be stored is not collapsed.
 const NOT_COLLAPSED_FOR: Duration = Duration::from_secs(10);
@@ -71,7 +72,7 @@ pub struct Flight<R> {
     pub leader: CredentialDigest,
     /// Where it stands in a trace, once that is known.
     pub trace: Arc<OnceLock<Context>>,
-    state: watch::Receiver<State<R>>,
+    state: Listener<State<R>>,
     waiting: Arc<Waiting>,
 }
 
@@ -125,7 +126,7 @@ impl<R: Clone> Flight<R> {
     /// Whether the fetch has been sent.
     #[must_use]
     pub fn is_sent(&self) -> bool {
-        !matches!(*self.state.borrow(), State::New | State::Queued)
+        self.state.look(|state| !matches!(state, State::New | State::Queued))
     }
 
     /// Waits until the fetch has been sent, or it is known that it will not be; where it has to wait for its turn, until
@@ -138,11 +139,11 @@ impl<R: Clone> Flight<R> {
         if self.is_sent() {
             return Ok(());
         }
-        let mut state = self.state.clone();
+        let state = &self.state;
         // A publisher that was dropped has crashed, which the result tells.
-        let _ = state.wait_for(|state| !matches!(state, State::New)).await;
+        let _ = state.wait_for(|state| (!matches!(state, State::New)).then_some(())).await;
         let sent = async move {
-            let _ = state.wait_for(|state| !matches!(state, State::Queued)).await;
+            let _ = state.wait_for(|state| (!matches!(state, State::Queued)).then_some(())).await;
         };
         clock.deadline(deadline, sent).await
     }
@@ -153,15 +154,11 @@ impl<R: Clone> Flight<R> {
     ///
     /// [`Elapsed`] at the deadline; [`Crashed`] inside if the fetch panicked.
     pub async fn result(&self, clock: &Clock, deadline: Moment) -> Result<Result<R, Crashed>, Elapsed> {
-        let mut state = self.state.clone();
-        clock
-            .deadline(deadline, async move {
-                match state.wait_for(|state| matches!(state, State::Done(_))).await.as_deref() {
-                    Ok(State::Done(result)) => Ok(result.clone()),
-                    _ => Err(Crashed),
-                }
-            })
-            .await
+        let result = |state: &State<R>| match state {
+            State::Done(result) => Some(result.clone()),
+            State::New | State::Queued | State::Sent => None,
+        };
+        clock.deadline(deadline, async { self.state.wait_for(result).await.map_err(|_| Crashed) }).await
     }
 }
 
@@ -226,7 +223,7 @@ impl<R> Flights<R> {
         if let Some(found) = found() {
             return Join::Found(found);
         }
-        let (progress, state) = watch::channel(State::New);
+        let (progress, state) = told::channel(State::New);
         let waiting = Arc::new(Waiting::default());
         let trace = Arc::default();
         let flight = Flight {
@@ -293,7 +290,7 @@ pub struct Publisher<R> {
     key: FlightKey,
     begun: Tick,
     trace: Arc<OnceLock<Context>>,
-    progress: watch::Sender<State<R>>,
+    progress: Teller<State<R>>,
     waiting: Arc<Waiting>,
 }
 
@@ -314,17 +311,17 @@ impl<R> Publisher<R> {
     /// not meet the flight that it has just left.
     pub fn publish(self, result: R) {
         self.free();
-        self.progress.send_replace(State::Done(result));
+        self.progress.tell(State::Done(result));
     }
 
     /// The fetch has to wait for its turn.
     pub fn note_queued(&self) {
-        self.progress.send_replace(State::Queued);
+        self.progress.tell(State::Queued);
     }
 
     /// The fetch is sent now.
     pub fn note_sent(&self) {
-        self.progress.send_replace(State::Sent);
+        self.progress.tell(State::Sent);
     }
 
     /// Until when the most patient of those who wait does, as uptime of the clock.

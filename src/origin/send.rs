@@ -116,7 +116,7 @@ impl Origin {
         mut give_up: Pin<&mut G>,
     ) -> Result<Answered, ProxyError> {
         let Admitted { mut places, mut ready } = admitted;
-        let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
+        let mut outgoing = Box::new(request().ok_or(ErrorKind::Internal.error())?);
         for left in (0..=RESENDS).rev() {
             // Awaited where it is made: a future that is bound to a name first takes its room twice.
             let called = Called { origin: self, payer: call.payer, begun: places.at };
@@ -134,7 +134,7 @@ impl Origin {
             let turn = Box::pin(self.turn_again(call, *places, fate, give_up.as_mut())).await?;
             let Some(admitted) = turn else { return Err(error) };
             Admitted { places, ready } = admitted;
-            outgoing = again;
+            outgoing = Box::new(again);
         }
         Err(ErrorKind::Internal.error())
     }

@@ -4,6 +4,9 @@
 //! fuzzed, nothing has to be made public for it, and no build of the program has any of it.
 
 pub mod targets;
+mod world;
 
 #[cfg(test)]
 mod corpora;
+#[cfg(test)]
+mod simulation;

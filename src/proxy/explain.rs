@@ -76,7 +76,7 @@ impl Proxy {
         };
         let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
         let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
-        told.credential = Some(self.known(&call, &rules, now));
+        told.credential = Some(Known { name: self.key_name(&rules, head), ..self.known(&call, &rules, now) });
         let standing = |fleet: &Arc<Fleet>| if fleet.has_lease(now) { "leased" } else { "alone" };
         told.fleet = self.fleet.as_ref().map(standing);
         told.organization = call.organization.map(|organization| organization.to_string());
@@ -227,6 +227,7 @@ impl Proxy {
         let age = credential.and_then(|credential| self.bindings.proof_age(credential, resource, now));
         Known {
             well_formed: credential.is_some(),
+            name: None,
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
             stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),

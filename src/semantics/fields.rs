@@ -36,23 +36,20 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: HeaderValue) -> HeaderMa
     kept
 }
 
-/// The same with our own `Host`, for HTTP/1.1. Where nothing but the client's `Host` ends here and no name comes twice, which is
-/// so of most requests, they are copied as they are: no name is looked up a second time to be put into another map.
+/// The same of fields that are nobody else's, with the client's `Host`, where it had one, still in its place: whoever writes
+/// the call puts ours there. Of most requests nothing else ends here, and no name comes twice; those stay as they are, and no
+/// name is looked up to be put into another map.
 #[must_use]
-pub fn forwardable_on_http1(fields: &HeaderMap, host: HeaderValue, own_via: HeaderValue) -> HeaderMap {
-    let go = |name: &HeaderName| name == HOST || goes_upstream(name.as_str());
-    if fields.keys_len() != fields.len() || !fields.keys().all(go) {
-        let mut kept = forwardable_request(fields, own_via);
-        kept.insert(HOST, host);
-        return kept;
+pub fn pass_on(mut fields: HeaderMap, own_via: HeaderValue) -> HeaderMap {
+    let goes = |name: &HeaderName| name == HOST || goes_upstream(name.as_str());
+    if fields.keys_len() != fields.len() || !fields.keys().all(goes) {
+        return forwardable_request(&fields, own_via);
     }
-    let mut kept = fields.clone();
-    if let Some(authorization) = kept.get_mut(AUTHORIZATION) {
+    if let Some(authorization) = fields.get_mut(AUTHORIZATION) {
         authorization.set_sensitive(true);
     }
-    kept.insert(HOST, host);
-    kept.append(VIA, own_via);
-    kept
+    fields.append(VIA, own_via);
+    fields
 }
 
 /// Whether a request's field does not end at this hop, as far as its name tells. The names that most requests have are known
@@ -299,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_http1_is_what_goes_upstream_and_our_own_host() {
+    fn what_is_passed_on_is_what_goes_upstream_and_the_host_that_is_replaced() {
         let via = || via::element(Version::HTTP_11, "p");
         let sorted = |fields: &HeaderMap| {
             let mut lines: Vec<_> =
@@ -329,7 +326,8 @@ mod tests {
                 let mut expected = forwardable_request(&sent, via());
                 assert!(!expected.contains_key(HOST));
                 expected.insert(HOST, HeaderValue::from_static("ours"));
-                let kept = forwardable_on_http1(&sent, HeaderValue::from_static("ours"), via());
+                let mut kept = pass_on(sent.clone(), via());
+                kept.insert(HOST, HeaderValue::from_static("ours"));
                 assert_eq!(sorted(&kept), sorted(&expected), "{sent:?}");
             }
         }

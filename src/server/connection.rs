@@ -117,7 +117,8 @@ async fn serve_tls<H: Handler>(
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn serve_bytes<I, H>(
+/// Serves the bytes of a connection until its client ends it.
+pub(super) async fn serve_bytes<I, H>(
     mut bytes: Watched<I>,
     mut agreed: Option<Protocol>,
     peer: &Peer,

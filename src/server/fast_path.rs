@@ -156,8 +156,8 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
     /// short is not copied behind its head: the thread's buffer would grow for it, and be given back, each time.
     fn send(&mut self, out: &mut Vec<u8>, answer: FromMemory, cx: &mut Context<'_>) -> io::Result<()> {
         let FromMemory { body, at } = answer;
-        let (head, bytes) = (out.len(), body.as_ref());
-        let length = head + bytes.len();
+        let (before, bytes) = (out.len(), body.as_ref());
+        let length = before + bytes.len();
         let io = Pin::new(&mut *self.io);
         let written = if length > OUTPUT_BYTES / 2 {
             io.poll_write_vectored(cx, &[IoSlice::new(out), IoSlice::new(bytes)])
@@ -175,8 +175,9 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
         }
         let under_way = self.progress.begin();
         under_way.note_answered(&Body::empty());
-        let body = Bytes::from_owner(body).slice(written.saturating_sub(head)..);
-        let head = Bytes::copy_from_slice(&out[written.min(head)..head]);
+        let head = Bytes::copy_from_slice(&out[written.min(before)..before]);
+        let body = Bytes::from_owner(body);
+        let body = body.slice(written.saturating_sub(before)..);
         self.unsent = Some(Box::new(Unsent { head, body, under_way }));
         Ok(())
     }

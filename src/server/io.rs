@@ -75,6 +75,14 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
+/// A pipe has no system below it that could hold a fault.
+#[cfg(any(test, feature = "fuzzing"))]
+impl Socket for tokio::io::DuplexStream {
+    fn fault(&self) -> Option<io::Error> {
+        None
+    }
+}
+
 /// Bytes of one connection; every read is noted in its [`Progress`].
 #[derive(Debug)]
 pub(super) struct Watched<I> {

@@ -14,6 +14,8 @@ mod io;
 mod limits;
 mod listener;
 mod live;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod pipes;
 mod progress;
 mod room;
 mod shutdown;

@@ -101,6 +101,25 @@ impl UnverifiedCallers {
         }
     }
 
+    /// Lets a caller in whatever the door says, and gives what that is. Its call counts as one in flight all the same.
+    pub fn admit_observed(&self, caller: Who, address: IpAddr) -> (Pass, Result<(), TurnedAway>) {
+        let address = address.to_canonical();
+        let now = self.0.clock.now();
+        let mut door = self.lock();
+        let (entered, verdict) = match door.judge(caller, address, now) {
+            Entry::Known => (Entry::Known, Ok(())),
+            Entry::Free => (Entry::Free, Ok(())),
+            Entry::Full => (Entry::Free, Err((Reason::Slots, SLOT_RETRY))),
+            Entry::Spent(retry_after) => (Entry::Free, Err((Reason::Refusals, retry_after))),
+        };
+        let slot = (entered == Entry::Free).then(|| {
+            door.take_slot(caller, address);
+            Slot { unverified: self.clone(), caller, address }
+        });
+        let verdict = verdict.map_err(|(reason, retry_after)| TurnedAway { reason, retry_after });
+        (Pass { unverified: self.clone(), caller, slot }, verdict)
+    }
+
     /// What a call would be told at once if it came now. Asking takes nothing.
     ///
     /// # Errors

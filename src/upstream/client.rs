@@ -111,12 +111,6 @@ impl Upstream {
         }
     }
 
-    /// What calls have as `Host` on HTTP/1.1, whatever their clients had.
-    #[must_use]
-    pub const fn host(&self) -> &HeaderValue {
-        &self.host
-    }
-
     /// How connections are made at present.
     #[must_use]
     pub fn way(&self) -> Arc<Way> {

@@ -213,6 +213,9 @@ pub enum Transport {
     Tcp(TcpStream),
     /// Through a proxy that is spoken to by TLS.
     Secured(Box<TlsStream<TcpStream>>),
+    /// To nobody outside this thread.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Pipe(tokio::io::DuplexStream),
 }
 
 impl AsyncRead for Transport {
@@ -224,6 +227,8 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Secured(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -233,6 +238,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Secured(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -244,6 +251,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Secured(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -251,6 +260,8 @@ impl AsyncWrite for Transport {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Secured(stream) => stream.is_write_vectored(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -258,6 +269,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Secured(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -265,6 +278,8 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Secured(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pipe(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

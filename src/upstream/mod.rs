@@ -20,6 +20,8 @@ mod names;
 pub mod outgoing;
 pub mod pace;
 pub mod permits;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod pipes;
 mod pool;
 pub mod probe;
 mod reach;

@@ -137,7 +137,7 @@ impl Metered {
             (Poll::Ready(Ok(bytes)), _) => *bytes as u64,
             // A write that fails may have sent records before, and says nothing of them.
             (Poll::Ready(Err(_)), Stream::Tls(_) | Stream::Plain(Transport::Secured(_))) => 1,
-            (Poll::Ready(Err(_)), Stream::Plain(Transport::Tcp(_))) | (Poll::Pending, _) => return,
+            (Poll::Ready(Err(_)), Stream::Plain(_)) | (Poll::Pending, _) => return,
         };
         self.link.written.fetch_add(bytes, Ordering::Release);
     }

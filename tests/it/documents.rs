@@ -24,7 +24,7 @@ const DOCUMENTS: [&str; 12] = [
 ];
 
 /// Modules that anybody may name.
-const LEAVES: [&str; 16] = [
+const LEAVES: [&str; 17] = [
     "body",
     "bounded",
     "clock",
@@ -41,6 +41,7 @@ const LEAVES: [&str; 16] = [
     "received",
     "setup_error",
     "tick",
+    "told",
 ];
 
 pub(super) fn path(name: &str) -> PathBuf {

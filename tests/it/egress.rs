@@ -59,7 +59,7 @@ impl Forward {
         let ports = |between: &str| allowed.iter().map(u16::to_string).collect::<Vec<_>>().join(between);
         let configuration = match kind {
             Kind::Squid => {
-                fs::write(at("hosts"), "127.0.0.1 collector.test\n").expect("it is ours");
+                fs::write(at("hosts"), "127.0.0.1 localhost collector.test\n").expect("it is ours");
                 let helper = at("helper");
                 let script = "#!/bin/sh\nwhile read -r line; do [ \"$line\" = 'user right' ] && echo OK || echo ERR; done\n";
                 fs::write(&helper, script).expect("it is ours");
@@ -446,6 +446,9 @@ async fn spans_go_through_the_proxy_of_the_environment_where_calls_do_not() {
     .await;
     serving.caller(&token("a", 1)).get(CAMPAIGNS).send().await.assert_status(200);
     collector.has_a_batch().await;
+    // Squid tells of a tunnel when it ends.
+    serving.process.signal("TERM");
+    assert_eq!(serving.process.ended().await, Some(0));
     let target = format!("CONNECT collector.test:{}", collector.port);
     patiently("a line of its log", async {
         while !forward.log().contains(&target) {
@@ -458,7 +461,7 @@ async fn spans_go_through_the_proxy_of_the_environment_where_calls_do_not() {
 }
 
 /// Every byte that leaves, calls and spans, leaves through a tunnel.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_and_spans_go_through_tinyproxy_and_nothing_past_it() {
     let (stage, collector) = (Stage::start().await, HttpsCollector::start().await);
     let forward = Forward::start(Kind::Tinyproxy, &[stage.port(), collector.port]).await;
@@ -470,7 +473,7 @@ async fn calls_and_spans_go_through_tinyproxy_and_nothing_past_it() {
         config.telemetry.ca_file = Some(root);
     });
     stage.caller(&proxy).get(&stage.item(0)).send().await.assert_status(200);
-    // Its end sends what is queued.
+    // Its end sends what is queued, and blocks meanwhile.
     drop(proxy);
     collector.has_a_batch().await;
     let url: http::Uri = stage.simulator.url().parse().expect("a URL");

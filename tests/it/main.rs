@@ -5,6 +5,7 @@ mod beside;
 mod bindings;
 mod breaker;
 mod caller_certificates;
+mod caller_ways;
 mod callers;
 mod circles;
 mod clients;

@@ -113,6 +113,8 @@ fn the_organization_must_be_the_one_that_is_expected() {
     assert_eq!(examine(expected(Some(A), Some(A.name()))), of(A));
     assert_eq!(examine(expected(Some(B), None)), Err(GateReason::OtherOrganization));
     assert_eq!(examine(expected(None, Some(B.name()))), Err(GateReason::OtherWorkspace));
+    let acting = examine(expected(Some(B), Some(B.name())));
+    assert_eq!(acting, Err(GateReason::OtherOrganization), "known to be of it, and got another's");
     assert!(GateReason::OtherOrganization.is_mix_up() && !GateReason::OtherWorkspace.is_mix_up());
 }
 

@@ -12,7 +12,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::client::{Client, Heard};
 use super::figures::Times;
 use super::flood::{Flood, Side};
-use super::load::READERS;
 use crate::clock::Clock;
 use crate::simulator::{Aim, Fault, Key, Organization, Simulator};
 
@@ -39,7 +38,7 @@ const PASSED_THROUGH: &str = "/api/v2/campaigns";
 pub(super) enum Word {
     /// What is about to be seen.
     Title(String),
-    /// What was.
+    /// What was, a line for each part of it.
     Outcome(String),
 }
 
@@ -71,37 +70,27 @@ impl Stage {
     /// Plays all of them.
     pub(super) async fn play(self) -> Played {
         let mut played = Played::default();
-        let cold = self.act(
-            "cold",
-            "Nothing is stored and nobody is known: the first read asks the API, which must know the key, and what it answers is kept.",
-        );
-        played.add(cold, self.cold().await);
-        let warm = self
-            .act("warm", "The same label a thousand times: it comes from memory, and the API is not asked.");
-        played.add(warm, self.warm().await);
-        let write = self.act(
-            "write",
-            "A write, seen at once: whoever reads after it was answered never gets the old value.",
-        );
-        played.add(write, self.write().await);
-        let flood = self.act(
-            "flood",
-            "Forty callers of one workspace read at once, where the API allows 100 calls a second: first without the proxy, then with it.",
-        );
+        let act = self.act("cold", "nobody is known, nothing is stored: the API is asked once");
+        played.add(act, self.cold().await);
+        let act =
+            self.act("warm", "the same label a thousand times: from memory; the list is read once behind it");
+        played.add(act, self.warm().await);
+        let act = self.act("write", "seen at once: no read behind it gets the old value");
+        played.add(act, self.write().await);
+        let act = self.act("flood", "40 callers at once, and the API allows 100 calls a second: both ways");
         let sides = self.flood().await;
-        played.add(flood, sides.outcome());
+        played.add(act, sides.outcome());
         played.flood = Some(sides);
-        let dead = self
-            .act("outage", "The API is dead for two seconds, and then it is back: what is stored goes on.");
-        played.add(dead, self.outage().await);
-        let revoked = self.act("revoked", "A key is revoked: from the API's first refusal on it gets nothing any more, and the others go on.");
-        played.add(revoked, self.revoked().await);
+        let act = self.act("outage", "the API is dead for two seconds, and then it is back");
+        played.add(act, self.outage().await);
+        let act = self.act("revoked", "a key that the API refuses once gets nothing any more");
+        played.add(act, self.revoked().await);
         played
     }
 
     /// Says what is about to be seen.
     fn act(&self, name: &'static str, explanation: &'static str) -> Begun<'_> {
-        let _ = self.words.send(Word::Title(format!("{name}: {explanation}")));
+        let _ = self.words.send(Word::Title(format!("{name:<9}{explanation}")));
         Begun { stage: self, name, explanation }
     }
 
@@ -141,7 +130,7 @@ impl Stage {
             times.note(heard.took);
         }
         let of_api = calls(self.api_calls() - before);
-        format!("{hits} hits of {WARM_READS} reads, p50 / p99 {}, {of_api} of the API", times.text())
+        format!("{hits} hits of {WARM_READS} reads, {of_api} of the API; p50 / p99 {}", times.text())
     }
 
     async fn write(&self) -> String {
@@ -157,7 +146,7 @@ impl Stage {
 
     async fn flood(&self) -> Flood {
         let calls = || self.api_calls();
-        let run = |address| Side::run(address, self.organization(), &READERS, &self.clock, calls);
+        let run = |address| Side::run(address, self.organization(), self.key(VISITOR), &self.clock, calls);
         let without = run(self.simulator.address()).await;
         self.clock.sleep(REST).await;
         Flood { without, with: run(self.proxy).await }
@@ -180,7 +169,7 @@ impl Stage {
         self.simulator.faults().disarm(fault);
         let back = self.back(&client).await;
         format!(
-            "{answered} of {reads} stored reads answered; the API itself: {}; what is not stored: {through}; {back}",
+            "{answered} of {reads} reads of what is stored answered; the API itself: {}; what is not stored: {through}; {back}",
             if direct.is_some() { "an answer" } else { "no answer" }
         )
     }
@@ -229,7 +218,7 @@ impl Played {
     /// Keeps what came of an act, and says it.
     fn add(&mut self, begun: Begun<'_>, outcome: String) {
         let Begun { stage, name, explanation } = begun;
-        let _ = stage.words.send(Word::Outcome(outcome.clone()));
+        let _ = stage.words.send(Word::Outcome(outcome.replace("; ", "\n         ")));
         self.acts.push(Act { name, explanation, outcome });
     }
 }
@@ -238,9 +227,12 @@ impl Flood {
     fn outcome(&self) -> String {
         let side = |side: &Side| {
             let Side { reads, answered, refused, .. } = side;
-            format!("{answered} of {reads} answered, {refused} refused with 429, {}", calls(side.api_calls))
+            format!(
+                "{answered} of {reads} answered, {refused} refused with 429, {} of the API",
+                calls(side.api_calls)
+            )
         };
-        format!("without: {}; with: {}", side(&self.without), side(&self.with))
+        format!("without: {}; with:    {}", side(&self.without), side(&self.with))
     }
 }
 

@@ -67,6 +67,9 @@ impl Times {
 
     /// `0.41 ms / 2.10 ms`: the median, and what 99 of 100 keep to.
     pub(super) fn text(&self) -> String {
+        if self.0.is_empty() {
+            return "none".to_owned();
+        }
         format!("{:.2} ms / {:.2} ms", self.milliseconds(0.5), self.milliseconds(0.99))
     }
 }
@@ -180,7 +183,7 @@ impl Figures {
         for (name, times) in named {
             row(&format!("{name} p50 / p99"), times.text());
         }
-        text.push_str("  (times as a client sees them, from its request to the last byte of the answer)\n");
+        text.push_str("  Times are as a client sees them, from its request to the last byte.\n");
         text
     }
 

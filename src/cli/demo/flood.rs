@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::client::{Client, Heard};
 use super::figures::Times;
 use crate::clock::Clock;
-use crate::simulator::Organization;
+use crate::simulator::{Key, Organization};
 
 /// Who asks at once.
 const CALLERS: usize = 40;
@@ -49,11 +49,11 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// Reads of an organization's labels by many callers at once; `calls` says how many calls the API has had so far.
+    /// Reads of an organization's labels by many callers of one key at once; `calls` says how many calls the API has had so far.
     pub(super) async fn run(
         address: SocketAddr,
         organization: &Organization,
-        keys: &[usize],
+        key: &Key,
         clock: &Clock,
         calls: impl Fn() -> u64,
     ) -> Self {
@@ -62,7 +62,7 @@ impl Side {
         let (calls_before, begun) = (calls(), clock.now());
         let mut callers = JoinSet::new();
         for number in 0..CALLERS {
-            let client = Client::new(&organization.keys()[keys[number % keys.len()]], clock);
+            let client = Client::new(key, clock);
             callers.spawn(ask(client, address, Arc::clone(&paths), number as u64));
         }
         let heard: Vec<_> = callers.join_all().await.into_iter().flatten().flatten().collect();

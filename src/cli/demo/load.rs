@@ -27,7 +27,7 @@ const FIRST_WRITE_IN_FLEET: Duration = Duration::from_secs(2);
 /// Of this many requests of a caller one is a list, and one passes through.
 const ROUND: u64 = 25;
 /// Positions of the keys whose scopes allow reading labels.
-pub(super) const READERS: [usize; 4] = [0, 1, 3, 4];
+const READERS: [usize; 4] = [0, 1, 3, 4];
 
 /// A load under way.
 pub(super) struct Load {

@@ -120,7 +120,7 @@ fn curl_line(simulator: &Simulator, replicas: &Replicas) -> String {
     let organization = &simulator.world().organizations()[0];
     let (address, label) = (replicas.addresses()[0], organization.labels()[0].id);
     let key = organization.keys()[VISITOR].secret();
-    format!("curl -i http://{address}/api/v2/lead-labels/{label} -H 'Authorization: Bearer {key}'")
+    format!("curl -i http://{address}/api/v2/lead-labels/{label} \\\n    -H 'Authorization: Bearer {key}'")
 }
 
 /// What a program reads of it.
@@ -193,7 +193,7 @@ impl Show {
                 biased;
                 Some(word) = said.recv() => match word {
                     Word::Title(text) => self.view.say_as(Style::Title, &format!("\n{text}")),
-                    Word::Outcome(text) => self.view.say_as(Style::Good, &format!("  {text}")),
+                    Word::Outcome(text) => self.view.say_as(Style::Good, &format!("         {text}")),
                 },
                 () = ends.asked() => break GoesOn::No,
                 () = self.clock.sleep_until(next) => {
@@ -210,7 +210,7 @@ impl Show {
         };
         while let Ok(word) = said.try_recv() {
             if let Word::Outcome(text) = word {
-                self.view.say_as(Style::Good, &format!("  {text}"));
+                self.view.say_as(Style::Good, &format!("         {text}"));
             }
         }
         goes_on

@@ -6,19 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::io::DuplexStream;
-
 use super::super::limits::Limits;
 use super::super::progress::{Share, Stage};
 use super::*;
 use crate::body::Body;
 use crate::clock::Clock;
-
-impl Socket for DuplexStream {
-    fn fault(&self) -> Option<io::Error> {
-        None
-    }
-}
 
 /// Whoever reads before the protocol is told has read more than tells it, and all of it is read again.
 #[tokio::test]
