@@ -24,10 +24,10 @@ impl Resources {
     #[must_use]
     pub fn enabled(self, cache: &Cache) -> Self {
         let enabled: Vec<_> = self.iter().filter(|resource| (resource.enabled)(cache)).collect();
-        if enabled.len() == self.count() {
-            return self;
-        }
         assert!(enabled.first() == Some(&self.first()), "what callers are asked for by is always cached");
+        if self.iter().take(enabled.len()).eq(enabled.iter().copied()) {
+            return Self(&self.0[..enabled.len()]);
+        }
         // For as long as the process runs, as the whole table is.
         Self(Vec::leak(enabled))
     }
