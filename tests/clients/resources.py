@@ -18,6 +18,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -53,8 +54,9 @@ class Api:
         proxy = stack.enter_context(children.child([binary], env=env))
         ready = json.loads(children.line_that(proxy, r'(\{.*"message":"ready".*\})')[1])
         self.proxied, self.admin = ready["data"], ready["admin"]
-        # Nobody reads on: a full pipe would hold it up.
-        stack.enter_context(concurrent.futures.ThreadPoolExecutor(2)).submit(lambda: [None for _ in proxy.stdout])
+        # A full pipe would hold them up.
+        for process in (simulator, proxy):
+            threading.Thread(target=process.stdout.read, daemon=True).start()
 
     def reads(self):
         """Reads that the proxy has sent upstream."""
