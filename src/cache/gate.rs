@@ -11,7 +11,7 @@ use super::scan::Scan;
 use crate::classify::Target;
 use crate::organization::{OrganizationId, OrganizationName};
 use crate::reason::GateReason;
-use crate::resource::Descriptor;
+use crate::resource::{Descriptor, Kind};
 use crate::semantics::{cookie, media_type, vary};
 
 /// What a body that passed says of itself.
@@ -86,6 +86,7 @@ pub fn examine_body(
     let scan = Scan::of(resource, body)?;
     match target {
         Target::Item(id) => check_id(&scan, *id)?,
+        Target::List(_) if resource.is_singleton() => check_singleton(resource, &scan)?,
         Target::List(_) => match scan.items {
             None => return Err(GateReason::Shape),
             Some(0) => return Err(GateReason::EmptyList),
@@ -101,6 +102,13 @@ pub fn examine_body(
         return Err(GateReason::OtherWorkspace);
     }
     Ok(Identity { organization, grants: scan.grants })
+}
+
+/// It must have an id, which names its organization, and whatever else tells it from an item.
+fn check_singleton(resource: &'static Descriptor, scan: &Scan) -> Result<(), GateReason> {
+    let Kind::Singleton { members } = resource.kind else { return Ok(()) };
+    let is_one = scan.id.is_some() && scan.members == members.len() && !scan.has_items;
+    if is_one { Ok(()) } else { Err(GateReason::Shape) }
 }
 
 /// The id must be the one asked for, byte by byte. Another spelling of it is doubt; another id is another's answer.

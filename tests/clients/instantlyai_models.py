@@ -58,6 +58,8 @@ READS = {
     "workspace group members": group,
     "workspace": lambda: [client.workspaces.retrieve(), admin.workspaces.retrieve()],
     "campaigns": lambda: list(client.campaigns.list()),
+    "custom tags": lambda: list(client.custom_tags.list()),
+    "lead lists": lambda: list(client.lead_lists.list()),
     "leads": lambda: list(client.leads.list()),
 }
 
