@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::line::{Fields, Key, RequestLine};
+use super::line::{Fields, Key, RequestLine, who_fields};
 use super::who::Who;
 
 /// Room that a thread keeps for its next line.
@@ -185,7 +185,12 @@ impl Fields for Page {
     }
 
     fn who(&mut self, who: &Who) {
-        self.line.push_str(who.json());
+        // On a page of its own: this one is in use.
+        self.line.push_str(who.json(|| {
+            let mut page = Self::default();
+            who_fields(who, &mut page);
+            page.line
+        }));
     }
 }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tracing::Level;
+use uuid::Uuid;
 
 use super::who::Who;
 
@@ -83,15 +84,13 @@ pub(super) struct Key {
 
 macro_rules! key {
     ($name:literal) => {
-        $crate::logging::line::Key {
+        Key {
             json: concat!(",\"", $name, "\":"),
             json_text: concat!(",\"", $name, "\":\""),
             text: concat!(" ", $name, "="),
         }
     };
 }
-
-pub(super) use key;
 
 /// What writes the fields of one line, in one style.
 pub(super) trait Fields {
@@ -146,6 +145,17 @@ impl RequestLine<'_> {
         }
         to.integer(key!("response_bytes"), self.response_bytes);
         to.literal(key!("complete"), if self.ending == Ending::Complete { "true" } else { "false" });
+    }
+}
+
+/// What is said of who sent a request: once for many of its lines.
+pub(super) fn who_fields(who: &Who, to: &mut impl Fields) {
+    let [caller, credential] = who.names();
+    to.text(key!("caller"), caller);
+    to.text(key!("credential"), credential);
+    if let Some(organization) = who.organization() {
+        let mut text = Uuid::encode_buffer();
+        to.text(key!("organization"), organization.hyphenated().encode_lower(&mut text));
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::json::{self, Page};
-use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET, who_fields};
 use super::reader::Reader;
 use super::style::escaped;
 use super::who::Who;
@@ -27,8 +27,7 @@ pub(super) fn request(line: &RequestLine<'_>, reader: Reader, write: impl FnOnce
     });
 }
 
-/// Writes fields on a page.
-pub(super) struct Text<'p>(pub(super) &'p mut Page);
+struct Text<'p>(&'p mut Page);
 
 impl Text<'_> {
     fn write(&mut self, key: Key, value: &str) {
@@ -62,6 +61,11 @@ impl Fields for Text<'_> {
     }
 
     fn who(&mut self, who: &Who) {
-        self.0.line.push_str(who.text());
+        // On a page of its own: this one is in use.
+        self.0.line.push_str(who.text(|| {
+            let mut page = Page::default();
+            who_fields(who, &mut Text(&mut page));
+            page.line
+        }));
     }
 }

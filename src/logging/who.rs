@@ -6,10 +6,6 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
-use super::json::Page;
-use super::line::{Fields, key};
-use super::text::Text;
-
 /// A caller, the name of its key, and the key's organization, as lines say them.
 #[derive(Clone, Debug)]
 pub struct Who {
@@ -39,29 +35,18 @@ impl Who {
         self.organization
     }
 
-    /// The fields in a line of JSON.
-    pub(super) fn json(&self) -> &str {
-        self.json.get_or_init(|| self.written(|page| self.fields(page)))
+    /// The caller's name, and that of its key.
+    pub(super) fn names(&self) -> [&str; 2] {
+        [&self.caller, &self.credential]
     }
 
-    /// The fields in a line of text.
-    pub(super) fn text(&self) -> &str {
-        self.text.get_or_init(|| self.written(|page| self.fields(&mut Text(page))))
+    /// The fields in a line of JSON, as they were written first.
+    pub(super) fn json(&self, write: impl FnOnce() -> String) -> &str {
+        self.json.get_or_init(|| write().into_boxed_str())
     }
 
-    /// A page of its own: the thread's is in use.
-    fn written(&self, write: impl FnOnce(&mut Page)) -> Box<str> {
-        let mut page = Page::default();
-        write(&mut page);
-        page.line.into_boxed_str()
-    }
-
-    fn fields(&self, to: &mut impl Fields) {
-        to.text(key!("caller"), &self.caller);
-        to.text(key!("credential"), &self.credential);
-        if let Some(organization) = self.organization {
-            let mut text = Uuid::encode_buffer();
-            to.text(key!("organization"), organization.hyphenated().encode_lower(&mut text));
-        }
+    /// The fields in a line of text, likewise.
+    pub(super) fn text(&self, write: impl FnOnce() -> String) -> &str {
+        self.text.get_or_init(|| write().into_boxed_str())
     }
 }

@@ -237,7 +237,7 @@ async function readsTheBill(browser, { admin }) {
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(overflow <= 0, `${width} px: ${overflow} px wider than the screen`);
     await accessible(page, `the bill at ${width} px`);
-    const section = await page.locator("#callers").boundingBox();
+    const section = await page.$eval("#callers", (one) => ({ y: one.getBoundingClientRect().y + scrollY, height: one.getBoundingClientRect().height }));
     await page.screenshot({ path: path.join(folder, `callers-${width}.png`), fullPage: true, clip: { x: 0, y: section.y - 12, width, height: Math.min(section.height + 24, 1000) } });
     await page.selectOption("#callers-of", "credentials");
     const keys = (await names()).filter((name) => /^~[0-9a-z]{10}$/.test(name));

@@ -24,13 +24,16 @@ def runs(line, style):
         at = code.end()
         if code[2] != "m":
             continue
-        for number in [int(part or 0) for part in code[1].split(";")]:
+        # One of the first eight colours by its number says what its own code says.
+        for number in [int(part or 0) for part in re.sub(r"38;5;([0-7])(?!\d)", r"3\1", code[1]).split(";")]:
             if number == 0:
                 style = {}
             elif number == 1:
                 style = {**style, "font-weight": "bold"}
             elif number == 2:
                 style = {**style, "opacity": "0.6"}
+            elif number == 22:
+                style = {name: value for name, value in style.items() if name not in ("font-weight", "opacity")}
             elif number == 39:
                 style = {name: value for name, value in style.items() if name != "fill"}
             elif number in COLOURS:

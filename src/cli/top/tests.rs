@@ -86,10 +86,10 @@ fn fifty_callers_are_readable_at_80_by_24_and_at_200_by_50() {
         [
             "instantly-proxy 1.2.3, up for 1h 2m, 4 calls wait",
             "1 to 19 of 51 callers, the last minute",
-            "NAME                    REQS\u{25bc}  HIT%  CALLS  SAVED  WAITED  OUR429  API4XX   BYTES",
-            "all                    127500    80  25500 102000   1147s      50      25     48M",
-            "service-50               5000    80   1000   4000    45ms       2       0    1.9M",
-            "service-49               4900    80    980   3920    44ms       1       1    1.8M",
+            "NAME                   REQS\u{25bc}  HIT%  CALLS  SAVED  WAITED  OUR429  API4XX   BYTES",
+            "all                     127k    80  25500   102k  1147ms      51      25     48M",
+            "service-50              5000    80   1000   4000    45ms       2       0    1.9M",
+            "service-49              4900    80    980   3920    44ms       1       1    1.8M",
         ]
         .map(|line| line.to_owned()),
         "{:#?}",
