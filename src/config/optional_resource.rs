@@ -109,3 +109,22 @@ impl Keys {
         })
     }
 }
+
+/// Refuses what is switched on in a fleet. A replica that has it off, as all have it while it is switched on at one after the
+/// other, passes its writes through and tells nobody, so that a replica that has it on would go on answering with what was
+/// stored before them.
+pub(super) fn refuse_in_a_fleet(raw: &mut Raw, cache: &Cache) {
+    let all = [
+        (&cache.custom_tags, &CUSTOM_TAGS),
+        (&cache.lead_lists, &LEAD_LISTS),
+        (&cache.workspaces, &WORKSPACES),
+        (&cache.campaigns, &CAMPAIGNS),
+    ];
+    for (_, keys) in all.iter().filter(|(resource, _)| resource.enabled) {
+        raw.refuse(
+            keys.enabled,
+            Some("together with [shared], through which replicas tell each other of writes of lead labels alone"),
+            "false, or no [shared]",
+        );
+    }
+}

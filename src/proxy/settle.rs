@@ -96,7 +96,7 @@ impl Write {
         let names_its_own = |id| match self.subject.place {
             Place::Item(..) => self.written() == Some(id),
             Place::Collection(_) => self.method == Method::POST,
-            Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => false,
+            Place::Variant { .. } | Place::Disguised(_) | Place::Beside(_) | Place::Elsewhere => false,
         };
         told.alone.filter(|id| by_label && names_its_own(*id)).map_or(Extent::Organization, Extent::Item)
     }

@@ -18,8 +18,9 @@ pub static CAMPAIGN: Descriptor = Descriptor {
     collection: "/api/v2/campaigns",
     list_parameters: &["limit", "starting_after", "status"],
     largest_page: ("limit", "100", 100),
-    // By what campaigns are tied to, which changes without a write of a campaign.
-    unstored_parameters: &["ai_sales_agent_id", "search", "tag_ids"],
+    // What they are tied to changes without a write of a campaign: lists by that are passed through.
+    unstored_parameters: &["search"],
+    changed_by: &[],
     harmless_posts: &[],
     id_member: "id",
     organization_member: "organization",

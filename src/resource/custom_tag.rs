@@ -20,8 +20,9 @@ pub static CUSTOM_TAG: Descriptor = Descriptor {
     collection: "/api/v2/custom-tags",
     list_parameters: &["limit", "starting_after"],
     largest_page: ("limit", "100", 100),
-    // By what a tag is tied to, which changes without a write of a tag.
-    unstored_parameters: &["resource_ids", "search", "tag_ids"],
+    // What a tag is tied to changes without a write of a tag: lists by that are passed through.
+    unstored_parameters: &["search"],
+    changed_by: &[],
     harmless_posts: &["/api/v2/custom-tags/toggle-resource"],
     id_member: "id",
     organization_member: "organization_id",

@@ -23,7 +23,9 @@ pub struct Descriptor {
     pub largest_page: (&'static str, &'static str, usize),
     /// Query parameters with which a list proves, but is never stored.
     pub unstored_parameters: &'static [&'static str],
-    /// Paths below the collection whose POST changes nothing.
+    /// Paths elsewhere in the API at or below which a write changes items of this resource, or makes one.
+    pub changed_by: &'static [&'static str],
+    /// Paths below the collection, or below what else changes it, whose POST changes nothing.
     pub harmless_posts: &'static [&'static str],
     /// Member of an item that holds its id.
     pub id_member: &'static str,

@@ -19,6 +19,7 @@ pub static LEAD_LABEL: Descriptor = Descriptor {
     list_parameters: &["interest_status", "limit", "starting_after"],
     largest_page: ("limit", "100", 100),
     unstored_parameters: &["search"],
+    changed_by: &[],
     harmless_posts: &["/api/v2/lead-labels/ai-reply-label"],
     id_member: "id",
     organization_member: "organization_id",

@@ -17,8 +17,15 @@ pub static LEAD_LIST: Descriptor = Descriptor {
     collection: "/api/v2/lead-lists",
     list_parameters: &["limit", "starting_after"],
     largest_page: ("limit", "100", 100),
-    unstored_parameters: &["has_enrichment_task", "search"],
-    harmless_posts: &[],
+    unstored_parameters: &["search"],
+    // Enrichment begins and ends there, and makes a list where it is given none. Three of its POSTs only ask:
+    // https://developer.instantly.ai/api-reference/supersearchenrichment
+    changed_by: &["/api/v2/supersearch-enrichment"],
+    harmless_posts: &[
+        "/api/v2/supersearch-enrichment/count-leads-from-supersearch",
+        "/api/v2/supersearch-enrichment/preview-leads-from-supersearch",
+        "/api/v2/supersearch-enrichment/signal-keywords-facet",
+    ],
     id_member: "id",
     organization_member: "organization_id",
     grants_member: "access_grants",

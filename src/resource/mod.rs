@@ -50,12 +50,18 @@ mod tests {
             assert_ne!(resource.is_singleton(), has_pages);
             assert!(!resource.is_singleton() || resource.list_parameters.is_empty());
             assert!(resource.sentences.misspelt.contains(resource.collection));
+            let written = || resource.changed_by.iter().chain([&resource.collection]);
             for post in resource.harmless_posts {
-                assert!(post.strip_prefix(resource.collection).is_some_and(|rest| rest.starts_with('/')));
+                let is_below =
+                    |path: &&str| post.strip_prefix(*path).is_some_and(|rest| rest.starts_with('/'));
+                assert!(written().any(is_below));
             }
             for parameter in resource.unstored_parameters {
                 assert!(!resource.list_parameters.contains(parameter));
             }
+            // Reads of one page are one call, also where that is not stored. A page by what changes without a write of the
+            // resource would be joined by a read that comes behind such a change.
+            assert!(resource.unstored_parameters.iter().all(|parameter| *parameter == "search"));
         }
     }
 

@@ -20,6 +20,7 @@ pub static WORKSPACE: Descriptor = Descriptor {
     // Of no use: there is one.
     largest_page: ("", "", 0),
     unstored_parameters: &[],
+    changed_by: &[],
     harmless_posts: &[],
     id_member: "id",
     organization_member: "id",

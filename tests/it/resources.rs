@@ -194,6 +194,26 @@ async fn a_write_leaves_other_items_of_a_resource_alone_whose_writes_are_known_t
     }
 }
 
+/// R5: an enrichment is a write of the lead lists that it fills, wherever its path lies.
+#[tokio::test]
+async fn a_write_elsewhere_that_changes_a_resource_is_seen_by_its_very_next_read() {
+    for (kind, _) in KINDS {
+        for elsewhere in kind.resource.changed_by {
+            let (mixed, a, b) = warm(kind).await;
+            let below = format!("{elsewhere}/run");
+            for method in ["GET", "POST"] {
+                mixed.world.upstream.reply_to(method, &below, Answer::json(200, "{}"));
+            }
+            kind.put(&mixed, "a", 1, "changed");
+            a.get(&below).send().await.assert_status(200);
+            a.get(&kind.path(1)).send().await.assert_hit();
+            a.post(&below, "{}").send().await.assert_cache_status("fwd=method");
+            a.get(&kind.path(1)).send().await.assert_label("changed");
+            b.get(&kind.path(1)).send().await.assert_hit();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_post_that_changes_nothing_shuts_nothing_out_of_either_resource() {
     for (kind, _) in KINDS {

@@ -32,6 +32,7 @@ pub static GADGET: Descriptor = Descriptor {
     list_parameters: &["cursor", "page_size"],
     largest_page: ("page_size", "40", 40),
     unstored_parameters: &["name_like"],
+    changed_by: &["/api/v2/gadget-works"],
     harmless_posts: &["/api/v2/gadgets/try"],
     id_member: "gadget_id",
     organization_member: "workspace",
