@@ -142,7 +142,7 @@ impl Admin {
             }
             AdminPath::Purge => {
                 self.access.act(&head)?;
-                let what = purge::parse(&self.whole(body).await?)?;
+                let what = purge::parse(&self.whole(body).await?, self.proxy.resources())?;
                 let (purged, told) = self.proxy.purge(what).await;
                 Ok(json(&purge::Gone::new(purged, told)))
             }

@@ -82,7 +82,7 @@ pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<Forward
     let is_of_all = matches!(raw.origin(Key::UpstreamProxy), Origin::Variable(name) if name.eq_ignore_ascii_case("https_proxy"));
     // Where nothing is asked for by `https`, what it says is for other programs, and may be wrong.
     let asks_by_https = url.is_none_or(|url| url.scheme() == Some(&Scheme::HTTPS))
-        || raw.starts_with(Key::TelemetryOtlpEndpoint, "https:");
+        || raw.has_scheme(Key::TelemetryOtlpEndpoint, "https");
     if is_of_all && !asks_by_https {
         return Ok(None);
     }

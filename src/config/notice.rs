@@ -31,7 +31,8 @@ impl Loaded {
         });
         let passed_over = self.passed_over.iter().map(|member| {
             format!(
-                "{:?} (from {}) is passed over: it is no host, address or network, and nothing is kept from the forward proxy by it",
+                "{:?} (from {}) is passed over: it is no host, address or network, and nothing is kept from the forward \
+                 proxy by it",
                 member,
                 self.origin(Key::UpstreamNoProxy)
             )

@@ -13,8 +13,8 @@ use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
 use super::{
-    ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys, parse,
-    shared_keys, telemetry,
+    Cache, ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys,
+    optional_resource, parse, shared_keys, telemetry,
 };
 
 /// A configuration without a fault.
@@ -87,28 +87,10 @@ impl Loaded {
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
     let Config { admin, cache, proof, shield, log, .. } = config;
-    let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
         Key::AdminAddress => admin.address.to_string().into(),
         Key::AdminHeaderTimeout => parse::duration_text(admin.header_timeout).into(),
         Key::AdminTokenFile => path(admin.token_file.as_deref()?),
-        Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
-        Key::CacheShare => parse::share_text(cache.share).into(),
-        Key::CacheListFill => cache.list_fill.into(),
-        Key::CacheWriteThrough => cache.write_through.into(),
-        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
-        Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
-        Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
-        Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
-        Key::LeadLabelsUpstreamDirectives => {
-            parse::upstream_directives_text(labels.upstream_directives).into()
-        }
-        Key::LeadLabelListsTtl => parse::duration_text(lists.ttl).into(),
-        Key::LeadLabelListsStaleWhileRevalidate => parse::duration_text(lists.stale_while_revalidate).into(),
-        Key::LeadLabelListsStaleIfError => parse::duration_text(lists.stale_if_error).into(),
-        Key::LeadLabelListsUpstreamDirectives => {
-            parse::upstream_directives_text(lists.upstream_directives).into()
-        }
         Key::ProofMaxAge => parse::duration_text(proof.max_age).into(),
         Key::ProofOutageMaxAge => parse::duration_text(proof.outage_max_age).into(),
         Key::ProofMaxCredentials => proof.max_credentials.get().into(),
@@ -127,10 +109,35 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
                 "listen" | "listen.tls" => of_listen(&config.listen, key),
                 "upstream" => of_upstream(&config.upstream, key),
                 "telemetry" => of_telemetry(&config.telemetry, key),
+                section if section.starts_with("cache") => of_cache(cache, key),
                 "callers" => caller_keys::value(config.callers.as_ref(), key),
                 _ => shared_keys::value(config.shared.as_ref(), key),
             };
         }
+    })
+}
+
+fn of_cache(cache: &Cache, key: Key) -> Option<Value> {
+    let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
+    Some(match key {
+        Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
+        Key::CacheShare => parse::share_text(cache.share).into(),
+        Key::CacheListFill => cache.list_fill.into(),
+        Key::CacheWriteThrough => cache.write_through.into(),
+        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
+        Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
+        Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
+        Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
+        Key::LeadLabelsUpstreamDirectives => {
+            parse::upstream_directives_text(labels.upstream_directives).into()
+        }
+        Key::LeadLabelListsTtl => parse::duration_text(lists.ttl).into(),
+        Key::LeadLabelListsStaleWhileRevalidate => parse::duration_text(lists.stale_while_revalidate).into(),
+        Key::LeadLabelListsStaleIfError => parse::duration_text(lists.stale_if_error).into(),
+        Key::LeadLabelListsUpstreamDirectives => {
+            parse::upstream_directives_text(lists.upstream_directives).into()
+        }
+        key => return optional_resource::value(cache, key),
     })
 }
 

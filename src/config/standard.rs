@@ -6,6 +6,7 @@
 use super::fault::Origin;
 use super::forward_proxy::NoProxy;
 use super::key::{Key, PREFIX};
+use super::parse::has_scheme;
 use super::raw::Setting;
 
 /// The lower-case one first, as curl has it.
@@ -89,14 +90,19 @@ fn known(list: &str) -> String {
 }
 
 /// Leaves out what the variables say of something that there is not: a proxy that nobody has set, spans that go nowhere. A
-/// process that does neither must not fail to start for what another program is to be told.
+/// process that does neither must not fail to start for what another program is to be told. Roots for a collector that is not
+/// asked by TLS are of that kind, too: their file need not be there.
 pub(super) fn drop_idle(settings: &mut Vec<Setting>) {
     let is_set = |key: Key| settings.iter().any(|setting| setting.key == key);
     let (has_proxy, has_endpoint) = (is_set(Key::UpstreamProxy), is_set(Key::TelemetryOtlpEndpoint));
+    let endpoint = settings.iter().rfind(|setting| setting.key == Key::TelemetryOtlpEndpoint);
+    let is_secure =
+        endpoint.is_some_and(|setting| setting.value.as_str().is_some_and(|url| has_scheme(url, "https")));
     settings.retain(|setting| {
-        let has_subject = match setting.key.section() {
-            "telemetry" => has_endpoint,
-            _ => has_proxy || setting.key != Key::UpstreamNoProxy,
+        let has_subject = match setting.key {
+            Key::TelemetryCaFile => is_secure,
+            Key::UpstreamNoProxy => has_proxy,
+            key => has_endpoint || key.section() != "telemetry",
         };
         has_subject || !is_of_others(&setting.origin)
     });
@@ -124,6 +130,10 @@ mod tests {
         );
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
         assert_eq!(kept(&[endpoint, spans[0]]), ["telemetry.otlp_endpoint", "telemetry.otlp_protocol"]);
+        let roots = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/not/there");
+        assert_eq!(kept(&[endpoint, roots]), ["telemetry.otlp_endpoint"]);
+        let secure = ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://c");
+        assert_eq!(kept(&[secure, roots]), ["telemetry.otlp_endpoint", "telemetry.ca_file"]);
     }
 
     #[test]

@@ -115,8 +115,7 @@ impl Fetcher {
             }
             Err(Unsound { grants: None, .. }) => {}
         }
-        let sound = judged.map_err(|unsound| unsound.reason);
-        match gate::examine_head(&head).and(sound) {
+        match gate::verdict(gate::examine_head(&head), judged.map_err(|unsound| unsound.reason)) {
             Ok(sound) => Ok(self.accept(fetch, begun, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fetch, head, body, reason)),
         }
@@ -129,7 +128,8 @@ impl Fetcher {
         let fence = self.cache.fence();
         let organization = fence.organizations().get(identity.organization, self.clock.now());
         if fetch.use_of.proves() {
-            let proof = self.bindings.prove(&fetch.credential, &organization, begun.tick, begun.sent);
+            let (credential, resource) = (&fetch.credential, fetch.read.resource);
+            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, begun.sent);
             self.metrics.proof(proof);
             match proof {
                 ProofResult::Moved => {
@@ -213,7 +213,7 @@ impl Fetcher {
     ) -> Result<Fetched, ProxyError> {
         let Answered { response, meaning, sent, .. } = answered;
         let (head, body) = response.into_parts();
-        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused) {
+        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused | Meaning::ResourceRefused) {
             self.metrics.proof(ProofResult::Refused);
         }
         if meaning == Meaning::NotFound

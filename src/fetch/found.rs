@@ -226,11 +226,11 @@ impl Fetcher {
         if credential.workspace().is_some_and(|workspace| workspace != id.name()) {
             return Err(Rejected::Foreign);
         }
-        if !tier.admits_proof(credential, proof) {
+        if !tier.admits_proof(credential, fetch.read.resource, proof) {
             return Err(Rejected::Superseded);
         }
         let organization = self.cache.fence().organizations().get(id, now);
-        match self.bindings.adopt(credential, &organization, tick, now.back(age)) {
+        match self.bindings.adopt(credential, fetch.read.resource, &organization, tick, now.back(age)) {
             ProofResult::Bound => {
                 self.origin.move_account(credential, &organization);
                 Ok(())

@@ -159,7 +159,12 @@ impl Fetcher {
                 Found::Others(_) if fetch.asks == Asks::Renewal => {
                     // The old one does until then.
                     let now = self.clock.now();
-                    self.bindings.note_held(&fetch.credential, BackgroundRead::Proof, now);
+                    self.bindings.note_held(
+                        &fetch.credential,
+                        fetch.read.resource,
+                        BackgroundRead::Proof,
+                        now,
+                    );
                     return Spared::By(Fetched::Held(ErrorKind::OverBudget, RENEWED_IN));
                 }
                 Found::Others(progress) => progress,

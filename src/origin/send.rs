@@ -252,7 +252,7 @@ impl Call<'_> {
     /// Where it goes.
     const fn path(&self) -> Path {
         match self.resource {
-            Some(_) => Path::Label,
+            Some(resource) => Path::Of(resource),
             None => Path::Other,
         }
     }

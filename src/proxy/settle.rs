@@ -205,9 +205,17 @@ impl Proxy {
         let carries_label = matches!(write.method, Method::POST | Method::PUT | Method::PATCH);
         let wanted = write.rules.cache.write_through
             && carries_label
+            // What is stored of a singleton is no item.
+            && !write.subject.resource.is_singleton()
             && own.before <= begun.tick
             && !self.cache.is_closed()
-            && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
+            && self.bindings.is_proven_for(
+                credential,
+                write.subject.resource,
+                organization.id(),
+                &write.rules.proof,
+                now,
+            );
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
         if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;

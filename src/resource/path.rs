@@ -69,6 +69,7 @@ impl Resources {
         self.iter().find_map(|resource| {
             let rest = path.strip_prefix(resource.collection)?;
             let target = match rest.strip_prefix('/') {
+                Some(_) if resource.is_singleton() => return None,
                 Some(below) => Target::Item(lower_case_uuid(below)?),
                 None if rest.is_empty() => Target::List(ListQuery::default()),
                 None => return None,
@@ -98,7 +99,7 @@ impl Resources {
 }
 
 fn below_collection(resource: &'static Descriptor, below: &str) -> Place {
-    if let Some(id) = lower_case_uuid(below) {
+    if let Some(id) = lower_case_uuid(below).filter(|_| !resource.is_singleton()) {
         return Place::Item(resource, id);
     }
     if below.is_empty() {
@@ -109,7 +110,8 @@ fn below_collection(resource: &'static Descriptor, below: &str) -> Place {
         return Place::Disguised(resource);
     }
     let first = inner.split('/').next().unwrap_or(inner);
-    Place::Variant { resource, below: true, item: Uuid::try_parse(first).ok() }
+    let item = Uuid::try_parse(first).ok().filter(|_| !resource.is_singleton());
+    Place::Variant { resource, below: true, item }
 }
 
 fn lower_case_uuid(segment: &str) -> Option<Uuid> {

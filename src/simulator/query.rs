@@ -40,6 +40,11 @@ pub(super) fn page(uri: &Uri) -> Result<Page, Refusal> {
     })
 }
 
+/// `limit` of a list, or what holds without one.
+pub(super) fn limit_of(uri: &Uri) -> Result<usize, Refusal> {
+    limit(uri, DEFAULT_LIMIT)
+}
+
 /// `limit`, an integer from 1 to 100.
 pub(super) fn limit(uri: &Uri, default: usize) -> Result<usize, Refusal> {
     let Some(text) = parameter(uri, "limit") else { return Ok(default) };

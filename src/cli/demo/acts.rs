@@ -72,7 +72,8 @@ impl Stage {
         let mut played = Played::default();
         let act = self.act("cold", "nobody is known, nothing is stored: the API is asked once");
         played.add(act, self.cold().await);
-        let act = self.act("warm", "the same label a thousand times: from memory; the list is read once behind it");
+        let act =
+            self.act("warm", "the same label a thousand times: from memory; the list is read once behind it");
         played.add(act, self.warm().await);
         let act = self.act("write", "seen at once: no read behind it gets the old value");
         played.add(act, self.write().await);

@@ -53,7 +53,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let clock = Clock::system();
     // From here on: whoever ends it early is to find no server left behind.
-    let mut ends = Ends { terminated: signal(SignalKind::terminate()).map_err(Failure::failed)? };
+    let mut ends = Ends::listen().map_err(Failure::failed)?;
     let simulation = SimulatorConfig {
         labels_per_organization: 60,
         keys_per_organization: KEYS,
@@ -137,13 +137,22 @@ fn document(played: &Played, figures: &Figures, observed: &Observed, curl: &str)
 
 /// What ends a demonstration before its time.
 struct Ends {
+    interrupted: Signal,
     terminated: Signal,
 }
 
 impl Ends {
+    /// Hears from here on whatever comes, also while nobody asks.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+        })
+    }
+
     async fn asked(&mut self) {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupted.recv() => {}
             _ = self.terminated.recv() => {}
         }
     }

@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use ratatui::crossterm::terminal;
+
 use super::super::say::say;
 use super::figures::Figures;
 
+/// Columns of the panel.
+const WIDTH: u16 = 66;
 /// Looks that a chart shows.
 const CHART: usize = 40;
 const BARS: [char; 8] =
@@ -54,7 +58,9 @@ impl View {
     pub(super) fn of_output() -> Self {
         let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let kind = match io::stdout().is_terminal() && !is_dumb {
+        // Lines that are broken by the terminal would not be drawn over.
+        let is_wide = terminal::size().is_ok_and(|(columns, _)| columns >= WIDTH);
+        let kind = match io::stdout().is_terminal() && !is_dumb && is_wide {
             true if has("NO_COLOR") => Kind::Terminal(Colour::No),
             true => Kind::Terminal(Colour::Yes),
             false => Kind::Lines,

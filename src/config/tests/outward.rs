@@ -65,6 +65,13 @@ fn the_proxy_of_the_environment_is_for_https_alone_and_every_way_is_told() {
         let told = format!("\"{member}\" (from variable NO_PROXY) is passed over");
         assert!(notices.iter().any(|notice| notice.starts_with(&told)), "{notices:?}");
     }
+    let upper = [
+        ("HTTPS_PROXY", "http://proxy.test:3128"),
+        ("INSTANTLY_PROXY_UPSTREAM__URL", "http://127.0.0.1:1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://collector.test"),
+    ];
+    let ways: Vec<_> = from_variables(&upper).unwrap().egress().collect();
+    assert!(ways.last().is_some_and(|way| way.contains(" go through the forward proxy")), "{ways:?}");
     // Nothing is asked for by https: what the variable says is for other programs, and may be wrong.
     let plain = [("HTTPS_PROXY", "socks5://a"), ("INSTANTLY_PROXY_UPSTREAM__URL", "http://127.0.0.1:1")];
     assert_eq!(from_variables(&plain).unwrap().egress().count(), 0);

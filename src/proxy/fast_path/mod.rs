@@ -131,7 +131,7 @@ impl Proxy {
         rules: &Rules,
         now: Moment,
     ) -> Option<Found> {
-        let standing = self.bindings.standing_of(digests, &rules.proof, now);
+        let standing = self.bindings.standing_of(digests, read.resource, &rules.proof, now);
         let Standing::Proven { organization, renew: false } = standing else { return None };
         // The fleet's lease, always before the look-up.
         let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), now);

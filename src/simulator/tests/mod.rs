@@ -5,6 +5,7 @@ mod faults;
 mod labels;
 mod other_resources;
 mod ownership;
+mod shelves;
 mod wire;
 
 use super::*;
