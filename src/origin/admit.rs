@@ -201,12 +201,16 @@ impl Origin {
     /// Lets a call by what enforced limits would ask before its turn, and says what they would have done.
     fn observe(&self, call: &Call<'_>, now: Moment) -> (Pass, Option<Observed>) {
         const REFUSED: Observed = Observed::Refused(Duration::MAX);
-        let (pass, verdict) = self.shield.unverified.admit_observed(call.caller.into(), call.peer);
+        let (door, caller) = (&self.shield.unverified, call.caller.into());
+        if self.refused_lately(call, now).is_some() {
+            return (door.admit_beside(caller), Some(REFUSED));
+        }
+        let (pass, verdict) = door.admit_observed(caller, call.peer);
         let verdict = verdict.err().map(|turned| match turned.reason {
             unverified::Reason::Slots => Observed::Waits(Duration::ZERO),
             unverified::Reason::Refusals => REFUSED,
         });
-        (pass, self.refused_lately(call, now).map(|_| REFUSED).or(verdict))
+        (pass, verdict)
     }
 
     /// A connection that a call could use now.

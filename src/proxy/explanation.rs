@@ -1,7 +1,7 @@
 //! [`Explanation`]: what would happen to a request and why, as an operator reads it.
 //!
-//! Made of closed words, ages and ids that the proxy itself chose. Of a credential it has the name of its key where callers are told apart, and else nothing, not even its digest,
-//! and of the request no more than the target that it was read as.
+//! Made of closed words, ages and ids that the proxy itself chose. Of a credential it has the name of its key where callers are
+//! told apart, and else nothing, not even its digest; and of the request no more than the target that it was read as.
 
 use std::time::Duration;
 

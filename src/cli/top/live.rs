@@ -23,12 +23,17 @@ pub(super) async fn show(
     every: Duration,
 ) -> Result<ExitCode, Failure> {
     let unusable = |reason| Failure::failed(format!("the terminal cannot be used: {reason}"));
-    let mut stopped = signal(SignalKind::terminate()).map_err(unusable)?;
+    let heard = |kind| signal(kind).map_err(unusable);
+    let mut terminated = heard(SignalKind::terminate())?;
+    // The key is no signal here; who sends one from elsewhere means the same.
+    let (mut interrupted, mut hung_up) = (heard(SignalKind::interrupt())?, heard(SignalKind::hangup())?);
     // Restores it in a panic, too.
-    let terminal = ratatui::try_init().map_err(unusable)?;
+    let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore()).map_err(unusable)?;
     let shown = tokio::select! {
         shown = until_quit(terminal, client, admin, screen, every) => shown.map_err(unusable),
-        _ = stopped.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+        _ = interrupted.recv() => Ok(()),
+        _ = hung_up.recv() => Ok(()),
     };
     ratatui::try_restore().map_err(unusable)?;
     shown.map(|()| ExitCode::SUCCESS)

@@ -19,7 +19,10 @@ fn numbers(scale: u64) -> Value {
 
 /// So many callers, of which each later one is busier, two keys, and what is not told apart.
 fn status(callers: u64) -> Value {
-    let row = |name: String, scale: u64| json!({"name": name, "minute": numbers(scale), "hour": numbers(scale * 60), "total": numbers(scale * 1000)});
+    let row = |name: String, scale: u64| {
+        let (minute, hour, total) = (numbers(scale), numbers(scale * 60), numbers(scale * 1000));
+        json!({"name": name, "minute": minute, "hour": hour, "total": total})
+    };
     let names = (1..=callers).map(|number| row(format!("service-{number:02}"), number));
     let refused =
         json!({"status": 401, "route": "GET /api/v2/campaigns", "caller": "service-01", "at": 1_800_000_000});
