@@ -32,8 +32,8 @@ pub enum Refusal {
     Unauthorized {
         /// On which route.
         route: RouteDigest,
-        /// Whether it was a resource's path, where a 401 always counts.
-        on_resource: bool,
+        /// Whose path it was, if it was a resource's.
+        on_resource: Option<&'static Descriptor>,
     },
     /// 402: about this credential alone, whatever it reads.
     Credential,
@@ -246,19 +246,35 @@ impl Bindings {
         self.shard(credential).unbind(credential.digest());
     }
 
-    /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns.
-    pub fn refuse(&self, credential: &Credential, refusal: Refusal, arrived: Tick, now: Moment) -> Ended {
+    /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns. Says what it was
+    /// taken for, too: a 401 for want of a scope is about what its path belongs to alone.
+    pub fn refuse(
+        &self,
+        credential: &Credential,
+        refusal: Refusal,
+        arrived: Tick,
+        now: Moment,
+    ) -> (Refusal, Ended) {
         let mut shard = self.shard(credential);
-        match refusal {
+        let refusal = match refusal {
+            Refusal::Unauthorized { route, on_resource }
+                if shard.is_scope_refusal(credential, route, on_resource, arrived, now) =>
+            {
+                match on_resource {
+                    None => return (refusal, Ended::Nothing),
+                    Some(resource) => Refusal::Resource(resource),
+                }
+            }
+            _ => refusal,
+        };
+        let ended = match refusal {
             Refusal::Credential => shard.refuse_credential(credential.digest(), arrived),
             Refusal::Resource(resource) => shard.refuse_by(resource, credential.digest(), arrived),
-            Refusal::Unauthorized { route, on_resource } => {
-                if !on_resource && shard.is_scope_refusal(credential, route, arrived, now) {
-                    return Ended::Nothing;
-                }
+            Refusal::Unauthorized { .. } => {
                 shard.refuse_authorization(credential.authorization_digest(), arrived)
             }
-        }
+        };
+        (refusal, ended)
     }
 
     /// Whether this credential was refused what it reads of a resource after `begun`; counts what is no longer told apart as

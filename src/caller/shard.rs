@@ -108,11 +108,13 @@ impl Binding {
         std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
-    /// Whether a resource has answered it since a refusal, here or at another replica.
-    fn is_sound_since(&self, refusal: &RouteRefusal) -> bool {
+    /// Whether a resource has answered it since a refusal on the path of `but`, here or at another replica. What that resource
+    /// says itself is no witness for it.
+    fn is_sound_since(&self, refusal: &RouteRefusal, but: Option<&'static Descriptor>) -> bool {
         std::iter::once(&self.first).chain(&self.others).any(|proof| {
-            proof.answered > refusal.arrived
-                || proof.adopted.is_some_and(|sent| sent.uptime() > refusal.at.uptime())
+            Some(proof.resource) != but
+                && (proof.answered > refusal.arrived
+                    || proof.adopted.is_some_and(|sent| sent.uptime() > refusal.at.uptime()))
         })
     }
 }
@@ -261,12 +263,13 @@ impl Shard {
         Ended::of(usize::from(proof.is_some_and(|proof| proof.sent.take().is_some())))
     }
 
-    /// A 401 on a route that was refused before, while a read of a resource sent after that refusal was answered 200, says
+    /// A 401 on a route that was refused before, while a read of another resource sent after that refusal was answered 200, says
     /// that the key is sound and lacks a scope. It is remembered for ten minutes.
     pub(super) fn is_scope_refusal(
         &mut self,
         credential: &Credential,
         route: RouteDigest,
+        on_resource: Option<&'static Descriptor>,
         arrived: Tick,
         now: Moment,
     ) -> bool {
@@ -279,7 +282,7 @@ impl Shard {
         if record.scope_until.is_some_and(|until| !now.reached(until)) {
             return true;
         }
-        let sound = binding.is_some_and(|binding| binding.is_sound_since(record));
+        let sound = binding.is_some_and(|binding| binding.is_sound_since(record, on_resource));
         *record =
             RouteRefusal { arrived, at: now, scope_until: sound.then(|| now.plus(SCOPE_REFUSAL_LASTS)) };
         sound

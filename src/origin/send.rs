@@ -194,7 +194,7 @@ impl Origin {
         let arrived = self.sequence.advance();
         match call.caller {
             Caller::Credential(credential) => {
-                let ended = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
+                let (refusal, ended) = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
                 if let Some(fleet) = &self.fleet {
                     fleet.note_refusal(credential, refusal, ended);
                 }

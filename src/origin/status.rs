@@ -69,7 +69,13 @@ impl Meaning {
     #[must_use]
     pub fn refusal(self, route: RouteDigest, path: Path) -> Option<Refusal> {
         match self {
-            Self::KeyRefused => Some(Refusal::Unauthorized { route, on_resource: path != Path::Other }),
+            Self::KeyRefused => Some(Refusal::Unauthorized {
+                route,
+                on_resource: match path {
+                    Path::Of(resource) => Some(resource),
+                    Path::Other => None,
+                },
+            }),
             Self::CredentialRefused => Some(Refusal::Credential),
             Self::ResourceRefused => match path {
                 Path::Of(resource) => Some(Refusal::Resource(resource)),
@@ -181,10 +187,10 @@ mod tests {
     fn a_401_refuses_the_key_and_a_json_403_the_credential_for_the_resource_on_whose_path_it_came() {
         let route = Digester::default().route(&http::Method::GET, "/api/v2/lead-labels");
         let of = |status, path| meaning(status, "application/json", path).refusal(route, path);
-        for (path, on_resource) in [(Path::Of(&LEAD_LABEL), true), (Path::Other, false)] {
+        for (path, on_resource) in [(Path::Of(&LEAD_LABEL), Some(&LEAD_LABEL)), (Path::Other, None)] {
             assert_eq!(of(401, path), Some(Refusal::Unauthorized { route, on_resource }));
             assert_eq!(of(402, path), Some(Refusal::Credential));
-            assert_eq!(of(403, path), on_resource.then_some(Refusal::Resource(&LEAD_LABEL)));
+            assert_eq!(of(403, path), on_resource.map(|_| Refusal::Resource(&LEAD_LABEL)));
             for other in [200, 304, 400, 404, 408, 429, 500, 503] {
                 assert_eq!(of(other, path), None, "{other}");
             }

@@ -81,7 +81,7 @@ impl World {
     }
 
     fn refuse(&self, credential: &Credential, refusal: Refusal) -> bool {
-        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now()) != Ended::Nothing
+        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now()).1 != Ended::Nothing
     }
 
     fn is_proven(&self, credential: &Credential) -> bool {
@@ -91,7 +91,7 @@ impl World {
         )
     }
 
-    fn unauthorized(&self, path: &str, on_resource: bool) -> Refusal {
+    fn unauthorized(&self, path: &str, on_resource: Option<&'static Descriptor>) -> Refusal {
         Refusal::Unauthorized { route: self.digester.route(&Method::GET, path), on_resource }
     }
 }
@@ -124,7 +124,7 @@ fn a_401_reaches_every_credential_of_that_authorization_and_no_other() {
     for (credential, organization) in [(&plain, 1), (&acting, 2), (&other, 1)] {
         assert_eq!(world.prove(credential, organization), ProofResult::Bound);
     }
-    assert!(world.refuse(&acting, world.unauthorized("/api/v2/leads", false)));
+    assert!(world.refuse(&acting, world.unauthorized("/api/v2/leads", None)));
     assert!(!world.is_proven(&plain) && !world.is_proven(&acting));
     assert!(world.is_proven(&other));
     assert!(world.bindings.organization(&plain).is_some(), "the binding stays");
@@ -159,10 +159,10 @@ fn a_late_200_is_refused_even_when_the_refusal_left_its_table() {
     let caller = world.credential("a", None);
     let organization = world.organization(1);
     let begun = world.tick();
-    world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true));
+    world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL)));
     for number in 0..REFUSALS.get() {
         let other = world.credential(&format!("garbage{number}"), None);
-        world.refuse(&other, world.unauthorized("/api/v2/lead-labels", true));
+        world.refuse(&other, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL)));
     }
     let late = world.bindings.prove(&caller, &LEAD_LABEL, &organization, begun, world.clock.now());
     assert_eq!(late, ProofResult::Late);
@@ -172,7 +172,7 @@ fn a_late_200_is_refused_even_when_the_refusal_left_its_table() {
 fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
     let world = world();
     let caller = world.credential("a", None);
-    let emails = world.unauthorized("/api/v2/emails", false);
+    let emails = world.unauthorized("/api/v2/emails", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert!(world.refuse(&caller, emails), "the first one may mean the key");
     assert!(!world.is_proven(&caller));
@@ -180,7 +180,7 @@ fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
     assert!(!world.refuse(&caller, emails), "the labels were answered since");
     assert!(world.is_proven(&caller));
     assert!(
-        world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true)),
+        world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL))),
         "a label path always counts"
     );
     assert!(!world.is_proven(&caller));
@@ -190,7 +190,7 @@ fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
 fn a_401_without_a_label_answer_in_between_counts_again() {
     let world = world();
     let caller = world.credential("a", None);
-    let emails = world.unauthorized("/api/v2/emails", false);
+    let emails = world.unauthorized("/api/v2/emails", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert!(world.refuse(&caller, emails));
     assert!(world.refuse(&caller, emails));
@@ -281,7 +281,7 @@ fn a_table_that_shrinks_forgets_the_least_recently_proven_at_once() {
 fn a_refusal_says_whether_it_ended_a_proof_so_that_random_tokens_are_told_to_nobody() {
     let world = world();
     let caller = world.credential("a", None);
-    let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now());
+    let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now()).1;
     assert_eq!(refuse(Refusal::Credential), Ended::NoProof);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert_eq!(refuse(Refusal::Credential), Ended::Proofs);
@@ -339,7 +339,7 @@ fn in_an_outage_each_resource_has_its_own_proof_and_its_own_failures() {
 fn a_refusal_ends_the_proofs_that_it_speaks_of_and_no_other() {
     let (world, key) = (world(), "a");
     let (plain, acting) = (world.credential(key, None), world.credential(key, Some(1)));
-    let on_tags = world.unauthorized("/api/v2/tags", true);
+    let on_tags = world.unauthorized("/api/v2/tags", Some(&TAG));
     for (refusal, here, beside) in [
         (Refusal::Resource(&TAG), (true, false), (true, true)),
         (Refusal::Resource(&LEAD_LABEL), (false, true), (true, true)),
@@ -385,4 +385,23 @@ fn what_another_replica_proved_is_a_proof_by_its_resource_alone() {
     assert_eq!(adopt(&LEAD_LABEL), ProofResult::Renewed);
     assert_eq!(world.bindings.end_proofs(None, world.tick()), 2, "a purge ends both");
     assert_eq!(world.proven_by(&caller), (false, false));
+}
+
+/// A key that lacks the scope of one resource, which the API says by 401: the first may mean the key, the next do not.
+#[test]
+fn a_401_for_want_of_a_resources_scope_is_learnt_and_then_ends_the_proof_by_that_resource_alone() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let on_tags = world.unauthorized("/api/v2/tags", Some(&TAG));
+    let _ = world.prove_by(&LEAD_LABEL, &caller);
+    assert!(world.refuse(&caller, on_tags));
+    assert_eq!(world.proven_by(&caller), (false, false), "the first one may mean the key");
+    for _ in 0..2 {
+        let _ = (world.prove_by(&TAG, &caller), world.prove_by(&LEAD_LABEL, &caller));
+        let (told, _) = world.bindings.refuse(&caller, on_tags, world.tick(), world.clock.now());
+        assert_eq!(told, Refusal::Resource(&TAG), "and so are other replicas told");
+        assert_eq!(world.proven_by(&caller), (true, false), "labels were answered since");
+    }
+    assert!(world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL))));
+    assert_eq!(world.proven_by(&caller), (false, false), "a revocation ends all");
 }
