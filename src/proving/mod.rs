@@ -1,12 +1,13 @@
-//! What is proved by machine: the functions that fuzzing feeds with bytes.
+//! What is proved by machine: the functions that fuzzing feeds with bytes, and the simulation of the whole proxy.
 //!
 //! It is there for tests, and under the feature `fuzzing` for `fuzz/`: so a corpus is replayed by the very function that was
 //! fuzzed, nothing has to be made public for it, and no build of the program has any of it.
 
 pub mod targets;
-mod world;
 
 #[cfg(test)]
 mod corpora;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod world;

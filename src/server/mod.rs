@@ -14,7 +14,7 @@ mod io;
 mod limits;
 mod listener;
 mod live;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 pub(crate) mod pipes;
 mod progress;
 mod room;

@@ -22,6 +22,7 @@ use self::oracle::{Met, Oracle};
 use self::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, What, label_id, organization_id};
 use self::upstream::{Fate, Sent, Share, Upstream};
 use super::world::{World, config};
+use crate::clock::Moment;
 use crate::organization::OrganizationName;
 use crate::proxy::Purge;
 
@@ -78,6 +79,8 @@ struct Simulation {
     nonces: usize,
     /// The upstream takes no connections.
     refusing: bool,
+    /// The time before the wall clock jumped, until what was said by then has been judged.
+    before_jump: Option<Moment>,
 }
 
 /// So many operations of clients, with everything else that goes on meanwhile.
@@ -97,6 +100,7 @@ fn run(seed: u64, operations: usize) -> Outcome {
             event: 0,
             nonces: 0,
             refusing: false,
+            before_jump: None,
         };
         while run.nonces < operations {
             run.step().await;
@@ -150,6 +154,7 @@ impl Simulation {
             self.oracle.note_unreachable();
         }
         self.oracle.note_time(now);
+        let said_at = self.before_jump.take().unwrap_or(now);
         for place in 0..self.clients.len() {
             let Some((asked, answer)) = self.clients[place].turn() else { continue };
             let body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -159,7 +164,7 @@ impl Simulation {
                 self.event,
                 format!("{place} {:?} {:?} {status} {cached} {body}", asked.party, asked.what),
             );
-            self.oracle.judge(&asked, status, &body, &self.upstream.calls, now);
+            self.oracle.judge(&asked, status, &body, &self.upstream.calls, said_at);
         }
         self.oracle.note_quiet(self.event);
         // What is asked from here on may have been asked behind that.
@@ -287,6 +292,8 @@ impl Simulation {
     fn jump(&mut self) {
         let by = Duration::from_secs(self.chance.u64(1..4000));
         self.log.note(self.event, format!("the wall clock jumps by {by:?}"));
+        let now = self.world.clock.now();
+        self.before_jump.get_or_insert(now);
         if self.chance.bool() {
             self.world.hand.jump_wall_ahead(by);
         } else {

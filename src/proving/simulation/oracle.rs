@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, calls_in, item};
+use super::truth::{self, LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, calls_in};
 use super::upstream::Call;
 use crate::clock::Moment;
 
@@ -26,6 +26,14 @@ pub(super) struct Asked {
     floor: Versions,
     /// Nothing that was asked for before it.
     purged: [u64; LABELS],
+}
+
+/// A label in an answer, and the call by which its bytes say that it was answered.
+struct Item<'a> {
+    label: usize,
+    text: &'a str,
+    number: usize,
+    call: &'a Call,
 }
 
 /// How often each thing was met: a simulation that never meets it proves nothing of it.
@@ -204,7 +212,8 @@ impl Oracle {
             What::Read(label) => {
                 let numbers = calls_in(body);
                 assert_eq!(numbers.len(), 1, "R9: {body}");
-                self.judge_label(asked, label, numbers[0], body, calls, now);
+                let number = numbers[0];
+                self.judge_item(asked, &Item { label, text: body, number, call: &calls[number] }, now);
             }
             What::List => self.judge_page(asked, body, calls, now),
         }
@@ -225,26 +234,19 @@ impl Oracle {
         assert_eq!(numbers.len(), LABELS, "R9: a page that is not whole: {body}");
         let items = body.trim_start_matches("{\"items\":[").split_inclusive('}');
         for (label, text) in items.take(LABELS).enumerate() {
-            self.judge_label(asked, label, numbers[label], text.trim_start_matches(','), calls, now);
+            let (text, number) = (text.trim_start_matches(','), numbers[label]);
+            self.judge_item(asked, &Item { label, text, number, call: &calls[number] }, now);
         }
     }
 
-    fn judge_label(
-        &mut self,
-        asked: &Asked,
-        label: usize,
-        number: usize,
-        text: &str,
-        calls: &[Call],
-        now: Moment,
-    ) {
+    fn judge_item(&mut self, asked: &Asked, item: &Item<'_>, now: Moment) {
         let (party, organization) = (asked.party, asked.party.organization());
-        let call = &calls[number];
+        let Item { label, text, number, call } = *item;
         assert_eq!(call.party.organization(), organization, "R1, R3: another organization's label");
         assert!(party.may_read(), "R1: a credential that may not read labels");
         let answer = call.answer.as_ref().expect("what was answered");
         let version = answer.versions[label];
-        assert_eq!(text, item(organization, label, version, number), "R4, R9: not what was answered");
+        assert_eq!(text, truth::item(organization, label, version, number), "R4, R9: not what was answered");
         assert!(
             version >= asked.floor[label],
             "R5: version {version} behind a write of {}",
@@ -260,7 +262,9 @@ impl Oracle {
         self.met.shared += u64::from(call.party != party);
         let must_be_younger = asked.purged[label];
         assert!(call.event > must_be_younger || call.event > asked.event, "R5: from before a purge");
-        assert!(now.since(call.at) <= OLDEST, "§5: {:?} old", now.since(call.at));
+        // What has just landed is what the upstream says now, however late the wall clock says that it was asked.
+        let age = now.since(call.at);
+        assert!(has_just_landed || age <= OLDEST, "§5: {age:?} old");
         let (proved, event) = self.proofs[party.0].expect("R1: no proof at all");
         assert!(event > self.refused[party.0], "R1: a proof from before a refusal");
         let age = now.since(proved);

@@ -17,7 +17,8 @@ fn the_same_seed_gives_the_same_events() {
 #[test]
 fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
     let operations = usize::try_from(number("SIMULATION_OPERATIONS", 20_000)).expect("a number");
-    let first = number("SIMULATION_SEED", fastrand::u64(..));
+    // The gate's are always the same ones: it says something of a change, and nothing of chance.
+    let first = number("SIMULATION_SEED", 3);
     println!("SIMULATION_SEED={first}");
     // A world of its own for so many: no run hangs on what was long ago.
     const EACH: usize = 10_000;
