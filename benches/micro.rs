@@ -7,7 +7,6 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use divan::Bencher;
 use http::request::Parts;
 use http::{HeaderValue, Request};
@@ -16,12 +15,13 @@ use instantly_proxy::cache::gate::organization_of;
 use instantly_proxy::cache::key::CacheKey;
 use instantly_proxy::cache::render::render;
 use instantly_proxy::cache::store::Store;
-use instantly_proxy::cache::stored::StoredResponse;
+use instantly_proxy::cache::stored::{StoredResponse, ToStore, pack};
 use instantly_proxy::caller::credential::Digester;
 use instantly_proxy::classify::{Target, classify};
 use instantly_proxy::clock::Clock;
 use instantly_proxy::config::Config;
 use instantly_proxy::guard;
+use instantly_proxy::held::Held;
 use instantly_proxy::metrics::Metrics;
 use instantly_proxy::organization::{Organization, OrganizationId, Organizations};
 use instantly_proxy::resource::{LEAD_LABEL, RESOURCES};
@@ -49,18 +49,18 @@ fn head() -> Parts {
 }
 
 fn stored(clock: &Clock) -> Arc<StoredResponse> {
-    Arc::new(StoredResponse {
+    let etag = HeaderValue::from_static("\"0123456789abcdef0123456789abcdef\"");
+    let response = ToStore {
         organization: organization_id(),
-        body: Bytes::from(vec![b'x'; BODY_BYTES]),
         content_type: HeaderValue::from_static("application/json; charset=utf-8"),
-        etag: HeaderValue::from_static("\"0123456789abcdef0123456789abcdef\""),
+        packed: pack(&etag, &[b'x'; BODY_BYTES], &Held::new(0)),
         sent: clock.now(),
         begun: Tick::default(),
         jitter: 100,
         settling: false,
         limit: None,
-        keeping: None,
-    })
+    };
+    response.stored()
 }
 
 /// As a body names it: an id is made of nothing else.
@@ -137,6 +137,6 @@ fn render_hit(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn render_304(bencher: Bencher<'_, '_>) {
     let (mut head, stored) = (head(), stored(&Clock::system()));
-    head.headers.insert("if-none-match", stored.etag.clone());
+    head.headers.insert("if-none-match", stored.packed().etag);
     bencher.bench(|| render(black_box(&head), &stored, Some(Duration::from_secs(42))));
 }

@@ -110,11 +110,9 @@ impl Received {
         answer.map(|body| Self::new(body, version, announced))
     }
 
-    /// The same body, which ends when `tail` says that nothing is behind it.
-    #[must_use]
-    pub fn before(mut self, tail: Box<dyn Tail>) -> Self {
+    /// From now on it ends when `tail` says that nothing is behind it.
+    pub fn end_before(&mut self, tail: Box<dyn Tail>) {
         self.tail = Some(tail);
-        self
     }
 
     /// Looks behind the last byte as soon as it has come: whoever knows the length may not ask for the end.

@@ -3,8 +3,8 @@
 //! The guard, the classifier, the directives, `Prefer`, the request's id and its credential each went through the fields, or
 //! looked names up that are seldom there, and asked of each name what it means to them. Here each line is seen once, and what
 //! its name means to all of them is taken from a table. The table has no rule of its own: what the guard and the classifier
-//! ask of a name is told by their own tables, [`Rule::of`](crate::guard::fields::Rule::of) and [`Concern::of`], for names that
-//! are common once and for all others when they come.
+//! ask of a name is told by their own tables, [`Rule::of`](crate::guard::fields::Rule::of) and [`Concern::of`], for the
+//! names of [`KNOWN`] once and for all others when they come.
 
 use std::sync::LazyLock;
 
@@ -16,6 +16,7 @@ use crate::guard::fields::{self as guard, Question};
 use crate::outcome::BypassReason;
 use crate::resource::Place;
 use crate::semantics::lines::Lines;
+use crate::semantics::request_fields::{KNOWN, LONGEST, Part};
 
 /// What the fields of one request say.
 #[derive(Debug)]
@@ -49,57 +50,6 @@ impl Presence {
     }
 }
 
-/// What is made of a field, beyond what guard and classifier ask of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Authorization,
-    Workspace,
-    RequestId,
-    Prefer,
-    Directives,
-    Nothing,
-}
-
-/// Names that are common, each with its part; every name with a part is among them.
-const COMMON: &[(&str, Part)] = &[
-    ("host", Part::Nothing),
-    ("authorization", Part::Authorization),
-    ("accept", Part::Nothing),
-    ("user-agent", Part::Nothing),
-    ("accept-encoding", Part::Nothing),
-    ("x-request-id", Part::RequestId),
-    ("connection", Part::Nothing),
-    ("if-none-match", Part::Nothing),
-    ("accept-language", Part::Nothing),
-    ("content-type", Part::Nothing),
-    ("content-length", Part::Nothing),
-    ("x-as-workspace", Part::Workspace),
-    ("cache-control", Part::Directives),
-    ("pragma", Part::Directives),
-    ("prefer", Part::Prefer),
-    ("cookie", Part::Nothing),
-    ("origin", Part::Nothing),
-    ("referer", Part::Nothing),
-    ("via", Part::Nothing),
-    ("te", Part::Nothing),
-    ("transfer-encoding", Part::Nothing),
-    ("sec-fetch-mode", Part::Nothing),
-    ("sec-fetch-site", Part::Nothing),
-    ("sec-fetch-dest", Part::Nothing),
-    ("priority", Part::Nothing),
-    ("traceparent", Part::Nothing),
-    ("tracestate", Part::Nothing),
-    ("baggage", Part::Nothing),
-    ("x-forwarded-for", Part::Nothing),
-    ("x-forwarded-proto", Part::Nothing),
-    ("x-forwarded-host", Part::Nothing),
-    ("x-forwarded-port", Part::Nothing),
-    ("x-real-ip", Part::Nothing),
-];
-
-/// No common name is longer.
-const LONGEST: usize = 18;
-
 /// What a name means to everybody.
 #[derive(Clone, Copy, Debug)]
 struct Meaning {
@@ -114,10 +64,10 @@ impl Meaning {
     }
 }
 
-/// The common names, by their length.
+/// The names of [`KNOWN`], by their length.
 static NAMES: LazyLock<[Vec<(&str, Meaning)>; LONGEST + 1]> = LazyLock::new(|| {
     let mut names = [const { Vec::new() }; LONGEST + 1];
-    for &(name, part) in COMMON {
+    for &(name, part, _) in KNOWN {
         names[name.len()].push((name, Meaning::told(name, part)));
     }
     names
@@ -149,7 +99,7 @@ impl<'a> Survey<'a> {
                 Part::RequestId => request_id.add(value),
                 Part::Prefer => prefer = Presence::Present,
                 Part::Directives => directives = Presence::Present,
-                Part::Nothing => {}
+                Part::Condition | Part::Connection | Part::Nothing => {}
             }
         }
         let forbids = forbids.or_else(|| seen.and_then(|seen| seen.lacks_credential()));

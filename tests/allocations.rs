@@ -1,13 +1,14 @@
 //! Bars: a hit takes no more than twelve allocations beyond those of hyper itself; a remembered 401 keeps its words, and
-//! nothing of the connection that they came on.
+//! nothing of the connection that they came on; what is counted of callers and keys is at most 8 MiB.
 //!
 //! They are counted in processes of their own, over real sockets and with everything on that is on by default, the line of
 //! the log included: the counting allocator is the whole process's.
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use std::{env, thread};
 
 use bytes::Bytes;
@@ -17,9 +18,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use instantly_proxy::caller::credential::Digester;
+use instantly_proxy::callers::figures::Figure;
+use instantly_proxy::callers::{self, CallerRules, Evidence, Field, Memo};
 use instantly_proxy::clock::Clock;
-use instantly_proxy::config::Config;
+use instantly_proxy::config::{CallerSource, Callers, Config};
 use instantly_proxy::logging;
+use instantly_proxy::outcome::{BypassReason, Outcome};
 use instantly_proxy::server::Server;
 
 #[global_allocator]
@@ -56,6 +61,16 @@ fn a_remembered_401_keeps_nothing_of_the_connection_that_it_came_on() {
     let kept = count("kept of each:");
     println!("bytes kept of a 401: {kept}");
     assert!(kept < HEAD as u64 / 8, "{kept} bytes of each of {HEAD} are kept");
+}
+
+/// Every row is full: each of its numbers changes in each step of the last hour.
+#[test]
+fn the_tables_of_callers_and_keys_hold_at_most_8_mib_whoever_calls() {
+    let test = "the_tables_of_callers_and_keys_hold_at_most_8_mib_whoever_calls";
+    let Some(count) = counted(test, count_callers) else { return };
+    let kept = count("kept of callers and keys:");
+    println!("bytes kept of 100,000 callers and keys: {kept}");
+    assert!(kept > 100_000 && kept <= 8 * 1024 * 1024, "{kept} bytes");
 }
 
 /// Runs a test again in a process that counts, where `count_here` tells on standard error what it counted: standard output
@@ -116,6 +131,49 @@ fn count_refusals() {
     let kept = dhat::HeapStats::get().curr_bytes.saturating_sub(before);
     assert!(ask(REFUSED), "they are remembered");
     eprintln!("kept of each: {}", kept / REFUSED);
+}
+
+fn count_callers() {
+    let told_apart = Callers { sources: CallerSource::ALL.to_vec(), ..Callers::default() };
+    let trusted = Callers { trusted: vec!["127.0.0.0/8".parse().expect("a network")], ..told_apart };
+    let config = Config { callers: Some(trusted), ..Config::default() };
+    let rules = CallerRules::new(&config).expect("it tells callers apart");
+    let (digester, memo) = (Digester::default(), Memo::default());
+    let before = dhat::HeapStats::get().curr_bytes;
+    let callers = callers::Callers::default();
+    callers.set_rules(&rules, None, Duration::ZERO);
+    let identify = |number: u32, now: Duration| {
+        // The longest names that there are.
+        let (name, key) = (format!("caller-{number:057}"), format!("Bearer {number}"));
+        let evidence = Evidence {
+            peer: Ipv4Addr::LOCALHOST.into(),
+            certificate: None,
+            field: Field::Once(name.as_bytes()),
+            key: Some((digester.digests(key.as_bytes(), None).authorization(), key.as_bytes())),
+        };
+        callers.identify(&rules, &memo, &evidence, now)
+    };
+    for number in 0..99_000 {
+        identify(number, Duration::ZERO).note_hit(Outcome::Hit, 1);
+    }
+    for minutes in 0..60_u64 {
+        for step in 0..6 {
+            let now = Duration::from_secs(60 * minutes + 10 * step);
+            for number in 99_000..100_000 {
+                let identity = identify(number, now);
+                for row in [&identity.caller, &identity.credential] {
+                    Outcome::ALL.iter().for_each(|outcome| row.counters.request(*outcome));
+                    BypassReason::ALL.iter().for_each(|reason| row.counters.bypass(*reason));
+                    Figure::ALL.iter().for_each(|figure| row.counters.add(*figure, 7));
+                }
+            }
+            callers.tidy(now);
+        }
+    }
+    let kept = dhat::HeapStats::get().curr_bytes - before;
+    let bill = callers.bill(Duration::from_secs(3600));
+    assert_eq!((bill.callers.len(), bill.credentials.len()), (1001, 1001));
+    eprintln!("kept of callers and keys: {kept}");
 }
 
 /// A proxy on free ports, and what keeps its log going.

@@ -18,6 +18,8 @@ FIELDS = (
     "User-Agent: service/1.0",
     "Accept-Encoding: identity",
 )
+if "MORE_FIELD" in os.environ:
+    FIELDS += (os.environ["MORE_FIELD"],)
 SIXTH = "X-Request-Id: 0123456789abcdef"
 # A name that nothing in the proxy knows: no way for requests of a known form takes it.
 UNKNOWN = "X-Unknown: 0123456789abcdef"

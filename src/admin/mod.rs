@@ -142,7 +142,7 @@ impl Admin {
             }
             AdminPath::Purge => {
                 self.access.act(&head)?;
-                let what = purge::parse(&self.whole(body).await?)?;
+                let what = purge::parse(&self.whole(body).await?, self.proxy.resources())?;
                 let (purged, told) = self.proxy.purge(what).await;
                 Ok(json(&purge::Gone::new(purged, told)))
             }
@@ -154,6 +154,7 @@ impl Admin {
             AdminPath::Page
             | AdminPath::PageStyle
             | AdminPath::PageScript
+            | AdminPath::CallersScript
             | AdminPath::ChartStyle
             | AdminPath::ChartScript => self.page.answer(path, &head.headers).ok_or_else(unknown),
             AdminPath::Other => Err(unknown()),
@@ -216,6 +217,7 @@ const fn allowed(path: AdminPath) -> &'static str {
         | AdminPath::Page
         | AdminPath::PageStyle
         | AdminPath::PageScript
+        | AdminPath::CallersScript
         | AdminPath::ChartStyle
         | AdminPath::ChartScript => "GET, HEAD",
         AdminPath::Purge | AdminPath::Explain => "POST",

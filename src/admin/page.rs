@@ -34,10 +34,11 @@ impl Default for Page {
     fn default() -> Self {
         let script = "text/javascript; charset=utf-8";
         let style = "text/css; charset=utf-8";
-        let files: [(AdminPath, &'static str, &'static [u8]); 5] = [
+        let files: [(AdminPath, &'static str, &'static [u8]); 6] = [
             (AdminPath::Page, "text/html; charset=utf-8", include_bytes!("page/index.html")),
             (AdminPath::PageStyle, style, include_bytes!("page/page.css")),
             (AdminPath::PageScript, script, include_bytes!("page/page.js")),
+            (AdminPath::CallersScript, script, include_bytes!("page/callers.js")),
             (AdminPath::ChartStyle, style, include_bytes!("page/uPlot.min.css")),
             (AdminPath::ChartScript, script, include_bytes!("page/uPlot.iife.min.js")),
         ];

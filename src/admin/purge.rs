@@ -9,8 +9,10 @@ use super::refusal::Refusal;
 use crate::fleet::receipts::Confirmations;
 use crate::organization::OrganizationName;
 use crate::proxy::{Purge, Purged};
+use crate::resource::{Descriptor, Resources};
 
-const ALLOWED: &str = "Send a JSON object with organization, label, both or neither, each a UUID.";
+const ALLOWED: &str =
+    "Send a JSON object with any of organization and label, each a UUID, and resource, the name of one.";
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,10 +21,12 @@ struct Raw {
     organization: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     label: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    resource: Option<Value>,
 }
 
 /// What a purge is to reach; an empty body is everything.
-pub(super) fn parse(body: &[u8]) -> Result<Purge, Refusal> {
+pub(super) fn parse(body: &[u8], resources: Resources) -> Result<Purge, Refusal> {
     let raw = match body.trim_ascii() {
         [] => Raw::default(),
         // An array would be taken for the members in their order.
@@ -30,7 +34,17 @@ pub(super) fn parse(body: &[u8]) -> Result<Purge, Refusal> {
         body => serde_json::from_slice(body).map_err(|error| refused(&error.to_string()))?,
     };
     let organization = member("organization", raw.organization)?.map(OrganizationName);
-    Ok(Purge { organization, label: member("label", raw.label)? })
+    let resource = raw.resource.map(|name| named(&name, resources)).transpose()?;
+    Ok(Purge { organization, label: member("label", raw.label)?, resource })
+}
+
+/// The resource that is called so, of those that are cached.
+fn named(name: &Value, resources: Resources) -> Result<&'static Descriptor, Refusal> {
+    let known = resources.iter().find(|resource| name.as_str() == Some(resource.name));
+    known.ok_or_else(|| {
+        let names: Vec<_> = resources.iter().map(|resource| resource.name).collect();
+        refused(&format!("resource is none of those that are cached: {}", names.join(", ")))
+    })
 }
 
 /// A null is not taken for an absent member: that would purge more than a script with an unset variable meant.
@@ -84,6 +98,7 @@ impl Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{CUSTOM_TAG, RESOURCES};
 
     const A: Uuid = Uuid::from_u128(0x0a11_ce00_0000_4000_8000_0000_0000_0001);
     const B: Uuid = Uuid::from_u128(0x0b0b_0000_0000_4000_8000_0000_0000_0002);
@@ -100,8 +115,13 @@ mod tests {
         ];
         for (body, organization, label) in rows {
             let organization = organization.map(OrganizationName);
-            assert_eq!(parse(body.as_bytes()), Ok(Purge { organization, label }), "{body}");
+            let expected = Purge { organization, label, resource: None };
+            assert_eq!(parse(body.as_bytes(), RESOURCES), Ok(expected), "{body}");
         }
+        let body = format!(r#"{{"resource":"custom_tag","organization":"{A}"}}"#);
+        let organization = Some(OrganizationName(A));
+        let expected = Purge { organization, label: None, resource: Some(&CUSTOM_TAG) };
+        assert_eq!(parse(body.as_bytes(), RESOURCES), Ok(expected));
     }
 
     #[test]
@@ -112,6 +132,11 @@ mod tests {
             (r#"{"label":5}"#.to_owned(), "label is no UUID"),
             (format!(r#"{{"label":"{A}","label":"{B}"}}"#), "duplicate field `label`"),
             (r#"{"label":null}"#.to_owned(), "label is no UUID"),
+            (
+                r#"{"resource":"lead"}"#.to_owned(),
+                "resource is none of those that are cached: lead_label, custom_tag",
+            ),
+            (r#"{"resource":null}"#.to_owned(), "resource is none of those"),
             ("[]".to_owned(), ""),
             (format!(r#"["{A}","{B}"]"#), ""),
             ("{".to_owned(), ""),
@@ -119,7 +144,7 @@ mod tests {
             ("{} {}".to_owned(), ""),
         ];
         for (body, named) in rows {
-            let Refusal(status, message) = parse(body.as_bytes()).unwrap_err();
+            let Refusal(status, message) = parse(body.as_bytes(), RESOURCES).unwrap_err();
             assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
             assert!(message.contains(named) && message.ends_with(ALLOWED), "{body}: {message}");
         }

@@ -253,6 +253,7 @@ async fn the_page_is_free_without_data_and_may_load_nothing_from_elsewhere() {
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
+        ("/callers.js", "text/javascript; charset=utf-8"),
         ("/uPlot.min.css", "text/css; charset=utf-8"),
         ("/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
     ] {

@@ -11,7 +11,7 @@ use super::scan::Scan;
 use crate::classify::Target;
 use crate::organization::{OrganizationId, OrganizationName};
 use crate::reason::GateReason;
-use crate::resource::Descriptor;
+use crate::resource::{Descriptor, Kind};
 use crate::semantics::{cookie, media_type, vary};
 
 /// What a body that passed says of itself.
@@ -58,6 +58,20 @@ pub fn examine_head(head: &Parts) -> Result<(), GateReason> {
     }
 }
 
+/// What head and body say together. What may not be delivered is not excused by what may not be stored: a session's cookie is just
+/// what comes with an answer that is somebody else's.
+///
+/// # Errors
+///
+/// Why it may not be stored.
+pub fn verdict<T>(head: Result<(), GateReason>, body: Result<T, GateReason>) -> Result<T, GateReason> {
+    match (head, body) {
+        (Err(_), Err(reason)) if reason.is_mix_up() => Err(reason),
+        (Err(reason), _) => Err(reason),
+        (Ok(()), body) => body,
+    }
+}
+
 /// Judges the whole body of a 200: is it the answer to this read, and whose is it?
 ///
 /// # Errors
@@ -72,6 +86,7 @@ pub fn examine_body(
     let scan = Scan::of(resource, body)?;
     match target {
         Target::Item(id) => check_id(&scan, *id)?,
+        Target::List(_) if resource.is_singleton() => check_singleton(resource, &scan)?,
         Target::List(_) => match scan.items {
             None => return Err(GateReason::Shape),
             Some(0) => return Err(GateReason::EmptyList),
@@ -87,6 +102,13 @@ pub fn examine_body(
         return Err(GateReason::OtherWorkspace);
     }
     Ok(Identity { organization, grants: scan.grants })
+}
+
+/// It must have an id, which names its organization, and whatever else tells it from an item.
+fn check_singleton(resource: &'static Descriptor, scan: &Scan) -> Result<(), GateReason> {
+    let Kind::Singleton { members } = resource.kind else { return Ok(()) };
+    let is_one = scan.id.is_some() && scan.members == members.len() && !scan.has_items;
+    if is_one { Ok(()) } else { Err(GateReason::Shape) }
 }
 
 /// The id must be the one asked for, byte by byte. Another spelling of it is doubt; another id is another's answer.

@@ -25,9 +25,12 @@ pub struct ListItem<'a> {
     pub shape: u64,
 }
 
-/// The largest page of a resource's list, from its beginning and without a filter.
+/// The largest page of a resource's list, from its beginning and without a filter; of a singleton: itself.
 #[must_use]
 pub fn whole_list(resource: &'static Descriptor) -> Target {
+    if resource.is_singleton() {
+        return Target::List(ListQuery::default());
+    }
     let (name, value, _) = resource.largest_page;
     Target::List(ListQuery(Box::new([(name, value.into())])))
 }

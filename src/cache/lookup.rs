@@ -65,7 +65,7 @@ impl Cache {
         let key = CacheKey::new(resource, organization, None, target);
         // Asked once it is at hand: an answer that ends all sharing meanwhile is not told before this is known.
         self.store.get(&key).filter(|stored| {
-            self.fence.admits(organization, key.target(), stored.begun)
+            self.fence.admits(organization, &key.target(), stored.begun)
                 && rules.may_share(organization, resource, stored.begun)
         })
     }

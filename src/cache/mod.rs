@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use self::key::CacheKey;
 pub use self::lookup::Reader;
+use self::purge::PurgedResources;
 pub use self::purge::{Purge, Purged};
 pub use self::sharing::Grants;
 use self::store::Store;
@@ -38,6 +39,7 @@ pub struct Cache {
     store: Store,
     fence: Arc<Fence>,
     is_closed: AtomicBool,
+    purged: PurgedResources,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -47,7 +49,8 @@ impl Cache {
     #[must_use]
     pub fn new(max_bytes: u64, fence: Arc<Fence>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let store = Store::new(max_bytes, Arc::clone(&metrics));
-        Self { store, fence, is_closed: AtomicBool::new(false), clock, metrics }
+        let (is_closed, purged) = (AtomicBool::new(false), PurgedResources::default());
+        Self { store, fence, is_closed, purged, clock, metrics }
     }
 
     /// What writes shut out.
@@ -92,8 +95,8 @@ impl Cache {
     #[must_use]
     pub fn has_younger(&self, key: &CacheKey, organization: &Organization, sent: Moment) -> bool {
         self.store.get(key).is_some_and(|stored| {
-            self.fence.admits(organization, key.target(), stored.begun)
-                && stored.sent.uptime() >= sent.uptime()
+            self.fence.admits(organization, &key.target(), stored.begun)
+                && stored.sent().uptime() >= sent.uptime()
         })
     }
 
@@ -111,6 +114,6 @@ impl Cache {
 
     /// Takes away what is stored of these targets, whosever they are.
     pub fn remove_targets(&self, chosen: impl Fn(&Target) -> bool) -> (u64, u64) {
-        self.store.remove_all(|key| chosen(key.target()))
+        self.store.remove_all(|key| chosen(&key.target()))
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::organization::OrganizationId;
 use crate::reason::GateReason;
-use crate::resource::Descriptor;
+use crate::resource::{Descriptor, Kind};
 
 /// Levels of arrays and objects that are followed.
 const MAX_DEPTH: u8 = 64;
@@ -30,6 +30,8 @@ pub(super) struct Scan {
     pub(super) may_name_another: bool,
     /// Whether it has the member of a page's items, whatever that is.
     pub(super) has_items: bool,
+    /// How many of a singleton's members it has, each once.
+    pub(super) members: usize,
     /// Whether something in it says who may see it.
     pub(super) grants: bool,
     /// The top level's member names as a hash, whatever their order.
@@ -142,7 +144,10 @@ impl Walk<'_> {
     }
 
     fn note_member(&mut self, name: &str, value: Node<'_>) {
-        if name == self.resource.organization_member {
+        // What stands inside a singleton may have ids of its own.
+        let names_organization = name == self.resource.organization_member
+            && (self.place == Place::Top || !self.resource.is_singleton());
+        if names_organization {
             self.scan.name_organization(&value);
         }
         // At any depth: whatever it stands in, it speaks of the whole organization.
@@ -156,6 +161,9 @@ impl Walk<'_> {
         let is_id_inside = self.place == Place::Deeper && name == self.resource.id_member;
         self.scan.may_name_another |= is_id_inside || (!is_known && value.is_uuid());
         if self.place == Place::Top {
+            if let Kind::Singleton { members } = self.resource.kind {
+                self.scan.members += usize::from(members.contains(&name));
+            }
             self.scan.has_items |= name == self.resource.items_member;
             let mut hasher = DefaultHasher::new();
             name.hash(&mut hasher);

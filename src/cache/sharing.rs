@@ -139,7 +139,13 @@ impl Cache {
         if everybodys.is_none() && rules.shares() {
             organization.note_private_response();
         }
+        let resource = key.resource();
+        let purged = key.clone();
         self.store.insert(key, response, useful_for);
+        // What was to be taken away may have been looked for before this was there.
+        if self.is_purged_since(resource, begun) {
+            self.store.remove(&purged);
+        }
         // Sharing may have ended since it was asked about: what was to be taken away was looked for before this was there.
         if let Some(key) = everybodys
             && !rules.may_share(organization, key.resource(), begun)

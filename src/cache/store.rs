@@ -17,9 +17,9 @@ use super::key::CacheKey;
 use super::stored::StoredResponse;
 use crate::metrics::{EvictionCause, Metrics};
 
-/// What moka and the allocator add to an entry: its hash table, its two queues, its timer, three reference counts. With it
+/// What moka and the allocator add to an entry: its hash table, its queue, its timer, the times and counts of each. With it
 /// the bytes that are counted are those that `benches/memory/run` finds the process to take.
-const OVERHEAD: usize = 368;
+const OVERHEAD: usize = 380;
 
 /// Every stored response of the process.
 #[derive(Debug)]
@@ -29,14 +29,21 @@ pub struct Store(Cache<CacheKey, Kept, RandomState>);
 #[derive(Clone, Debug)]
 struct Kept {
     response: Arc<StoredResponse>,
-    useful_for: Duration,
+    /// In seconds, rounded up: a whole duration takes as much room again.
+    useful_for: u32,
+}
+
+impl Kept {
+    fn useful_for(&self) -> Duration {
+        Duration::from_secs(u64::from(self.useful_for))
+    }
 }
 
 struct Usefulness;
 
 impl Expiry<CacheKey, Kept> for Usefulness {
     fn expire_after_create(&self, _: &CacheKey, kept: &Kept, _: Instant) -> Option<Duration> {
-        Some(kept.useful_for)
+        Some(kept.useful_for())
     }
 
     // Without this a replaced response would keep the deadline of the one before it.
@@ -47,7 +54,7 @@ impl Expiry<CacheKey, Kept> for Usefulness {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(kept.useful_for)
+        Some(kept.useful_for())
     }
 }
 
@@ -62,7 +69,7 @@ impl Store {
             })
             .expire_after(Usefulness)
             .eviction_listener(move |_, kept: Kept, cause| {
-                if let Some(keeping) = &kept.response.keeping {
+                if let Some(keeping) = kept.response.keeping() {
                     keeping.leave_store();
                 }
                 match cause {
@@ -91,8 +98,9 @@ impl Store {
     /// Stores `response`, unless what is there was brought by a later fetch. `useful_for` bounds how long it takes room.
     pub fn insert(&self, key: CacheKey, response: Arc<StoredResponse>, useful_for: Duration) {
         // Before it is there: whoever lets it go at once counts it again.
-        let keeping = response.keeping.clone().inspect(|keeping| keeping.enter_store());
+        let keeping = response.keeping().cloned().inspect(|keeping| keeping.enter_store());
         let is_large = keeping.is_some();
+        let useful_for = u32::try_from(useful_for.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         let computed = self.0.entry(key).and_compute_with(|present| match present {
             Some(present) if present.value().response.begun > response.begun => Op::Nop,
             _ => Op::Put(Kept { response, useful_for }),
@@ -136,19 +144,18 @@ impl Store {
 }
 
 fn weight(key: &CacheKey, response: &StoredResponse) -> usize {
-    size_of::<CacheKey>() + size_of::<StoredResponse>() + key.heap_bytes() + response.heap_bytes() + OVERHEAD
+    size_of::<CacheKey>() + key.heap_bytes() + response.bytes() + OVERHEAD
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::HeaderValue;
     use uuid::Uuid;
 
     use super::*;
-    use crate::cache::stored::{Packed, pack};
+    use crate::cache::stored::{Packed, ToStore, pack};
     use crate::classify::Target;
-    use crate::clock::Clock;
+    use crate::clock::{Clock, Moment};
     use crate::held::Held;
     use crate::organization::{OrganizationId, Organizations};
     use crate::resource::LEAD_LABEL;
@@ -162,19 +169,8 @@ mod tests {
         let store = Store::new(BOUND, Arc::default());
         let (clock, _) = Clock::manual();
         for number in 0..4096 {
-            let response = StoredResponse {
-                organization: ORGANIZATION,
-                body: Bytes::from(vec![b'x'; 1024]),
-                content_type: HeaderValue::from_static("application/json"),
-                etag: HeaderValue::from_static("\"x\""),
-                sent: clock.now(),
-                begun: Tick::default(),
-                jitter: 0,
-                settling: false,
-                limit: None,
-                keeping: None,
-            };
-            store.insert(key(number), Arc::new(response), Duration::from_secs(60));
+            let packed = pack(&HeaderValue::from_static("\"x\""), &[b'x'; 1024], &Held::new(0));
+            store.insert(key(number), response(packed, clock.now(), 0), Duration::from_secs(60));
         }
         let (entries, bytes) = store.size();
         assert!(entries > 100 && bytes <= BOUND, "{entries} entries of {bytes} bytes");
@@ -186,24 +182,25 @@ mod tests {
         let (store, held) = (Store::new(BOUND as u64, Arc::default()), Held::new(BOUND));
         let (clock, _) = Clock::manual();
         for number in 0..16 {
-            let Packed { etag, body, keeping } =
-                pack(&HeaderValue::from_static("\"x\""), &[b'x'; BOUND / 4], &held);
-            let response = StoredResponse {
-                organization: ORGANIZATION,
-                body,
-                content_type: HeaderValue::from_static("application/json"),
-                etag,
-                sent: clock.now(),
-                begun: Tick::default(),
-                jitter: 0,
-                settling: false,
-                limit: None,
-                keeping,
-            };
-            store.insert(key(number), Arc::new(response), Duration::from_secs(60));
+            let packed = pack(&HeaderValue::from_static("\"x\""), &[b'x'; BOUND / 4], &held);
+            store.insert(key(number), response(packed, clock.now(), 0), Duration::from_secs(60));
             let stored = store.0.iter().count();
             assert!(stored * (BOUND / 4) <= BOUND, "{stored}");
         }
+    }
+
+    fn response(packed: Packed, sent: Moment, begun: u64) -> Arc<StoredResponse> {
+        let response = ToStore {
+            organization: ORGANIZATION,
+            content_type: HeaderValue::from_static("application/json"),
+            packed,
+            sent,
+            begun: Tick(begun),
+            jitter: 0,
+            settling: false,
+            limit: None,
+        };
+        response.stored()
     }
 
     fn key(number: u128) -> CacheKey {
@@ -218,20 +215,8 @@ mod tests {
         let (store, held) = (Store::new(1 << 20, Arc::default()), Held::new(1 << 20));
         let (clock, _) = Clock::manual();
         let large = |begun| {
-            let Packed { etag, body, keeping } =
-                pack(&HeaderValue::from_static("\"x\""), &[b'x'; 9997], &held);
-            Arc::new(StoredResponse {
-                organization: ORGANIZATION,
-                body,
-                content_type: HeaderValue::from_static("application/json"),
-                etag,
-                sent: clock.now(),
-                begun: Tick(begun),
-                jitter: 0,
-                settling: false,
-                limit: None,
-                keeping,
-            })
+            let packed = pack(&HeaderValue::from_static("\"x\""), &[b'x'; 9997], &held);
+            response(packed, clock.now(), begun)
         };
         let insert = |response: &Arc<StoredResponse>| {
             store.insert(key(1), Arc::clone(response), Duration::from_secs(60));
@@ -243,7 +228,7 @@ mod tests {
         assert_eq!(held.bytes(), 0, "stored");
         let second = large(3);
         insert(&second);
-        let slice = first.body.slice(..1);
+        let slice = first.packed().body.slice(..1);
         drop(first);
         assert_eq!(held.bytes(), 10_000, "replaced, and a reader has still to send of its bytes");
         drop(slice);

@@ -1,4 +1,4 @@
-//! [`Attempts`]: the label reads that are under way to prove a credential, at most one noted per credential.
+//! [`Attempts`]: the reads that are under way to prove a credential, at most one noted per credential and resource.
 //!
 //! A read of a credential without proof waits a moment for the attempt that another of its reads began; a background
 //! proof is not begun while one is under way. An attempt ends when its guard is dropped, however its fetch ended.
@@ -9,11 +9,15 @@ use std::sync::Arc;
 use super::credential::CredentialDigest;
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::lock::Mutex;
+use crate::resource::Descriptor;
 use crate::told::{self, Listener, Teller};
 
 /// Every attempt under way.
 #[derive(Clone, Debug, Default)]
-pub struct Attempts(Arc<Mutex<HashMap<CredentialDigest, Attempt>>>);
+pub struct Attempts(Arc<Mutex<HashMap<Attempted, Attempt>>>);
+
+/// What an attempt is to prove: a credential, for a resource.
+type Attempted = (CredentialDigest, &'static Descriptor);
 
 /// How far an attempt is.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +65,7 @@ impl Attempt {
 #[derive(Debug)]
 pub struct AttemptGuard {
     attempts: Attempts,
-    credential: CredentialDigest,
+    attempted: Attempted,
     progress: Teller<Progress>,
 }
 
@@ -78,29 +82,30 @@ impl AttemptGuard {
 }
 
 impl Attempts {
-    /// Notes an attempt, unless one of this credential is under way.
+    /// Notes an attempt, unless one of this credential by this resource is under way.
     #[must_use]
-    pub fn begin(&self, credential: CredentialDigest) -> Option<AttemptGuard> {
+    pub fn begin(&self, credential: CredentialDigest, resource: &'static Descriptor) -> Option<AttemptGuard> {
+        let attempted = (credential, resource);
         let mut under_way = self.0.lock();
-        if under_way.contains_key(&credential) {
+        if under_way.contains_key(&attempted) {
             return None;
         }
         let (progress, attempt) = told::channel(Progress::Begun);
-        under_way.insert(credential, Attempt(attempt));
+        under_way.insert(attempted, Attempt(attempt));
         drop(under_way);
-        Some(AttemptGuard { attempts: self.clone(), credential, progress })
+        Some(AttemptGuard { attempts: self.clone(), attempted, progress })
     }
 
-    /// The attempt of this credential that is under way.
+    /// The attempt of this credential by this resource that is under way.
     #[must_use]
-    pub fn under_way(&self, credential: CredentialDigest) -> Option<Attempt> {
-        self.0.lock().get(&credential).cloned()
+    pub fn under_way(&self, credential: CredentialDigest, resource: &'static Descriptor) -> Option<Attempt> {
+        self.0.lock().get(&(credential, resource)).cloned()
     }
 }
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        self.attempts.0.lock().remove(&self.credential);
+        self.attempts.0.lock().remove(&self.attempted);
     }
 }
 
@@ -108,6 +113,7 @@ impl Drop for AttemptGuard {
 mod tests {
     use super::super::credential::Digester;
     use super::*;
+    use crate::resource::LEAD_LABEL;
 
     fn credential() -> CredentialDigest {
         let mut fields = http::HeaderMap::new();
@@ -119,15 +125,15 @@ mod tests {
     async fn one_attempt_a_credential_and_its_end_wakes_who_waits() {
         let attempts = Attempts::default();
         let credential = credential();
-        let guard = attempts.begin(credential).unwrap();
-        assert!(attempts.begin(credential).is_none());
-        let attempt = attempts.under_way(credential).unwrap();
+        let guard = attempts.begin(credential, &LEAD_LABEL).unwrap();
+        assert!(attempts.begin(credential, &LEAD_LABEL).is_none());
+        let attempt = attempts.under_way(credential, &LEAD_LABEL).unwrap();
         let (clock, _) = Clock::manual();
         guard.note_sent(clock.now());
         assert_eq!(attempt.clone().sent().await, Some(clock.now()));
         drop(guard);
         attempt.ended().await;
-        assert!(attempts.under_way(credential).is_none());
-        assert!(attempts.begin(credential).is_some());
+        assert!(attempts.under_way(credential, &LEAD_LABEL).is_none());
+        assert!(attempts.begin(credential, &LEAD_LABEL).is_some());
     }
 }

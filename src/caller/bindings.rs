@@ -1,5 +1,8 @@
 //! [`Bindings`]: what the upstream has proved of each credential, and what it has refused.
 //!
+//! **A proof belongs to a resource.** A key has scopes by resource, so a 200 for tags says whose the key is, and nothing of
+//! its right to labels. The organization is one for all of them: by it calls are counted, and by it alone nothing is served.
+//!
 //! One lock guards a shard of `Authorization` values with everything that hangs on them, so that a proof and a refusal
 //! of one token are always seen in one order: a 200 that was sent before a refusal arrived never undoes it. All tables
 //! are bounded; where a refusal leaves its table, every answer sent before it is treated as refused (the safe side).
@@ -9,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, Digests, RouteDigest};
-use super::shard::{Shard, share_of};
+use super::shard::{Proof, Shard, share_of};
 use super::standing::{BackgroundRead, Ended, Outage, Standing};
 use crate::clock::Moment;
 use crate::config;
 use crate::lock::{Mutex, MutexGuard};
 use crate::organization::{Organization, OrganizationId, OrganizationName};
 use crate::reason::ProofResult;
+use crate::resource::Descriptor;
 use crate::tick::Tick;
 
 /// Shards where there are many credentials; few credentials live in one, so that the bound is exact.
@@ -28,11 +32,13 @@ pub enum Refusal {
     Unauthorized {
         /// On which route.
         route: RouteDigest,
-        /// Whether it was a label path, where a 401 always counts.
-        label_path: bool,
+        /// Whose path it was, if it was a resource's.
+        on_resource: Option<&'static Descriptor>,
     },
-    /// 402, or a JSON 403 on a label path: about this credential alone.
+    /// 402: about this credential alone, whatever it reads.
     Credential,
+    /// A JSON 403 on a path of this resource: about this credential alone, and nothing else that it reads.
+    Resource(&'static Descriptor),
 }
 
 /// Every binding, proof and refusal.
@@ -59,56 +65,82 @@ impl Bindings {
         }
     }
 
-    /// What this credential may have at `now`.
+    /// What of a resource this credential may have at `now`.
     #[must_use]
-    pub fn standing(&self, credential: &Credential, rules: &config::Proof, now: Moment) -> Standing {
-        self.standing_of(credential.digests(), rules, now)
+    pub fn standing(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        rules: &config::Proof,
+        now: Moment,
+    ) -> Standing {
+        self.standing_of(credential.digests(), resource, rules, now)
     }
 
-    /// What the credential that these stand for may have at `now`.
+    /// What of a resource the credential that these stand for may have at `now`.
     #[must_use]
-    pub fn standing_of(&self, digests: Digests, rules: &config::Proof, now: Moment) -> Standing {
+    pub fn standing_of(
+        &self,
+        digests: Digests,
+        resource: &'static Descriptor,
+        rules: &config::Proof,
+        now: Moment,
+    ) -> Standing {
         let shard = self.shard_of(digests.authorization);
         let Some(binding) = shard.bindings.peek(&digests.credential) else {
             return Standing::Unknown;
         };
         let organization = Arc::clone(&binding.organization);
-        let age = binding.proof.map(|sent| now.since(sent));
-        match age {
+        // What another resource has told gives no right to this one.
+        let proof = binding.by(resource).and_then(|proof| Some((proof, now.since(proof.sent?))));
+        match proof {
             // A `max_age` of zero asks each time.
-            Some(age) if age <= rules.max_age && !rules.max_age.is_zero() => {
+            Some((_, age)) if age <= rules.max_age && !rules.max_age.is_zero() => {
                 Standing::Proven { organization, renew: age >= rules.max_age * 3 / 4 }
             }
-            Some(age) if age <= rules.outage_max_age => {
-                Standing::Lapsed { organization, outage: Some(binding.outage(now)) }
+            Some((proof, age)) if age <= rules.outage_max_age => {
+                Standing::Lapsed { organization, outage: Some(proof.outage(now)) }
             }
             _ => Standing::Lapsed { organization, outage: None },
         }
     }
 
-    /// What this credential's own attempts of late say of the upstream, whatever its proof.
+    /// What this credential's own attempts of late to read a resource say of the upstream, whatever its proof.
     #[must_use]
-    pub fn outage(&self, credential: &Credential, now: Moment) -> Option<Outage> {
-        self.shard(credential).bindings.peek(&credential.digest()).map(|binding| binding.outage(now))
+    pub fn outage(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        now: Moment,
+    ) -> Option<Outage> {
+        let shard = self.shard(credential);
+        shard.bindings.peek(&credential.digest())?.by(resource).map(|proof| proof.outage(now))
     }
 
-    /// Whether an answer of `organization` may be delivered to this credential at `now`: for those who waited for
-    /// somebody else's flight.
+    /// Whether what was read of a resource of `organization` may be delivered to this credential at `now`: for those who
+    /// waited for somebody else's flight.
     #[must_use]
     pub fn is_proven_for(
         &self,
         credential: &Credential,
+        resource: &'static Descriptor,
         organization: OrganizationId,
         rules: &config::Proof,
         now: Moment,
     ) -> bool {
-        matches!(self.standing(credential, rules, now), Standing::Proven { organization: own, .. } if own.id() == organization)
+        matches!(self.standing(credential, resource, rules, now), Standing::Proven { organization: own, .. } if own.id() == organization)
     }
 
-    /// How old the latest proof of this credential is.
+    /// How old the latest proof of this credential by a resource is.
     #[must_use]
-    pub fn proof_age(&self, credential: &Credential, now: Moment) -> Option<Duration> {
-        self.shard(credential).bindings.peek(&credential.digest())?.proof.map(|sent| now.since(sent))
+    pub fn proof_age(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        now: Moment,
+    ) -> Option<Duration> {
+        let shard = self.shard(credential);
+        shard.bindings.peek(&credential.digest())?.by(resource)?.sent.map(|sent| now.since(sent))
     }
 
     /// The organization that this credential was last bound to, proven or not.
@@ -129,25 +161,26 @@ impl Bindings {
             .map(|binding| Arc::clone(&binding.organization))
     }
 
-    /// Notes a 200 to this credential's own label read, begun at `begun` and sent at `sent`, whose body names
-    /// `organization`.
+    /// Notes a 200 to this credential's own read of a resource, begun at `begun` and sent at `sent`, whose body names
+    /// `organization`: it proves the credential for that resource alone.
     ///
     /// [`ProofResult::Late`] and [`ProofResult::Moved`] prove nothing; the latter also drops the binding.
     #[must_use]
     pub fn prove(
         &self,
         credential: &Credential,
+        resource: &'static Descriptor,
         organization: &Arc<Organization>,
         begun: Tick,
         sent: Moment,
     ) -> ProofResult {
         let mut shard = self.shard(credential);
-        if shard.is_refused(credential, begun) {
+        if shard.is_refused(credential, resource, begun) {
             return ProofResult::Late;
         }
         let digest = credential.digest();
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
-            shard.bind(credential, organization, begun, sent);
+            shard.bind(credential, organization, Proof::of_read(resource, begun, sent));
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
@@ -157,10 +190,11 @@ impl Bindings {
         if begun <= binding.ended {
             return ProofResult::Late;
         }
-        if begun > binding.answered {
-            binding.answered = begun;
-            binding.last_failure = None;
-            binding.proof = Some(sent);
+        let proof = binding.told_by(resource);
+        if begun > proof.answered {
+            proof.answered = begun;
+            proof.last_failure = None;
+            proof.sent = Some(sent);
             // The table may have forgotten and made the organization anew meanwhile.
             binding.organization = Arc::clone(organization);
         }
@@ -168,28 +202,26 @@ impl Bindings {
         ProofResult::Renewed
     }
 
-    /// Takes over what another replica proved: that a read sent at `sent` was answered 200 and named `organization`. It was
-    /// looked up at `begun`. Whatever was refused, or ended, between the two is for the caller to know.
+    /// Takes over what another replica proved: that a read of a resource sent at `sent` was answered 200 and named
+    /// `organization`. It was looked up at `begun`. Whatever was refused, or ended, between the two is for the caller to know.
     ///
     /// A younger proof stays. It is no answer to a read of this process's own: nothing but the proof follows from it.
     #[must_use]
     pub fn adopt(
         &self,
         credential: &Credential,
+        resource: &'static Descriptor,
         organization: &Arc<Organization>,
         begun: Tick,
         sent: Moment,
     ) -> ProofResult {
         let mut shard = self.shard(credential);
-        if shard.is_refused(credential, begun) {
+        if shard.is_refused(credential, resource, begun) {
             return ProofResult::Late;
         }
         let digest = credential.digest();
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
-            shard.bind(credential, organization, Tick::default(), sent);
-            if let Some(binding) = shard.bindings.peek_mut(&digest) {
-                binding.adopted = Some(sent);
-            }
+            shard.bind(credential, organization, Proof::adopted(resource, sent));
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
@@ -198,10 +230,11 @@ impl Bindings {
         if begun <= binding.ended {
             return ProofResult::Late;
         }
-        if binding.proof.is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
-            binding.proof = Some(sent);
-            binding.adopted = Some(sent);
-            binding.last_failure = None;
+        let proof = binding.told_by(resource);
+        if proof.sent.is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
+            proof.sent = Some(sent);
+            proof.adopted = Some(sent);
+            proof.last_failure = None;
             binding.organization = Arc::clone(organization);
         }
         shard.bindings.promote(&digest);
@@ -213,24 +246,47 @@ impl Bindings {
         self.shard(credential).unbind(credential.digest());
     }
 
-    /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns.
-    pub fn refuse(&self, credential: &Credential, refusal: Refusal, arrived: Tick, now: Moment) -> Ended {
+    /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns. Says what it was
+    /// taken for, too: a 401 for want of a scope is about what its path belongs to alone.
+    pub fn refuse(
+        &self,
+        credential: &Credential,
+        refusal: Refusal,
+        arrived: Tick,
+        now: Moment,
+    ) -> (Refusal, Ended) {
         let mut shard = self.shard(credential);
-        match refusal {
-            Refusal::Credential => shard.refuse_credential(credential.digest(), arrived),
-            Refusal::Unauthorized { route, label_path } => {
-                if !label_path && shard.is_scope_refusal(credential, route, arrived, now) {
-                    return Ended::Nothing;
+        let refusal = match refusal {
+            Refusal::Unauthorized { route, on_resource }
+                if shard.is_scope_refusal(credential, route, on_resource, arrived, now) =>
+            {
+                match on_resource {
+                    None => return (refusal, Ended::Nothing),
+                    Some(resource) => Refusal::Resource(resource),
                 }
+            }
+            _ => refusal,
+        };
+        let ended = match refusal {
+            Refusal::Credential => shard.refuse_credential(credential.digest(), arrived),
+            Refusal::Resource(resource) => shard.refuse_by(resource, credential.digest(), arrived),
+            Refusal::Unauthorized { .. } => {
                 shard.refuse_authorization(credential.authorization_digest(), arrived)
             }
-        }
+        };
+        (refusal, ended)
     }
 
-    /// Whether this credential was refused after `begun`; counts what is no longer told apart as refused.
+    /// Whether this credential was refused what it reads of a resource after `begun`; counts what is no longer told apart as
+    /// refused.
     #[must_use]
-    pub fn is_refused_since(&self, credential: &Credential, begun: Tick) -> bool {
-        self.shard(credential).is_refused(credential, begun)
+    pub fn is_refused_since(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        begun: Tick,
+    ) -> bool {
+        self.shard(credential).is_refused(credential, resource, begun)
     }
 
     /// Notes a 401 to an `Authorization` value that came without a credential, or to another replica.
@@ -238,7 +294,18 @@ impl Bindings {
         self.shard_of(authorization).refuse_authorization(authorization, arrived)
     }
 
-    /// Notes that another replica's call with this credential of this `Authorization` was refused.
+    /// Notes that another replica's call with this credential of this `Authorization` was refused by a resource.
+    pub fn refuse_by(
+        &self,
+        resource: &'static Descriptor,
+        authorization: AuthorizationDigest,
+        credential: CredentialDigest,
+        arrived: Tick,
+    ) -> Ended {
+        self.shard_of(authorization).refuse_by(resource, credential, arrived)
+    }
+
+    /// Notes that another replica's call with this credential of this `Authorization` was refused, whatever it reads.
     pub fn refuse_credential(
         &self,
         authorization: AuthorizationDigest,
@@ -248,40 +315,56 @@ impl Bindings {
         self.shard_of(authorization).refuse_credential(credential, arrived)
     }
 
-    /// Notes that a label read of this credential is sent now.
-    pub fn note_attempt(&self, credential: &Credential, now: Moment) {
-        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
-            binding.last_attempt = Some(now);
-        }
+    /// Notes that a read of a resource by this credential is sent now.
+    pub fn note_attempt(&self, credential: &Credential, resource: &'static Descriptor, now: Moment) {
+        self.note(credential, resource, |proof| proof.last_attempt = Some(now));
     }
 
-    /// Notes that a label read of this credential failed: a time-out, a 5xx, an edge block, no connection.
-    pub fn note_failure(&self, credential: &Credential, now: Moment) {
-        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
-            binding.last_failure = Some(now);
-        }
+    /// Notes that a read of a resource by this credential failed: a time-out, a 5xx, an edge block, no connection.
+    pub fn note_failure(&self, credential: &Credential, resource: &'static Descriptor, now: Moment) {
+        self.note(credential, resource, |proof| proof.last_failure = Some(now));
     }
 
-    /// Notes that a background read of this credential was held back.
-    pub fn note_held(&self, credential: &Credential, read: BackgroundRead, now: Moment) {
-        if let Some(binding) = self.shard(credential).bindings.peek_mut(&credential.digest()) {
-            match read {
-                BackgroundRead::Proof => binding.last_held_proof = Some(now),
-                BackgroundRead::Refresh => binding.last_held = Some(now),
-            }
-        }
+    /// Notes that a background read of a resource by this credential was held back.
+    pub fn note_held(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        read: BackgroundRead,
+        now: Moment,
+    ) {
+        self.note(credential, resource, |proof| match read {
+            BackgroundRead::Proof => proof.last_held_proof = Some(now),
+            BackgroundRead::Refresh => proof.last_held = Some(now),
+        });
     }
 
-    /// Whether a background read of this credential may begin: for a moment it may not where the latest one failed or was
-    /// held back, or each hit would begin another.
+    /// Whether a background read of a resource by this credential may begin: for a moment it may not where the latest one
+    /// failed or was held back, or each hit would begin another.
     #[must_use]
-    pub fn may_ask_behind(&self, credential: &Credential, read: BackgroundRead, now: Moment) -> bool {
+    pub fn may_ask_behind(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        read: BackgroundRead,
+        now: Moment,
+    ) -> bool {
         let shard = self.shard(credential);
-        shard.bindings.peek(&credential.digest()).is_none_or(|binding| binding.may_ask_behind(read, now))
+        let proof = shard.bindings.peek(&credential.digest()).and_then(|binding| binding.by(resource));
+        proof.is_none_or(|proof| proof.may_ask_behind(read, now))
     }
 
-    /// Ends the proofs of one organization, or all, and those that reads under way at `ended` would still bring; returns
-    /// how many there were.
+    /// Notes something of what a resource has told of a credential, if it has.
+    fn note(&self, credential: &Credential, resource: &'static Descriptor, what: impl FnOnce(&mut Proof)) {
+        let mut shard = self.shard(credential);
+        let binding = shard.bindings.peek_mut(&credential.digest());
+        if let Some(proof) = binding.and_then(|binding| binding.by_mut(resource)) {
+            what(proof);
+        }
+    }
+
+    /// Ends the proofs of one organization, or all, by whichever resource, and those that reads under way at `ended` would
+    /// still bring; returns how many there were.
     pub fn end_proofs(&self, organization: Option<OrganizationName>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
@@ -290,7 +373,7 @@ impl Bindings {
                     continue;
                 }
                 binding.ended = ended;
-                count += u64::from(binding.proof.take().is_some());
+                count += binding.end_all() as u64;
             }
         }
         count

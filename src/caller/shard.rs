@@ -14,6 +14,7 @@ use super::standing::{BackgroundRead, Ended, Outage};
 use crate::bounded::bounded;
 use crate::clock::Moment;
 use crate::organization::Organization;
+use crate::resource::Descriptor;
 use crate::tick::Tick;
 
 /// After a failed attempt the upstream counts as one that cannot be asked for this long.
@@ -32,20 +33,33 @@ pub(super) struct Shard {
     pub(super) by_authorization: HashMap<AuthorizationDigest, Vec<CredentialDigest>>,
     pub(super) refused_authorizations: Refused<AuthorizationDigest>,
     pub(super) refused_credentials: Refused<CredentialDigest>,
+    /// Refused by one resource alone.
+    pub(super) refused_by: Refused<(CredentialDigest, &'static Descriptor)>,
     pub(super) routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
 }
 
+/// What is remembered of one credential: whose it is, and what each resource has told of it.
 #[derive(Debug)]
 pub(super) struct Binding {
     pub(super) authorization: AuthorizationDigest,
     pub(super) organization: Arc<Organization>,
-    /// When the latest proving read was sent; `None` once refused.
-    pub(super) proof: Option<Moment>,
     /// When an operator ended its proofs: what was sent before proves nothing.
     pub(super) ended: Tick,
+    /// By the resource that bound it. Most credentials read one alone.
+    first: Proof,
+    others: Vec<Proof>,
+}
+
+/// What the reads of one resource have told of a credential. A key has scopes by resource: what one says is nothing to the
+/// next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    resource: &'static Descriptor,
+    /// When the latest proving read was sent; `None` once refused.
+    pub(super) sent: Option<Moment>,
     /// When the latest read of another replica was sent that proves this credential here.
     pub(super) adopted: Option<Moment>,
-    /// Tick of the latest label read that was answered 200; outlives refusals.
+    /// Tick of the latest read that was answered 200; outlives refusals.
     pub(super) answered: Tick,
     pub(super) last_attempt: Option<Moment>,
     pub(super) last_failure: Option<Moment>,
@@ -61,7 +75,74 @@ pub(super) struct RouteRefusal {
     pub(super) at: Moment,
     pub(super) scope_until: Option<Moment>,
 }
+
 impl Binding {
+    /// What a resource has told, if it has.
+    pub(super) fn by(&self, resource: &'static Descriptor) -> Option<&Proof> {
+        if self.first.resource == resource {
+            return Some(&self.first);
+        }
+        self.others.iter().find(|proof| proof.resource == resource)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn by_mut(&mut self, resource: &'static Descriptor) -> Option<&mut Proof> {
+        self.proofs().find(|proof| proof.resource == resource)
+    }
+
+    /// The same; from now on it has.
+    pub(super) fn told_by(&mut self, resource: &'static Descriptor) -> &mut Proof {
+        if self.by(resource).is_none() {
+            self.others.push(Proof::none(resource));
+        }
+        self.by_mut(resource).expect("it is there now")
+    }
+
+    /// Ends all proofs; how many there were.
+    pub(super) fn end_all(&mut self) -> usize {
+        // All of them, and not as many as it takes to know.
+        self.proofs().filter(|proof| proof.sent.is_some()).map(|proof| proof.sent = None).count()
+    }
+
+    fn proofs(&mut self) -> impl Iterator<Item = &mut Proof> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
+    }
+
+    /// Whether a resource has answered it since a refusal on the path of `but`, here or at another replica. What that resource
+    /// says itself is no witness for it.
+    fn is_sound_since(&self, refusal: &RouteRefusal, but: Option<&'static Descriptor>) -> bool {
+        std::iter::once(&self.first).chain(&self.others).any(|proof| {
+            Some(proof.resource) != but
+                && (proof.answered > refusal.arrived
+                    || proof.adopted.is_some_and(|sent| sent.uptime() > refusal.at.uptime()))
+        })
+    }
+}
+
+impl Proof {
+    fn none(resource: &'static Descriptor) -> Self {
+        Self {
+            resource,
+            sent: None,
+            adopted: None,
+            answered: Tick::default(),
+            last_attempt: None,
+            last_failure: None,
+            last_held: None,
+            last_held_proof: None,
+        }
+    }
+
+    /// By a read that was begun at `begun`, sent at `sent`, and answered 200.
+    pub(super) fn of_read(resource: &'static Descriptor, begun: Tick, sent: Moment) -> Self {
+        Self { sent: Some(sent), answered: begun, last_attempt: Some(sent), ..Self::none(resource) }
+    }
+
+    /// By a read of another replica, sent at `sent`.
+    pub(super) fn adopted(resource: &'static Descriptor, sent: Moment) -> Self {
+        Self { adopted: Some(sent), ..Self::of_read(resource, Tick::default(), sent) }
+    }
+
     pub(super) fn outage(&self, now: Moment) -> Outage {
         Outage {
             confirmed: within(self.last_failure, FAILURE_COUNTS_FOR, now),
@@ -94,6 +175,7 @@ impl Shard {
             by_authorization: HashMap::new(),
             refused_authorizations: Refused::default(),
             refused_credentials: Refused::default(),
+            refused_by: Refused::default(),
             routes: bounded(REFUSALS),
         }
     }
@@ -107,25 +189,15 @@ impl Shard {
         self.bindings.resize(capacity);
     }
 
-    pub(super) fn bind(
-        &mut self,
-        credential: &Credential,
-        organization: &Arc<Organization>,
-        begun: Tick,
-        sent: Moment,
-    ) {
+    /// Binds a credential by what this says.
+    pub(super) fn bind(&mut self, credential: &Credential, organization: &Arc<Organization>, proof: Proof) {
         let authorization = credential.authorization_digest();
         let binding = Binding {
             authorization,
             organization: Arc::clone(organization),
-            proof: Some(sent),
             ended: Tick::default(),
-            answered: begun,
-            adopted: None,
-            last_attempt: Some(sent),
-            last_failure: None,
-            last_held: None,
-            last_held_proof: None,
+            first: proof,
+            others: Vec::new(),
         };
         if let Some((evicted, binding)) = self.bindings.push(credential.digest(), binding) {
             self.forget_credential(binding.authorization, evicted);
@@ -152,9 +224,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn is_refused(&self, credential: &Credential, begun: Tick) -> bool {
+    pub(super) fn is_refused(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        begun: Tick,
+    ) -> bool {
         self.refused_authorizations.refused_since(&credential.authorization_digest(), begun)
             || self.refused_credentials.refused_since(&credential.digest(), begun)
+            || self.refused_by.refused_since(&(credential.digest(), resource), begun)
     }
 
     pub(super) fn refuse_authorization(
@@ -164,31 +242,38 @@ impl Shard {
     ) -> Ended {
         self.refused_authorizations.note(authorization, arrived);
         let credentials = self.by_authorization.get(&authorization).into_iter().flatten();
-        let ended = credentials.filter(|credential| {
-            self.bindings.peek_mut(credential).is_some_and(|binding| binding.proof.take().is_some())
-        });
-        // All of them, and not as many as it takes to know.
-        Ended::of(ended.count())
+        let ended =
+            credentials.map(|credential| self.bindings.peek_mut(credential).map_or(0, Binding::end_all));
+        Ended::of(ended.sum())
     }
 
     pub(super) fn refuse_credential(&mut self, credential: CredentialDigest, arrived: Tick) -> Ended {
         self.refused_credentials.note(credential, arrived);
-        let binding = self.bindings.peek_mut(&credential);
-        Ended::of(usize::from(binding.is_some_and(|binding| binding.proof.take().is_some())))
+        Ended::of(self.bindings.peek_mut(&credential).map_or(0, Binding::end_all))
     }
 
-    /// A 401 on a route that was refused before, while a label read sent after that refusal was answered 200, says
+    pub(super) fn refuse_by(
+        &mut self,
+        resource: &'static Descriptor,
+        credential: CredentialDigest,
+        arrived: Tick,
+    ) -> Ended {
+        self.refused_by.note((credential, resource), arrived);
+        let proof = self.bindings.peek_mut(&credential).and_then(|binding| binding.by_mut(resource));
+        Ended::of(usize::from(proof.is_some_and(|proof| proof.sent.take().is_some())))
+    }
+
+    /// A 401 on a route that was refused before, while a read of another resource sent after that refusal was answered 200, says
     /// that the key is sound and lacks a scope. It is remembered for ten minutes.
     pub(super) fn is_scope_refusal(
         &mut self,
         credential: &Credential,
         route: RouteDigest,
+        on_resource: Option<&'static Descriptor>,
         arrived: Tick,
         now: Moment,
     ) -> bool {
         let binding = self.bindings.peek(&credential.digest());
-        let (answered, adopted) =
-            (binding.map(|known| known.answered), binding.and_then(|known| known.adopted));
         let key = (credential.authorization_digest(), credential.digest(), route);
         let Some(record) = self.routes.get_mut(&key) else {
             self.routes.put(key, RouteRefusal { arrived, at: now, scope_until: None });
@@ -197,8 +282,7 @@ impl Shard {
         if record.scope_until.is_some_and(|until| !now.reached(until)) {
             return true;
         }
-        let sound = answered.is_some_and(|answered| answered > record.arrived)
-            || adopted.is_some_and(|sent| sent.uptime() > record.at.uptime());
+        let sound = binding.is_some_and(|binding| binding.is_sound_since(record, on_resource));
         *record =
             RouteRefusal { arrived, at: now, scope_until: sound.then(|| now.plus(SCOPE_REFUSAL_LASTS)) };
         sound

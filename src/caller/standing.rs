@@ -1,22 +1,22 @@
-//! [`Standing`]: what a credential may have at one moment, by what is remembered of it.
+//! [`Standing`]: what of one resource a credential may have at one moment, by what is remembered of it.
 
 use std::sync::Arc;
 
 use crate::organization::Organization;
 
-/// What a credential may have, at one moment.
+/// What of one resource a credential may have, at one moment.
 #[derive(Clone, Debug)]
 pub enum Standing {
     /// No organization is known.
     Unknown,
-    /// Proven: may have its organization's stored responses.
+    /// Proven: may have its organization's stored responses of that resource.
     Proven {
         /// Of this organization.
         organization: Arc<Organization>,
         /// Whether the proof has aged so far that it should be renewed in the background.
         renew: bool,
     },
-    /// Known, but not proven.
+    /// Known, but not proven; another resource may have told of it.
     Lapsed {
         /// Its organization: budget and epoch, no right to a hit.
         organization: Arc<Organization>,

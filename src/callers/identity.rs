@@ -1,8 +1,11 @@
 //! [`Identity`]: which service sends a request, told once from what it brings. It says who pays and who waits, and never what
 //! may be read: that is the credential's.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use uuid::Uuid;
 
 use super::caller_key::CallerKey;
 use super::figures::Figure;
@@ -12,6 +15,7 @@ use crate::caller::credential::AuthorizationDigest;
 use crate::closed_enum::closed_enum;
 use crate::config::{CallerSource, Mode, Priority};
 use crate::lock::Mutex;
+use crate::logging::Who;
 use crate::outcome::Outcome;
 use crate::semantics::caller_name;
 use crate::shield::share::{Share, Urgency};
@@ -28,6 +32,8 @@ pub struct Identity {
     rules: Arc<CallerRules>,
     /// What it said of itself, and was not believed.
     pub(super) ignored: Option<Ignored>,
+    /// As lines of the log say it, with the first organization that was known of its key.
+    who: OnceLock<Who>,
 }
 
 closed_enum! {
@@ -160,7 +166,7 @@ impl Identity {
         ignored: Option<Ignored>,
     ) -> Self {
         let limit = Arc::clone(rules.limit(caller.name()));
-        Self { caller, credential, limit, rules: Arc::clone(rules), ignored }
+        Self { caller, credential, limit, rules: Arc::clone(rules), ignored, who: OnceLock::new() }
     }
 
     /// What is forbidden of a request to who it is, whether that holds or not.
@@ -178,7 +184,19 @@ impl Identity {
         }
     }
 
-    /// The name of its key, in the log.
+    /// What the log says of it, where its key is of this organization.
+    #[must_use]
+    pub fn who(&self, organization: Option<Uuid>) -> Cow<'_, Who> {
+        let told = || Who::new(self.caller.name(), self.key_name(), organization);
+        if organization.is_none() {
+            // It may be known a moment later.
+            return Cow::Owned(told());
+        }
+        let known = self.who.get_or_init(told);
+        if known.organization() == organization { Cow::Borrowed(known) } else { Cow::Owned(told()) }
+    }
+
+    /// The name of its key, in the log and in explanations.
     #[must_use]
     pub fn key_name(&self) -> &str {
         self.credential.name().trim_start_matches('~')

@@ -31,7 +31,7 @@ pub enum Class {
         /// Why.
         reason: BypassReason,
     },
-    /// A write at or below a resource's collection.
+    /// A write at or below a resource's collection, or where else the resource is changed.
     Write {
         /// Whose path.
         resource: &'static Descriptor,
@@ -71,7 +71,13 @@ pub(crate) fn classify_by(
     place: Place,
     forbids: impl FnOnce() -> Option<BypassReason>,
 ) -> Class {
-    let Some(resource) = place.resource() else { return Class::PassThrough };
+    let (resource, is_beside) = match place {
+        Place::Beside(resource) => (resource, true),
+        _ => match place.resource() {
+            Some(resource) => (resource, false),
+            None => return Class::PassThrough,
+        },
+    };
     let query = head.uri.query().unwrap_or_default();
 
     // A framework behind the upstream's front that obeys it makes a write of anything that carries it (Q9).
@@ -81,6 +87,9 @@ pub(crate) fn classify_by(
     }
     if overridden || !matches!(head.method, Method::GET | Method::HEAD) {
         return Class::Write { resource, item: place.item() };
+    }
+    if is_beside {
+        return Class::PassThrough;
     }
     match read(head, place, query, forbids) {
         Ok(read) => Class::Read(read),
@@ -105,7 +114,9 @@ fn read(
             let (list, storable) = query::list(resource, query).ok_or(BypassReason::Query)?;
             (resource, Target::List(list), storable)
         }
-        Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => return Err(BypassReason::Path),
+        Place::Variant { .. } | Place::Disguised(_) | Place::Beside(_) | Place::Elsewhere => {
+            return Err(BypassReason::Path);
+        }
     };
     match forbids() {
         Some(reason) => Err(reason),

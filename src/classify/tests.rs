@@ -2,7 +2,7 @@ use super::*;
 use http::Request;
 use proptest::prelude::*;
 
-use crate::resource::{LEAD_LABEL, RESOURCES, target_path};
+use crate::resource::{LEAD_LABEL, RESOURCES, WORKSPACE, target_path};
 
 const ID: &str = "01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
 /// The look of a key of the vendor: base64 of `<uuid>:<12 characters>`.
@@ -149,7 +149,7 @@ fn a_method_in_the_query_makes_a_write_of_anything() {
     }
     assert_eq!(get("/api/v2/lead-labels/ai-reply-label?_method=put"), write(None));
     assert_eq!(classified("POST", "/api/v2/lead-labels/ai-reply-label?_method=put", &[]), write(None));
-    assert_eq!(get("/api/v2/campaigns?_method=DELETE"), Class::PassThrough);
+    assert_eq!(get("/api/v2/accounts?_method=DELETE"), Class::PassThrough);
 }
 
 #[test]
@@ -181,8 +181,9 @@ fn only_the_post_that_changes_nothing_passes() {
     for resource in RESOURCES.iter() {
         for path in resource.harmless_posts {
             assert_eq!(classified("POST", path, &[]), Class::PassThrough);
-            assert_eq!(classified("PUT", path, &[]), write(None));
-            assert_eq!(get(path), uncached(true, BypassReason::Path));
+            assert_eq!(classified("PUT", path, &[]), Class::Write { resource, item: None });
+            let reason = BypassReason::Path;
+            assert_eq!(get(path), Class::Uncached { resource, item: true, reason });
         }
     }
 }
@@ -205,8 +206,7 @@ fn a_read_of_another_path_below_the_collection_is_not_cached() {
 #[test]
 fn everything_else_passes_through() {
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
-        for path in
-            ["/", "/api/v2/campaigns", "/api/v2/lead-lists", "/api/v2/lead-labelsx", "/api/v1/lead-labels"]
+        for path in ["/", "/api/v2/accounts", "/api/v2/leads", "/api/v2/lead-labelsx", "/api/v1/lead-labels"]
         {
             assert_eq!(classified(method, path, &[("cookie", "a=b")]), Class::PassThrough, "{method} {path}");
         }
@@ -317,7 +317,8 @@ fn fields_that_may_choose_whose_data_comes_back_are_not_cached() {
     }
 }
 
-fn targets() -> impl Strategy<Value = Target> {
+/// A resource, and something that can be asked of it.
+fn targets() -> impl Strategy<Value = (&'static Descriptor, Target)> {
     let list = |resource: &'static Descriptor| {
         let mut names = [resource.list_parameters, resource.unstored_parameters].concat();
         names.sort_unstable();
@@ -328,19 +329,45 @@ fn targets() -> impl Strategy<Value = Target> {
                 Target::List(ListQuery(names.into_iter().zip(values).collect()))
             })
     };
-    prop_oneof![any::<u128>().prop_map(|id| Target::Item(Uuid::from_u128(id))), list(&LEAD_LABEL)]
+    let resources: Vec<_> = RESOURCES.iter().collect();
+    prop::sample::select(resources).prop_flat_map(move |resource| {
+        let item = any::<u128>().prop_map(|id| Target::Item(Uuid::from_u128(id))).boxed();
+        let target = if resource.is_singleton() {
+            list(resource).boxed()
+        } else {
+            prop_oneof![item, list(resource)].boxed()
+        };
+        target.prop_map(move |target| (resource, target))
+    })
+}
+
+#[test]
+fn a_singleton_is_its_own_path_alone() {
+    let path = "/api/v2/workspaces/current";
+    let target = Target::List(ListQuery::default());
+    assert_eq!(get(path), Class::Read(Read { resource: &WORKSPACE, target, storable: true, head: false }));
+    for (other, item, reason) in [
+        (format!("{path}?limit=1"), false, BypassReason::Query),
+        (format!("{path}/"), false, BypassReason::Path),
+        (format!("{path}/{ID}"), true, BypassReason::Path),
+        (format!("{path}/whitelabel-domain"), true, BypassReason::Path),
+    ] {
+        assert_eq!(get(&other), Class::Uncached { resource: &WORKSPACE, item, reason }, "{other}");
+    }
+    for (method, other) in [("PATCH", path.to_owned()), ("POST", format!("{path}/{ID}"))] {
+        assert_eq!(classified(method, &other, &[]), Class::Write { resource: &WORKSPACE, item: None });
+    }
+    assert_eq!(get("/api/v2/workspaces"), Class::PassThrough);
 }
 
 proptest! {
     #[test]
-    fn what_a_fill_asks_for_is_what_was_asked(target in targets()) {
-        for resource in RESOURCES.iter() {
-            let Class::Read(read) = get(&target_path(resource, &target)) else {
-                return Err(TestCaseError::fail("no read"));
-            };
-            prop_assert_eq!(&read.target, &target);
-            prop_assert_eq!(read.resource, resource);
-        }
+    fn what_a_fill_asks_for_is_what_was_asked((resource, target) in targets()) {
+        let Class::Read(read) = get(&target_path(resource, &target)) else {
+            return Err(TestCaseError::fail("no read"));
+        };
+        prop_assert_eq!(&read.target, &target);
+        prop_assert_eq!(read.resource, resource);
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::body::BodyError;
 use crate::clock::Clock;
 use crate::config::{self, files};
 
-/// Far more than any answer that a command reads: a status has the last hour in it.
-const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// Far more than any answer that a command reads: a status has the last hour in it, and up to 2,000 callers and keys.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 
 /// An answer of the admin listener.
 #[derive(Debug)]

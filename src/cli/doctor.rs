@@ -90,7 +90,7 @@ pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<ExitCode, Fa
         report.add("configuration", Verdict::Odd, notice);
     }
     limits(&mut report, &loaded.config);
-    if let Some(way) = loaded.egress() {
+    for way in loaded.egress() {
         report.add("egress", Verdict::Good, way);
     }
     block_on(async {

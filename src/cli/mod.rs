@@ -26,6 +26,7 @@ mod simulate;
 mod status;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ enum Command {
     Fingerprint(Files),
     /// Print what the running proxy says of itself
     Status(status::Arguments),
+    /// Show who spends the limit: callers and keys of the running proxy, live
+    Top(top::Arguments),
     /// Ask the running proxy what it would do with a request, and why
     Explain(explain::Arguments),
     /// Try everything that the proxy needs, and say where it ends
@@ -100,6 +103,9 @@ pub fn main(
             .and(arguments.files.clone())
             .load_values()
             .and_then(|loaded| status::run(&loaded, &arguments)),
+        Command::Top(arguments) => {
+            setup.and(arguments.files.clone()).load_values().and_then(|loaded| top::run(&loaded, &arguments))
+        }
         Command::Explain(arguments) => setup
             .and(arguments.files.clone())
             .load_values()

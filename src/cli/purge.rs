@@ -30,14 +30,17 @@ pub(super) struct Arguments {
     /// This label alone, and every list, which may hold it
     #[arg(long, value_name = "UUID")]
     label: Option<Uuid>,
+    /// Of this resource alone, such as custom_tag; proofs stay
+    #[arg(long, value_name = "NAME")]
+    resource: Option<String>,
 }
 
 impl Arguments {
     fn body(&self) -> Value {
         let named = [("organization", self.organization), ("label", self.label)];
-        let members =
-            named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string().into())));
-        Value::Object(members.collect::<Map<_, _>>())
+        let ids = named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string().into())));
+        let resource = self.resource.iter().map(|name| ("resource".to_owned(), name.as_str().into()));
+        Value::Object(ids.chain(resource).collect::<Map<_, _>>())
     }
 }
 
@@ -111,15 +114,16 @@ mod tests {
 
     #[test]
     fn only_what_was_named_is_asked_for() {
-        for (organization, label, body) in [
-            (None, None, serde_json::json!({})),
-            (Some(ID), None, serde_json::json!({"organization": "00000000-0000-0000-0000-000000000007"})),
-            (None, Some(ID), serde_json::json!({"label": "00000000-0000-0000-0000-000000000007"})),
+        let id = "00000000-0000-0000-0000-000000000007";
+        for (organization, label, resource, body) in [
+            (None, None, None, serde_json::json!({})),
+            (Some(ID), None, None, serde_json::json!({"organization": id})),
+            (None, Some(ID), None, serde_json::json!({"label": id})),
+            (None, None, Some("custom_tag"), serde_json::json!({"resource": "custom_tag"})),
         ] {
-            assert_eq!(
-                Arguments { files: Files::default(), output: Output::default(), organization, label }.body(),
-                body
-            );
+            let resource = resource.map(str::to_owned);
+            let (files, output) = (Files::default(), Output::default());
+            assert_eq!(Arguments { files, output, organization, label, resource }.body(), body);
         }
     }
 

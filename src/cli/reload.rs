@@ -5,6 +5,7 @@
 //! from being heard.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
@@ -12,6 +13,7 @@ use std::thread;
 use tracing::{info, warn};
 
 use super::setup::Setup;
+use crate::config::files::{self, Mark};
 use crate::config::{Change, Config, Inputs, Key, Loaded};
 use crate::descriptors;
 use crate::logging::Log;
@@ -27,7 +29,8 @@ impl Reloads {
         // One may be under way and one more wanted; whoever asks then is served by that one.
         let (wish, wishes) = mpsc::sync_channel(1);
         let Loaded { config, inputs, .. } = loaded;
-        let mut running = Running { setup, config, inputs, log, server };
+        let read_once = ReadOnce::of(&config);
+        let mut running = Running { setup, config, inputs, read_once, log, server };
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             while wishes.recv().is_ok() {
                 running.reload();
@@ -49,8 +52,34 @@ struct Running {
     config: Config,
     /// What gave it.
     inputs: Inputs,
+    /// What was read at start, and is not again.
+    read_once: Vec<ReadOnce>,
     log: Log,
     server: Arc<Server>,
+}
+
+/// A file that is read at start alone: another key of a vendor's in it does not hold, and somebody has to say so.
+#[derive(PartialEq, Eq)]
+struct ReadOnce {
+    key: Key,
+    file: PathBuf,
+    held: Mark,
+}
+
+impl ReadOnce {
+    /// Those that this configuration names.
+    fn of(config: &Config) -> Vec<Self> {
+        let telemetry = &config.telemetry;
+        let named = [
+            (Key::TelemetryHeadersFile, telemetry.headers_file.as_ref()),
+            (Key::TelemetryCaFile, telemetry.ca_file.as_ref()),
+        ];
+        let read = |(key, file): (Key, Option<&PathBuf>)| {
+            let file = file?.clone();
+            Some(Self { key, held: Mark::of_read(&files::contents(&file)), file })
+        };
+        named.into_iter().filter_map(read).collect()
+    }
 }
 
 impl Running {
@@ -77,7 +106,13 @@ impl Running {
         self.config = config;
         self.inputs.clone_from(&loaded.inputs);
         info!(changed = listed(&taken), "configuration taken");
-        for key in waiting {
+        let differs = |now: &ReadOnce| {
+            self.read_once
+                .iter()
+                .any(|was| was.key == now.key && was.file == now.file && was.held != now.held)
+        };
+        let elsewhere = ReadOnce::of(&loaded.config).into_iter().filter(differs).map(|now| now.key);
+        for key in waiting.into_iter().chain(elsewhere) {
             warn!(%key, origin = %loaded.origin(key), "changed, and needs a restart");
         }
         for notice in loaded.notices(descriptors::highest()) {

@@ -50,8 +50,8 @@ pub(super) fn run(setup: Setup) -> Result<ExitCode, Failure> {
     let dropped = log.lines_dropped();
     server.metrics().follow_log(move || dropped.load(Ordering::Relaxed));
     info!(data = %server.data_address(), admin = %server.admin_address(), upstream = %loaded.config.upstream.url, "ready");
-    if let Some(way) = loaded.egress() {
-        info!(way, "calls leave by way of a forward proxy");
+    for way in loaded.egress() {
+        info!(way, "there is a forward proxy");
     }
     let drained = wait(Arc::clone(&server))?;
     let reloads = Reloads::start(setup, loaded, log, Arc::clone(&server)).map_err(Failure::failed)?;

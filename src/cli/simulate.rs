@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// The error that is answered in place of everything, or with /N every Nth time
     #[arg(long, value_name = "STATUS")]
     fail: Option<String>,
-    /// Any other fault, such as hang, lag=2s or edge-block/3; may be repeated
+    /// Any other fault, such as hang, lag=2s, fail=503@read_label or edge-block/3; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
     /// Arm faults from lines of standard input while it runs; "clear" ends all
@@ -74,11 +74,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if io::stdout().is_terminal() {
         say("Ctrl-C ends it.");
     }
-    armed.into_iter().for_each(|armed| armed.arm(&simulator));
+    let mut limits = limits;
+    for armed in armed {
+        armed.arm(&simulator, &mut limits).map_err(Failure::misused)?;
+    }
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::failed)?,
         // Not unasked: whoever stands in the background of a terminal is stopped when it reads.
-        () = follow_input(&simulator), if faults_stdin => {}
+        () = follow_input(&simulator, limits), if faults_stdin => {}
     }
     simulator.stop().await;
     Ok(ExitCode::SUCCESS)

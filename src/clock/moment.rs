@@ -10,6 +10,12 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// What the two clocks said, as [`Self::uptime`] and [`Self::unix`] tell it.
+    #[must_use]
+    pub const fn of(uptime: Duration, unix: Duration) -> Self {
+        Self { monotonic: uptime, wall: unix }
+    }
+
     /// Time passed since `earlier`: the larger of both clocks' answers, zero if both went back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

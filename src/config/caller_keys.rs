@@ -16,44 +16,18 @@ use super::key::Key;
 use super::named::file;
 use super::raw::{Raw, Refused};
 use super::{Shield, files, parse};
+use crate::classify::fields::Concern;
+use crate::guard::fields as guard;
 use crate::semantics::caller_name::{self, LONGEST};
+use crate::semantics::{fields, request_fields};
 
 const NAME: &str = "a name of 1 to 64 letters, digits and \".\", \"_\", \"-\", \":\", \"/\", \"@\"";
 /// What all callers together may be named in a configuration: each is a series in the metrics.
 const MOST_NAMES: usize = 200;
 const LIMIT_KEYS: &str = "weight, requests_per_minute, part, priority, methods, denied_methods, paths, denied_paths, max_wait, observe";
 const DEFAULT_TRUSTED: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-/// Fields that mean something to this proxy, to the API or to what is between: none of them names a caller.
-const TAKEN: [&str; 24] = [
-    "host",
-    "authorization",
-    "proxy-authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "te",
-    "expect",
-    "via",
-    "cookie",
-    "cache-control",
-    "pragma",
-    "prefer",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "range",
-    "accept-encoding",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    "upgrade",
-];
-
-/// Parts of names of fields that may choose whose data comes back: such a field is the API's.
-const WHOSE_DATA: [&str; 9] =
-    ["workspace", "org", "organization", "tenant", "account", "impersonate", "auth", "authorization", "key"];
+/// Parts of names of fields that hold what no log may show: the name of a caller is in every line.
+const SECRETS: [&str; 4] = ["key", "token", "secret", "password"];
 
 /// Reads the section, if it is there.
 pub(super) fn resolve(raw: &mut Raw, shield: Option<&Shield>) -> Result<Option<Callers>, Refused> {
@@ -272,9 +246,13 @@ fn sources(text: &str) -> Option<Vec<CallerSource>> {
 
 fn field(text: &str) -> Option<HeaderName> {
     let lower = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let overrides = crate::semantics::fields::overrides_method(text);
-    let free =
-        !overrides && !TAKEN.contains(&text) && !text.split('-').any(|part| WHOSE_DATA.contains(&part));
+    // What it means to anybody here is told by their own tables, so that no name can be forgotten. None of them is removed from
+    // requests, and none that may choose whose data comes back is believed to say something else.
+    let free = !request_fields::is_known(text)
+        && guard::Rule::of(text).is_none()
+        && Concern::of(text).is_none()
+        && fields::goes_upstream(text)
+        && !text.split('-').any(|part| SECRETS.contains(&part));
     let name = HeaderName::from_bytes(text.as_bytes()).ok()?;
     (lower && free && text.len() <= LONGEST).then_some(name)
 }

@@ -3,7 +3,7 @@
 //! The list of the former is [`taken`] alone: a key that nobody names there waits for a restart.
 
 use super::report::value;
-use super::{Cache, Config, Key, Listen, ListenTls, ProxyAuthorization, Upstream};
+use super::{Cache, Config, Key, Listen, ListenTls, OptionalResource, ProxyAuthorization, Upstream};
 
 /// A configuration that was read while another one holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,28 @@ fn taken(current: &Config, new: &Config) -> Config {
         ca_file: new.upstream.ca_file.clone(),
         ..config.upstream
     };
-    config.cache = Cache { max_bytes: current.cache.max_bytes, ..new.cache.clone() };
+    config.cache = cache(&current.cache, &new.cache);
     config.proof = new.proof.clone();
     config.shield = new.shield.clone();
     config.callers.clone_from(&new.callers);
     config.log = new.log.clone();
     config
+}
+
+/// What is cached at all is settled at start: paths, metrics and what is known of callers are kept by resource.
+fn cache(current: &Cache, new: &Cache) -> Cache {
+    let kept = |current: &OptionalResource, new: &OptionalResource| OptionalResource {
+        enabled: current.enabled,
+        ..*new
+    };
+    Cache {
+        max_bytes: current.max_bytes,
+        custom_tags: kept(&current.custom_tags, &new.custom_tags),
+        lead_lists: kept(&current.lead_lists, &new.lead_lists),
+        workspaces: kept(&current.workspaces, &new.workspaces),
+        campaigns: kept(&current.campaigns, &new.campaigns),
+        ..new.clone()
+    }
 }
 
 /// Who asks for certificates of clients goes on to, by these roots or others, and who does not cannot begin.

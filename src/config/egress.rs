@@ -7,7 +7,7 @@ use std::path::Path;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::forward_proxy::{ForwardProxy, NoProxy, ProxyAuthorization};
+use super::forward_proxy::{Carries, ForwardProxy, NoProxy, ProxyAuthorization};
 use super::key::Key;
 use super::named::file;
 use super::raw::{Raw, Refused};
@@ -76,11 +76,14 @@ fn decoded(text: &str) -> Option<String> {
     is_user_and_password(&text).then_some(text)
 }
 
-/// The proxy for calls to `url`, if there is one.
+/// The proxy for calls to `url` and for spans, if there is one.
 pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<ForwardProxy>, Refused> {
     // The variable is about everything that a machine asks for by `https`; the key is about the upstream.
     let is_of_all = matches!(raw.origin(Key::UpstreamProxy), Origin::Variable(name) if name.eq_ignore_ascii_case("https_proxy"));
-    if is_of_all && url.is_some_and(|url| url.scheme() != Some(&Scheme::HTTPS)) {
+    // Where nothing is asked for by `https`, what it says is for other programs, and may be wrong.
+    let asks_by_https = url.is_none_or(|url| url.scheme() == Some(&Scheme::HTTPS))
+        || raw.has_scheme(Key::TelemetryOtlpEndpoint, "https");
+    if is_of_all && !asks_by_https {
         return Ok(None);
     }
     let proxy = raw.optional(Key::UpstreamProxy, parse_proxy);
@@ -105,7 +108,8 @@ pub(super) fn resolve(raw: &mut Raw, url: Option<&Uri>) -> Result<Option<Forward
     }
     let authorization =
         authorization.map(ProxyAuthorization::File).or_else(|| given.map(ProxyAuthorization::Given));
-    Ok(Some(ForwardProxy { url: proxy, authorization, ca_file, except }))
+    let carries = if is_of_all { Carries::Https } else { Carries::All };
+    Ok(Some(ForwardProxy { url: proxy, authorization, ca_file, except, carries }))
 }
 
 #[cfg(test)]

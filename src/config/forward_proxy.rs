@@ -20,19 +20,35 @@ pub struct ForwardProxy {
     pub ca_file: Option<PathBuf>,
     /// What does not go through it.
     pub except: NoProxy,
+    /// What goes through it otherwise.
+    pub carries: Carries,
+}
+
+/// Which URLs a forward proxy is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carries {
+    /// Every one: the operator named it for what is asked here.
+    #[default]
+    All,
+    /// Those of `https` alone, as `HTTPS_PROXY` means it.
+    Https,
 }
 
 impl ForwardProxy {
     /// One without anything else.
     #[must_use]
     pub fn at(url: Uri) -> Self {
-        Self { url, authorization: None, ca_file: None, except: NoProxy::default() }
+        Self { url, authorization: None, ca_file: None, except: NoProxy::default(), carries: Carries::All }
     }
 
     /// Whether what is at this URL is asked for through it.
     #[must_use]
     pub fn is_for(&self, url: &Uri) -> bool {
-        let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let is_secure = url.scheme() == Some(&Scheme::HTTPS);
+        if self.carries == Carries::Https && !is_secure {
+            return false;
+        }
+        let usual = if is_secure { 443 } else { 80 };
         let port = url.port_u16().unwrap_or(usual);
         !self.except.names(url.host().unwrap_or_default(), port)
     }

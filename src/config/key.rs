@@ -91,6 +91,37 @@ keys! {
         "a duration from 0s (never) to 24h, such as \"5m\"";
     LeadLabelListsUpstreamDirectives = "cache.lead_label_lists.upstream_directives",
         "\"ignore\" or \"respect\"";
+    CustomTagsEnabled = "cache.custom_tags.enabled", "true or false";
+    CustomTagsTtl = "cache.custom_tags.ttl", "a duration from 1ms to 24h, such as \"5m\"";
+    CustomTagsListTtl = "cache.custom_tags.list_ttl", "a duration from 1ms to 24h, such as \"60s\"";
+    CustomTagsStaleWhileRevalidate = "cache.custom_tags.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    CustomTagsStaleIfError = "cache.custom_tags.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    CustomTagsUpstreamDirectives = "cache.custom_tags.upstream_directives", "\"ignore\" or \"respect\"";
+    LeadListsEnabled = "cache.lead_lists.enabled", "true or false";
+    LeadListsTtl = "cache.lead_lists.ttl", "a duration from 1ms to 24h, such as \"30s\"";
+    LeadListsListTtl = "cache.lead_lists.list_ttl", "a duration from 1ms to 24h, such as \"30s\"";
+    LeadListsStaleWhileRevalidate = "cache.lead_lists.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    LeadListsStaleIfError = "cache.lead_lists.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    LeadListsUpstreamDirectives = "cache.lead_lists.upstream_directives", "\"ignore\" or \"respect\"";
+    WorkspacesEnabled = "cache.workspaces.enabled", "true or false";
+    WorkspacesTtl = "cache.workspaces.ttl", "a duration from 1ms to 24h, such as \"60s\"";
+    WorkspacesStaleWhileRevalidate = "cache.workspaces.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    WorkspacesStaleIfError = "cache.workspaces.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    WorkspacesUpstreamDirectives = "cache.workspaces.upstream_directives", "\"ignore\" or \"respect\"";
+    CampaignsEnabled = "cache.campaigns.enabled", "true or false";
+    CampaignsTtl = "cache.campaigns.ttl", "a duration from 1ms to 24h, such as \"5s\"";
+    CampaignsListTtl = "cache.campaigns.list_ttl", "a duration from 1ms to 24h, such as \"5s\"";
+    CampaignsStaleWhileRevalidate = "cache.campaigns.stale_while_revalidate",
+        "a duration from 0s (never) to 24h, such as \"30s\"";
+    CampaignsStaleIfError = "cache.campaigns.stale_if_error",
+        "a duration from 0s (never) to 24h, such as \"5m\"";
+    CampaignsUpstreamDirectives = "cache.campaigns.upstream_directives", "\"ignore\" or \"respect\"";
     ProofMaxAge = "proof.max_age", "a duration from 0s (ask each time) to 5m, such as \"60s\"";
     ProofOutageMaxAge = "proof.outage_max_age", "a duration from 0s to 5m, such as \"5m\"";
     ProofMaxCredentials = "proof.max_credentials", "a whole number from 1 to 10000000";
@@ -118,6 +149,7 @@ keys! {
         "http:// or https:// with a host, an optional port and path; no user or query";
     TelemetryOtlpProtocol = "telemetry.otlp_protocol", "\"http/protobuf\" or \"grpc\"";
     TelemetryCompression = "telemetry.compression", "\"none\" or \"gzip\"";
+    TelemetryCaFile = "telemetry.ca_file", "a PEM file with at least one root certificate";
     TelemetryHeadersFile = "telemetry.headers_file", "a file with one \"name: value\" a line";
     TelemetryServiceName = "telemetry.service_name", "1 to 256 bytes of text";
     TelemetryResourceAttributes = "telemetry.resource_attributes",

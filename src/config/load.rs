@@ -69,6 +69,7 @@ fn assemble(
     layers.add_defaults();
     let environment: Vec<_> = environment.collect();
     layers.settings.extend(standard::settings(&environment));
+    let passed_over = standard::passed_over(&environment);
     for file in files {
         layers.add_file(file, earlier);
     }
@@ -81,7 +82,12 @@ fn assemble(
     let config = resolve::config(&mut raw);
     let origins = Key::ALL.iter().map(|key| raw.origin(*key)).collect();
     match (config, raw.into_faults()) {
-        (Ok(config), faults) if faults.is_empty() => Ok(Loaded::new(config, origins, ignored, inputs)),
+        (Ok(config), faults) if faults.is_empty() => {
+            let loaded = Loaded::new(config, origins, ignored, inputs);
+            let is_asked = loaded.config.upstream.proxy.is_some()
+                && standard::is_of_others(loaded.origin(Key::UpstreamNoProxy));
+            Ok(if is_asked { loaded.passing_over(passed_over) } else { loaded })
+        }
         (_, faults) => Err(faults),
     }
 }

@@ -18,6 +18,7 @@ mod key;
 mod load;
 mod named;
 mod notice;
+mod optional_resource;
 mod parse;
 mod raw;
 mod report;
@@ -43,7 +44,7 @@ pub use self::callers::{CallerLimit, CallerSource, Callers, Cap, Mode, Priority}
 pub use self::change::Change;
 pub use self::egress::user_and_password;
 pub use self::fault::{Fault, Origin};
-pub use self::forward_proxy::{ForwardProxy, NoProxy, ProxyAuthorization};
+pub use self::forward_proxy::{Carries, ForwardProxy, NoProxy, ProxyAuthorization};
 pub use self::input::Inputs;
 pub use self::key::Key;
 pub use self::load::{environment, load, load_again, load_values};
@@ -218,6 +219,14 @@ pub struct Cache {
     pub lead_labels: CachedResource,
     /// `[cache.lead_label_lists]`
     pub lead_label_lists: CachedResource,
+    /// `[cache.custom_tags]`
+    pub custom_tags: OptionalResource,
+    /// `[cache.lead_lists]`
+    pub lead_lists: OptionalResource,
+    /// `[cache.workspaces]`: the current workspace, which has no lists.
+    pub workspaces: OptionalResource,
+    /// `[cache.campaigns]`
+    pub campaigns: OptionalResource,
 }
 
 /// `cache.share`: who may share a stored response.
@@ -250,6 +259,30 @@ pub struct CachedResource {
     pub stale_if_error: Duration,
     /// Whether the upstream's `Cache-Control` has a say.
     pub upstream_directives: UpstreamDirectives,
+}
+
+/// A resource that is cached where an operator says so: the vendor's web application changes it, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalResource {
+    /// Whether it is cached. Where it is not, its calls pass through as any others.
+    pub enabled: bool,
+    /// For how long an item is kept.
+    pub items: CachedResource,
+    /// For how long a page is kept.
+    pub lists: CachedResource,
+}
+
+impl OptionalResource {
+    /// Off, and where it is switched on kept for so many seconds, items and lists, and in place of an error for so many more.
+    const fn off(items: u64, lists: u64, stale_if_error: u64) -> Self {
+        let items = CachedResource {
+            ttl: Duration::from_secs(items),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::from_secs(stale_if_error),
+            upstream_directives: UpstreamDirectives::Ignore,
+        };
+        Self { enabled: false, items, lists: CachedResource { ttl: Duration::from_secs(lists), ..items } }
+    }
 }
 
 /// `upstream_directives`: whether the upstream's `Cache-Control` has a say.
@@ -404,6 +437,12 @@ impl Default for Cache {
                 stale_if_error: Duration::from_secs(300),
                 upstream_directives: UpstreamDirectives::Ignore,
             },
+            custom_tags: OptionalResource::off(300, 60, 300),
+            // `has_enrichment_task` changes by itself.
+            lead_lists: OptionalResource::off(30, 30, 60),
+            workspaces: OptionalResource::off(60, 60, 300),
+            // `status` changes by itself.
+            campaigns: OptionalResource::off(5, 5, 30),
         }
     }
 }

@@ -6,10 +6,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::uri::Scheme;
+
 use super::files;
+use super::forward_proxy::Carries;
 use super::key::Key;
 use super::parse;
 use super::report::Loaded;
+use super::telemetry;
 use crate::descriptors;
 
 const DAY: u64 = 24 * 3600;
@@ -25,20 +29,42 @@ impl Loaded {
         let ignored = self.ignored.iter().map(|name| {
             format!("variable {name} is ignored: only INSTANTLY_PROXY_<SECTION>__<KEY> is configuration")
         });
-        ignored.chain(self.limits()).chain(self.shares()).chain(self.descriptors(open_files))
+        let passed_over = self.passed_over.iter().map(|member| {
+            format!(
+                "{:?} (from {}) is passed over: it is no host, address or network, and nothing is kept from the forward \
+                 proxy by it",
+                member,
+                self.origin(Key::UpstreamNoProxy)
+            )
+        });
+        ignored
+            .chain(passed_over)
+            .chain(self.limits())
+            .chain(self.shares())
+            .chain(self.descriptors(open_files))
     }
 
-    /// How calls leave, where that is not straight. For an operator to know, and no fault.
-    #[must_use]
-    pub fn egress(&self) -> Option<String> {
-        let proxy = self.config.upstream.proxy.as_ref()?;
-        let (url, origin) = (parse::url_text(&proxy.url), self.origin(Key::UpstreamProxy));
-        let upstream = parse::url_text(&self.config.upstream.url);
-        Some(match proxy.is_for(&self.config.upstream.url) {
-            true => format!("calls to {upstream} go through the forward proxy {url} (from {origin})"),
-            false => format!(
-                "calls to {upstream} do not go through the forward proxy {url} (from {origin}): no_proxy names it"
-            ),
+    /// How calls and spans leave, where there is a forward proxy. For an operator to know, and no fault.
+    pub fn egress(&self) -> impl Iterator<Item = String> {
+        let proxy = self.config.upstream.proxy.as_ref();
+        let spans = self.config.telemetry.otlp_endpoint.as_ref();
+        let calls = ("calls", &self.config.upstream.url);
+        let asked = [Some(calls), spans.map(|endpoint| ("spans", endpoint))];
+        asked.into_iter().flatten().filter_map(move |(what, url)| {
+            let proxy = proxy?;
+            let (by, origin) = (parse::url_text(&proxy.url), self.origin(Key::UpstreamProxy));
+            let to = telemetry::endpoint_text(url);
+            // Spans go by it to an https collector alone, whoever named it.
+            let is_asked = url.scheme() == Some(&Scheme::HTTPS) || what == "calls" && proxy.carries == Carries::All;
+            Some(match (is_asked, proxy.is_for(url)) {
+                (true, true) => format!("{what} to {to} go through the forward proxy {by} (from {origin})"),
+                (true, false) => format!(
+                    "{what} to {to} do not go through the forward proxy {by} (from {origin}): no_proxy names it"
+                ),
+                (false, _) => format!(
+                    "{what} to {to} do not go through the forward proxy {by} (from {origin}): it is for https alone"
+                ),
+            })
         })
     }
 

@@ -129,6 +129,11 @@ impl Raw {
         self.given(key).is_some()
     }
 
+    /// Whether the URL at `key` has this scheme, in either case (RFC 3986 §3.1), whatever else is wrong with it.
+    pub(super) fn has_scheme(&self, key: Key, scheme: &str) -> bool {
+        self.given(key).is_some_and(|given| given.text().is_some_and(|text| parse::has_scheme(text, scheme)))
+    }
+
     /// Whether the value of `key` reads otherwise than this one. A variable holds text, whatever stands for.
     pub(super) fn differs(&self, key: Key, other: Option<&Value>) -> bool {
         let text = |value: &Value| show(key, value).trim_matches('"').to_owned();

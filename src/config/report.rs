@@ -13,8 +13,8 @@ use super::input::Inputs;
 use super::key::Key;
 use super::raw::show;
 use super::{
-    ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys, parse,
-    shared_keys, telemetry,
+    Cache, ClientAuth, Config, Listen, NoProxy, ProxyAuthorization, Telemetry, Upstream, caller_keys,
+    optional_resource, parse, shared_keys, telemetry,
 };
 
 /// A configuration without a fault.
@@ -26,6 +26,8 @@ pub struct Loaded {
     origins: Vec<Origin>,
     /// Variables with our prefix that are neither configuration nor a Kubernetes service link: likely a mistake.
     pub ignored: Vec<String>,
+    /// Members of `NO_PROXY` that mean nothing here, if a proxy is excepted from by that.
+    pub(super) passed_over: Vec<String>,
     /// The files that gave something.
     pub inputs: Inputs,
 }
@@ -37,7 +39,13 @@ impl Loaded {
         ignored: Vec<String>,
         inputs: Inputs,
     ) -> Self {
-        Self { config, origins, ignored, inputs }
+        Self { config, origins, ignored, passed_over: Vec::new(), inputs }
+    }
+
+    /// The same, having passed over these members of the variable that stands for `upstream.no_proxy`.
+    pub(super) fn passing_over(mut self, members: Vec<String>) -> Self {
+        self.passed_over = members;
+        self
     }
 
     /// Where the value of `key` came from.
@@ -79,28 +87,10 @@ impl Loaded {
 /// The value of `key` as a file would give it; `None` where nothing is set.
 pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
     let Config { admin, cache, proof, shield, log, .. } = config;
-    let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
     Some(match key {
         Key::AdminAddress => admin.address.to_string().into(),
         Key::AdminHeaderTimeout => parse::duration_text(admin.header_timeout).into(),
         Key::AdminTokenFile => path(admin.token_file.as_deref()?),
-        Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
-        Key::CacheShare => parse::share_text(cache.share).into(),
-        Key::CacheListFill => cache.list_fill.into(),
-        Key::CacheWriteThrough => cache.write_through.into(),
-        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
-        Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
-        Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
-        Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
-        Key::LeadLabelsUpstreamDirectives => {
-            parse::upstream_directives_text(labels.upstream_directives).into()
-        }
-        Key::LeadLabelListsTtl => parse::duration_text(lists.ttl).into(),
-        Key::LeadLabelListsStaleWhileRevalidate => parse::duration_text(lists.stale_while_revalidate).into(),
-        Key::LeadLabelListsStaleIfError => parse::duration_text(lists.stale_if_error).into(),
-        Key::LeadLabelListsUpstreamDirectives => {
-            parse::upstream_directives_text(lists.upstream_directives).into()
-        }
         Key::ProofMaxAge => parse::duration_text(proof.max_age).into(),
         Key::ProofOutageMaxAge => parse::duration_text(proof.outage_max_age).into(),
         Key::ProofMaxCredentials => proof.max_credentials.get().into(),
@@ -119,10 +109,35 @@ pub(super) fn value(config: &Config, key: Key) -> Option<Value> {
                 "listen" | "listen.tls" => of_listen(&config.listen, key),
                 "upstream" => of_upstream(&config.upstream, key),
                 "telemetry" => of_telemetry(&config.telemetry, key),
+                section if section.starts_with("cache") => of_cache(cache, key),
                 "callers" => caller_keys::value(config.callers.as_ref(), key),
                 _ => shared_keys::value(config.shared.as_ref(), key),
             };
         }
+    })
+}
+
+fn of_cache(cache: &Cache, key: Key) -> Option<Value> {
+    let (labels, lists) = (&cache.lead_labels, &cache.lead_label_lists);
+    Some(match key {
+        Key::CacheMaxBytes => parse::size_text(cache.max_bytes).into(),
+        Key::CacheShare => parse::share_text(cache.share).into(),
+        Key::CacheListFill => cache.list_fill.into(),
+        Key::CacheWriteThrough => cache.write_through.into(),
+        Key::CacheWriteInvalidates => parse::write_invalidates_text(cache.write_invalidates).into(),
+        Key::LeadLabelsTtl => parse::duration_text(labels.ttl).into(),
+        Key::LeadLabelsStaleWhileRevalidate => parse::duration_text(labels.stale_while_revalidate).into(),
+        Key::LeadLabelsStaleIfError => parse::duration_text(labels.stale_if_error).into(),
+        Key::LeadLabelsUpstreamDirectives => {
+            parse::upstream_directives_text(labels.upstream_directives).into()
+        }
+        Key::LeadLabelListsTtl => parse::duration_text(lists.ttl).into(),
+        Key::LeadLabelListsStaleWhileRevalidate => parse::duration_text(lists.stale_while_revalidate).into(),
+        Key::LeadLabelListsStaleIfError => parse::duration_text(lists.stale_if_error).into(),
+        Key::LeadLabelListsUpstreamDirectives => {
+            parse::upstream_directives_text(lists.upstream_directives).into()
+        }
+        key => return optional_resource::value(cache, key),
     })
 }
 
@@ -183,6 +198,7 @@ fn of_telemetry(spans: &Telemetry, key: Key) -> Option<Value> {
         Key::TelemetryOtlpEndpoint => telemetry::endpoint_text(spans.otlp_endpoint.as_ref()?).into(),
         Key::TelemetryOtlpProtocol => telemetry::protocol_text(spans.otlp_protocol).into(),
         Key::TelemetryCompression => telemetry::compression_text(spans.compression).into(),
+        Key::TelemetryCaFile => path(spans.ca_file.as_deref()?),
         Key::TelemetryHeadersFile => path(spans.headers_file.as_deref()?),
         Key::TelemetryServiceName => spans.service_name.clone().into(),
         Key::TelemetryResourceAttributes => match spans.resource_attributes.as_slice() {

@@ -13,21 +13,20 @@ use http::uri::Scheme;
 
 use super::key::Key;
 use super::named::{file, pair};
+use super::optional_resource::{STALE, TTL};
 use super::raw::{Raw, Refused};
 use super::{
     Admin, Cache, CachedResource, ClientCertificate, ClientRoots, Config, Listen, ListenTls, Log,
-    MaxHeldBytes, Mode, Proof, Shield, Upstream, caller_keys, egress, files, parse, shared_keys, telemetry,
+    MaxHeldBytes, Mode, Proof, Shield, Upstream, caller_keys, egress, files, optional_resource, parse,
+    shared_keys, telemetry,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Time-outs: none at all would be waiting for ever, and over an hour is a mistake in the unit.
 const TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
-const TTL: RangeInclusive<Duration> = MILLISECOND..=DAY;
-const STALE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 /// A refused credential is served for at most five minutes, whatever the upstream does.
 const PROOF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 /// Callers give up long before a minute: more is a mistake in the unit.
@@ -57,6 +56,9 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let log = log(raw);
     let telemetry = telemetry::resolve(raw);
     let shared = shared_keys::resolve(raw);
+    if let (Ok(cache), Ok(Some(_))) = (&cache, &shared) {
+        optional_resource::refuse_in_a_fleet(raw, cache);
+    }
     Ok(Config {
         listen: listen?,
         admin: admin?,
@@ -184,6 +186,10 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
     let write_invalidates = raw.text(Key::CacheWriteInvalidates, parse::write_invalidates);
     let lead_labels = cached_resource(raw, &LEAD_LABELS);
     let lead_label_lists = cached_resource(raw, &LEAD_LABEL_LISTS);
+    let custom_tags = optional_resource::resolve(raw, &optional_resource::CUSTOM_TAGS);
+    let lead_lists = optional_resource::resolve(raw, &optional_resource::LEAD_LISTS);
+    let workspaces = optional_resource::resolve(raw, &optional_resource::WORKSPACES);
+    let campaigns = optional_resource::resolve(raw, &optional_resource::CAMPAIGNS);
     Ok(Cache {
         max_bytes: max_bytes?,
         share: share?,
@@ -192,6 +198,10 @@ fn cache(raw: &mut Raw) -> Result<Cache, Refused> {
         write_invalidates: write_invalidates?,
         lead_labels: lead_labels?,
         lead_label_lists: lead_label_lists?,
+        custom_tags: custom_tags?,
+        lead_lists: lead_lists?,
+        workspaces: workspaces?,
+        campaigns: campaigns?,
     })
 }
 

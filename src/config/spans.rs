@@ -14,6 +14,8 @@ pub struct Telemetry {
     pub otlp_protocol: OtlpProtocol,
     /// Whether batches are packed.
     pub compression: Compression,
+    /// PEM file of roots to trust for TLS to the collector, in place of the platform's.
+    pub ca_file: Option<PathBuf>,
     /// Fields that each batch carries, such as a vendor's key; one `name: value` a line.
     pub headers_file: Option<PathBuf>,
     /// `service.name` of the resource.
@@ -30,6 +32,7 @@ impl Default for Telemetry {
             otlp_endpoint: None,
             otlp_protocol: OtlpProtocol::Http,
             compression: Compression::None,
+            ca_file: None,
             headers_file: None,
             service_name: "instantly-proxy".to_owned(),
             resource_attributes: Vec::new(),

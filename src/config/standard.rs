@@ -6,7 +6,11 @@
 use super::fault::Origin;
 use super::forward_proxy::NoProxy;
 use super::key::{Key, PREFIX};
+use super::parse::has_scheme;
 use super::raw::Setting;
+
+/// The lower-case one first, as curl has it.
+const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// What the variables say.
 pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
@@ -16,15 +20,9 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
             settings.push(Setting { key, value: value.into(), origin: Origin::Variable(name.to_owned()) });
         }
     };
-    // An empty variable is one that is not set (OpenTelemetry's specification says so, and curl does).
-    let first = |names: &[&'static str]| {
-        names.iter().find_map(|name| {
-            let value = environment.iter().find(|(known, value)| known == name && !value.is_empty());
-            value.map(|(_, value)| (*name, value.clone()))
-        })
-    };
+    let first = |names: &[&'static str]| first_of(environment, names);
     add(Key::UpstreamProxy, first(&["https_proxy", "HTTPS_PROXY"]));
-    add(Key::UpstreamNoProxy, first(&["no_proxy", "NO_PROXY"]).map(|(name, list)| (name, known(&list))));
+    add(Key::UpstreamNoProxy, first(&NO_PROXY).map(|(name, list)| (name, known(&list))));
     let is_off = first(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
         || first(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, value)| value == "none");
     if is_off {
@@ -43,6 +41,8 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
     add(Key::TelemetryOtlpProtocol, protocol);
     let compression = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
     add(Key::TelemetryCompression, first(&compression));
+    let certificate = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
+    add(Key::TelemetryCaFile, first(&certificate));
     add(Key::TelemetryServiceName, first(&["OTEL_SERVICE_NAME"]));
     add(Key::TelemetryResourceAttributes, first(&["OTEL_RESOURCE_ATTRIBUTES"]));
     add(
@@ -59,26 +59,52 @@ pub(super) fn settings(environment: &[(String, String)]) -> Vec<Setting> {
     settings
 }
 
+/// The first of these variables that is set. An empty one is not (OpenTelemetry's specification says so, and curl does).
+fn first_of(environment: &[(String, String)], names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| {
+        let value = environment.iter().find(|(known, value)| known == name && !value.is_empty());
+        value.map(|(_, value)| (*name, value.clone()))
+    })
+}
+
+/// The members of `NO_PROXY` that [`settings`] leaves out.
+pub(super) fn passed_over(environment: &[(String, String)]) -> Vec<String> {
+    let list = first_of(environment, &NO_PROXY).map(|(_, list)| list).unwrap_or_default();
+    members(&list).filter(|member| NoProxy::parse(member).is_none()).map(str::to_owned).collect()
+}
+
+/// Whether a value came from a variable of another program's.
+pub(super) fn is_of_others(origin: &Origin) -> bool {
+    matches!(origin, Origin::Variable(name) if !name.starts_with(PREFIX))
+}
+
+fn members(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', ' ']).filter(|member| !member.is_empty())
+}
+
 /// The members of a list that are read here. Others of a machine's `NO_PROXY` are for other programs (`192.168.*`, `<local>`, an
 /// address with a zone): none of them can be the upstream's host, and they must not keep a process from starting.
 fn known(list: &str) -> String {
-    let members =
-        list.split([',', ' ']).filter(|member| !member.is_empty() && NoProxy::parse(member).is_some());
-    members.collect::<Vec<_>>().join(",")
+    let known = members(list).filter(|member| NoProxy::parse(member).is_some());
+    known.collect::<Vec<_>>().join(",")
 }
 
 /// Leaves out what the variables say of something that there is not: a proxy that nobody has set, spans that go nowhere. A
-/// process that does neither must not fail to start for what another program is to be told.
+/// process that does neither must not fail to start for what another program is to be told. Roots for a collector that is not
+/// asked by TLS are of that kind, too: their file need not be there.
 pub(super) fn drop_idle(settings: &mut Vec<Setting>) {
     let is_set = |key: Key| settings.iter().any(|setting| setting.key == key);
     let (has_proxy, has_endpoint) = (is_set(Key::UpstreamProxy), is_set(Key::TelemetryOtlpEndpoint));
+    let endpoint = settings.iter().rfind(|setting| setting.key == Key::TelemetryOtlpEndpoint);
+    let is_secure =
+        endpoint.is_some_and(|setting| setting.value.as_str().is_some_and(|url| has_scheme(url, "https")));
     settings.retain(|setting| {
-        let is_of_others = matches!(&setting.origin, Origin::Variable(name) if !name.starts_with(PREFIX));
-        let has_subject = match setting.key.section() {
-            "telemetry" => has_endpoint,
-            _ => has_proxy || setting.key != Key::UpstreamNoProxy,
+        let has_subject = match setting.key {
+            Key::TelemetryCaFile => is_secure,
+            Key::UpstreamNoProxy => has_proxy,
+            key => has_endpoint || key.section() != "telemetry",
         };
-        has_subject || !is_of_others
+        has_subject || !is_of_others(&setting.origin)
     });
 }
 
@@ -104,6 +130,10 @@ mod tests {
         );
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
         assert_eq!(kept(&[endpoint, spans[0]]), ["telemetry.otlp_endpoint", "telemetry.otlp_protocol"]);
+        let roots = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/not/there");
+        assert_eq!(kept(&[endpoint, roots]), ["telemetry.otlp_endpoint"]);
+        let secure = ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://c");
+        assert_eq!(kept(&[secure, roots]), ["telemetry.otlp_endpoint", "telemetry.ca_file"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) fn resolve(raw: &mut Raw) -> Result<Telemetry, Refused> {
     let otlp_endpoint = raw.optional(Key::TelemetryOtlpEndpoint, endpoint);
     let otlp_protocol = raw.text(Key::TelemetryOtlpProtocol, protocol);
     let compression = raw.text(Key::TelemetryCompression, compression);
+    let ca_file = file(raw, Key::TelemetryCaFile, files::roots);
     let headers_file = file(raw, Key::TelemetryHeadersFile, header_fields);
     let service_name = raw.text(Key::TelemetryServiceName, |text| is_short(text).then(|| text.to_owned()));
     let resource_attributes = raw.optional(Key::TelemetryResourceAttributes, attributes);
@@ -32,6 +33,7 @@ pub(super) fn resolve(raw: &mut Raw) -> Result<Telemetry, Refused> {
         otlp_endpoint: otlp_endpoint?,
         otlp_protocol: otlp_protocol?,
         compression: compression?,
+        ca_file: ca_file?,
         headers_file: headers_file?,
         service_name: service_name?,
         resource_attributes: resource_attributes?.unwrap_or_default(),

@@ -265,7 +265,7 @@ fn an_unknown_key_is_answered_with_its_neighbours_and_the_one_that_was_meant() {
     assert_eq!(
         fault.allowed,
         "in [cache], max_bytes, share, list_fill, write_through, write_invalidates, lead_labels, \
-         lead_label_lists; \
+         lead_label_lists, custom_tags, lead_lists, workspaces, campaigns; \
          did you mean cache.max_bytes?"
     );
     let fault = the_fault(from_variables(&[("INSTANTLY_PROXY_LISTEN__ADRESS", "x")]));

@@ -16,7 +16,7 @@ use super::result::{Fetched, OwnAnswer};
 use super::task::{Begun, Fetch};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse};
+use crate::cache::stored::{Packed, ToStore};
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::clock::Moment;
@@ -115,8 +115,7 @@ impl Fetcher {
             }
             Err(Unsound { grants: None, .. }) => {}
         }
-        let sound = judged.map_err(|unsound| unsound.reason);
-        match gate::examine_head(&head).and(sound) {
+        match gate::verdict(gate::examine_head(&head), judged.map_err(|unsound| unsound.reason)) {
             Ok(sound) => Ok(self.accept(fetch, begun, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fetch, head, body, reason)),
         }
@@ -129,7 +128,8 @@ impl Fetcher {
         let fence = self.cache.fence();
         let organization = fence.organizations().get(identity.organization, self.clock.now());
         if fetch.use_of.proves() {
-            let proof = self.bindings.prove(&fetch.credential, &organization, begun.tick, begun.sent);
+            let (credential, resource) = (&fetch.credential, fetch.read.resource);
+            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, begun.sent);
             self.metrics.proof(proof);
             match proof {
                 ProofResult::Moved => {
@@ -148,12 +148,13 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
-        let response = Arc::new(StoredResponse {
+        let response = ToStore {
             // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
             sent: begun.sent.back(age::of(&head.headers)),
             settling: fence.is_settling(&organization, target, begun.sent),
             ..made(identity.organization, &head, packed, begun, allowed.limit())
-        });
+        };
+        let response = response.stored();
         let stored = fetch.use_of.stores()
             && !allowed.is_nothing()
             && !self.cache.is_closed()
@@ -212,7 +213,7 @@ impl Fetcher {
     ) -> Result<Fetched, ProxyError> {
         let Answered { response, meaning, sent, .. } = answered;
         let (head, body) = response.into_parts();
-        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused) {
+        if matches!(meaning, Meaning::KeyRefused | Meaning::CredentialRefused | Meaning::ResourceRefused) {
             self.metrics.proof(ProofResult::Refused);
         }
         if meaning == Meaning::NotFound
@@ -262,7 +263,7 @@ impl Fetcher {
         }
         let alone = written.grants || !rules.may_share(organization, resource, begun);
         let begun = Begun { tick: begun, sent };
-        let response = StoredResponse {
+        let response = ToStore {
             settling: written.settling,
             ..made(organization.id(), head, packed, begun, allowed.limit())
         };
@@ -270,7 +271,7 @@ impl Fetcher {
         let lifetimes = rules.of(resource, &target);
         let useful_for = lifetimes.ttl + lifetimes.stale_if_error;
         let key = CacheKey::new(resource, organization, owner, target);
-        self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+        self.cache.keep(key, response.stored(), useful_for, organization, rules);
     }
 }
 
@@ -290,18 +291,15 @@ fn made(
     packed: Packed,
     begun: Begun,
     limit: Option<Duration>,
-) -> StoredResponse {
-    let Packed { etag, body, keeping } = packed;
-    StoredResponse {
+) -> ToStore {
+    ToStore {
         organization,
         content_type: media_type::to_keep(&head.headers),
-        etag,
-        body,
+        packed,
         sent: begun.sent,
         begun: begun.tick,
         jitter: fastrand::u8(..),
         settling: false,
         limit,
-        keeping,
     }
 }

@@ -11,7 +11,7 @@ use super::task::Fetch;
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::stored::StoredResponse;
-use crate::caller::credential::CredentialDigest;
+use crate::caller::attempts::Attempt;
 use crate::caller::standing::BackgroundRead;
 use crate::classify::Target;
 use crate::clock::Moment;
@@ -23,10 +23,11 @@ use crate::tick::Tick;
 impl Fetcher {
     /// Renews the proof, unless an attempt is under way. The answer is stored, too.
     pub fn prove_behind(self: &Arc<Self>, asker: &Asker<'_>, organization: &Arc<Organization>, now: Moment) {
-        if !self.bindings.may_ask_behind(asker.reader.credential, BackgroundRead::Proof, now) {
+        let resource = asker.reader.read.resource;
+        if !self.bindings.may_ask_behind(asker.reader.credential, resource, BackgroundRead::Proof, now) {
             return;
         }
-        let Some(attempt) = self.attempts.begin(asker.digest()) else { return };
+        let Some(attempt) = self.attempts.begin(asker.digest(), resource) else { return };
         // Last: where fetches are stopped, asking takes the one trial.
         if !self.origin.shield().edge.may_fetch(now) {
             return;
@@ -52,9 +53,9 @@ impl Fetcher {
         stored: &StoredResponse,
         now: Moment,
     ) {
-        let shield = self.origin.shield();
+        let (shield, resource) = (self.origin.shield(), asker.reader.read.resource);
         if self.cache.is_closed()
-            || !self.bindings.may_ask_behind(asker.reader.credential, BackgroundRead::Refresh, now)
+            || !self.bindings.may_ask_behind(asker.reader.credential, resource, BackgroundRead::Refresh, now)
             || !shield.budget.spare(self.origin.account_of(organization), now)
             || shield.edge.is_blocked()
         {
@@ -69,12 +70,12 @@ impl Fetcher {
     #[must_use]
     pub fn would_wait_for_attempt(&self, asker: &Asker<'_>) -> bool {
         let own_key = asker.own_key(&asker.reader.read.target, asker.storing);
-        !self.flights.is_under_way(&own_key) && self.attempts.under_way(asker.digest()).is_some()
+        !self.flights.is_under_way(&own_key) && self.attempt_of(asker).is_some()
     }
 
     /// Waits for the end of another read's attempt, if one is under way; for a moment.
     pub async fn wait_for_attempt(&self, asker: &Asker<'_>) {
-        let Some(attempt) = self.attempts.under_way(asker.digest()) else { return };
+        let Some(attempt) = self.attempt_of(asker) else { return };
         let now = self.clock.now();
         // Its turn may be long in coming: who would not wait for a call of its own does not wait for this one either.
         let max_wait = asker.max_wait.saturating_sub(now.since(asker.arrived_at));
@@ -85,14 +86,19 @@ impl Fetcher {
 
     /// Waits until a credential's attempt has been on its way for longer than a read waits for it. As long as it waits for
     /// our own budget it is not late: that is no outage.
-    pub async fn attempt_is_late(&self, credential: CredentialDigest) {
-        if let Some(attempt) = self.attempts.under_way(credential)
+    pub async fn attempt_is_late(&self, asker: &Asker<'_>) {
+        if let Some(attempt) = self.attempt_of(asker)
             && let Some(sent) = attempt.sent().await
         {
             self.clock.sleep_until(sent.plus(BRIEF_MAX_WAIT)).await;
         } else {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The attempt under way that would prove a read's credential for its resource.
+    fn attempt_of(&self, asker: &Asker<'_>) -> Option<Attempt> {
+        self.attempts.under_way(asker.digest(), asker.reader.read.resource)
     }
 
     /// What a read behind everybody's back reads: the whole list where that is one page and takes its items, which it does

@@ -12,6 +12,7 @@ use super::result::{Fetched, OwnAnswer};
 use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
 use crate::body::Body;
+use crate::cache::Reader;
 use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Read;
@@ -124,7 +125,10 @@ impl Fetcher {
             Some(organization) => fence.admits(organization, &wanted.target, flight.begun),
             None => fence.nothing_invalidated_since(flight.begun),
         };
-        unwritten && flight.begun > wanted.after && asker.rounds < JOINED_ROUNDS
+        unwritten
+            && !self.cache.is_purged_since(asker.reader.read.resource, flight.begun)
+            && flight.begun > wanted.after
+            && asker.rounds < JOINED_ROUNDS
     }
 
     /// The fetch of a read that leads its flight and waits for it.
@@ -132,7 +136,7 @@ impl Fetcher {
         let payer = asker.ledger.payer();
         let mut fetch = Fetch { waited: Waited::For, payer, ..self.fetch_of(asker, wanted) };
         if wanted.ground == Ground::ToProve && fetch.use_of.proves() {
-            fetch.attempt = self.attempts.begin(asker.digest());
+            fetch.attempt = self.attempts.begin(asker.digest(), asker.reader.read.resource);
         }
         if fetch.attempt.is_some() {
             // Every hit of this credential waits for it.
@@ -219,7 +223,8 @@ impl Fetcher {
         let own = flight.leader == asker.digest();
         let has_fallback = wanted.ground.fallback() == Fallback::Stored;
         // A read that came after a refusal may have joined what its credential was granted before.
-        let late = || self.bindings.is_refused_since(asker.reader.credential, flight.begun);
+        let Reader { credential, read, .. } = asker.reader;
+        let late = || self.bindings.is_refused_since(credential, read.resource, flight.begun);
         if own && part == Part::Joined && result.is_grant() && late() {
             return Ok(Delivery::Again);
         }
@@ -269,10 +274,11 @@ impl Fetcher {
         response: &StoredResponse,
         owner: Option<CredentialDigest>,
     ) -> bool {
-        let rules = asker.reader.rules;
-        (owner.is_some() || self.cache.is_shared(asker.reader.read.resource, response, rules))
+        let Reader { credential, read, rules } = asker.reader;
+        (owner.is_some() || self.cache.is_shared(read.resource, response, rules))
             && self.bindings.is_proven_for(
-                asker.reader.credential,
+                credential,
+                read.resource,
                 response.organization,
                 &rules.proof,
                 self.clock.now(),

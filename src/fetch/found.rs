@@ -13,7 +13,7 @@ use super::task::{Begun, Fetch, Waited};
 use crate::cache::gate::Expected;
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse};
+use crate::cache::stored::{StoredResponse, ToStore};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
 use crate::config::UpstreamDirectives;
@@ -144,19 +144,18 @@ impl Fetcher {
     ) -> Option<Fetched> {
         let FoundEntry { fetch, organization, target, tick, entry, age, .. } = found;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
-        let Sound { packed: Packed { etag, body, keeping }, lesson, .. } = sound;
-        let response = Arc::new(StoredResponse {
+        let Sound { packed, lesson, .. } = sound;
+        let response = ToStore {
             organization: organization.id(),
             content_type: entry.content_type,
-            etag,
-            body,
+            packed,
             sent: self.clock.now().back(age),
             begun: tick,
             jitter: entry.jitter,
             settling: false,
             limit: entry.limit,
-            keeping,
-        });
+        };
+        let response = response.stored();
         // Once more: while it was judged the fence may have moved, or the item be gone.
         if !self.cache.fence().admits(organization, &target, tick)
             || !self.has_heard_nothing_since(entry.stamp, organization, &target)
@@ -167,13 +166,13 @@ impl Fetcher {
         let item =
             if answers { None } else { self.item_of(fetch, organization, &response, &lesson, entry.stamp) };
         let key = CacheKey::new(resource, organization, owner, target.clone());
-        if !self.cache.is_closed() && !self.cache.has_younger(&key, organization, response.sent) {
+        if !self.cache.is_closed() && !self.cache.has_younger(&key, organization, response.sent()) {
             let useful_for = useful_for(rules.of(resource, &target));
             self.cache.keep(key, Arc::clone(&response), useful_for, organization, rules);
             if rules.shares() {
-                let begun = Begun { tick, sent: response.sent };
+                let begun = Begun { tick, sent: response.sent() };
                 let (target, response, stamp) = (&target, &*response, Some(entry.stamp));
-                let of_items = of_items(fetch, response.limit);
+                let of_items = of_items(fetch, response.limit());
                 let taught = Taught { fetch, target, begun, organization, owner, of_items, stamp, response };
                 self.learn(taught, lesson);
             }
@@ -192,15 +191,15 @@ impl Fetcher {
         stamp: Stamp,
     ) -> Option<Arc<StoredResponse>> {
         let (Lesson::Page(items, _), Target::Item(id)) = (lesson, &fetch.read.target) else { return None };
-        let allowed = of_items(fetch, list.limit);
+        let allowed = of_items(fetch, list.limit());
         let item = items.iter().find(|item| item.id == *id)?;
         let counts = !allowed.is_nothing()
             && organization.lists(fetch.read.resource).stand_for_items()
             && self.cache.fence().admits(organization, &fetch.read.target, list.begun)
             && self.has_heard_nothing_since(stamp, organization, &fetch.read.target);
         counts.then(|| {
-            let Packed { etag, body, keeping } = item.packed.clone();
-            Arc::new(StoredResponse { etag, body, keeping, limit: allowed.limit(), ..list.clone() })
+            let item = ToStore { limit: allowed.limit(), ..ToStore::like(list, item.packed.clone()) };
+            item.stored()
         })
     }
 
@@ -227,11 +226,11 @@ impl Fetcher {
         if credential.workspace().is_some_and(|workspace| workspace != id.name()) {
             return Err(Rejected::Foreign);
         }
-        if !tier.admits_proof(credential, proof) {
+        if !tier.admits_proof(credential, fetch.read.resource, proof) {
             return Err(Rejected::Superseded);
         }
         let organization = self.cache.fence().organizations().get(id, now);
-        match self.bindings.adopt(credential, &organization, tick, now.back(age)) {
+        match self.bindings.adopt(credential, fetch.read.resource, &organization, tick, now.back(age)) {
             ProofResult::Bound => {
                 self.origin.move_account(credential, &organization);
                 Ok(())

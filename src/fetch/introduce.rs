@@ -35,8 +35,8 @@ impl Fetcher {
         if edge.is_blocked() || !self.introduced.is_due(credential.digest(), now) {
             return;
         }
-        let Some(attempt) = self.attempts.begin(credential.digest()) else { return };
         let resource = self.resources.first();
+        let Some(attempt) = self.attempts.begin(credential.digest(), resource) else { return };
         let target = items::whole_list(resource);
         let key = FlightKey::Own {
             credential: credential.digest(),

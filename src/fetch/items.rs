@@ -8,7 +8,7 @@ use super::judging::{Item, Lesson};
 use super::task::{Begun, Fetch};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
-use crate::cache::stored::{Packed, StoredResponse};
+use crate::cache::stored::{StoredResponse, ToStore};
 use crate::caller::credential::CredentialDigest;
 use crate::classify::Target;
 use crate::fleet::control::Stamp;
@@ -76,19 +76,15 @@ impl Fetcher {
             {
                 continue;
             }
-            let Packed { etag, body, keeping } = item.packed;
-            let response = StoredResponse {
-                etag,
-                body,
+            let response = ToStore {
                 jitter: fastrand::u8(..),
                 settling: fence.is_settling(organization, &target, begun.sent),
                 limit: allowed.limit(),
-                keeping,
-                ..response.clone()
+                ..ToStore::like(response, item.packed)
             };
             let key = CacheKey::new(resource, organization, owner, target);
             if stamp.is_none() || !self.cache.has_younger(&key, organization, response.sent) {
-                self.cache.keep(key, Arc::new(response), useful_for, organization, rules);
+                self.cache.keep(key, response.stored(), useful_for, organization, rules);
             }
         }
         false

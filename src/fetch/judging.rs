@@ -126,7 +126,7 @@ impl Question {
             .map_err(|reason| Unsound { reason, grants: Grants::in_body(self.resource, body) })?;
         let etag = self.etag.clone().unwrap_or_else(|| validator::strong_etag_of(body));
         let lesson = match &self.target {
-            _ if !self.takes_items => Lesson::Nothing,
+            _ if !self.takes_items || self.resource.is_singleton() => Lesson::Nothing,
             Target::Item(_) => Lesson::Single(items::shape_of(self.resource, body)),
             Target::List(_) => {
                 let (mut found, count) = items::split(self.resource, identity.organization, body);

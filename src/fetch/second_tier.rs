@@ -159,7 +159,12 @@ impl Fetcher {
                 Found::Others(_) if fetch.asks == Asks::Renewal => {
                     // The old one does until then.
                     let now = self.clock.now();
-                    self.bindings.note_held(&fetch.credential, BackgroundRead::Proof, now);
+                    self.bindings.note_held(
+                        &fetch.credential,
+                        fetch.read.resource,
+                        BackgroundRead::Proof,
+                        now,
+                    );
                     return Spared::By(Fetched::Held(ErrorKind::OverBudget, RENEWED_IN));
                 }
                 Found::Others(progress) => progress,
@@ -188,18 +193,19 @@ impl Fetcher {
             let named = owner.is_some().then(|| tier.named(&fetch.credential));
             // Where it is for one credential alone and that has no name, it is for nobody else.
             if *stored && !response.settling && named.is_none_or(|named| named.is_some()) {
+                let packed = response.packed();
                 behind.learned = Some(Learned {
                     organization: response.organization,
                     path: resource::target_path(resource, target),
                     owner: named.flatten(),
                     stamp,
-                    sent: response.sent,
+                    sent: response.sent(),
                     lifetime: response.freshness_lifetime(fetch.rules.of(resource, target).ttl),
                     jitter: response.jitter,
-                    limit: response.limit,
-                    content_type: response.content_type.clone(),
-                    etag: response.etag.clone(),
-                    body: response.body.clone(),
+                    limit: response.limit(),
+                    content_type: response.content_type().clone(),
+                    etag: packed.etag,
+                    body: packed.body,
                 });
             }
             if fetch.use_of.proves() {
@@ -219,7 +225,8 @@ impl Fetcher {
     /// Takes away what is stored of something that is gone, here and, where there was anything, at all replicas: or the
     /// next look-up would bring it back. Ids that somebody made up are told to nobody.
     pub fn evict(&self, key: CacheKey, credential: &Credential) {
-        let (resource, organization, target) = (key.resource(), key.organization(), key.target().clone());
+        let (resource, organization, target) =
+            (key.resource(), key.organization(), key.target().into_owned());
         let evicted = self.cache.evict(key, credential);
         let (Some(fleet), Target::Item(item)) = (&self.fleet, target) else { return };
         let notice =

@@ -54,7 +54,7 @@ pub(super) struct Behind {
 
 impl Behind {
     /// Tells them. The lock is freed last: who takes it next must find what it was held for.
-    pub(super) fn begin(self) {
+    pub(super) fn tell_others(self) {
         let Self { tier, learned, proved, lock } = self;
         let work = Arc::clone(&tier);
         tier.behind(async move {

@@ -133,7 +133,7 @@ impl Fetcher {
             }
             publisher.publish(result);
             if let Some(behind) = behind {
-                behind.begin();
+                behind.tell_others();
             }
         });
     }
@@ -172,7 +172,7 @@ impl Fetcher {
                 if fetch.waited == Waited::Behind {
                     let is_proof = fetch.class == Class::Proof;
                     let read = if is_proof { BackgroundRead::Proof } else { BackgroundRead::Refresh };
-                    self.bindings.note_held(&fetch.credential, read, self.clock.now());
+                    self.bindings.note_held(&fetch.credential, fetch.read.resource, read, self.clock.now());
                 }
                 Fetched::Held(error.kind(), error.wait().unwrap_or(SHORTEST_WAIT))
             }
@@ -180,7 +180,7 @@ impl Fetcher {
     }
 
     async fn run(&self, fetch: &Fetch, begun: Begun, turn: Turn) -> Fetched {
-        self.bindings.note_attempt(&fetch.credential, begun.sent);
+        self.bindings.note_attempt(&fetch.credential, fetch.read.resource, begun.sent);
         let result = self.ask(fetch, begun, turn).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fetch.purpose, "fetch failed");
             Fetched::Failed(error.kind(), error.wait())
@@ -189,7 +189,7 @@ impl Fetcher {
             self.metrics.proof(ProofResult::Failed);
         }
         if result.is_outage() {
-            self.bindings.note_failure(&fetch.credential, self.clock.now());
+            self.bindings.note_failure(&fetch.credential, fetch.read.resource, self.clock.now());
         }
         result
     }

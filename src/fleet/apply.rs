@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::fence::Fate;
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
-use crate::resource::Resources;
+use crate::resource::{Descriptor, Resources};
 
 /// What notices are sealed to.
 pub(super) const NOTICE: &[u8] = b"notice";
@@ -91,12 +91,13 @@ impl Applier {
                 fence.invalidate_everywhere(*item, Some(((*fate).into(), now)));
                 self.metrics.invalidation(InvalidationCause::Fleet);
             }
-            Notice::Purge { organization, label } => {
+            Notice::Purge { organization, label, resource } => {
                 let organization = organization.map(OrganizationName);
-                self.cache.purge(Purge { organization, label: *label }, &self.bindings);
+                let resource = self.named(resource.as_deref());
+                self.cache.purge(Purge { organization, label: *label, resource }, &self.bindings);
             }
             Notice::Gone { resource, organization, item } => {
-                let known = self.resources.iter().find(|known| known.name == resource);
+                let known = self.named(Some(resource));
                 let organization =
                     fence.organizations().peek(OrganizationId::sealed_by_replica(*organization));
                 if let (Some(resource), Some(organization)) = (known, organization) {
@@ -107,14 +108,19 @@ impl Applier {
                 let id = OrganizationId::sealed_by_replica(*organization);
                 self.cache.note_told_grants(self.resources.first(), &fence.organizations().get(id, now));
             }
-            Notice::Refused { digests, whom } => {
-                let arrived = fence.sequence().advance();
+            Notice::Refused { digests, whom, resource } => {
+                let (arrived, by) = (fence.sequence().advance(), self.named(resource.as_deref()));
                 for known in digests {
                     let authorization = AuthorizationDigest::told(known.authorization);
-                    match whom {
-                        Whom::Authorization => self.bindings.refuse_authorization(authorization, arrived),
-                        Whom::Credential => {
-                            let credential = CredentialDigest::told(known.credential);
+                    let credential = CredentialDigest::told(known.credential);
+                    match (whom, by) {
+                        (Whom::Authorization, _) => {
+                            self.bindings.refuse_authorization(authorization, arrived)
+                        }
+                        (Whom::Credential, Some(resource)) => {
+                            self.bindings.refuse_by(resource, authorization, credential, arrived)
+                        }
+                        (Whom::Credential, None) => {
                             self.bindings.refuse_credential(authorization, credential, arrived)
                         }
                     };
@@ -132,7 +138,8 @@ impl Applier {
             Notice::Grants { organization: id } | Notice::Organization { id, item: None, .. } => {
                 self.heard.note_organization(*id, number);
             }
-            Notice::Purge { organization: Some(id), label: None } => {
+            // Of one resource alone, too: the store's entries of the others are fetched anew.
+            Notice::Purge { organization: Some(id), label: None, .. } => {
                 self.heard.note_organization(*id, number);
                 self.heard.note_purge(*id, number);
             }
@@ -142,14 +149,24 @@ impl Applier {
                     self.heard.note_item(*item, number);
                 }
             }
-            Notice::Purge { organization: None, label: None } => self.heard.note_everything(number),
+            Notice::Purge { organization: None, label: None, .. } => self.heard.note_everything(number),
             Notice::Gone { item, .. } => self.heard.note_item(*item, number),
-            Notice::Refused { digests, .. } => {
+            Notice::Refused { digests, resource, .. } => {
+                let by = self.named(resource.as_deref());
                 for known in digests {
-                    self.heard.note_refusal(AuthorizationDigest::told(known.authorization), number);
+                    let authorization = AuthorizationDigest::told(known.authorization);
+                    match by {
+                        Some(resource) => self.heard.note_refusal_by(resource, authorization, number),
+                        None => self.heard.note_refusal(authorization, number),
+                    }
                 }
             }
         }
+    }
+
+    /// The resource of this name. What has a name that is not known here is not known to be nothing of ours.
+    fn named(&self, name: Option<&str>) -> Option<&'static Descriptor> {
+        self.resources.iter().find(|known| Some(known.name) == name)
     }
 
     /// How long what is read of an organization has to settle from now on. A notice may be old when it is read: its number is

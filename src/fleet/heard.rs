@@ -16,6 +16,7 @@ use crate::bounded::bounded;
 use crate::caller::credential::AuthorizationDigest;
 use crate::classify::Target;
 use crate::lock::Mutex;
+use crate::resource::Descriptor;
 
 /// Organizations whose latest notice is told apart, known here or not; for the rest the latest that left counts.
 const ORGANIZATIONS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -46,6 +47,8 @@ struct Table {
     written: LruCache<(Uuid, Uuid), Number>,
     items: Latest<Uuid>,
     refusals: Latest<AuthorizationDigest>,
+    /// By one resource, which ended the proofs by that one alone.
+    refusals_by: Latest<(AuthorizationDigest, &'static Descriptor)>,
     /// Organizations whose proofs an operator has ended.
     purged: Latest<Uuid>,
     lists: Number,
@@ -102,6 +105,7 @@ impl Table {
             written: bounded(WRITTEN),
             items: Latest::new(ITEMS),
             refusals: Latest::new(REFUSALS),
+            refusals_by: Latest::new(REFUSALS),
             purged: Latest::new(ITEMS),
             lists: Number::default(),
             everything,
@@ -165,18 +169,31 @@ impl Heard {
         self.table.lock().refusals.note(authorization, number);
     }
 
-    /// Whether a proof of this `Authorization`, of a read that was sent under `stamp`, is from after its last refusal.
+    /// This notice ended the proofs by a resource of an `Authorization` value's credential.
+    pub fn note_refusal_by(
+        &self,
+        resource: &'static Descriptor,
+        authorization: AuthorizationDigest,
+        number: Number,
+    ) {
+        self.table.lock().refusals_by.note((authorization, resource), number);
+    }
+
+    /// Whether a proof of this `Authorization` by a resource, of a read that was sent under `stamp`, is from after its last
+    /// refusal.
     #[must_use]
     pub fn admits_proof(
         &self,
-        authorization: &AuthorizationDigest,
+        authorization: AuthorizationDigest,
+        resource: &'static Descriptor,
         organization: Uuid,
         stamp: Number,
     ) -> bool {
         let table = self.table.lock();
         stamp >= table.everything
             && stamp >= table.purged.of(&organization)
-            && stamp >= table.refusals.of(authorization)
+            && stamp >= table.refusals.of(&authorization)
+            && stamp >= table.refusals_by.of(&(authorization, resource))
     }
 
     /// This notice concerned the lists of all organizations.

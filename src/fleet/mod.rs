@@ -140,13 +140,15 @@ impl Fleet {
             authorization: *known.authorization.bytes(),
             credential: *known.credential.bytes(),
         };
-        let whom = match refusal {
-            Refusal::Unauthorized { .. } => Whom::Authorization,
-            Refusal::Credential => Whom::Credential,
+        let (whom, by) = match refusal {
+            Refusal::Unauthorized { .. } => (Whom::Authorization, None),
+            Refusal::Credential => (Whom::Credential, None),
+            Refusal::Resource(resource) => (Whom::Credential, Some(resource)),
         };
         let named: Vec<_> = self.names.credentials(credential).collect();
-        let notice = Notice::Refused { digests: named.iter().copied().map(digests).collect(), whom };
-        self.refused(notice, named, ended);
+        let digests = named.iter().copied().map(digests).collect();
+        let resource = by.map(|resource| resource.name.to_owned());
+        self.refused(Notice::Refused { digests, whom, resource }, named, ended);
     }
 
     /// The same of an `Authorization` value that came without a credential.
@@ -154,7 +156,8 @@ impl Fleet {
         let bytes = *authorization.bytes();
         let digests = vec![Digests { authorization: bytes, credential: bytes }];
         let named = SharedCredential { authorization, credential: CredentialDigest::told(bytes) };
-        self.refused(Notice::Refused { digests, whom: Whom::Authorization }, vec![named], ended);
+        let notice = Notice::Refused { digests, whom: Whom::Authorization, resource: None };
+        self.refused(notice, vec![named], ended);
     }
 
     fn refused(self: &Arc<Self>, notice: Notice, named: Vec<SharedCredential>, ended: Ended) {
@@ -165,6 +168,8 @@ impl Fleet {
         }
         let fleet = Arc::clone(self);
         self.tier.behind(async move {
+            // All that this `Authorization` has there, whichever resource refused it: a proof is taken out with its neighbours
+            // rather than by a command that the store's user would have to be allowed. The others are asked for anew.
             if fleet.tier.take_out_proofs(&named).await && ended == Ended::NoProof {
                 fleet.tell(notice);
             }

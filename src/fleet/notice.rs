@@ -34,6 +34,9 @@ pub enum Notice {
         organization: Option<Uuid>,
         /// This item alone, and every list.
         label: Option<Uuid>,
+        /// Of this resource alone, by its name. A replica that does not know this member, or the name, purges more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
     },
     /// A 404: the item is gone.
     Gone {
@@ -55,6 +58,10 @@ pub enum Notice {
         digests: Vec<Digests>,
         /// Which of the two digests says who it is.
         whom: Whom,
+        /// Set where this resource alone refused a credential, by its name. A replica of a version that does not know this
+        /// member ends more than it has to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
     },
 }
 
@@ -129,13 +136,16 @@ mod tests {
             Notice::Organization { id, item: Some(id), fate: Told::Known },
             Notice::Everywhere { item: Some(id), fate: Told::Unknown },
             Notice::Everywhere { item: None, fate: Told::Known },
-            Notice::Purge { organization: None, label: Some(id) },
+            Notice::Purge { organization: None, label: Some(id), resource: None },
+            Notice::Purge { organization: None, label: None, resource: Some("lead_label".into()) },
             Notice::Gone { resource: "lead_label".into(), organization: id, item: id },
             Notice::Grants { organization: id },
             Notice::Refused {
                 digests: vec![Digests { authorization: [1; 32], credential: [2; 32] }],
                 whom: Whom::Credential,
+                resource: None,
             },
+            Notice::Refused { digests: vec![], whom: Whom::Credential, resource: Some("lead_label".into()) },
         ] {
             assert_eq!(Notice::from_bytes(&notice.to_bytes()), Some(notice));
         }

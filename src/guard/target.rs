@@ -3,8 +3,10 @@
 //! Any single well-formed host passes, because callers reach us by many names; it is never forwarded and in no key.
 
 use std::net::Ipv6Addr;
+use std::str::FromStr;
 
 use http::Uri;
+use memchr::memchr;
 
 use crate::error::ErrorKind;
 use crate::semantics::octets::Octets;
@@ -56,17 +58,23 @@ fn are_equal(authority: &[u8], host: &[u8], scheme: Option<&str>) -> bool {
 /// resolver).
 pub(super) fn is_well_formed(host: &[u8]) -> bool {
     static UNRESERVED: Octets = Octets::letters_digits_and(b"-._~");
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let (name_is_sound, after) = if let Some(literal) = host.strip_prefix('[') {
-        let Some((address, after)) = literal.split_once(']') else { return false };
-        (address.parse::<Ipv6Addr>().is_ok(), after)
+    let end = |text: &[u8], byte| memchr(byte, text).unwrap_or(text.len());
+    let (name_is_sound, after) = if let Some(literal) = host.strip_prefix(b"[") {
+        let (address, behind) = literal.split_at(end(literal, b']'));
+        let Some(after) = behind.strip_prefix(b"]") else { return false };
+        (parsed::<Ipv6Addr>(address).is_some(), after)
     } else {
-        let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
-        (!name.is_empty() && UNRESERVED.have_all_of(name.as_bytes()), after)
+        let (name, after) = host.split_at(end(host, b':'));
+        (!name.is_empty() && UNRESERVED.have_all_of(name), after)
     };
-    let port = after.strip_prefix(':');
-    let port_is_sound = port.map_or(after.is_empty(), |port| {
-        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok())
-    });
+    let port_is_sound = match after {
+        [] | [b':'] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit) && parsed::<u16>(port).is_some(),
+        _ => false,
+    };
     name_is_sound && port_is_sound
+}
+
+fn parsed<T: FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

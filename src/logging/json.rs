@@ -11,7 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::line::{Fields, Key, RequestLine, who_fields};
+use super::who::Who;
 
 /// Room that a thread keeps for its next line.
 const KEPT: usize = 16 * 1024;
@@ -45,15 +46,19 @@ pub(super) fn line(event: &Event<'_>, at: Duration, write: impl FnOnce(&str) -> 
 /// Hands the line of a request to `write`, with its line feed.
 pub(super) fn request(line: &RequestLine<'_>, write: impl FnOnce(&str)) {
     Page::with(|page| {
-        page.begin(line.at, LEVEL.as_str());
-        page.line.push_str(",\"message\":\"");
-        page.line.push_str(MESSAGE);
-        page.line.push('"');
+        page.line.push_str("{\"timestamp\":\"");
+        page.timestamp(line.at);
+        page.line.push_str(AHEAD);
         line.fields(page);
-        page.end(TARGET);
+        page.line.push_str(BEHIND);
         write(&page.line);
     });
 }
+
+/// What comes between the moment of a request's line and its fields, and behind those: level, message and target as an event
+/// would have them, in one piece each.
+const AHEAD: &str = "\",\"level\":\"INFO\",\"message\":\"request\"";
+const BEHIND: &str = ",\"target\":\"instantly_proxy::access\"}\n";
 
 impl Page {
     /// Lets `write` write a line on the thread's own page, empty now.
@@ -178,6 +183,15 @@ impl Fields for Page {
         self.line.push_str(key.json);
         self.line.push_str(value);
     }
+
+    fn who(&mut self, who: &Who) {
+        // On a page of its own: this one is in use.
+        self.line.push_str(who.json(|| {
+            let mut page = Self::default();
+            who_fields(who, &mut page);
+            page.line
+        }));
+    }
 }
 
 /// RFC 8259 §7: quotes, back-slashes and control characters may not stand for themselves. Nor may DEL and the controls from
@@ -274,14 +288,13 @@ fn number(line: &mut String, value: f64) {
 
 /// A millionth of `number`, with as many decimals as it needs, and at least one.
 fn fraction(line: &mut String, number: u64) {
-    line.push_str(itoa::Buffer::new().format(number / 1_000_000));
+    let mut buffer = itoa::Buffer::new();
+    line.push_str(buffer.format(number / 1_000_000));
     line.push('.');
-    digits(line, number % 1_000_000);
-    let kept = line.trim_end_matches('0').len();
-    line.truncate(kept);
-    if line.ends_with('.') {
-        line.push('0');
-    }
+    // A digit in front of the six keeps their zeros, and is none itself, so that the search ends there.
+    let decimals = buffer.format(1_000_000 + number % 1_000_000);
+    let last = decimals.bytes().rposition(|digit| digit != b'0').unwrap_or_default();
+    line.push_str(&decimals[1..=last.max(1)]);
 }
 
 /// The six decimal digits of a number below a million.

@@ -5,6 +5,9 @@
 use std::time::Duration;
 
 use tracing::Level;
+use uuid::Uuid;
+
+use super::who::Who;
 
 /// The target of these lines, by which `log.level` silences them.
 pub(super) const TARGET: &str = "instantly_proxy::access";
@@ -37,12 +40,8 @@ pub struct RequestLine<'a> {
     pub outcome: &'static str,
     /// Of the answer, unless the client left before there was one.
     pub status: Option<u16>,
-    /// Its caller, where callers are told apart.
-    pub caller: Option<&'a str>,
-    /// The name of its key, likewise.
-    pub credential: Option<&'a str>,
-    /// The organization of its key, if it was known.
-    pub organization: Option<&'a str>,
+    /// Who sent it, where callers are told apart.
+    pub who: Option<&'a Who>,
     /// Why it was bypassed, served stale or refused.
     pub reason: Option<&'static str>,
     /// How long its calls waited for their turns.
@@ -104,6 +103,8 @@ pub(super) trait Fields {
     fn milliseconds(&mut self, key: Key, value: Duration);
     /// `true` or `false`.
     fn literal(&mut self, key: Key, value: &'static str);
+    /// Who sent it, as it was written before.
+    fn who(&mut self, who: &Who);
 }
 
 impl RequestLine<'_> {
@@ -114,14 +115,8 @@ impl RequestLine<'_> {
             to.text(key!("trace_id"), trace_id);
         }
         to.text(key!("peer"), self.peer);
-        if let Some(caller) = self.caller {
-            to.text(key!("caller"), caller);
-        }
-        if let Some(credential) = self.credential {
-            to.text(key!("credential"), credential);
-        }
-        if let Some(organization) = self.organization {
-            to.text(key!("organization"), organization);
+        if let Some(who) = self.who {
+            to.who(who);
         }
         to.text(key!("method"), self.method);
         to.text(key!("path"), cut(self.path));
@@ -150,6 +145,17 @@ impl RequestLine<'_> {
         }
         to.integer(key!("response_bytes"), self.response_bytes);
         to.literal(key!("complete"), if self.ending == Ending::Complete { "true" } else { "false" });
+    }
+}
+
+/// What is said of who sent a request: once for many of its lines.
+pub(super) fn who_fields(who: &Who, to: &mut impl Fields) {
+    let [caller, credential] = who.names();
+    to.text(key!("caller"), caller);
+    to.text(key!("credential"), credential);
+    if let Some(organization) = who.organization() {
+        let mut text = Uuid::encode_buffer();
+        to.text(key!("organization"), organization.hyphenated().encode_lower(&mut text));
     }
 }
 

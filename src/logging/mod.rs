@@ -12,6 +12,7 @@ mod request;
 mod style;
 mod text;
 mod threshold;
+mod who;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use self::request::Requests;
 pub use self::request::request;
 use self::style::{Format, Style};
 use self::threshold::Threshold;
+pub use self::who::Who;
 use crate::config::{self, LogFormat};
 
 /// The log of the process.

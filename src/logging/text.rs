@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::json::{self, Page};
-use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET};
+use super::line::{Fields, Key, LEVEL, MESSAGE, RequestLine, TARGET, who_fields};
 use super::reader::Reader;
 use super::style::escaped;
+use super::who::Who;
 
 /// Hands the line to `write`, with its line feed.
 pub(super) fn request(line: &RequestLine<'_>, reader: Reader, write: impl FnOnce(&str)) {
@@ -57,5 +58,14 @@ impl Fields for Text<'_> {
 
     fn literal(&mut self, key: Key, value: &'static str) {
         self.write(key, value);
+    }
+
+    fn who(&mut self, who: &Who) {
+        // On a page of its own: this one is in use.
+        self.0.line.push_str(who.text(|| {
+            let mut page = Page::default();
+            who_fields(who, &mut Text(&mut page));
+            page.line
+        }));
     }
 }

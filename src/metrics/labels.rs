@@ -103,6 +103,8 @@ closed_enum! {
         PageStyle = "/page.css",
         /// `/page.js`
         PageScript = "/page.js",
+        /// `/callers.js`
+        CallersScript = "/callers.js",
         /// `/uPlot.min.css`
         ChartStyle = "/uPlot.min.css",
         /// `/uPlot.iife.min.js`

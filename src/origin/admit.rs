@@ -9,13 +9,15 @@ use std::time::Duration;
 use super::Origin;
 use super::call::{Call, Lane, Retries};
 use crate::clock::Moment;
+use crate::config::Mode;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::RetryResult;
 use crate::reason::RejectionReason;
 use crate::shield::account::{AccountKey, Accounts};
 use crate::shield::budget::{self, Admission, Turned};
 use crate::shield::refusals::{RememberedRefusal, Unauthorized};
-use crate::shield::unverified::Pass;
+use crate::shield::share::Observed;
+use crate::shield::unverified::{self, Pass};
 use crate::upstream::calls::Ready;
 use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permit;
@@ -156,12 +158,14 @@ impl Origin {
         if let Some(retry_after) = self.upstream.refuses() {
             return Err(rejected(RejectionReason::Breaker, retry_after));
         }
-        let pass = self
-            .shield
-            .unverified
-            .admit(call.caller.into(), call.peer, call.max_wait)
-            .await
-            .map_err(|turned| rejected(turned.reason.into(), turned.retry_after))?;
+        let unverified = &self.shield.unverified;
+        let (pass, observed) = match self.shield.mode() {
+            Mode::Observe => self.observe(call, now),
+            Mode::Enforce => match unverified.admit(call.caller.into(), call.peer, call.max_wait).await {
+                Ok(pass) => (pass, None),
+                Err(turned) => return Err(rejected(turned.reason.into(), turned.retry_after)),
+            },
+        };
         let verification =
             if pass.is_unverified() { Verification::Unverified } else { Verification::Verified };
         let accounts = self.accounts(call, verification);
@@ -179,10 +183,12 @@ impl Origin {
         // In a box that is made when it is needed: few calls connect, and every one would keep the room for it.
         let connect = async { Box::pin(self.connect(call, max_wait)).await };
         let admitted = self.shield.budget.admit(asked, open, connect, connects).await;
-        let (admission, (mut ready, permit)) = admitted.map_err(|turned| match turned {
+        let (mut admission, (mut ready, permit)) = admitted.map_err(|turned| match turned {
             Turned::Rejected(no) => rejected(no.reason.into(), no.retry_after),
             Turned::Unconnected(stopped) => stopped,
         })?;
+        // One call is held up once: by what comes first.
+        admission.observed = observed.or(admission.observed);
         // It may have opened since.
         if let Err(retry_after) = self.upstream.pass(&mut ready) {
             self.shield.budget.give_back(admission);
@@ -190,6 +196,21 @@ impl Origin {
         }
         let places = Box::new(Places { accounts, at: self.clock.now(), pass, admission, permit });
         Ok(Admitted { places, ready })
+    }
+
+    /// Lets a call by what enforced limits would ask before its turn, and says what they would have done.
+    fn observe(&self, call: &Call<'_>, now: Moment) -> (Pass, Option<Observed>) {
+        const REFUSED: Observed = Observed::Refused(Duration::MAX);
+        let (door, caller) = (&self.shield.unverified, call.caller.into());
+        if self.refused_lately(call, now).is_some() {
+            return (door.admit_beside(caller), Some(REFUSED));
+        }
+        let (pass, verdict) = door.admit_observed(caller, call.peer);
+        let verdict = verdict.err().map(|turned| match turned.reason {
+            unverified::Reason::Slots => Observed::Waits(Duration::ZERO),
+            unverified::Reason::Refusals => REFUSED,
+        });
+        (pass, verdict)
     }
 
     /// A connection that a call could use now.
@@ -230,9 +251,13 @@ impl Origin {
         })
     }
 
-    /// The 401 that is remembered for a call.
+    /// The 401 that is said again to a call: none where limits are observed alone.
     #[must_use]
     pub fn remembered(&self, call: &Call<'_>, now: Moment) -> Option<RememberedRefusal> {
+        if self.shield.mode() == Mode::Observe { None } else { self.refused_lately(call, now) }
+    }
+
+    fn refused_lately(&self, call: &Call<'_>, now: Moment) -> Option<RememberedRefusal> {
         self.shield.refusals.check(call.digest()?, call.route, now)
     }
 

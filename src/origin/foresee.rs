@@ -6,6 +6,7 @@ use super::Origin;
 use super::admit::Verification;
 use super::call::Call;
 use crate::clock::Moment;
+use crate::config::Mode;
 use crate::error::ProxyError;
 use crate::reason::RejectionReason;
 use crate::shield::account::AccountKey;
@@ -57,6 +58,10 @@ impl Origin {
         };
         if let Some(retry_after) = self.upstream.refuses() {
             return rejected(RejectionReason::Breaker, retry_after);
+        }
+        if self.shield.mode() == Mode::Observe {
+            // The rest is counted, and holds nobody up.
+            return None;
         }
         let strangers = &self.shield.unverified;
         if let Err(turned) = strangers.foresee(call.caller.into(), call.peer, call.max_wait, now) {

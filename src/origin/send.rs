@@ -116,7 +116,7 @@ impl Origin {
         mut give_up: Pin<&mut G>,
     ) -> Result<Answered, ProxyError> {
         let Admitted { mut places, mut ready } = admitted;
-        let mut outgoing = request().ok_or(ErrorKind::Internal.error())?;
+        let mut outgoing = Box::new(request().ok_or(ErrorKind::Internal.error())?);
         for left in (0..=RESENDS).rev() {
             // Awaited where it is made: a future that is bound to a name first takes its room twice.
             let called = Called { origin: self, payer: call.payer, begun: places.at };
@@ -134,7 +134,7 @@ impl Origin {
             let turn = Box::pin(self.turn_again(call, *places, fate, give_up.as_mut())).await?;
             let Some(admitted) = turn else { return Err(error) };
             Admitted { places, ready } = admitted;
-            outgoing = again;
+            outgoing = Box::new(again);
         }
         Err(ErrorKind::Internal.error())
     }
@@ -194,7 +194,7 @@ impl Origin {
         let arrived = self.sequence.advance();
         match call.caller {
             Caller::Credential(credential) => {
-                let ended = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
+                let (refusal, ended) = self.bindings.refuse(credential, refusal, arrived, self.clock.now());
                 if let Some(fleet) = &self.fleet {
                     fleet.note_refusal(credential, refusal, ended);
                 }
@@ -252,7 +252,7 @@ impl Call<'_> {
     /// Where it goes.
     const fn path(&self) -> Path {
         match self.resource {
-            Some(_) => Path::Label,
+            Some(resource) => Path::Of(resource),
             None => Path::Other,
         }
     }

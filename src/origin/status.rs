@@ -1,13 +1,14 @@
-//! [`Meaning`]: what the head of an answer says of the key, the credential, the organization, the label and the edge.
+//! [`Meaning`]: what the head of an answer says of the key, the credential, the organization, the item and the edge.
 //!
-//! A 401 speaks of the key, on any path. A 402 speaks of the credential. A 403 in JSON speaks of the credential on a label
-//! path alone: elsewhere it may say that a scope is missing. A 403 that is not JSON is the edge's and speaks of nobody. A 429
+//! A 401 speaks of the key, on any path. A 402 speaks of the credential. A 403 in JSON speaks of the credential on a resource's
+//! path alone, and of that resource alone: elsewhere it may say that a scope is missing. A 403 that is not JSON is the edge's and speaks of nobody. A 429
 //! speaks of the organization, whose limit it is. This table stands here and nowhere else.
 
 use http::{HeaderMap, StatusCode};
 
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::RouteDigest;
+use crate::resource::Descriptor;
 use crate::semantics::media_type;
 
 /// What an answer says by its status.
@@ -17,8 +18,10 @@ pub enum Meaning {
     Done,
     /// 401: the key is refused.
     KeyRefused,
-    /// 402, or a JSON 403 on a label path: the credential is refused.
+    /// 402: the credential is refused.
     CredentialRefused,
+    /// A JSON 403 on the path of a resource: the credential is refused what it reads there, and nothing else.
+    ResourceRefused,
     /// A 403 that is not JSON: the edge in front of the API turned the call away.
     EdgeBlock,
     /// A 403 in JSON on any other path: this call is refused, and nobody else.
@@ -40,7 +43,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Of an answer with this head to a call on a label path, or on another one.
+    /// Of an answer with this head to a call on a resource's path, or on another one.
     #[must_use]
     pub fn of(status: StatusCode, fields: &HeaderMap, path: Path) -> Self {
         match status.as_u16() {
@@ -49,7 +52,7 @@ impl Meaning {
             402 => Self::CredentialRefused,
             403 if !media_type::is_json(fields) => Self::EdgeBlock,
             403 => match path {
-                Path::Label => Self::CredentialRefused,
+                Path::Of(_) => Self::ResourceRefused,
                 Path::Other => Self::Forbidden,
             },
             404 => Self::NotFound,
@@ -66,8 +69,18 @@ impl Meaning {
     #[must_use]
     pub fn refusal(self, route: RouteDigest, path: Path) -> Option<Refusal> {
         match self {
-            Self::KeyRefused => Some(Refusal::Unauthorized { route, label_path: path == Path::Label }),
+            Self::KeyRefused => Some(Refusal::Unauthorized {
+                route,
+                on_resource: match path {
+                    Path::Of(resource) => Some(resource),
+                    Path::Other => None,
+                },
+            }),
             Self::CredentialRefused => Some(Refusal::Credential),
+            Self::ResourceRefused => match path {
+                Path::Of(resource) => Some(Refusal::Resource(resource)),
+                Path::Other => None,
+            },
             Self::Done
             | Self::EdgeBlock
             | Self::Forbidden
@@ -87,6 +100,7 @@ impl Meaning {
         match self {
             Self::KeyRefused
             | Self::CredentialRefused
+            | Self::ResourceRefused
             | Self::EdgeBlock
             | Self::Forbidden
             | Self::NotFound
@@ -106,6 +120,7 @@ impl Meaning {
             Self::Done
             | Self::KeyRefused
             | Self::CredentialRefused
+            | Self::ResourceRefused
             | Self::EdgeBlock
             | Self::Forbidden
             | Self::NotFound
@@ -119,8 +134,8 @@ impl Meaning {
 /// Where a call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// To a label, or the list of them: there a refusal speaks of the credential.
-    Label,
+    /// At or below this resource's: there a refusal speaks of the credential.
+    Of(&'static Descriptor),
     /// Anywhere else.
     Other,
 }
@@ -132,6 +147,7 @@ mod tests {
 
     use super::*;
     use crate::caller::credential::Digester;
+    use crate::resource::LEAD_LABEL;
 
     fn meaning(status: u16, content_type: &'static str, path: Path) -> Meaning {
         let fields = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
@@ -149,7 +165,7 @@ mod tests {
             (400, json, ClientError, ClientError),
             (401, "text/html", KeyRefused, KeyRefused),
             (402, "text/html", CredentialRefused, CredentialRefused),
-            (403, json, CredentialRefused, Forbidden),
+            (403, json, ResourceRefused, Forbidden),
             (403, "text/html", EdgeBlock, EdgeBlock),
             (404, json, NotFound, NotFound),
             (408, json, RequestTimeout, RequestTimeout),
@@ -162,19 +178,19 @@ mod tests {
             (599, json, ServerError, ServerError),
             (999, json, Other, Other),
         ] {
-            assert_eq!(meaning(status, content_type, Path::Label), on_label_path, "{status}");
+            assert_eq!(meaning(status, content_type, Path::Of(&LEAD_LABEL)), on_label_path, "{status}");
             assert_eq!(meaning(status, content_type, Path::Other), elsewhere, "{status}");
         }
     }
 
     #[test]
-    fn a_401_refuses_the_key_and_a_json_403_the_credential_on_a_label_path_alone() {
+    fn a_401_refuses_the_key_and_a_json_403_the_credential_for_the_resource_on_whose_path_it_came() {
         let route = Digester::default().route(&http::Method::GET, "/api/v2/lead-labels");
         let of = |status, path| meaning(status, "application/json", path).refusal(route, path);
-        for (path, label_path) in [(Path::Label, true), (Path::Other, false)] {
-            assert_eq!(of(401, path), Some(Refusal::Unauthorized { route, label_path }));
+        for (path, on_resource) in [(Path::Of(&LEAD_LABEL), Some(&LEAD_LABEL)), (Path::Other, None)] {
+            assert_eq!(of(401, path), Some(Refusal::Unauthorized { route, on_resource }));
             assert_eq!(of(402, path), Some(Refusal::Credential));
-            assert_eq!(of(403, path), label_path.then_some(Refusal::Credential));
+            assert_eq!(of(403, path), on_resource.map(|_| Refusal::Resource(&LEAD_LABEL)));
             for other in [200, 304, 400, 404, 408, 429, 500, 503] {
                 assert_eq!(of(other, path), None, "{other}");
             }

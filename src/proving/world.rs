@@ -76,8 +76,9 @@ impl World {
         runtime.block_on(async {
             let (clock, hand) = Clock::manual();
             let upstream = Dialled::begin();
-            let metrics = Arc::new(Metrics::of(RESOURCES));
-            let proxy = Proxy::new(config, RESOURCES, clock.clone(), metrics, Handle::current());
+            let resources = RESOURCES.enabled(&config.cache);
+            let metrics = Arc::new(Metrics::of(resources));
+            let proxy = Proxy::new(config, resources, clock.clone(), metrics, Handle::current());
             let proxy = proxy.expect("a sound configuration");
             let pipes = Pipes::new(config, &proxy, clock.clone());
             what(Self { proxy, clock, hand, quiet, upstream, pipes }).await

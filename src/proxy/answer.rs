@@ -1,5 +1,7 @@
 //! [`Answer`]: what a request is answered with, before the fields that every answer carries.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -23,7 +25,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// From the store, fresh, unasked upstream.
-    pub(super) fn hit(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+    pub(super) fn hit(request: &Parts, stored: &Arc<StoredResponse>, servable: Servable) -> Self {
         let cache_status = CacheStatus::Hit { ttl: servable.ttl };
         Self {
             response: render(request, stored, Some(servable.age)),
@@ -33,7 +35,7 @@ impl Answer {
     }
 
     /// From what another replica fetched, as fresh as a hit.
-    pub(super) fn shared(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+    pub(super) fn shared(request: &Parts, stored: &Arc<StoredResponse>, servable: Servable) -> Self {
         let cache_status = Some(CacheStatus::Shared { ttl: servable.ttl });
         Self { cache_status, ..Self::hit(request, stored, servable) }
     }
@@ -41,7 +43,7 @@ impl Answer {
     /// From the store although stale.
     pub(super) fn stale(
         request: &Parts,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         servable: Servable,
         reason: StaleReason,
     ) -> Self {
@@ -69,7 +71,7 @@ impl Answer {
     }
 
     /// From the store although the client asked for a younger response.
-    pub(super) fn refetch_limited(request: &Parts, stored: &StoredResponse, servable: Servable) -> Self {
+    pub(super) fn refetch_limited(request: &Parts, stored: &Arc<StoredResponse>, servable: Servable) -> Self {
         let cache_status = CacheStatus::RefetchLimited { ttl: servable.ttl };
         Self {
             response: render(request, stored, Some(servable.age)),

@@ -70,6 +70,12 @@ impl Proxy {
         identity.denies(&Method::GET, read.path).is_none().then_some(identity)
     }
 
+    /// The name that log and status have for the key of a request, where callers are told apart: it makes no row.
+    pub(super) fn key_name(&self, rules: &Rules, head: &Parts) -> Option<String> {
+        let value = head.headers.get(AUTHORIZATION).filter(|_| rules.callers.is_some())?;
+        Some(self.callers.name_of_key(value.as_bytes()))
+    }
+
     /// Refuses what a caller's limits forbid, or counts it where they are observed alone.
     pub(super) fn check_caller(
         &self,

@@ -334,9 +334,7 @@ impl Line {
             identity.credential.counters.add(Figure::Bytes, response_bytes);
         }
         let spent = self.ledger.spent();
-        let mut text = Uuid::encode_buffer();
-        let organization =
-            self.ledger.organization().map(|named| &*named.hyphenated().encode_lower(&mut text));
+        let who = identity.map(|identity| identity.who(self.ledger.organization()));
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),
@@ -347,9 +345,7 @@ impl Line {
             route: self.route.as_str(),
             outcome: self.outcome.as_str(),
             status: self.status.map(|status| status.as_u16()),
-            caller: identity.map(|identity| identity.caller.name()),
-            credential: identity.map(|identity| identity.key_name()),
-            organization,
+            who: who.as_deref(),
             reason: self.reason,
             waited: spent.waited,
             upstream: spent.upstream,

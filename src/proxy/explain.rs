@@ -76,14 +76,13 @@ impl Proxy {
         };
         let spoken_of = place.resource().unwrap_or_else(|| self.resources.first());
         let mut told = Explanation::new(Conclusion::PassThrough, spoken_of);
-        told.credential = Some(self.known(&call, &rules, now));
+        told.credential = Some(Known { name: self.key_name(&rules, head), ..self.known(&call, &rules, now) });
         let standing = |fleet: &Arc<Fleet>| if fleet.has_lease(now) { "leased" } else { "alone" };
         told.fleet = self.fleet.as_ref().map(standing);
         told.organization = call.organization.map(|organization| organization.to_string());
         match classified(head, place) {
             classify::Class::Read(read) => {
-                told.class =
-                    Some(if matches!(read.target, Target::Item(_)) { "item_read" } else { "list_read" });
+                told.class = Some(class_of(&read));
                 let route = self.digester.route(&Method::GET, read.resource.collection);
                 let call = Call { route, ..call };
                 told.shield = Some(self.origin.foresee(&call, now).into());
@@ -130,7 +129,7 @@ impl Proxy {
             wishes,
             ledger: &ledger,
         });
-        let standing = self.bindings.standing(credential, &rules.proof, now);
+        let standing = self.bindings.standing(credential, read.resource, &rules.proof, now);
         let stored = standing.organization().and_then(|organization| {
             let key = reading.asker.reader.key(organization, &read.target);
             told.key = Some(Key {
@@ -138,7 +137,7 @@ impl Proxy {
                 organization: organization.id().to_string(),
                 own: key.owner().is_some(),
                 shared: rules.shared_in(organization, read.resource),
-                target: target_path(read.resource, key.target()),
+                target: target_path(read.resource, &key.target()),
             });
             self.cache.peek(reading.asker.reader, organization)
         });
@@ -211,7 +210,9 @@ impl Proxy {
 
     fn known(&self, call: &Call<'_>, rules: &Rules, now: Moment) -> Known {
         let credential = call.caller.credential();
-        let standing = |credential| self.bindings.standing(credential, &rules.proof, now);
+        // Of what passes through nothing is proven: what is told is what the first resource knows.
+        let resource = call.resource.unwrap_or_else(|| self.resources.first());
+        let standing = |credential| self.bindings.standing(credential, resource, &rules.proof, now);
         let proof = match credential.map(standing) {
             None | Some(Standing::Unknown) => Proof::Unbound,
             Some(Standing::Proven { renew: true, .. }) => Proof::Renewing,
@@ -223,13 +224,23 @@ impl Proxy {
             }
             Some(Standing::Lapsed { .. }) => Proof::Lapsed,
         };
-        let age = credential.and_then(|credential| self.bindings.proof_age(credential, now));
+        let age = credential.and_then(|credential| self.bindings.proof_age(credential, resource, now));
         Known {
             well_formed: credential.is_some(),
+            name: None,
             proof,
             proof_age_seconds: age.map(|age| age.as_secs()),
             stranger: self.origin.shield().unverified.is_unverified(call.caller.into(), now),
         }
+    }
+}
+
+/// What a read is of.
+const fn class_of(read: &Read) -> &'static str {
+    match read.target {
+        Target::Item(_) => "item_read",
+        Target::List(_) if read.resource.is_singleton() => "singleton_read",
+        Target::List(_) => "list_read",
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Explanation`]: what would happen to a request and why, as an operator reads it.
 //!
-//! Made of closed words, ages and ids that the proxy itself chose. Nothing of a credential is in it, not even its digest,
-//! and of the request no more than the target that it was read as.
+//! Made of closed words, ages and ids that the proxy itself chose. Of a credential it has the name of its key where callers are
+//! told apart, and else nothing, not even its digest; and of the request no more than the target that it was read as.
 
 use std::time::Duration;
 
@@ -150,6 +150,9 @@ pub(super) struct Refused {
 pub(super) struct Known {
     /// Whether the fields make one credential.
     pub(super) well_formed: bool,
+    /// The name of its key in log and status, where callers are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
     #[serde(serialize_with = "word")]
     pub(super) proof: Proof,
     pub(super) proof_age_seconds: Option<u64>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 
 use super::answer::Answer;
@@ -39,12 +39,13 @@ impl Worker {
     /// Sends a request on and its answer back. Dropping the future, when the client leaves, gives the call up.
     pub(super) async fn forward(
         &self,
-        head: Parts,
+        mut head: Parts,
         mut body: Posted,
         cache_status: CacheStatus,
         asked: &Asked,
     ) -> Result<Answer, ProxyError> {
         let (proxy, origin) = (&self.proxy, &self.proxy.origin);
+        let fields = std::mem::take(&mut head.headers);
         let client = self.pass_through_client();
         let payer = asked.ledger.payer();
         let call = proxy.passed_on(&head, asked, &client, &payer);
@@ -76,8 +77,8 @@ impl Worker {
             }
         };
         let activity = Activity::begin(proxy.clock.clone());
-        let framing = body.framing(&head.headers);
-        let request = self.request(&head, framing, body.upload(activity.clone()), asked);
+        let framing = body.framing(&fields);
+        let request = self.request(&head, fields, framing, body.upload(activity.clone()), asked);
         let timeouts = &asked.rules.timeouts;
         let overdue = || activity.head_overdue(timeouts.first_byte_timeout, timeouts.idle_timeout);
         let sent = origin.send(&call, turn, request, overdue).await;
@@ -109,25 +110,25 @@ impl Worker {
     fn request(
         &self,
         head: &Parts,
-        framing: Framing<'_>,
+        fields: HeaderMap,
+        framing: Framing,
         body: Body,
         asked: &Asked,
     ) -> impl FnMut() -> Option<Outgoing> {
         let via = self.proxy.origin.upstream().via_of(head.version);
-        let (path, mut body) = (head.uri.path_and_query(), Some(body));
+        let mut fields = fields::pass_on(fields, via);
+        asked.id.present(&mut fields);
         // What a client says of itself to this proxy is nobody else's.
-        let caller_field = asked.rules.caller_field().cloned();
+        if let Some(caller) = asked.rules.caller_field() {
+            fields.remove(caller);
+        }
+        framing.announce(&mut fields);
+        let (path, mut body) = (head.uri.path_and_query(), Some(body));
         move || {
-            let mut fields = fields::forwardable_request(&head.headers, via.clone());
-            asked.id.present(&mut fields);
-            if let Some(caller) = &caller_field {
-                fields.remove(caller);
-            }
-            framing.announce(&mut fields);
             Some(Outgoing {
                 method: head.method.clone(),
                 path: path.cloned().unwrap_or(PathAndQuery::from_static("/")),
-                fields,
+                fields: fields.clone(),
                 body: Body::next(&mut body)?,
                 trace: head.extensions.get::<Context>().cloned(),
             })

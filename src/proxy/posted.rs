@@ -113,9 +113,9 @@ impl Posted {
     }
 
     /// How it is framed on its way, as its client announced it with these fields.
-    pub(super) fn framing<'a>(&self, fields: &'a HeaderMap) -> Framing<'a> {
+    pub(super) fn framing(&self, fields: &HeaderMap) -> Framing {
         match fields.get(CONTENT_LENGTH) {
-            Some(length) => Framing::Length(length),
+            Some(length) => Framing::Length(length.clone()),
             None if self.framed => Framing::Chunked,
             None => Framing::Nothing,
         }
@@ -135,22 +135,22 @@ impl Posted {
 }
 
 /// How a body is framed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Framing<'a> {
+#[derive(Clone, Debug)]
+pub(super) enum Framing {
     /// By its length.
-    Length(&'a HeaderValue),
+    Length(HeaderValue),
     /// In chunks: its length is not known.
     Chunked,
     /// There is no body.
     Nothing,
 }
 
-impl Framing<'_> {
+impl Framing {
     /// Says so in a call's fields.
     pub(super) fn announce(self, fields: &mut HeaderMap) {
         match self {
             Self::Length(length) => {
-                fields.insert(CONTENT_LENGTH, length.clone());
+                fields.insert(CONTENT_LENGTH, length);
             }
             Self::Chunked => {
                 fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -74,7 +74,7 @@ impl Proxy {
         });
         let mut now = at;
         loop {
-            let standing = self.bindings.standing(credential, &rules.proof, now);
+            let standing = self.bindings.standing(credential, read.resource, &rules.proof, now);
             let look_up = self.look_up(&reading, standing.served());
             let view = reading.view(&standing, &look_up, now);
             let around = Around { proxy: self, reading: &reading, standing: &standing, now };
@@ -195,7 +195,7 @@ impl Proxy {
 
     /// What a read does with what another replica fetched, which may be of any age: it serves as if it had been stored here, or
     /// the API is asked.
-    fn shared(&self, response: &StoredResponse, reading: &mut Reading<'_>) -> Step {
+    fn shared(&self, response: &Arc<StoredResponse>, reading: &mut Reading<'_>) -> Step {
         let (lifetimes, now) = (self.lifetimes(reading), self.clock.now());
         match decide(&reading.wishes, Some(response), &lifetimes, now) {
             Decision::Serve { stored: servable, .. } => {
@@ -213,8 +213,8 @@ impl Proxy {
     fn fall_back(&self, reading: &Reading<'_>, error: ProxyError) -> Result<Step, ProxyError> {
         let Some(reason) = StaleReason::of_failure(error.kind()) else { return Err(error) };
         let now = self.clock.now();
-        let Reader { credential, rules, .. } = reading.asker.reader;
-        let organization = match self.bindings.standing(credential, &rules.proof, now) {
+        let Reader { credential, rules, read } = reading.asker.reader;
+        let organization = match self.bindings.standing(credential, read.resource, &rules.proof, now) {
             Standing::Proven { organization, .. } => organization,
             Standing::Lapsed { organization, outage: Some(outage) }
                 if outage.confirmed || self.origin.cannot_be_asked(&organization, now) =>
@@ -262,10 +262,11 @@ impl Proxy {
             // The answer to a HEAD proves nothing.
             self.fetcher.prove_behind(&reading.asker, organization, seen.now);
         }
-        let Reader { credential, rules, .. } = reading.asker.reader;
+        let Reader { credential, rules, read } = reading.asker.reader;
+        let asker = reading.asker;
         // Late is asked for after the first poll of the read, with which the attempt may have begun.
         let first = {
-            let late = pin!(self.fetcher.attempt_is_late(credential.digest()));
+            let late = pin!(self.fetcher.attempt_is_late(&asker));
             race(pin!(self.ask_for_proof(reading, seen)), late).await
         };
         let asked = match first {
@@ -277,7 +278,7 @@ impl Proxy {
             }
         };
         let now = self.clock.now();
-        match self.bindings.standing(credential, &rules.proof, now) {
+        match self.bindings.standing(credential, read.resource, &rules.proof, now) {
             Standing::Lapsed { outage: Some(outage), .. }
                 if outage.confirmed || self.origin.cannot_be_asked(organization, now) =>
             {

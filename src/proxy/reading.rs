@@ -127,10 +127,10 @@ impl Proxy {
         reading: &Reading<'_>,
         organization: Option<&Arc<Organization>>,
     ) -> Option<Found> {
-        let (Reader { credential, rules, .. }, now) = (reading.asker.reader, self.clock.now());
+        let (Reader { credential, rules, read }, now) = (reading.asker.reader, self.clock.now());
         match (ground, organization) {
             (Ground::ToProve, _) | (_, None) => {
-                let standing = self.bindings.standing(credential, &rules.proof, now);
+                let standing = self.bindings.standing(credential, read.resource, &rules.proof, now);
                 matches!(standing, Standing::Proven { .. }).then_some(Found::Proof)
             }
             (Ground::Missing(_) | Ground::Younger, Some(organization)) => {
@@ -140,7 +140,7 @@ impl Proxy {
                 let stored = look_up.stored?;
                 let after = reading.asker.after(ground);
                 // What another replica has fetched bears the tick of the flight that found it, and may have been sent long before.
-                let is_sent_since = stored.sent.uptime() >= reading.asker.arrived_at.uptime();
+                let is_sent_since = stored.sent().uptime() >= reading.asker.arrived_at.uptime();
                 let is_young = stored.begun > after && (after == Tick::default() || is_sent_since);
                 (is_young && matches!(decision, Decision::Serve { .. })).then_some(Found::Response(stored))
             }
@@ -187,7 +187,8 @@ impl Circumstances for Around<'_> {
         if self.standing.organization().is_some_and(is_short) {
             return Some(StaleReason::Limit);
         }
-        let failed = self.proxy.bindings.outage(self.reading.asker.reader.credential, self.now);
+        let Reader { credential, read, .. } = self.reading.asker.reader;
+        let failed = self.proxy.bindings.outage(credential, read.resource, self.now);
         failed.is_some_and(|outage| outage.confirmed).then_some(StaleReason::Error)
     }
 

@@ -96,7 +96,7 @@ impl Write {
         let names_its_own = |id| match self.subject.place {
             Place::Item(..) => self.written() == Some(id),
             Place::Collection(_) => self.method == Method::POST,
-            Place::Variant { .. } | Place::Disguised(_) | Place::Elsewhere => false,
+            Place::Variant { .. } | Place::Disguised(_) | Place::Beside(_) | Place::Elsewhere => false,
         };
         told.alone.filter(|id| by_label && names_its_own(*id)).map_or(Extent::Organization, Extent::Item)
     }
@@ -205,9 +205,17 @@ impl Proxy {
         let carries_label = matches!(write.method, Method::POST | Method::PUT | Method::PATCH);
         let wanted = write.rules.cache.write_through
             && carries_label
+            // What is stored of a singleton is no item.
+            && !write.subject.resource.is_singleton()
             && own.before <= begun.tick
             && !self.cache.is_closed()
-            && self.bindings.is_proven_for(credential, organization.id(), &write.rules.proof, now);
+            && self.bindings.is_proven_for(
+                credential,
+                write.subject.resource,
+                organization.id(),
+                &write.rules.proof,
+                now,
+            );
         let (Some(id), Some((identity, packed)), true) = (told.id, told.label, wanted) else { return };
         if !self.cache.fence().nothing_invalidated_everywhere_since(id, begun.tick) {
             return;

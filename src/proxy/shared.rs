@@ -159,12 +159,12 @@ impl Proxy {
             metrics,
         });
         proxy.set_callers(config.callers.as_ref())?;
-        proxy.begin(config, unlinked);
+        proxy.begin_upkeep(config, unlinked);
         Ok(proxy)
     }
 
     /// Begins what goes on behind requests.
-    fn begin(self: &Arc<Self>, config: &Config, unlinked: Option<Unlinked>) {
+    fn begin_upkeep(self: &Arc<Self>, config: &Config, unlinked: Option<Unlinked>) {
         let callers = Arc::clone(&self.callers);
         self.metrics.follow_callers(move || caller_numbers::numbers(&callers));
         if let Some(unlinked) = unlinked {

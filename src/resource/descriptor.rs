@@ -11,9 +11,11 @@ pub struct Descriptor {
     pub name: &'static str,
     /// Names of its routes in logs and metrics.
     pub routes: RouteNames,
+    /// Whether an organization has many of it, or one.
+    pub kind: Kind,
     /// What is said of it.
     pub sentences: Sentences,
-    /// Path of the collection, without escapes; an item is one segment below it, a UUID.
+    /// Path of the collection, without escapes; an item is one segment below it, a UUID. Of a singleton: its path.
     pub collection: &'static str,
     /// Query parameters of a list that may be stored, sorted.
     pub list_parameters: &'static [&'static str],
@@ -21,7 +23,9 @@ pub struct Descriptor {
     pub largest_page: (&'static str, &'static str, usize),
     /// Query parameters with which a list proves, but is never stored.
     pub unstored_parameters: &'static [&'static str],
-    /// Paths below the collection whose POST changes nothing.
+    /// Paths elsewhere in the API at or below which a write changes items of this resource, or makes one.
+    pub changed_by: &'static [&'static str],
+    /// Paths below the collection, or below what else changes it, whose POST changes nothing.
     pub harmless_posts: &'static [&'static str],
     /// Member of an item that holds its id.
     pub id_member: &'static str,
@@ -37,10 +41,26 @@ pub struct Descriptor {
     pub user_members: &'static [&'static str],
     /// What a write of an item changes.
     pub write_changes: WriteChanges,
+    /// Whether it is cached at all; settled at start.
+    pub enabled: fn(&Cache) -> bool,
     /// For how long an item is kept.
     pub item_lifetimes: fn(&Cache) -> &CachedResource,
     /// For how long a page is kept.
     pub list_lifetimes: fn(&Cache) -> &CachedResource,
+}
+
+/// Whether an organization has many of a resource, or one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Many: a list of them, and each by its id.
+    Collection,
+    /// One, whose path is all that there is to ask for. It is read, kept and shut out as the one page of a list would be that has
+    /// no parameters; what stands below its path is none of ours. Its id is the organization.
+    Singleton {
+        /// Members that it has, each: its id alone could be that of any item, and an answer that belongs to another call
+        /// must not be taken for it.
+        members: &'static [&'static str],
+    },
 }
 
 /// What a write of an item changes, as far as the vendor documents it.
@@ -55,9 +75,9 @@ pub enum WriteChanges {
 /// What the routes of one resource are called, in logs and metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteNames {
-    /// A read of one item.
+    /// A read of one item; of a singleton: of something below its path.
     pub item: &'static str,
-    /// A read of a page.
+    /// A read of a page, or of a singleton.
     pub list: &'static str,
     /// A write.
     pub write: &'static str,
@@ -76,6 +96,14 @@ pub struct Sentences {
     pub fetched_by_list: &'static str,
     /// What becomes of a write.
     pub written: &'static str,
+}
+
+impl Descriptor {
+    /// Whether an organization has one of it.
+    #[must_use]
+    pub const fn is_singleton(&self) -> bool {
+        matches!(self.kind, Kind::Singleton { .. })
+    }
 }
 
 /// A descriptor is equal to itself alone: to compare two, or to find one, costs no more than their addresses.

@@ -27,6 +27,8 @@ pub enum Place {
     },
     /// Nothing of these, but a reader that decodes, folds or normalises more than we do may take it for one.
     Disguised(&'static Descriptor),
+    /// Outside every collection, but what is written there changes this resource.
+    Beside(&'static Descriptor),
     /// Anywhere else.
     Elsewhere,
 }
@@ -40,7 +42,7 @@ impl Place {
             | Self::Item(resource, _)
             | Self::Variant { resource, .. }
             | Self::Disguised(resource) => Some(resource),
-            Self::Elsewhere => None,
+            Self::Beside(_) | Self::Elsewhere => None,
         }
     }
 
@@ -50,7 +52,7 @@ impl Place {
         match self {
             Self::Item(_, id) => Some(id),
             Self::Variant { item, .. } => item,
-            Self::Collection(_) | Self::Disguised(_) | Self::Elsewhere => None,
+            Self::Collection(_) | Self::Disguised(_) | Self::Beside(_) | Self::Elsewhere => None,
         }
     }
 
@@ -69,6 +71,7 @@ impl Resources {
         self.iter().find_map(|resource| {
             let rest = path.strip_prefix(resource.collection)?;
             let target = match rest.strip_prefix('/') {
+                Some(_) if resource.is_singleton() => return None,
                 Some(below) => Target::Item(lower_case_uuid(below)?),
                 None if rest.is_empty() => Target::List(ListQuery::default()),
                 None => return None,
@@ -91,14 +94,20 @@ impl Resources {
         }
         let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'/');
         if path.bytes().all(plain) && !path.contains("//") {
-            return Place::Elsewhere;
+            return self.beside(path);
         }
-        permissive_reading(self, path).map_or(Place::Elsewhere, Place::Disguised)
+        permissive_reading(self, path).map_or_else(|| self.beside(path), Place::Disguised)
+    }
+
+    fn beside(self, path: &str) -> Place {
+        let changed =
+            |resource: &&Descriptor| resource.changed_by.iter().any(|below| may_lead_to(path, below));
+        self.iter().find(changed).map_or(Place::Elsewhere, Place::Beside)
     }
 }
 
 fn below_collection(resource: &'static Descriptor, below: &str) -> Place {
-    if let Some(id) = lower_case_uuid(below) {
+    if let Some(id) = lower_case_uuid(below).filter(|_| !resource.is_singleton()) {
         return Place::Item(resource, id);
     }
     if below.is_empty() {
@@ -109,7 +118,8 @@ fn below_collection(resource: &'static Descriptor, below: &str) -> Place {
         return Place::Disguised(resource);
     }
     let first = inner.split('/').next().unwrap_or(inner);
-    Place::Variant { resource, below: true, item: Uuid::try_parse(first).ok() }
+    let item = Uuid::try_parse(first).ok().filter(|_| !resource.is_singleton());
+    Place::Variant { resource, below: true, item }
 }
 
 fn lower_case_uuid(segment: &str) -> Option<Uuid> {

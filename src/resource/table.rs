@@ -1,6 +1,7 @@
 //! [`Resources`]: the resources that a process caches, and [`ByResource`], what is kept of each.
 
 use super::Descriptor;
+use crate::config::Cache;
 
 /// The resources that a process caches: one at least, each once. By the first, a caller is asked for of whom nothing else
 /// is known.
@@ -17,6 +18,18 @@ impl Resources {
     pub const fn new(table: &'static [&'static Descriptor]) -> Self {
         assert!(!table.is_empty(), "there is nothing to cache");
         Self(table)
+    }
+
+    /// Those of them that a configuration has on. The first is always on.
+    #[must_use]
+    pub fn enabled(self, cache: &Cache) -> Self {
+        let enabled: Vec<_> = self.iter().filter(|resource| (resource.enabled)(cache)).collect();
+        assert!(enabled.first() == Some(&self.first()), "what callers are asked for by is always cached");
+        if self.iter().take(enabled.len()).eq(enabled.iter().copied()) {
+            return Self(&self.0[..enabled.len()]);
+        }
+        // For as long as the process runs, as the whole table is.
+        Self(Vec::leak(enabled))
     }
 
     /// All of them, in order.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use http::header::{
-    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TRANSFER_ENCODING, VIA,
+    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -36,9 +36,25 @@ pub fn forwardable_request(fields: &HeaderMap, own_via: HeaderValue) -> HeaderMa
     kept
 }
 
+/// The same of fields that are nobody else's, with the client's `Host`, where it had one, still in its place: whoever writes
+/// the call puts ours there. Of most requests nothing else ends here, and no name comes twice; those stay as they are, and no
+/// name is looked up to be put into another map.
+#[must_use]
+pub fn pass_on(mut fields: HeaderMap, own_via: HeaderValue) -> HeaderMap {
+    let goes = |name: &HeaderName| name == HOST || goes_upstream(name.as_str());
+    if fields.keys_len() != fields.len() || !fields.keys().all(goes) {
+        return forwardable_request(&fields, own_via);
+    }
+    if let Some(authorization) = fields.get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    fields.append(VIA, own_via);
+    fields
+}
+
 /// Whether a request's field does not end at this hop, as far as its name tells. The names that most requests have are known
 /// to go: a test asks the rules of each.
-fn goes_upstream(name: &str) -> bool {
+pub(crate) fn goes_upstream(name: &str) -> bool {
     is_plain(name) || !with_hyphens(name, stays_here)
 }
 
@@ -276,6 +292,44 @@ mod tests {
                 via::element(Version::HTTP_11, "p"),
             );
             assert_eq!(lines(&kept), [("accept", "*/*"), ("via", "1.1 p")], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on_is_what_goes_upstream_and_the_host_that_is_replaced() {
+        let via = || via::element(Version::HTTP_11, "p");
+        let sorted = |fields: &HeaderMap| {
+            let mut lines: Vec<_> =
+                lines(fields).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            lines.sort();
+            (lines, fields.get(AUTHORIZATION).is_some_and(HeaderValue::is_sensitive))
+        };
+        let plain = [
+            ("host", "of the client"),
+            ("authorization", "Bearer a"),
+            ("accept", "*/*"),
+            ("via", "1.1 sidecar"),
+        ];
+        for more in [
+            &[] as &[_],
+            &[("x-request-id", "r")],
+            &[("connection", "keep-alive")],
+            &[("connection", "x-debug"), ("x-debug", "1")],
+            &[("content-length", "3")],
+            &[("cookie", "a=1"), ("cookie", "b=2")],
+            &[("accept", "text/html")],
+            &[("x-forwarded-for", "10.0.0.1")],
+            &[("x_original_url", "/")],
+        ] {
+            for sent in [[&plain, more].concat(), more.to_vec()] {
+                let sent = fields(&sent);
+                let mut expected = forwardable_request(&sent, via());
+                assert!(!expected.contains_key(HOST));
+                expected.insert(HOST, HeaderValue::from_static("ours"));
+                let mut kept = pass_on(sent.clone(), via());
+                kept.insert(HOST, HeaderValue::from_static("ours"));
+                assert_eq!(sorted(&kept), sorted(&expected), "{sent:?}");
+            }
         }
     }
 

@@ -14,7 +14,7 @@ pub fn is_json(fields: &HeaderMap) -> bool {
 }
 
 /// What the vendor sends, and the nearest to it: stored without a copy each.
-const COMMON: [HeaderValue; 2] = [
+pub(crate) static COMMON: [HeaderValue; 2] = [
     HeaderValue::from_static("application/json; charset=utf-8"),
     HeaderValue::from_static("application/json"),
 ];

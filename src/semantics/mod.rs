@@ -16,6 +16,7 @@ pub mod media_type;
 pub(crate) mod octets;
 pub mod owned;
 pub mod preference;
+pub(crate) mod request_fields;
 pub mod request_id;
 pub mod response_directives;
 pub mod seconds;

@@ -10,7 +10,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -152,23 +152,32 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
         })
     }
 
-    /// Sends an answer whose head is in `out`, in one piece; what is not taken at once is left to [`Unsent`].
+    /// Sends an answer whose head is in `out`, with one write; what is not taken at once is left to [`Unsent`]. A body that is not
+    /// short is not copied behind its head: the thread's buffer would grow for it, and be given back, each time.
     fn send(&mut self, out: &mut Vec<u8>, answer: FromMemory, cx: &mut Context<'_>) -> io::Result<()> {
         let FromMemory { body, at } = answer;
-        let head = out.len();
-        out.extend_from_slice(&body);
-        let written = match Pin::new(&mut *self.io).poll_write(cx, out) {
+        let (before, bytes) = (out.len(), body.as_ref());
+        let length = before + bytes.len();
+        let io = Pin::new(&mut *self.io);
+        let written = if length > OUTPUT_BYTES / 2 {
+            io.poll_write_vectored(cx, &[IoSlice::new(out), IoSlice::new(bytes)])
+        } else {
+            out.extend_from_slice(bytes);
+            io.poll_write(cx, out)
+        };
+        let written = match written {
             Poll::Ready(written) => written?,
             Poll::Pending => 0,
         };
-        if written == out.len() && self.io.poll_push(cx)?.is_ready() {
+        if written == length && self.io.poll_push(cx)?.is_ready() {
             self.progress.note_answered_at_once(at);
             return Ok(());
         }
         let under_way = self.progress.begin();
         under_way.note_answered(&Body::empty());
-        let head = Bytes::copy_from_slice(&out[written.min(head)..head]);
-        let body = body.slice(body.len().min(written.saturating_sub(out.len() - body.len()))..);
+        let head = Bytes::copy_from_slice(&out[written.min(before)..before]);
+        let body = Bytes::from_owner(body);
+        let body = body.slice(written.saturating_sub(before)..);
         self.unsent = Some(Box::new(Unsent { head, body, under_way }));
         Ok(())
     }

@@ -75,13 +75,13 @@ impl Server {
         Self::start_for(RESOURCES, config, clock)
     }
 
-    /// The same, with other resources to cache.
+    /// The same, with other resources to cache: those of them that the configuration has on.
     ///
     /// # Errors
     ///
     /// If a port is taken or a file cannot be read.
     pub fn start_for(resources: Resources, config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::start_with(resources, config, clock, |proxy| Rc::new(proxy.worker()))
+        Self::start_with(resources.enabled(&config.cache), config, clock, |proxy| Rc::new(proxy.worker()))
     }
 
     fn start_with<F, H>(

@@ -167,6 +167,9 @@ impl Breaker {
     /// connection that comes about is no answer: a frozen process still accepts them.
     pub fn on_success(&self) -> bool {
         let mut state = self.lock();
+        if state.recent.is_empty() && state.suspicion.is_none() && state.open.is_none() {
+            return false;
+        }
         let probes = state.probes;
         std::mem::replace(&mut *state, State { probes, ..State::default() }).open.is_some()
     }

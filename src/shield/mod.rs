@@ -7,6 +7,7 @@
 pub mod account;
 mod agenda;
 mod answers;
+mod at_once;
 pub mod backoff;
 pub mod beside;
 mod booked;
@@ -63,7 +64,7 @@ use self::retry::RetryBudget;
 use self::unverified::UnverifiedCallers;
 use crate::bounded::{bounded, sweep};
 use crate::clock::{Clock, Moment};
-use crate::config;
+use crate::config::{self, Mode};
 use crate::lock::Mutex;
 use crate::reason::RejectionReason;
 
@@ -109,6 +110,7 @@ pub struct Shield {
     backoffs: Mutex<LruCache<AccountKey, HoldBackoff>>,
     unbound: AtomicU64,
     single_workspace: AtomicBool,
+    observes: AtomicBool,
 }
 
 impl Shield {
@@ -130,6 +132,7 @@ impl Shield {
             backoffs: Mutex::new(bounded(BACKOFFS)),
             unbound: AtomicU64::new(0),
             single_workspace: AtomicBool::new(settings.single_workspace),
+            observes: AtomicBool::new(settings.mode == Mode::Observe),
         }
     }
 
@@ -145,6 +148,14 @@ impl Shield {
         self.single_workspace.store(settings.single_workspace, Ordering::Relaxed);
         self.budget.set_rules(&rules);
         self.budget.set_mode(settings.mode);
+        self.observes.store(settings.mode == Mode::Observe, Ordering::Relaxed);
+    }
+
+    /// Whether what it would refuse is refused, or counted alone. Then the budget, the door of unverified callers and
+    /// remembered 401s hold nobody up: the API answers by itself.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        if self.observes.load(Ordering::Relaxed) { Mode::Observe } else { Mode::Enforce }
     }
 
     /// The account that stands for `key`: one for all where there is one workspace.

@@ -135,7 +135,11 @@ impl RememberedRefusals {
 
     /// Notes any other answer of the upstream: this credential is let through on this route.
     pub fn on_other_answer(&self, credential: CredentialDigest, route: RouteDigest) {
-        self.lock().pop(&(credential, route));
+        let mut entries = self.lock();
+        // Nearly always there is none, and its place need not be looked for.
+        if !entries.is_empty() {
+            entries.pop(&(credential, route));
+        }
     }
 
     /// Forgets what arrived too long ago to matter.

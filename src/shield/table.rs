@@ -97,6 +97,13 @@ impl Table {
 
     /// Admits a call that somebody waits for, turns it away, or puts it into the queue.
     pub(super) fn enter(&mut self, call: &Call, readiness: Readiness, now: Duration) -> Entry {
+        let is_connected = readiness == Readiness::Connected;
+        let at_once = if is_connected { self.grant_at_once(call, now) } else { None };
+        at_once.map_or_else(|| self.enter_in_turn(call, readiness, now), Entry::Granted)
+    }
+
+    /// The same for any call, whoever has a say.
+    pub(super) fn enter_in_turn(&mut self, call: &Call, readiness: Readiness, now: Duration) -> Entry {
         let accounts = self.settle(call.accounts, now);
         self.hand_out(accounts.first, now);
         for key in accounts.keys() {

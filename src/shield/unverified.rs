@@ -58,8 +58,19 @@ struct Shared {
 pub struct Pass {
     unverified: UnverifiedCallers,
     caller: Who,
-    /// What an unverified caller holds.
-    slot: Option<Slot>,
+    held: Held,
+}
+
+/// What a caller holds that was let in.
+#[derive(Debug)]
+enum Held {
+    /// Nothing: it is known.
+    Nothing,
+    /// A slot, if it is an unverified caller.
+    Slot(Slot),
+    /// Nothing, though it is an unverified caller: the door would have turned it away, and only counts that. Neither its call nor its
+    /// refusal counts at the door, so that what comes later is judged as if it had been turned away.
+    Beyond,
 }
 
 /// One call in flight; it ends when this is dropped.
@@ -99,6 +110,24 @@ impl UnverifiedCallers {
             // The other end is dropped with the door alone, which this call holds open.
             Ok(Err(_)) | Err(_) => Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
         }
+    }
+
+    /// Lets a caller in whatever the door says, and gives what that is.
+    pub fn admit_observed(&self, caller: Who, address: IpAddr) -> (Pass, Result<(), TurnedAway>) {
+        let address = address.to_canonical();
+        let now = self.0.clock.now();
+        let mut door = self.lock();
+        let entry = door.judge(caller, address, now);
+        match self.enter(&mut door, caller, address, entry) {
+            Ok(pass) => (pass, Ok(())),
+            Err(turned) => (Pass { unverified: self.clone(), caller, held: Held::Beyond }, Err(turned)),
+        }
+    }
+
+    /// Lets a caller in that would not have come to the door: it counts nothing there.
+    pub fn admit_beside(&self, caller: Who) -> Pass {
+        let held = if self.is_unverified(caller, self.0.clock.now()) { Held::Beyond } else { Held::Nothing };
+        Pass { unverified: self.clone(), caller, held }
     }
 
     /// What a call would be told at once if it came now. Asking takes nothing.
@@ -147,16 +176,16 @@ impl UnverifiedCallers {
     }
 
     fn enter(&self, door: &mut Door, caller: Who, address: IpAddr, entry: Entry) -> Result<Pass, TurnedAway> {
-        let slot = match entry {
-            Entry::Known => None,
+        let held = match entry {
+            Entry::Known => Held::Nothing,
             Entry::Free => {
                 door.take_slot(caller, address);
-                Some(Slot { unverified: self.clone(), caller, address })
+                Held::Slot(Slot { unverified: self.clone(), caller, address })
             }
             Entry::Full => return Err(TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY }),
             Entry::Spent(retry_after) => return Err(TurnedAway { reason: Reason::Refusals, retry_after }),
         };
-        Ok(Pass { unverified: self.clone(), caller, slot })
+        Ok(Pass { unverified: self.clone(), caller, held })
     }
 
     /// Settles with everybody who need not wait any longer.
@@ -186,7 +215,7 @@ impl Pass {
         let now = self.unverified.0.clock.now();
         if status != StatusCode::UNAUTHORIZED {
             self.unverified.note_answer(self.caller, status, now);
-        } else if let Some(slot) = &self.slot {
+        } else if let Held::Slot(slot) = &self.held {
             self.unverified.lock().note_refusal(slot.address, now);
         }
     }
@@ -194,7 +223,7 @@ impl Pass {
     /// Whether it was given to an unverified caller.
     #[must_use]
     pub const fn is_unverified(&self) -> bool {
-        self.slot.is_some()
+        !matches!(self.held, Held::Nothing)
     }
 }
 

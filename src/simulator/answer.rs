@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     NotMember,
     /// 404: no such label in this workspace.
     NotFound,
+    /// 409: there is one already, in the vendor's words.
+    Conflict(&'static str),
     /// 404: no such route; the message echoes the request.
     UnknownRoute(String),
     /// 429.
@@ -58,6 +60,7 @@ impl Refusal {
             Self::MissingScope(status) => plain(*status),
             Self::NotMember => plain(StatusCode::FORBIDDEN),
             Self::NotFound => plain(StatusCode::NOT_FOUND),
+            Self::Conflict(message) => error(StatusCode::CONFLICT, message),
             Self::UnknownRoute(route) => error(StatusCode::NOT_FOUND, &format!("Route {route} not found")),
             Self::RateLimit(over) => too_many_requests(over.retry_after.map(whole_seconds)),
             Self::ClassifierLimit => {

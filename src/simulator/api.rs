@@ -6,24 +6,28 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::Refusal;
 use super::book::When;
 use super::caller::Caller;
+use super::campaigns::Campaigns;
 use super::config::SimulatorConfig;
 use super::counters::{Arrived, Counters};
+use super::custom_tags::CustomTags;
 use super::edge::{Client, Edge};
 use super::faults::{Faults, Target};
+use super::group_members::Group;
 use super::hits::{Disconnected, Hits};
 use super::labels::Labels;
+use super::lead_lists::LeadLists;
 use super::limits::OverLimit;
 use super::operation::{Operation, Verb};
 use super::organization::Organization;
 use super::query::json_body;
 use super::world::World;
-use super::{reference, transfers};
+use super::{accounts, leads, reference, transfers, workspaces};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::received::Received;
@@ -101,6 +105,7 @@ impl Api {
             when: When { now: self.clock.now().uptime(), lag: call.hits.lag() },
             extra: call.hits.extra_member(),
         };
+        let group = Group { world: &self.world, asker: organization };
         match call.operation {
             Operation::ListLabels => labels.list(uri),
             Operation::ReadLabel => labels.read(uri.path()),
@@ -108,12 +113,15 @@ impl Api {
             Operation::UpdateLabel => labels.update(uri.path(), json_body(&head, body).await?),
             Operation::DeleteLabel => labels.delete(uri.path(), json_body(&head, body).await?),
             Operation::ClassifyReply => labels.classify(&json_body(&head, body).await?),
-            Operation::CurrentWorkspace => Ok(reference::current_workspace(organization)),
-            Operation::ListCampaigns => Ok(reference::campaigns(organization, &head.headers)),
             Operation::ListLeads => {
                 json_body(&head, body).await?;
-                Ok(reference::leads(organization))
+                Ok(leads::list(organization))
             }
+            Operation::ListAccounts => accounts::list(organization, uri),
+            Operation::ReadAccount => accounts::read(organization, uri.path()),
+            Operation::ListGroupMembers => group.list(uri),
+            Operation::ReadGroupMember => group.read(uri.path()),
+            Operation::ReadGroupAdmin => group.admin(),
             Operation::Download => transfers::download(uri),
             Operation::Upload => transfers::upload(body, &self.counters.uploaded).await,
             Operation::NoContent => Ok(reference::no_content()),
@@ -121,6 +129,50 @@ impl Api {
                 let target = uri.path_and_query().map_or("/", |target| target.as_str());
                 Err(Refusal::UnknownRoute(format!("{}:{target}", head.method)))
             }
+            operation => self.act_on_shelves(operation, organization, head, body).await,
+        }
+    }
+
+    /// What is kept on shelves: tags, lead lists, campaigns, and the workspace itself.
+    async fn act_on_shelves(
+        &self,
+        operation: Operation,
+        organization: &Organization,
+        head: Parts,
+        body: Received,
+    ) -> Result<Response<Body>, Refusal> {
+        let now = self.clock.now().uptime();
+        let body = if matches!(head.method, Method::GET | Method::HEAD) {
+            None
+        } else {
+            json_body(&head, body).await?
+        };
+        let (uri, body) = (&head.uri, body.as_ref());
+        let (id, shelves) = (Operation::shelved_item(uri.path()), organization.shelves());
+        let tags = CustomTags { organization, now };
+        let lead_lists = LeadLists { organization, now };
+        let campaigns = Campaigns { organization, now };
+        match operation {
+            Operation::ListTags => tags.list(uri),
+            Operation::ReadTag => shelves.tags.read(id),
+            Operation::CreateTag => tags.create(body),
+            Operation::UpdateTag => tags.update(id, body),
+            Operation::DeleteTag => shelves.tags.delete(id),
+            Operation::ToggleTags => CustomTags::toggle(body),
+            Operation::ListLeadLists => lead_lists.list(uri),
+            Operation::ReadLeadList => shelves.lead_lists.read(id),
+            Operation::CreateLeadList => lead_lists.create(body),
+            Operation::UpdateLeadList => lead_lists.update(id, body),
+            Operation::DeleteLeadList => shelves.lead_lists.delete(id),
+            Operation::ListCampaigns => campaigns.list(uri, &head.headers).await,
+            Operation::ReadCampaign => shelves.campaigns.read(id),
+            Operation::CreateCampaign => campaigns.create(body),
+            Operation::UpdateCampaign => campaigns.update(id, body),
+            Operation::DeleteCampaign => shelves.campaigns.delete(id),
+            Operation::ActivateCampaign => campaigns.activate(id),
+            Operation::PauseCampaign => campaigns.pause(id),
+            Operation::UpdateWorkspace => workspaces::update(organization, now, body),
+            _ => Ok(workspaces::read(organization)),
         }
     }
 }

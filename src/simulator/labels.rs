@@ -9,7 +9,7 @@ use super::answer::{Refusal, json};
 use super::book::When;
 use super::caller;
 use super::keys::Key;
-use super::operation::Operation;
+use super::operation::{Operation, Resource};
 use super::organization::Organization;
 use super::ownership::Answer;
 use super::query::{LabelMembers, page};
@@ -133,6 +133,6 @@ impl Labels<'_> {
 }
 
 fn item_id(path: &str) -> Result<Uuid, Refusal> {
-    caller::uuid(Operation::item(path))
+    caller::uuid(Operation::item(Resource::Labels, path))
         .ok_or_else(|| Refusal::Invalid(r#"params/id must match format "uuid""#.to_owned()))
 }

@@ -6,21 +6,28 @@
 //! and says so beside the code: lists are newest first and 100 long by default, calls over the limit take nothing from
 //! it, PATCH never changes a label's number, a label that a key makes has no user who made it.
 //!
-//! A request goes `serve` -> `api` -> `caller`, `limits`, `faults` -> `labels`, `reference`, `transfers` -> `edge`.
+//! A request goes `serve` -> `api` -> `caller`, `limits`, `faults` -> `labels`, `custom_tags` and its like, `accounts`,
+//! `group_members`, `leads`, `reference`, `transfers` -> `edge`.
 
+mod accounts;
 mod answer;
 mod api;
 mod book;
 mod caller;
+mod campaigns;
 mod config;
 mod counters;
+mod custom_tags;
 mod edge;
 mod fault;
 mod faults;
 mod gate;
+mod group_members;
 mod hits;
 mod keys;
 mod labels;
+mod lead_lists;
+mod leads;
 mod limits;
 mod operation;
 mod organization;
@@ -28,9 +35,11 @@ mod ownership;
 mod query;
 mod reference;
 mod serve;
+mod shelf;
 mod sketch;
 mod tls;
 mod transfers;
+mod workspaces;
 mod world;
 
 #[cfg(test)]

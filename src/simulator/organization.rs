@@ -12,6 +12,7 @@ use super::config::SimulatorConfig;
 use super::keys::{Key, SCOPES, random_uuid};
 use super::limits::{Account, Peak};
 use super::ownership::{Grants, Ownership};
+use super::shelf::Shelves;
 use super::sketch::{OPENING, Sketch, interest_number, label_id, label_sketches};
 use crate::lock::{Mutex, MutexGuard};
 
@@ -28,6 +29,7 @@ pub struct Organization {
     book: Mutex<Book>,
     account: Mutex<Account>,
     ownership: Ownership,
+    shelves: Shelves,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -43,9 +45,10 @@ impl Organization {
         let admin = index == config.organizations;
         let outside = config.organizations > 1 && index + 1 == config.organizations;
         let key_count = config.keys_per_organization.max(1);
+        let id = random_uuid(&mut rng);
         let mut organization = Self {
             index,
-            id: random_uuid(&mut rng),
+            id,
             name: if admin { "Admin workspace".to_owned() } else { format!("Organization {}", index + 1) },
             owner: random_uuid(&mut rng),
             canary: format!("canary-{:08x}", rng.u32(..)),
@@ -57,6 +60,8 @@ impl Organization {
             book: Mutex::new(Book::new(Vec::new())),
             account: Mutex::new(Account::new(config.limits)),
             ownership: Ownership::default(),
+            // With shared ids, the same ones in every organization.
+            shelves: Shelves::new(if config.shared_label_ids { config.seed } else { id.as_u64_pair().1 }),
             rng: Mutex::new(rng.fork()),
         };
         let sketches = label_sketches(config.labels_per_organization, shared.unwrap_or(rng));
@@ -159,6 +164,11 @@ impl Organization {
 
     pub(super) const fn ownership(&self) -> &Ownership {
         &self.ownership
+    }
+
+    /// What it has besides its labels.
+    pub(super) const fn shelves(&self) -> &Shelves {
+        &self.shelves
     }
 
     pub(super) const fn is_admin(&self) -> bool {

@@ -40,8 +40,13 @@ pub(super) fn page(uri: &Uri) -> Result<Page, Refusal> {
     })
 }
 
+/// `limit` of a list, or what holds without one.
+pub(super) fn limit_of(uri: &Uri) -> Result<usize, Refusal> {
+    limit(uri, DEFAULT_LIMIT)
+}
+
 /// `limit`, an integer from 1 to 100.
-fn limit(uri: &Uri, default: usize) -> Result<usize, Refusal> {
+pub(super) fn limit(uri: &Uri, default: usize) -> Result<usize, Refusal> {
     let Some(text) = parameter(uri, "limit") else { return Ok(default) };
     match text.parse::<i64>() {
         Err(_) => Err(querystring("limit", "must be integer")),
@@ -146,7 +151,7 @@ fn querystring(name: &str, fault: &str) -> Refusal {
     Refusal::Invalid(format!("querystring/{name} {fault}"))
 }
 
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

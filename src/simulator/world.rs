@@ -5,11 +5,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::campaigns::Campaigns;
 use super::config::SimulatorConfig;
+use super::custom_tags::CustomTags;
 use super::keys::Key;
+use super::lead_lists::LeadLists;
 use super::organization::Organization;
 
 /// Every organization, and one admin workspace that can act for most of them.
@@ -38,6 +42,7 @@ impl World {
             .enumerate()
             .map(|(index, rng)| Organization::new(index, config, shared.clone(), rng))
             .collect();
+        organizations.iter().for_each(fill_shelves);
         let mut keys = HashMap::new();
         for (organization, found) in organizations.iter().enumerate() {
             for (key, of_it) in found.keys().iter().enumerate() {
@@ -83,6 +88,19 @@ impl World {
         let place = self.keys.get(secret)?;
         let organization = &self.organizations[place.organization];
         Some((organization, &organization.keys()[place.key]))
+    }
+}
+
+/// A few tags, lead lists and campaigns.
+fn fill_shelves(organization: &Organization) {
+    let (shelves, now) = (organization.shelves(), Duration::ZERO);
+    for phrase in ["Important", "Paused", "Second domain"] {
+        let name = format!("{phrase} {}", organization.canary());
+        shelves.tags.put(CustomTags { organization, now }.tag(&name, None));
+        shelves.lead_lists.put(LeadLists { organization, now }.lead_list(&name));
+    }
+    for campaign in Campaigns::from_the_start(organization) {
+        shelves.campaigns.put(campaign);
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::rt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -27,10 +27,11 @@ use tower_service::Service;
 
 use super::counted::Reason;
 use crate::clock::Clock;
-use crate::config::{self, Compression, ForwardProxy, OtlpProtocol, header_fields};
+use crate::config::{self, Compression, ForwardProxy, OtlpProtocol, files, header_fields};
+use crate::received::Received;
 use crate::setup_error::SetupError;
 use crate::upstream::egress::{Egress, Transport};
-use crate::upstream::roots::public_client;
+use crate::upstream::roots::trusting;
 
 /// How long one batch may take.
 pub(super) const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,7 +85,13 @@ impl Collector {
             Some(file) => header_fields(file)
                 .map_err(|fault| SetupError(format!("telemetry.headers_file: {} {fault}", file.display())))?,
         };
-        let connector = HttpsConnectorBuilder::new().with_tls_config(public_client()?).https_or_http();
+        let named = |fault: String| match &settings.ca_file {
+            Some(file) => SetupError(format!("telemetry.ca_file: {} {fault}", file.display())),
+            None => SetupError(fault),
+        };
+        let roots = settings.ca_file.as_deref().map(files::contents).transpose().map_err(named)?;
+        let tls = trusting(roots.as_deref()).map_err(named)?.with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = match settings.otlp_protocol {
             OtlpProtocol::Http => connector.enable_http1().wrap_connector(Connector { egress }),
             OtlpProtocol::Grpc => connector.enable_http2().wrap_connector(Connector { egress }),
@@ -150,7 +157,8 @@ impl HttpClient for Collector {
         let (client, clock, protocol) = (self.client.clone(), self.clock.clone(), self.protocol);
         let sending = async move {
             let answered = async {
-                let (head, body) = client.request(request).await?.into_parts();
+                let answer = client.request(request).await?;
+                let (head, body) = Received::answer(answer, &Method::POST).into_parts();
                 let body = Limited::new(body, MAX_ANSWER).collect().await?;
                 let trailers = body.trailers().cloned().unwrap_or_default();
                 let mut response = Response::from_parts(head, body.to_bytes());

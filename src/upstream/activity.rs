@@ -78,7 +78,11 @@ impl Activity {
         loop {
             let deadline = match self.shared.request_sent.load(Ordering::Relaxed) {
                 STILL_SENDING => self.shared.last_byte.load(Ordering::Relaxed).saturating_add(millis(idle)),
-                sent => sent.saturating_add(millis(first_byte)),
+                // It is sent once: from here on nothing brings the deadline forward.
+                sent => {
+                    let deadline = sent.saturating_add(millis(first_byte));
+                    return self.clock.sleep_until_uptime(Duration::from_millis(deadline)).await;
+                }
             };
             if self.now() >= deadline {
                 return;

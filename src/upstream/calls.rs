@@ -116,7 +116,8 @@ impl Upstream {
         }
     }
 
-    /// Writes a request; returns when the head of the answer is there, or `give_up` is.
+    /// Writes a request, which is in a box because it is handed on several times; returns when the head of the answer is there,
+    /// or `give_up` is.
     ///
     /// # Errors
     ///
@@ -124,13 +125,13 @@ impl Upstream {
     pub async fn send(
         &self,
         ready: Ready,
-        outgoing: Outgoing,
+        mut outgoing: Box<Outgoing>,
         purpose: Purpose,
         give_up: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Response<Received>, Unanswered> {
         let Ready { carrier, probe: _probe, .. } = ready;
         // By value, here and below: what is borrowed once is kept until the answer is here.
-        let (outgoing, mut span) = self.traced(outgoing, purpose);
+        let mut span = self.traced(&mut outgoing, purpose);
         let mut call =
             Call { upstream: self, purpose, sent: self.clock.now(), status: UpstreamStatus::Error };
         let (carrier, link) = carrier.linked();
@@ -165,7 +166,7 @@ impl Upstream {
     async fn exchange(
         &self,
         carrier: Carrier,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         purpose: Purpose,
     ) -> Result<Response<Received>, Failure> {
         let method = outgoing.method.clone();
@@ -182,7 +183,7 @@ impl Upstream {
                     return Err(ErrorKind::Internal.error().into());
                 };
                 let answer = connection.send(outgoing, &self.host).await;
-                let mut answer = self.leased(answer, connection, checkout, &method)?;
+                let mut answer = self.leased(answer, connection, checkout, &method, purpose)?;
                 // Where it is streamed, what came behind it went with its connection.
                 let ended = answer.body_mut().end_if_empty().await;
                 if let Err(excess) = ended
@@ -202,27 +203,31 @@ impl Upstream {
         connection: Http1,
         checkout: Checkout,
         method: &Method,
+        purpose: Purpose,
     ) -> Result<Response<Received>, Failure> {
         let answer = answer.inspect_err(|failure| {
             if failure.fate != RequestFate::Unknown {
                 checkout.distrust_others();
             }
         })?;
-        let answer = Received::answer(answer, method);
+        let mut answer = Received::answer(answer, method);
         check_head(&answer)?;
-        let link = Arc::clone(&connection.link);
+        // What passes through is not looked into, so that nobody distrusts what it came on.
+        let origin = (purpose != Purpose::PassThrough).then(|| Origin(Arc::clone(&connection.link)));
         let lease = Lease::new(connection, checkout, self.clock.clone(), Arc::clone(&self.metrics));
-        let mut answer = answer.map(|body| body.before(Box::new(lease)));
-        answer.extensions_mut().insert(Origin(link));
+        answer.body_mut().end_before(Box::new(lease));
+        if let Some(origin) = origin {
+            answer.extensions_mut().insert(origin);
+        }
         Ok(answer)
     }
 
-    /// A request with the span of its call, if it says what it is a part of: the upstream is told of it.
-    fn traced(&self, mut outgoing: Outgoing, purpose: Purpose) -> (Outgoing, Option<Span>) {
-        let (Some(tracing), Some(parent)) = (&self.tracing, &outgoing.trace) else { return (outgoing, None) };
+    /// The span of a call that says what it is a part of: the upstream is told of it.
+    fn traced(&self, outgoing: &mut Outgoing, purpose: Purpose) -> Option<Span> {
+        let (Some(tracing), Some(parent)) = (&self.tracing, &outgoing.trace) else { return None };
         let span = tracing.call(purpose.as_str(), &outgoing.method, parent);
         span.context().present(&mut outgoing.fields);
-        (outgoing, Some(span))
+        Some(span)
     }
 }
 

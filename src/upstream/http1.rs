@@ -96,7 +96,7 @@ impl Http1 {
     /// Writes a request and waits for the head of its answer.
     pub(super) async fn send(
         &mut self,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         host: &HeaderValue,
     ) -> Result<Response<Incoming>, Failure> {
         let (method, before) = (outgoing.method.clone(), self.link.moved());
@@ -120,8 +120,8 @@ impl Http1 {
         Err(Failure::on_http1(error, progress, &method))
     }
 
-    fn request(&self, outgoing: Outgoing, host: &HeaderValue) -> (Request<Sending>, Interim) {
-        let Outgoing { method, path, mut fields, body, .. } = outgoing;
+    fn request(&self, outgoing: Box<Outgoing>, host: &HeaderValue) -> (Request<Sending>, Interim) {
+        let Outgoing { method, path, mut fields, body, .. } = *outgoing;
         let mut request = Request::new(Sending::new(body, Arc::clone(&self.link)));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(path);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
@@ -91,17 +92,18 @@ impl Http2 {
     /// Writes a request and waits for the head of its answer.
     pub(super) async fn send(
         &mut self,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         scheme: &Scheme,
         authority: &Authority,
     ) -> Result<Response<Incoming>, Failure> {
-        let Outgoing { method, path, fields, body, .. } = outgoing;
+        let Outgoing { method, path, mut fields, body, .. } = *outgoing;
         // `:authority` alone says where to: a Host beside it is refused by servers that take the two for two (RFC 9113 §8.3.1).
         let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path);
         let uri = uri.build().map_err(|cause| ErrorKind::BadTarget.error().because(cause))?;
         let mut request = Request::new(body);
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
+        fields.remove(HOST);
         *request.headers_mut() = fields;
         let (before, served) = (self.link.moved(), self.served.load(Ordering::Acquire));
         let mut error = match self.sender.try_send_request(request).await {

@@ -25,7 +25,7 @@ pub struct Outgoing {
     pub method: Method,
     /// Where to, below the configured authority.
     pub path: PathAndQuery,
-    /// Its fields, without `Host`.
+    /// Its fields. A `Host` among them is replaced where it is written on HTTP/1.1, and left out on HTTP/2.
     pub fields: HeaderMap,
     /// Its body.
     pub body: Body,

@@ -3,7 +3,7 @@
 //! Each such call has an upstream connection to itself. One organization gets a quarter of them at most, so that its
 //! slow calls cannot shut the others out. The wait is bounded; who waits in vain is told when to come back.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -23,7 +23,7 @@ const SWEEP_ABOVE: usize = 1024;
 #[derive(Debug)]
 pub struct Permits {
     all: Arc<Semaphore>,
-    accounts: Mutex<HashMap<AccountKey, Weak<Semaphore>>>,
+    accounts: Mutex<HashMap<AccountKey, Arc<Semaphore>>>,
     per_account: usize,
     clock: Clock,
 }
@@ -78,14 +78,15 @@ impl Permits {
 
     fn of(&self, account: AccountKey) -> Arc<Semaphore> {
         let mut accounts = self.accounts.lock();
-        if let Some(own) = accounts.get(&account).and_then(Weak::upgrade) {
-            return own;
+        if let Some(own) = accounts.get(&account) {
+            return Arc::clone(own);
         }
         if accounts.len() >= SWEEP_ABOVE {
-            accounts.retain(|_, own| own.strong_count() > 0);
+            // Those that the table alone still has: their next call finds a new one, as empty.
+            accounts.retain(|_, own| Arc::strong_count(own) > 1);
         }
         let own = Arc::new(Semaphore::new(self.per_account));
-        accounts.insert(account, Arc::downgrade(&own));
+        accounts.insert(account, Arc::clone(&own));
         own
     }
 }

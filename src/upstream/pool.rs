@@ -139,8 +139,9 @@ impl Table {
     }
 
     fn pop(&mut self, place: Place) -> Option<Idle> {
-        let number = *self.places.get(&place)?.last()?;
-        self.remove(number)
+        // Its place stays until it is tidied up: most often the connection comes back before.
+        let number = self.places.get_mut(&place)?.pop()?;
+        self.connections.remove(&number).map(|(_, idle)| idle)
     }
 
     fn remove(&mut self, number: u64) -> Option<Idle> {
@@ -163,6 +164,7 @@ impl Table {
     fn drain(&mut self, is_gone: impl Fn(&Idle) -> bool) -> Vec<Idle> {
         let gone = self.connections.iter().filter(|(_, (_, idle))| is_gone(idle));
         let numbers: Vec<u64> = gone.map(|(number, _)| *number).collect();
+        self.places.retain(|_, numbers| !numbers.is_empty());
         numbers.into_iter().filter_map(|number| self.remove(number)).collect()
     }
 }

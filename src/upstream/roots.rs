@@ -21,7 +21,6 @@ use rustls::{
 
 use super::cause;
 use crate::config::files;
-use crate::setup_error::SetupError;
 
 /// TLS that trusts the certificates of a PEM file, or public roots without one. What this side shows is for the caller to
 /// say.
@@ -37,15 +36,6 @@ pub fn trusting(pem: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsC
     let roots = NamedRoots::new(files::roots_of(pem)?, files::certificates_of(pem)?, provider)
         .map_err(|cause| format!("cannot be used: {cause}"))?;
     Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(roots)))
-}
-
-/// TLS under public roots, for whom else this process asks.
-///
-/// # Errors
-///
-/// If the provider has no suite for a version of TLS.
-pub fn public_client() -> Result<ClientConfig, SetupError> {
-    Ok(trusting(None).map_err(SetupError)?.with_no_client_auth())
 }
 
 /// The platform's roots; single unreadable ones are its own affair, and an image may have none at all.

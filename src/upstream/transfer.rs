@@ -98,7 +98,9 @@ pub struct Download {
     before: Option<Bytes>,
     body: Received,
     activity: Activity,
-    overdue: Pin<Box<dyn Future<Output = ()> + Send>>,
+    idle: Duration,
+    /// Made when the next piece is first waited for: most answers are there when they are asked for.
+    overdue: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _permit: Option<Permit>,
 }
 
@@ -107,9 +109,7 @@ impl Download {
     #[must_use]
     pub fn new(body: Received, activity: Activity, idle: Duration, permit: Option<Permit>) -> Self {
         activity.note_byte();
-        let watch = activity.clone();
-        let overdue = Box::pin(async move { watch.idle(idle).await });
-        Self { before: None, body, activity, overdue, _permit: permit }
+        Self { before: None, body, activity, idle, overdue: None, _permit: permit }
     }
 
     /// The same behind bytes that were read of the body before.
@@ -144,7 +144,12 @@ impl http_body::Body for Download {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
-                    ready!(this.overdue.as_mut().poll(cx));
+                    let (activity, idle) = (&this.activity, this.idle);
+                    let overdue = this.overdue.get_or_insert_with(|| {
+                        let watch = activity.clone();
+                        Box::pin(async move { watch.idle(idle).await })
+                    });
+                    ready!(overdue.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(Elapsed.into())));
                 }
             }

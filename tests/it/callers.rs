@@ -217,6 +217,54 @@ async fn while_limits_are_observed_alone_nothing_is_refused_and_what_would_have_
 }
 
 #[tokio::test]
+async fn while_limits_are_observed_alone_the_api_itself_answers_keys_that_it_refuses() {
+    let world = World::start_shielded_with(|config| {
+        by_field(config);
+        config.shield.mode = Mode::Observe;
+    });
+    let refuse = async |key: &str| {
+        world.proxy.caller(key).get(CAMPAIGNS).by("web").send().await.assert_status(401);
+    };
+    for _ in 0..3 {
+        refuse("no-such-key").await;
+    }
+    // More of them than an address may have refused at once.
+    for number in 0..60 {
+        refuse(&format!("no-such-key-{number}")).await;
+    }
+    assert!(world.upstream.count() >= 63, "each of them is the API's own answer");
+    let would = totals(&bill(&world).await, "callers", "would_refuse");
+    assert!(
+        (20..=63).contains(&would["web"]),
+        "two that are remembered, and those beyond the door's: {would:?}"
+    );
+    world.proxy.reload(|config| config.shield.mode = Mode::Enforce);
+    let refused = world.proxy.caller("no-such-key-0").get(CAMPAIGNS).by("web").send().await;
+    assert_eq!(
+        refused.field("proxy-status"),
+        Some("instantly-proxy; error=http_request_denied"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn explanations_have_the_names_of_keys_that_log_and_status_have() {
+    let world = World::start_with(|config| {
+        by_field(config);
+    });
+    world.caller("a", 1).get(&label_path(1)).by("billing").send().await.assert_status(200);
+    let bill = bill(&world).await;
+    let rows = bill["credentials"].as_array().expect("rows");
+    let name =
+        rows.iter().filter_map(|row| row["name"].as_str()).find(|name| *name != "other").expect("a key");
+    let question = serde_json::json!({
+        "method": "GET", "path": label_path(1), "headers": {"authorization": format!("Bearer {}", token("a", 1))},
+    });
+    let told = world.proxy.admin_post("/api/explain", &question.to_string()).send().await.json();
+    assert_eq!(told["credential"]["name"], name.trim_start_matches('~'), "{told:#}");
+}
+
+#[tokio::test]
 async fn a_dead_key_is_listed_with_its_last_refusal_and_its_caller() {
     let world = World::start_with(|config| {
         by_field(config);

@@ -1,6 +1,7 @@
 //! Calls through a forward proxy: Debian's squid and tinyproxy, and one that is spoken to by TLS. What it refuses is never
 //! taken for an answer of the API.
 
+use std::convert::Infallible;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +10,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use instantly_proxy::clock::Clock;
 use instantly_proxy::config::{ClientCertificate, Config, ForwardProxy, NoProxy, ProxyAuthorization};
 use instantly_proxy::error::ErrorKind;
@@ -20,8 +28,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::labels::LABELS;
-use crate::support::{Answer, Caller, TestProxy, TestUpstream, patiently};
+use crate::support::labels::{CAMPAIGNS, LABELS, token};
+use crate::support::{Answer, Caller, Serving, TestProxy, TestUpstream, World, patiently};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -29,7 +37,7 @@ enum Kind {
     Tinyproxy,
 }
 
-/// A real forward proxy that lets `user:right` through, to one port.
+/// A real forward proxy that lets `user:right` through, to some ports. Squid knows where `collector.test` is, and nobody else does.
 struct Forward {
     child: Child,
     port: u16,
@@ -42,14 +50,16 @@ fn free_port() -> u16 {
 }
 
 impl Forward {
-    async fn start(kind: Kind, allowed_port: u16) -> Self {
+    async fn start(kind: Kind, allowed: &[u16]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name).display().to_string();
         // Either gives up its rights, and must still get in.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
         let port = free_port();
+        let ports = |between: &str| allowed.iter().map(u16::to_string).collect::<Vec<_>>().join(between);
         let configuration = match kind {
             Kind::Squid => {
+                fs::write(at("hosts"), "127.0.0.1 localhost collector.test\n").expect("it is ours");
                 let helper = at("helper");
                 let script = "#!/bin/sh\nwhile read -r line; do [ \"$line\" = 'user right' ] && echo OK || echo ERR; done\n";
                 fs::write(&helper, script).expect("it is ours");
@@ -58,16 +68,19 @@ impl Forward {
                     "http_port 127.0.0.1:{port}\npid_filename none\ncache deny all\nshutdown_lifetime 0 seconds\n\
                      access_log stdio:{}\ncache_log {}\ncoredump_dir {}\n\
                      auth_param basic program {helper}\nauth_param basic children 1 startup=1\n\
-                     acl known proxy_auth REQUIRED\nacl allowed port {allowed_port}\n\
+                     hosts_file {}\nacl known proxy_auth REQUIRED\nacl allowed port {}\n\
                      http_access deny !allowed\nhttp_access allow known\nhttp_access deny all\n",
                     at("access.log"),
                     at("cache.log"),
                     at(""),
+                    at("hosts"),
+                    ports(" "),
                 )
             }
             Kind::Tinyproxy => format!(
                 "Listen 127.0.0.1\nPort {port}\nTimeout 10\nAllow 127.0.0.1\nBasicAuth user right\n\
-                 ConnectPort {allowed_port}\nLogFile \"{}\"\nLogLevel Info\n",
+                 ConnectPort {}\nLogFile \"{}\"\nLogLevel Info\n",
+                ports("\nConnectPort "),
                 at("access.log")
             ),
         };
@@ -157,7 +170,7 @@ impl Stage {
 
 async fn calls_go_through(kind: Kind) {
     let stage = Stage::start().await;
-    let forward = Forward::start(kind, stage.port()).await;
+    let forward = Forward::start(kind, &[stage.port()]).await;
     let file = stage.write("authorization", "user:right\n");
     let authorization = Some(ProxyAuthorization::File(file));
     let proxy = stage.proxy(ForwardProxy { authorization, ..forward.settings() }, |_| {});
@@ -200,7 +213,7 @@ async fn a_port_that_the_proxy_forbids_and_a_name_that_it_cannot_find_are_no_ans
         for (url, allowed) in
             [(stage.simulator.url(), free_port()), ("https://nowhere.invalid:8443".to_owned(), 8443)]
         {
-            let forward = Forward::start(kind, allowed).await;
+            let forward = Forward::start(kind, &[allowed]).await;
             let authorization = Some(ProxyAuthorization::Given("user:right".to_owned()));
             let settings = ForwardProxy { authorization, ..forward.settings() };
             let proxy = stage.proxy(settings, |config| config.upstream.url = url.parse().expect("a URL"));
@@ -217,7 +230,7 @@ async fn a_port_that_the_proxy_forbids_and_a_name_that_it_cannot_find_are_no_ans
 #[tokio::test]
 async fn without_credentials_or_without_a_proxy_there_calls_fail_and_what_is_excepted_goes_straight() {
     let stage = Stage::start().await;
-    let forward = Forward::start(Kind::Squid, stage.port()).await;
+    let forward = Forward::start(Kind::Squid, &[stage.port()]).await;
     let proxy = stage.proxy(forward.settings(), |_| {});
     let refused = stage.caller(&proxy).get(&stage.item(0)).send().await;
     assert_eq!(refused.error_kind(), Some(ErrorKind::EgressFailed));
@@ -353,5 +366,118 @@ async fn a_client_certificate_is_shown_to_an_upstream_that_asks_for_one() {
         let ends = "instantly_proxy_certificate_expiry_timestamp_seconds";
         let end = proxy.metric(ends, &[("certificate", "upstream")]).await;
         assert_eq!(end > 0.0, status == 200);
+    }
+}
+
+/// An OpenTelemetry collector that is asked by `https`, on 127.0.0.1 and for that name or `collector.test`.
+struct HttpsCollector {
+    port: u16,
+    /// Its own certificate, which is its root as well.
+    root: String,
+    batches: Arc<AtomicUsize>,
+}
+
+impl HttpsCollector {
+    async fn start() -> Self {
+        let names = ["127.0.0.1".to_owned(), "collector.test".to_owned()];
+        let issued = rcgen::generate_simple_self_signed(names).expect("it can be made");
+        let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions");
+        let server = server.with_no_client_auth().with_single_cert(vec![issued.cert.der().clone()], key);
+        let acceptor = TlsAcceptor::from(Arc::new(server.expect("a pair")));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let batches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&batches);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+                tokio::spawn(async move {
+                    let stream = TokioIo::new(acceptor.accept(stream).await.ok()?);
+                    let service = service_fn(|request: Request<Incoming>| {
+                        let counted = Arc::clone(&counted);
+                        async move {
+                            let is_batch = request.uri().path() == "/v1/traces";
+                            let whole = request.into_body().collect().await;
+                            counted.fetch_add(usize::from(is_batch && whole.is_ok()), Ordering::SeqCst);
+                            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                        }
+                    });
+                    http1::Builder::new().serve_connection(stream, service).await.ok()
+                });
+            }
+        });
+        Self { port, root: issued.cert.pem(), batches }
+    }
+
+    async fn has_a_batch(&self) {
+        patiently("a batch", async {
+            while self.batches.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// The API is asked for in plaintext and straight, and spans go through the proxy all the same: by a name that the proxy alone
+/// knows, under roots that the operator names.
+#[tokio::test]
+async fn spans_go_through_the_proxy_of_the_environment_where_calls_do_not() {
+    let collector = HttpsCollector::start().await;
+    let forward = Forward::start(Kind::Squid, &[collector.port]).await;
+    let upstream = TestUpstream::of(&World::vendor());
+    let url = format!("http://{}", upstream.address());
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let root = folder.path().join("ca.pem");
+    fs::write(&root, &collector.root).expect("it is ours");
+    let serving = Serving::start(
+        &url,
+        &[
+            ("HTTPS_PROXY", &format!("http://user:right@127.0.0.1:{}", forward.port)),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://collector.test:{}", collector.port)),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", root.to_str().expect("a plain name")),
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+        ],
+    )
+    .await;
+    serving.caller(&token("a", 1)).get(CAMPAIGNS).send().await.assert_status(200);
+    collector.has_a_batch().await;
+    // Squid tells of a tunnel when it ends.
+    serving.process.signal("TERM");
+    assert_eq!(serving.process.ended().await, Some(0));
+    let target = format!("CONNECT collector.test:{}", collector.port);
+    patiently("a line of its log", async {
+        while !forward.log().contains(&target) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!forward.log().contains(&upstream.address().to_string()), "{}", forward.log());
+    assert!(serving.process.stdout().contains("spans to https://collector.test"));
+}
+
+/// Every byte that leaves, calls and spans, leaves through a tunnel.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_and_spans_go_through_tinyproxy_and_nothing_past_it() {
+    let (stage, collector) = (Stage::start().await, HttpsCollector::start().await);
+    let forward = Forward::start(Kind::Tinyproxy, &[stage.port(), collector.port]).await;
+    let authorization = Some(ProxyAuthorization::Given("user:right".to_owned()));
+    let root = stage.write("collector-ca.pem", &collector.root);
+    let proxy = stage.proxy(ForwardProxy { authorization, ..forward.settings() }, |config| {
+        let endpoint = format!("https://127.0.0.1:{}", collector.port);
+        config.telemetry.otlp_endpoint = Some(endpoint.parse().expect("a URL"));
+        config.telemetry.ca_file = Some(root);
+    });
+    stage.caller(&proxy).get(&stage.item(0)).send().await.assert_status(200);
+    // Its end sends what is queued, and blocks meanwhile.
+    drop(proxy);
+    collector.has_a_batch().await;
+    let url: http::Uri = stage.simulator.url().parse().expect("a URL");
+    for target in [url.authority().expect("a host").to_string(), format!("127.0.0.1:{}", collector.port)] {
+        assert!(forward.log().contains(&format!("CONNECT {target}")), "{target}: {}", forward.log());
     }
 }

@@ -256,6 +256,23 @@ async fn another_organizations_answer_reaches_nobody_who_acts_for_a_workspace_ei
     caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
 }
 
+/// A session's cookie is just what comes with an answer that is somebody else's.
+#[tokio::test]
+async fn a_head_that_forbids_storing_hides_no_other_organization_and_no_other_id() {
+    for body in [label("a", 3, "a-3"), label("b", 2, "b-2")] {
+        let json = || Answer::json(200, body.clone());
+        for (row, answer) in [
+            ("a cookie", json().field("set-cookie", "session=1")),
+            ("Vary", json().field("vary", "Authorization")),
+            ("an unknown coding", json().field("content-encoding", "x-odd")),
+            ("no JSON by its type", Answer::body(200, "text/plain", body.clone())),
+        ] {
+            let mixed_up = Passes::Not(ErrorKind::MixedUpAnswer);
+            assert_not_stored(&format!("{row}, {body}"), &label_path(2), answer, mixed_up).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn other_statuses_are_passed_on_and_never_stored() {
     for (row, answer) in [

@@ -93,6 +93,22 @@ async fn what_can_change_changes_at_once_and_the_rest_is_named() {
     assert!(calls.iter().any(|call| call.status == 429), "{calls:?}");
 }
 
+/// A vendor's key that was exchanged in its place would go on being sent, and nobody would know.
+#[tokio::test]
+async fn what_the_files_of_traces_hold_is_read_at_start_and_a_reload_says_what_changed_since() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let fields = folder.path().join("fields");
+    fs::write(&fields, "x-key: first\n").expect("it is ours");
+    let config = format!("[telemetry]\notlp_endpoint = 'http://127.0.0.1:1'\nheaders_file = {fields:?}\n");
+    let stage = Stage::start(&config).await;
+    stage.reload(&config, "applied").await;
+    assert!(!stage.serving.process.stdout().contains("changed, and needs a restart"));
+    fs::write(&fields, "x-key: second\n").expect("it is ours");
+    stage.reload(&config, "applied").await;
+    let told = stage.serving.process.logged("changed, and needs a restart").await;
+    assert_eq!(told["key"], "telemetry.headers_file");
+}
+
 #[tokio::test]
 async fn the_level_of_the_log_changes_while_it_runs() {
     let stage = Stage::start("[log]\nlevel = \"info,instantly_proxy::access=warn\"\n").await;

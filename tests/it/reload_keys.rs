@@ -86,6 +86,86 @@ const ROWS: &[Row] = &[
     (Key::LeadLabelListsUpstreamDirectives, true, |config| {
         config.cache.lead_label_lists.upstream_directives = UpstreamDirectives::Respect;
     }),
+    (Key::CustomTagsEnabled, false, |config| config.cache.custom_tags.enabled = true),
+    (Key::CustomTagsTtl, true, |config| {
+        config.cache.custom_tags.items.ttl = seconds(7);
+    }),
+    (Key::CustomTagsListTtl, true, |config| config.cache.custom_tags.lists.ttl = seconds(7)),
+    (Key::CustomTagsStaleWhileRevalidate, true, |config| {
+        for kept in [&mut config.cache.custom_tags.items, &mut config.cache.custom_tags.lists] {
+            kept.stale_while_revalidate = seconds(7);
+        }
+    }),
+    (Key::CustomTagsStaleIfError, true, |config| {
+        for kept in [&mut config.cache.custom_tags.items, &mut config.cache.custom_tags.lists] {
+            kept.stale_if_error = seconds(7);
+        }
+    }),
+    (Key::CustomTagsUpstreamDirectives, true, |config| {
+        for kept in [&mut config.cache.custom_tags.items, &mut config.cache.custom_tags.lists] {
+            kept.upstream_directives = UpstreamDirectives::Respect;
+        }
+    }),
+    (Key::LeadListsEnabled, false, |config| config.cache.lead_lists.enabled = true),
+    (Key::LeadListsTtl, true, |config| {
+        config.cache.lead_lists.items.ttl = seconds(7);
+    }),
+    (Key::LeadListsListTtl, true, |config| config.cache.lead_lists.lists.ttl = seconds(7)),
+    (Key::LeadListsStaleWhileRevalidate, true, |config| {
+        for kept in [&mut config.cache.lead_lists.items, &mut config.cache.lead_lists.lists] {
+            kept.stale_while_revalidate = seconds(7);
+        }
+    }),
+    (Key::LeadListsStaleIfError, true, |config| {
+        for kept in [&mut config.cache.lead_lists.items, &mut config.cache.lead_lists.lists] {
+            kept.stale_if_error = seconds(7);
+        }
+    }),
+    (Key::LeadListsUpstreamDirectives, true, |config| {
+        for kept in [&mut config.cache.lead_lists.items, &mut config.cache.lead_lists.lists] {
+            kept.upstream_directives = UpstreamDirectives::Respect;
+        }
+    }),
+    (Key::WorkspacesEnabled, false, |config| config.cache.workspaces.enabled = true),
+    (Key::WorkspacesTtl, true, |config| {
+        config.cache.workspaces.items.ttl = seconds(7);
+        config.cache.workspaces.lists.ttl = seconds(7);
+    }),
+    (Key::WorkspacesStaleWhileRevalidate, true, |config| {
+        for kept in [&mut config.cache.workspaces.items, &mut config.cache.workspaces.lists] {
+            kept.stale_while_revalidate = seconds(7);
+        }
+    }),
+    (Key::WorkspacesStaleIfError, true, |config| {
+        for kept in [&mut config.cache.workspaces.items, &mut config.cache.workspaces.lists] {
+            kept.stale_if_error = seconds(7);
+        }
+    }),
+    (Key::WorkspacesUpstreamDirectives, true, |config| {
+        for kept in [&mut config.cache.workspaces.items, &mut config.cache.workspaces.lists] {
+            kept.upstream_directives = UpstreamDirectives::Respect;
+        }
+    }),
+    (Key::CampaignsEnabled, false, |config| config.cache.campaigns.enabled = true),
+    (Key::CampaignsTtl, true, |config| {
+        config.cache.campaigns.items.ttl = seconds(7);
+    }),
+    (Key::CampaignsListTtl, true, |config| config.cache.campaigns.lists.ttl = seconds(7)),
+    (Key::CampaignsStaleWhileRevalidate, true, |config| {
+        for kept in [&mut config.cache.campaigns.items, &mut config.cache.campaigns.lists] {
+            kept.stale_while_revalidate = seconds(7);
+        }
+    }),
+    (Key::CampaignsStaleIfError, true, |config| {
+        for kept in [&mut config.cache.campaigns.items, &mut config.cache.campaigns.lists] {
+            kept.stale_if_error = seconds(7);
+        }
+    }),
+    (Key::CampaignsUpstreamDirectives, true, |config| {
+        for kept in [&mut config.cache.campaigns.items, &mut config.cache.campaigns.lists] {
+            kept.upstream_directives = UpstreamDirectives::Respect;
+        }
+    }),
     (Key::ProofMaxAge, true, |config| config.proof.max_age = seconds(7)),
     (Key::ProofOutageMaxAge, true, |config| config.proof.outage_max_age = seconds(70)),
     (Key::ProofMaxCredentials, true, |config| config.proof.max_credentials = one()),
@@ -117,6 +197,7 @@ const ROWS: &[Row] = &[
     }),
     (Key::TelemetryOtlpProtocol, false, |config| config.telemetry.otlp_protocol = OtlpProtocol::Grpc),
     (Key::TelemetryCompression, false, |config| config.telemetry.compression = Compression::Gzip),
+    (Key::TelemetryCaFile, false, |config| config.telemetry.ca_file = Some("other".into())),
     (Key::TelemetryHeadersFile, false, |config| config.telemetry.headers_file = Some("other".into())),
     (Key::TelemetryServiceName, false, |config| config.telemetry.service_name = "other".to_owned()),
     (Key::TelemetryResourceAttributes, false, |config| {

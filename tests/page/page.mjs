@@ -1,5 +1,5 @@
 // The dashboard as a person meets it, in a real browser: no console error, no request to anybody else, charts that are
-// drawn, figures that agree with /metrics, forms that work, and nothing that a checker of accessibility finds serious.
+// drawn, figures that agree with /metrics, forms that work, a bill of fifty callers, and nothing that a checker of accessibility finds serious.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -188,6 +188,67 @@ async function speaksTheViewersDates(browser, { admin, data }) {
   }
 }
 
+/** Fifty services on one key, each busier than the one before, and a key that the API refuses. */
+async function fiftyCallers({ data, key, label }) {
+  const ask = (path, name, token) => fetch(`${data}/api/v2/${path}`, { headers: { Authorization: `Bearer ${token}`, "x-caller": name } }).then((answer) => answer.arrayBuffer());
+  for (let n = 1; n <= 49; n += 1) {
+    const name = `service-${String(n).padStart(2, "0")}`;
+    await Promise.all(Array.from({ length: n }, () => ask(`lead-labels/${label}`, name, key)));
+    if (n % 7 === 0) await ask("lead-labels?search=x", name, key);
+  }
+  await ask(`lead-labels/${label}`, "spiffe://cluster.local/ns/production/sa/a-service-of-name", key);
+  await ask("campaigns", "service-07", "a-key-that-is-dead");
+}
+
+/** The bill of fifty callers and of their keys, on a narrow screen and on a wide one. */
+async function readsTheBill(browser, { admin }) {
+  for (const width of [390, 1440]) {
+    const { context, page, faults } = await open(browser, admin, { width, height: 900, dark: false });
+    await page.waitForSelector("#callers:not([hidden])");
+    await page.selectOption("#callers-over", "total");
+    const names = () => page.$$eval("#callers-rows td.name", (all) => all.map((cell) => cell.firstChild.textContent));
+    assert.equal((await names()).length, 51, `${width} px: fifty, and the others`);
+    assert.equal((await names())[0], "service-49", `${width} px: the busiest first`);
+    if (width > 700) {
+      await page.click("#callers th[data-column=name] button");
+      assert.equal((await names())[1], "service-01");
+      assert.equal(await page.getAttribute("#callers th[data-column=name]", "aria-sort"), "ascending");
+      await page.click("#callers th[data-column=name] button");
+      assert.equal(await page.getAttribute("#callers th[data-column=name]", "aria-sort"), "descending");
+      await page.click("#callers th[data-column=requests] button");
+    } else {
+      await page.selectOption("#callers-by", "name");
+      assert.equal((await names())[1], "service-01");
+      await page.selectOption("#callers-by", "requests");
+    }
+    await page.fill("#callers-find", "SERVICE-1");
+    assert.equal((await names()).length, 10);
+    await page.fill("#callers-find", "");
+    const { requests, all } = await page.evaluate(async () => {
+      const { callers, requests } = await (await fetch("api/status")).json();
+      return { requests: callers.callers.reduce((total, row) => total + row.total.requests, 0), all: Object.values(requests).reduce((total, count) => total + count, 0) };
+    });
+    assert.equal(requests, all, "the sum over all callers");
+    const cut = await page.evaluate(() => [...document.querySelectorAll("#callers *")].filter((one) => {
+      const { right, width } = one.getBoundingClientRect();
+      return width > 0 && !one.closest("thead") && right > document.documentElement.clientWidth + 0.5;
+    }).map((one) => one.outerHTML.slice(0, 80)));
+    assert.deepEqual(cut, [], `${width} px: cut off`);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(overflow <= 0, `${width} px: ${overflow} px wider than the screen`);
+    await accessible(page, `the bill at ${width} px`);
+    const section = await page.$eval("#callers", (one) => ({ y: one.getBoundingClientRect().y + scrollY, height: one.getBoundingClientRect().height }));
+    await page.screenshot({ path: path.join(folder, `callers-${width}.png`), fullPage: true, clip: { x: 0, y: section.y - 12, width, height: Math.min(section.height + 24, 1000) } });
+    await page.selectOption("#callers-of", "credentials");
+    const keys = (await names()).filter((name) => /^~[0-9a-z]{10}$/.test(name));
+    assert.equal(keys.length, 2, `${width} px: ${keys}`);
+    assert.match(await page.textContent("#callers-rows"), /last refused 401 GET \/api\/v2\/campaigns by service-07/);
+    assert.ok(!(await page.content()).includes("a-key-that-is-dead"), "the page shows a key");
+    assert.deepEqual(faults, [], `${width} px`);
+    await context.close();
+  }
+}
+
 async function asksForTheToken(browser, { admin }) {
   const { context, page } = await open(browser, admin, { width: 1280, height: 900, dark: false });
   await page.waitForSelector("#unlock:not([hidden])");
@@ -210,7 +271,10 @@ async function asksForTheToken(browser, { admin }) {
 try {
   const tokenFile = path.join(scratch, "token");
   writeFileSync(tokenFile, TOKEN);
-  const [free, fresh, locked] = await Promise.all([stage({}), stage({}), stage({ INSTANTLY_PROXY_ADMIN__TOKEN_FILE: tokenFile })]);
+  const [free, fresh, locked, billed] = await Promise.all([
+    stage({}), stage({}), stage({ INSTANTLY_PROXY_ADMIN__TOKEN_FILE: tokenFile }),
+    stage({ INSTANTLY_PROXY_CALLERS__SOURCES: "field, credential", INSTANTLY_PROXY_CALLERS__TRUSTED: "127.0.0.0/8" }),
+  ]);
   const stop = load(free);
   const browser = await browsers.launch({
     executablePath: chromium,
@@ -223,9 +287,11 @@ try {
   await isFresh(browser, fresh);
   await speaksTheViewersDates(browser, free);
   await asksForTheToken(browser, locked);
+  await fiftyCallers(billed);
+  await readsTheBill(browser, billed);
   await browser.close();
   await stop();
-  console.log("the page works at 360, 390 and 1920 px, light and dark, with and without a token");
+  console.log("the page works at 360, 390, 1440 and 1920 px, light and dark, with and without a token, with 50 callers");
 } finally {
   for (const child of children) { child.removeAllListeners("exit"); child.kill("SIGKILL"); }
   rmSync(scratch, { recursive: true, force: true });

@@ -89,6 +89,7 @@ function show(status) {
   organizations(shield);
   errors(status.errors);
   fleet(status.fleet);
+  callers(status.callers);
 }
 
 function fleet(shown) {

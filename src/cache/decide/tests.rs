@@ -1,9 +1,10 @@
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::*;
+use crate::cache::stored::{ToStore, pack};
 use crate::clock::Clock;
 use crate::config::UpstreamDirectives;
+use crate::held::Held;
 use crate::organization::OrganizationId;
 use crate::tick::Tick;
 
@@ -20,24 +21,23 @@ fn decision(age: Option<u64>, cache_control: &str) -> Decision {
 
 fn decision_about(age: Option<u64>, cache_control: &str, settling: bool) -> Decision {
     let (clock, hand) = Clock::manual();
-    let stored = StoredResponse {
+    let response = ToStore {
         organization: OrganizationId::example(0),
-        body: Bytes::new(),
         content_type: HeaderValue::from_static("application/json"),
-        etag: HeaderValue::from_static("\"x\""),
+        packed: pack(&HeaderValue::from_static("\"x\""), b"{}", &Held::new(0)),
         sent: clock.now(),
         begun: Tick::default(),
         jitter: 0,
         settling,
         limit: None,
-        keeping: None,
     };
+    let stored = response.stored();
     hand.advance(Duration::from_secs(age.unwrap_or(0)));
     let mut fields = HeaderMap::new();
     if !cache_control.is_empty() {
         fields.insert("cache-control", HeaderValue::from_str(cache_control).unwrap());
     }
-    decide(&RequestDirectives::parse(&fields), age.map(|_| &stored), &RULES, clock.now())
+    decide(&RequestDirectives::parse(&fields), age.map(|_| &*stored), &RULES, clock.now())
 }
 
 const fn servable(age: u64, ttl: i64) -> Servable {

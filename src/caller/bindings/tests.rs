@@ -6,6 +6,10 @@ use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::{Clock, ManualClock};
 use crate::fence::Fence;
+use crate::resource::LEAD_LABEL;
+
+/// A resource of which nothing is known but that it is another one.
+static TAG: Descriptor = Descriptor { name: "tag", ..LEAD_LABEL };
 
 struct World {
     clock: Clock,
@@ -59,19 +63,36 @@ impl World {
 
     fn prove(&self, credential: &Credential, organization: u128) -> ProofResult {
         let organization = self.organization(organization);
-        self.bindings.prove(credential, &organization, self.tick(), self.clock.now())
+        self.bindings.prove(credential, &LEAD_LABEL, &organization, self.tick(), self.clock.now())
+    }
+
+    fn prove_by(&self, resource: &'static Descriptor, credential: &Credential) -> ProofResult {
+        let organization = self.organization(1);
+        self.bindings.prove(credential, resource, &organization, self.tick(), self.clock.now())
+    }
+
+    /// By which of labels and tags it is proven.
+    fn proven_by(&self, credential: &Credential) -> (bool, bool) {
+        let by = |resource| {
+            let standing = self.bindings.standing(credential, resource, &self.rules, self.clock.now());
+            matches!(standing, Standing::Proven { .. })
+        };
+        (by(&LEAD_LABEL), by(&TAG))
     }
 
     fn refuse(&self, credential: &Credential, refusal: Refusal) -> bool {
-        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now()) != Ended::Nothing
+        self.bindings.refuse(credential, refusal, self.tick(), self.clock.now()).1 != Ended::Nothing
     }
 
     fn is_proven(&self, credential: &Credential) -> bool {
-        matches!(self.bindings.standing(credential, &self.rules, self.clock.now()), Standing::Proven { .. })
+        matches!(
+            self.bindings.standing(credential, &LEAD_LABEL, &self.rules, self.clock.now()),
+            Standing::Proven { .. }
+        )
     }
 
-    fn unauthorized(&self, path: &str, label_path: bool) -> Refusal {
-        Refusal::Unauthorized { route: self.digester.route(&Method::GET, path), label_path }
+    fn unauthorized(&self, path: &str, on_resource: Option<&'static Descriptor>) -> Refusal {
+        Refusal::Unauthorized { route: self.digester.route(&Method::GET, path), on_resource }
     }
 }
 
@@ -80,7 +101,7 @@ fn a_proof_lasts_max_age_and_asks_for_renewal_in_its_last_quarter() {
     let world = world();
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
-    let renew = || match world.bindings.standing(&caller, &world.rules, world.clock.now()) {
+    let renew = || match world.bindings.standing(&caller, &LEAD_LABEL, &world.rules, world.clock.now()) {
         Standing::Proven { renew, .. } => Some(renew),
         _ => None,
     };
@@ -103,7 +124,7 @@ fn a_401_reaches_every_credential_of_that_authorization_and_no_other() {
     for (credential, organization) in [(&plain, 1), (&acting, 2), (&other, 1)] {
         assert_eq!(world.prove(credential, organization), ProofResult::Bound);
     }
-    assert!(world.refuse(&acting, world.unauthorized("/api/v2/leads", false)));
+    assert!(world.refuse(&acting, world.unauthorized("/api/v2/leads", None)));
     assert!(!world.is_proven(&plain) && !world.is_proven(&acting));
     assert!(world.is_proven(&other));
     assert!(world.bindings.organization(&plain).is_some(), "the binding stays");
@@ -126,7 +147,7 @@ fn a_200_sent_before_a_refusal_arrived_proves_nothing() {
     let organization = world.organization(1);
     let begun = world.tick();
     world.refuse(&caller, Refusal::Credential);
-    let late = world.bindings.prove(&caller, &organization, begun, world.clock.now());
+    let late = world.bindings.prove(&caller, &LEAD_LABEL, &organization, begun, world.clock.now());
     assert_eq!(late, ProofResult::Late);
     assert!(!world.is_proven(&caller));
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound, "a read sent after it does");
@@ -138,12 +159,12 @@ fn a_late_200_is_refused_even_when_the_refusal_left_its_table() {
     let caller = world.credential("a", None);
     let organization = world.organization(1);
     let begun = world.tick();
-    world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true));
+    world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL)));
     for number in 0..REFUSALS.get() {
         let other = world.credential(&format!("garbage{number}"), None);
-        world.refuse(&other, world.unauthorized("/api/v2/lead-labels", true));
+        world.refuse(&other, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL)));
     }
-    let late = world.bindings.prove(&caller, &organization, begun, world.clock.now());
+    let late = world.bindings.prove(&caller, &LEAD_LABEL, &organization, begun, world.clock.now());
     assert_eq!(late, ProofResult::Late);
 }
 
@@ -151,7 +172,7 @@ fn a_late_200_is_refused_even_when_the_refusal_left_its_table() {
 fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
     let world = world();
     let caller = world.credential("a", None);
-    let emails = world.unauthorized("/api/v2/emails", false);
+    let emails = world.unauthorized("/api/v2/emails", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert!(world.refuse(&caller, emails), "the first one may mean the key");
     assert!(!world.is_proven(&caller));
@@ -159,7 +180,7 @@ fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
     assert!(!world.refuse(&caller, emails), "the labels were answered since");
     assert!(world.is_proven(&caller));
     assert!(
-        world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", true)),
+        world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL))),
         "a label path always counts"
     );
     assert!(!world.is_proven(&caller));
@@ -169,7 +190,7 @@ fn a_401_for_want_of_a_scope_is_learnt_and_then_ends_nothing_for_ten_minutes() {
 fn a_401_without_a_label_answer_in_between_counts_again() {
     let world = world();
     let caller = world.credential("a", None);
-    let emails = world.unauthorized("/api/v2/emails", false);
+    let emails = world.unauthorized("/api/v2/emails", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert!(world.refuse(&caller, emails));
     assert!(world.refuse(&caller, emails));
@@ -181,7 +202,10 @@ fn a_key_that_moved_to_another_organization_is_unbound() {
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert_eq!(world.prove(&caller, 2), ProofResult::Moved);
-    assert!(matches!(world.bindings.standing(&caller, &world.rules, world.clock.now()), Standing::Unknown));
+    assert!(matches!(
+        world.bindings.standing(&caller, &LEAD_LABEL, &world.rules, world.clock.now()),
+        Standing::Unknown
+    ));
     assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
 }
 
@@ -204,13 +228,13 @@ fn an_old_proof_does_only_while_the_upstream_cannot_be_asked() {
     let caller = world.credential("a", None);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     world.hand.advance(Duration::from_secs(61));
-    let outage = || match world.bindings.standing(&caller, &world.rules, world.clock.now()) {
+    let outage = || match world.bindings.standing(&caller, &LEAD_LABEL, &world.rules, world.clock.now()) {
         Standing::Lapsed { outage, .. } => outage,
         other => panic!("{other:?}"),
     };
     assert_eq!(outage(), Some(Outage { confirmed: false, attempt_due: true }));
-    world.bindings.note_attempt(&caller, world.clock.now());
-    world.bindings.note_failure(&caller, world.clock.now());
+    world.bindings.note_attempt(&caller, &LEAD_LABEL, world.clock.now());
+    world.bindings.note_failure(&caller, &LEAD_LABEL, world.clock.now());
     assert_eq!(outage(), Some(Outage { confirmed: true, attempt_due: false }));
     world.hand.advance(Duration::from_secs(2));
     assert_eq!(outage(), Some(Outage { confirmed: true, attempt_due: true }));
@@ -257,7 +281,7 @@ fn a_table_that_shrinks_forgets_the_least_recently_proven_at_once() {
 fn a_refusal_says_whether_it_ended_a_proof_so_that_random_tokens_are_told_to_nobody() {
     let world = world();
     let caller = world.credential("a", None);
-    let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now());
+    let refuse = |refusal| world.bindings.refuse(&caller, refusal, world.tick(), world.clock.now()).1;
     assert_eq!(refuse(Refusal::Credential), Ended::NoProof);
     assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     assert_eq!(refuse(Refusal::Credential), Ended::Proofs);
@@ -267,4 +291,117 @@ fn a_refusal_says_whether_it_ended_a_proof_so_that_random_tokens_are_told_to_nob
         world.bindings.refuse_authorization(caller.authorization_digest(), world.tick()),
         Ended::Proofs
     );
+}
+
+/// R1, R2: a key has scopes by resource.
+#[test]
+fn a_proof_by_one_resource_binds_and_proves_nothing_for_another() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove_by(&TAG, &caller), ProofResult::Bound);
+    assert_eq!(world.proven_by(&caller), (false, true));
+    let id = OrganizationId::example(1);
+    let standing = world.bindings.standing(&caller, &LEAD_LABEL, &world.rules, world.clock.now());
+    assert!(matches!(standing, Standing::Lapsed { organization, outage: None } if organization.id() == id));
+    let proven_for =
+        |resource| world.bindings.is_proven_for(&caller, resource, id, &world.rules, world.clock.now());
+    assert!(proven_for(&TAG) && !proven_for(&LEAD_LABEL));
+    assert_eq!(world.prove_by(&LEAD_LABEL, &caller), ProofResult::Renewed);
+    assert_eq!(world.proven_by(&caller), (true, true));
+    world.hand.advance(Duration::from_secs(50));
+    assert_eq!(world.prove_by(&TAG, &caller), ProofResult::Renewed);
+    world.hand.advance(Duration::from_secs(20));
+    assert_eq!(world.proven_by(&caller), (false, true), "each ages by itself");
+}
+
+/// R1: nothing of another resource's proof does in an outage either.
+#[test]
+fn in_an_outage_each_resource_has_its_own_proof_and_its_own_failures() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove_by(&TAG, &caller), ProofResult::Bound);
+    world.hand.advance(Duration::from_secs(61));
+    world.bindings.note_failure(&caller, &TAG, world.clock.now());
+    let outage = |resource| match world.bindings.standing(&caller, resource, &world.rules, world.clock.now())
+    {
+        Standing::Lapsed { outage, .. } => outage.map(|outage| outage.confirmed),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((outage(&TAG), outage(&LEAD_LABEL)), (Some(true), None));
+    assert_eq!(world.prove_by(&LEAD_LABEL, &caller), ProofResult::Renewed);
+    world.hand.advance(Duration::from_secs(61));
+    world.bindings.note_failure(&caller, &TAG, world.clock.now());
+    assert_eq!((outage(&TAG), outage(&LEAD_LABEL)), (Some(true), Some(false)));
+}
+
+/// R1: a 403 speaks of the resource on whose path it came, a 402 of the credential, a 401 of the key.
+#[test]
+fn a_refusal_ends_the_proofs_that_it_speaks_of_and_no_other() {
+    let (world, key) = (world(), "a");
+    let (plain, acting) = (world.credential(key, None), world.credential(key, Some(1)));
+    let on_tags = world.unauthorized("/api/v2/tags", Some(&TAG));
+    for (refusal, here, beside) in [
+        (Refusal::Resource(&TAG), (true, false), (true, true)),
+        (Refusal::Resource(&LEAD_LABEL), (false, true), (true, true)),
+        (Refusal::Credential, (false, false), (true, true)),
+        (on_tags, (false, false), (false, false)),
+    ] {
+        for credential in [&plain, &acting] {
+            let _ = (world.prove_by(&LEAD_LABEL, credential), world.prove_by(&TAG, credential));
+        }
+        assert!(world.refuse(&plain, refusal));
+        assert_eq!((world.proven_by(&plain), world.proven_by(&acting)), (here, beside), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_200_sent_before_a_refusal_by_its_resource_proves_nothing_and_one_of_another_resource_does() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let (organization, begun, now) = (world.organization(1), world.tick(), world.clock.now());
+    world.refuse(&caller, Refusal::Resource(&TAG));
+    let prove = |resource| world.bindings.prove(&caller, resource, &organization, begun, now);
+    assert_eq!(prove(&TAG), ProofResult::Late);
+    assert_eq!(world.bindings.adopt(&caller, &TAG, &organization, begun, now), ProofResult::Late);
+    assert!(world.bindings.is_refused_since(&caller, &TAG, begun));
+    assert!(!world.bindings.is_refused_since(&caller, &LEAD_LABEL, begun));
+    assert_eq!(prove(&LEAD_LABEL), ProofResult::Bound);
+    assert_eq!(world.proven_by(&caller), (true, false));
+}
+
+#[test]
+fn what_another_replica_proved_is_a_proof_by_its_resource_alone() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let (organization, now) = (world.organization(1), world.clock.now());
+    let adopt = |resource| world.bindings.adopt(&caller, resource, &organization, world.tick(), now);
+    assert_eq!(adopt(&TAG), ProofResult::Bound);
+    assert_eq!(world.proven_by(&caller), (false, true));
+    assert_eq!(
+        world.bindings.refuse_by(&LEAD_LABEL, caller.authorization_digest(), caller.digest(), world.tick()),
+        Ended::NoProof
+    );
+    assert_eq!(world.proven_by(&caller), (false, true));
+    assert_eq!(adopt(&LEAD_LABEL), ProofResult::Renewed);
+    assert_eq!(world.bindings.end_proofs(None, world.tick()), 2, "a purge ends both");
+    assert_eq!(world.proven_by(&caller), (false, false));
+}
+
+/// A key that lacks the scope of one resource, which the API says by 401: the first may mean the key, the next do not.
+#[test]
+fn a_401_for_want_of_a_resources_scope_is_learnt_and_then_ends_the_proof_by_that_resource_alone() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let on_tags = world.unauthorized("/api/v2/tags", Some(&TAG));
+    let _ = world.prove_by(&LEAD_LABEL, &caller);
+    assert!(world.refuse(&caller, on_tags));
+    assert_eq!(world.proven_by(&caller), (false, false), "the first one may mean the key");
+    for _ in 0..2 {
+        let _ = (world.prove_by(&TAG, &caller), world.prove_by(&LEAD_LABEL, &caller));
+        let (told, _) = world.bindings.refuse(&caller, on_tags, world.tick(), world.clock.now());
+        assert_eq!(told, Refusal::Resource(&TAG), "and so are other replicas told");
+        assert_eq!(world.proven_by(&caller), (true, false), "labels were answered since");
+    }
+    assert!(world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL))));
+    assert_eq!(world.proven_by(&caller), (false, false), "a revocation ends all");
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
@@ -42,44 +43,63 @@ pub(super) enum ReadBack {
     Old,
 }
 
-/// Latencies that the load saw, in microseconds.
+/// How long answers took, as clients see it ([`Heard::took`](super::client::Heard::took)).
 #[derive(Debug)]
-pub(super) struct Latencies(Mutex<ByOutcome>);
+pub(super) struct Times(Histogram<u64>);
 
-#[derive(Debug)]
-struct ByOutcome {
-    hits: Histogram<u64>,
-    misses: Histogram<u64>,
-    writes: Histogram<u64>,
-}
-
-impl Default for Latencies {
+impl Default for Times {
     fn default() -> Self {
         // One microsecond to one minute, three digits: what comes from outside is counted as the nearest bound.
-        let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are sound");
-        Self(Mutex::new(ByOutcome { hits: empty(), misses: empty(), writes: empty() }))
+        Self(Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are sound"))
     }
+}
+
+impl Times {
+    /// Notes one.
+    pub(super) fn note(&mut self, took: Duration) {
+        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Within how many milliseconds this part of the answers came.
+    pub(super) fn milliseconds(&self, part: f64) -> f64 {
+        self.0.value_at_quantile(part) as f64 / 1000.0
+    }
+
+    /// `0.41 ms / 2.10 ms`: the median, and what 99 of 100 keep to.
+    pub(super) fn text(&self) -> String {
+        if self.0.is_empty() {
+            return "none".to_owned();
+        }
+        format!("{:.2} ms / {:.2} ms", self.milliseconds(0.5), self.milliseconds(0.99))
+    }
+}
+
+/// Latencies that the load saw.
+#[derive(Debug, Default)]
+pub(super) struct Latencies(Mutex<ByOutcome>);
+
+#[derive(Debug, Default)]
+struct ByOutcome {
+    hits: Times,
+    misses: Times,
+    writes: Times,
 }
 
 impl Latencies {
     /// Notes a read that was answered from the store.
     pub(super) fn note_hit(&self, took: Duration) {
-        self.0.lock().hits.saturating_record(micros(took));
+        self.0.lock().hits.note(took);
     }
 
     /// Notes a read that was answered in another way.
     pub(super) fn note_miss(&self, took: Duration) {
-        self.0.lock().misses.saturating_record(micros(took));
+        self.0.lock().misses.note(took);
     }
 
     /// Notes a write.
     pub(super) fn note_write(&self, took: Duration) {
-        self.0.lock().writes.saturating_record(micros(took));
+        self.0.lock().writes.note(took);
     }
-}
-
-fn micros(took: Duration) -> u64 {
-    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Counters of all proxies together at one moment.
@@ -119,7 +139,8 @@ impl Figures {
         self.avoided += totals.avoided.iter().map(|(_, count)| count).sum::<u64>();
     }
 
-    fn hit_ratio(&self) -> f64 {
+    /// Hits of all label reads, in hundredths.
+    pub(super) fn hit_ratio(&self) -> f64 {
         if self.reads == 0 { 0.0 } else { self.hits as f64 / self.reads as f64 * 100.0 }
     }
 
@@ -128,10 +149,10 @@ impl Figures {
         format!(
             "{:>4} s  {:>5} requests/s  hit ratio {:>5.1} %  upstream {:>4}/s  avoided {:>5}/s  errors {}",
             self.elapsed.as_secs(),
-            self.requests - before.requests,
+            self.requests.saturating_sub(before.requests),
             self.hit_ratio(),
-            self.upstream - before.upstream,
-            self.avoided - before.avoided,
+            self.upstream.saturating_sub(before.upstream),
+            self.avoided.saturating_sub(before.avoided),
             self.errors,
         )
     }
@@ -159,11 +180,63 @@ impl Figures {
         }
         let latencies = observed.latencies.0.lock();
         let named = [("hits", &latencies.hits), ("misses", &latencies.misses), ("writes", &latencies.writes)];
-        for (name, histogram) in named {
-            let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-            row(&format!("{name} p50 / p99"), format!("{:.2} ms / {:.2} ms", at(0.5), at(0.99)));
+        for (name, times) in named {
+            row(&format!("{name} p50 / p99"), times.text());
         }
+        text.push_str("  Times are as a client sees them, from its request to the last byte.\n");
         text
+    }
+
+    /// The whole run, for programs.
+    pub(super) fn document(&self, observed: &Observed) -> Value {
+        let latencies = observed.latencies.0.lock();
+        let times =
+            |times: &Times| json!({"p50_ms": times.milliseconds(0.5), "p99_ms": times.milliseconds(0.99)});
+        let Writes { read_back, old } = &observed.writes;
+        json!({
+            "seconds": self.elapsed.as_secs_f64(),
+            "replicas": self.replicas,
+            "requests": self.requests,
+            "label_reads": self.reads,
+            "hits": self.hits,
+            "upstream_calls": self.upstream,
+            "upstream_calls_avoided": self.avoided,
+            "errors": self.errors,
+            "hit_times": times(&latencies.hits),
+            "miss_times": times(&latencies.misses),
+            "write_times": times(&latencies.writes),
+            "read_at_other_replicas": read_back.load(Ordering::Relaxed),
+            "of_them_old": old.load(Ordering::Relaxed),
+        })
+    }
+
+    /// What came between an earlier moment and this one.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            elapsed: self.elapsed.saturating_sub(earlier.elapsed),
+            replicas: self.replicas,
+            requests: self.requests.saturating_sub(earlier.requests),
+            errors: self.errors.saturating_sub(earlier.errors),
+            reads: self.reads.saturating_sub(earlier.reads),
+            hits: self.hits.saturating_sub(earlier.hits),
+            upstream: self.upstream.saturating_sub(earlier.upstream),
+            avoided: self.avoided.saturating_sub(earlier.avoided),
+        }
+    }
+
+    /// Calls that were made of the API.
+    pub(super) const fn upstream(&self) -> u64 {
+        self.upstream
+    }
+
+    /// Requests answered.
+    pub(super) const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Requests that failed.
+    pub(super) const fn errors(&self) -> u64 {
+        self.errors
     }
 }
 

@@ -6,16 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client::{Client, Heard};
 use super::figures::{Observed, ReadBack};
 use crate::clock::Clock;
 use crate::simulator::Simulator;
@@ -70,10 +65,8 @@ pub(super) fn start(
         let caller = |turn: usize, key: usize| Caller {
             addresses: Arc::clone(addresses),
             own: turn % addresses.len(),
-            token: organization.keys()[key].bearer(),
             labels: Arc::clone(&labels),
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            clock: clock.clone(),
+            client: Client::new(&organization.keys()[key], clock),
             observed: Arc::clone(observed),
         };
         for number in 0..CALLERS {
@@ -97,92 +90,61 @@ struct Caller {
     addresses: Arc<[SocketAddr]>,
     /// Which of them it asks.
     own: usize,
-    token: HeaderValue,
     labels: Arc<[String]>,
-    client: Client<HttpConnector, Full<Bytes>>,
-    clock: Clock,
+    client: Client,
     observed: Arc<Observed>,
-}
-
-/// What an answer says, once all of it was read.
-struct Heard {
-    status: StatusCode,
-    cache_status: Option<HeaderValue>,
-    body: Bytes,
 }
 
 impl Caller {
     async fn read(&self, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         // Not all at once.
-        self.clock.sleep(PAUSE.mul_f64(random.f64())).await;
+        self.client.clock().sleep(PAUSE.mul_f64(random.f64())).await;
         loop {
             match random.u64(..ROUND) {
                 0 => self.timed_read("/api/v2/lead-labels?limit=100").await,
-                1 => drop(self.call(self.own, Method::GET, "/api/v2/campaigns", String::new()).await),
+                1 => drop(self.client.get(self.addresses[self.own], "/api/v2/campaigns").await),
                 _ => {
                     let label = &self.labels[random.usize(..self.labels.len())];
                     self.timed_read(&format!("/api/v2/lead-labels/{label}")).await;
                 }
             }
-            self.clock.sleep(PAUSE).await;
+            self.client.clock().sleep(PAUSE).await;
         }
     }
 
     async fn timed_read(&self, path: &str) {
-        let begun = self.clock.now();
-        let heard = self.call(self.own, Method::GET, path, String::new()).await;
-        if let Some(cache_status) = heard.and_then(|heard| heard.cache_status) {
-            let took = self.clock.now().since(begun);
-            if cache_status.to_str().is_ok_and(|value| value.contains("; hit")) {
-                self.observed.latencies.note_hit(took);
-            } else {
-                self.observed.latencies.note_miss(took);
-            }
+        let Some(heard) = self.client.get(self.addresses[self.own], path).await else { return };
+        if heard.is_hit() {
+            self.observed.latencies.note_hit(heard.took);
+        } else if heard.cache_status.is_some() {
+            self.observed.latencies.note_miss(heard.took);
         }
     }
 
     async fn write(&self, first: Duration, round: Duration) {
         let path = format!("/api/v2/lead-labels/{}", self.labels[0]);
-        self.clock.sleep(first).await;
+        self.client.clock().sleep(first).await;
         for number in 1_u64.. {
             let written = format!("edited by the demonstration, {number}");
-            let begun = self.clock.now();
             let body = format!(r#"{{"description":"{written}"}}"#);
-            let heard = self.call(self.own, Method::PATCH, &path, body).await;
-            if heard.is_some_and(|heard| heard.status.is_success()) {
-                self.observed.latencies.note_write(self.clock.now().since(begun));
+            let heard = self.client.call(self.addresses[self.own], Method::PATCH, &path, body).await;
+            if let Some(heard) = heard.filter(|heard| heard.status.is_success()) {
+                self.observed.latencies.note_write(heard.took);
                 self.read_back(&path, &written).await;
             }
-            self.clock.sleep(round).await;
+            self.client.clock().sleep(round).await;
         }
     }
 
     /// Reads what was written through every other replica.
     async fn read_back(&self, path: &str, written: &str) {
         for other in (0..self.addresses.len()).filter(|other| *other != self.own) {
-            let heard = self.call(other, Method::GET, path, String::new()).await;
+            let heard = self.client.get(self.addresses[other], path).await;
             // Who was turned away has seen nothing.
             let Some(Heard { status: StatusCode::OK, body, .. }) = heard else { continue };
             let is_new = String::from_utf8_lossy(&body).contains(written);
             self.observed.writes.note_read_back(if is_new { ReadBack::New } else { ReadBack::Old });
         }
-    }
-
-    /// What one of the proxies answers; nothing if there was no whole answer.
-    async fn call(&self, proxy: usize, method: Method, path: &str, body: String) -> Option<Heard> {
-        let address = self.addresses[proxy];
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{address}{path}"))
-            .header(HOST, address.to_string())
-            .header(AUTHORIZATION, self.token.clone());
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let answer = self.client.request(request.body(Full::from(body)).ok()?).await.ok()?;
-        let (status, cache_status) = (answer.status(), answer.headers().get("cache-status").cloned());
-        let body = answer.into_body().collect().await.ok()?.to_bytes();
-        Some(Heard { status, cache_status, body })
     }
 }

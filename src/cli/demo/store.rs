@@ -128,6 +128,7 @@ async fn spawn(program: &str, directory: &Directory, clock: &Clock) -> io::Resul
     let mut server = Guarded(server);
     let begun = clock.now();
     while clock.now().since(begun) < PATIENCE {
+        clock.sleep(LOOK).await;
         if server.0.try_wait()?.is_some() {
             return Ok(Start::Ended);
         }
@@ -135,7 +136,6 @@ async fn spawn(program: &str, directory: &Directory, clock: &Clock) -> io::Resul
         if log.contains("Ready to accept connections") {
             return Ok(Start::Runs(server));
         }
-        clock.sleep(LOOK).await;
     }
     Err(io::Error::other(format!("it did not serve within {} s", PATIENCE.as_secs())))
 }

@@ -114,6 +114,36 @@ requests_per_minute = 10
 }
 
 #[test]
+fn no_field_that_means_something_to_anybody_here_names_a_caller() {
+    let known = crate::semantics::request_fields::KNOWN.iter().map(|(name, ..)| *name);
+    let others = [
+        "proxy-authorization",
+        "keep-alive",
+        "expect",
+        "upgrade",
+        "trailer",
+        "x-http-method-override",
+        "x-org",
+        "x-tenant-id",
+        "x-api-key",
+        "x-service-token",
+        "x-client-ip",
+        "x-original-url",
+        "X-Caller",
+        "x_caller",
+        "x caller",
+        "",
+    ];
+    let one = |name: &str| from_toml(&format!("[callers]\nsources = 'field'\nfield = '{name}'"));
+    for name in known.chain(others) {
+        assert_eq!(the_fault(one(name)).key, "callers.field", "{name}");
+    }
+    for name in ["x-caller", "x-service", "from", "x-client-name", "x-envoy-peer-metadata-id"] {
+        assert_eq!(one(name).unwrap().config.callers.unwrap().field, name);
+    }
+}
+
+#[test]
 fn certificates_of_clients_need_tls_and_readable_roots() {
     let files = Files::new();
     let absent = files.absent();

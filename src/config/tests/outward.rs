@@ -17,8 +17,10 @@ fn the_proxy_that_other_programs_go_by_is_taken_where_none_is_named() {
         assert_eq!(proxy.is_for(&url.parse().unwrap()), through, "{url}");
     }
     assert_eq!(
-        loaded.egress().unwrap(),
-        "calls to https://api.instantly.ai go through the forward proxy http://proxy.test:3128 (from variable HTTPS_PROXY)"
+        loaded.egress().collect::<Vec<_>>(),
+        [
+            "calls to https://api.instantly.ai go through the forward proxy http://proxy.test:3128 (from variable HTTPS_PROXY)"
+        ]
     );
     let shown = format!("{loaded:?}{}", loaded.report());
     assert!(!shown.contains("us:er"), "{shown}");
@@ -38,6 +40,43 @@ fn the_proxy_that_other_programs_go_by_is_taken_where_none_is_named() {
         let text = format!("[upstream]\nproxy = 'http://a'\nproxy_authorization_file = {file:?}\n");
         assert_eq!(the_fault(from_toml(&text)).key, "upstream.proxy_authorization_file", "{bad}");
     }
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_for_https_alone_and_every_way_is_told() {
+    let loaded = from_variables(&[
+        ("HTTPS_PROXY", "http://proxy.test:3128"),
+        ("NO_PROXY", "192.168.*,a.test,<local>"),
+        ("INSTANTLY_PROXY_UPSTREAM__URL", "http://127.0.0.1:1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.test/otlp"),
+    ])
+    .unwrap();
+    let by = "through the forward proxy http://proxy.test:3128 (from variable HTTPS_PROXY)";
+    assert_eq!(
+        loaded.egress().collect::<Vec<_>>(),
+        [
+            format!("calls to http://127.0.0.1:1 do not go {by}: it is for https alone"),
+            format!("spans to https://collector.test/otlp/v1/traces go {by}"),
+        ]
+    );
+    let notices: Vec<_> = loaded.notices(None).collect();
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    for member in ["192.168.*", "<local>"] {
+        let told = format!("\"{member}\" (from variable NO_PROXY) is passed over");
+        assert!(notices.iter().any(|notice| notice.starts_with(&told)), "{notices:?}");
+    }
+    let upper = [
+        ("HTTPS_PROXY", "http://proxy.test:3128"),
+        ("INSTANTLY_PROXY_UPSTREAM__URL", "http://127.0.0.1:1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://collector.test"),
+    ];
+    let ways: Vec<_> = from_variables(&upper).unwrap().egress().collect();
+    assert!(ways.last().is_some_and(|way| way.contains(" go through the forward proxy")), "{ways:?}");
+    // Nothing is asked for by https: what the variable says is for other programs, and may be wrong.
+    let plain = [("HTTPS_PROXY", "socks5://a"), ("INSTANTLY_PROXY_UPSTREAM__URL", "http://127.0.0.1:1")];
+    assert_eq!(from_variables(&plain).unwrap().egress().count(), 0);
+    let alone = from_variables(&[("NO_PROXY", "<local>")]).unwrap();
+    assert_eq!(alone.notices(None).count(), 0, "there is nothing to be kept from");
 }
 
 /// A proxy is asked for its own loopback address: what is meant to stay on this machine would leave it, tokens and all.

@@ -231,3 +231,16 @@ fn every_fault_of_the_section_is_told_at_once() {
         ["shared.username", "shared.url", "shared.namespace", "shared.lease", "shared.secret_file"]
     );
 }
+
+/// A replica that has a resource off tells nobody of its writes.
+#[test]
+fn in_a_fleet_nothing_is_cached_but_labels() {
+    let files = Files::new();
+    for table in ["custom_tags", "lead_lists", "workspaces", "campaigns"] {
+        let shared = section(&files, "redis://127.0.0.1:6380", "");
+        let fault = the_fault(from_toml(&format!("{shared}[cache.{table}]\nenabled = true\n")));
+        assert_eq!(fault.key, format!("cache.{table}.enabled"));
+        assert!(fault.to_string().contains("no [shared]"), "{fault}");
+        assert!(from_toml(&format!("{shared}[cache.{table}]\nenabled = false\n")).is_ok());
+    }
+}

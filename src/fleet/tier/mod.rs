@@ -36,6 +36,7 @@ use super::store::Data;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{LookupResult, Rejected, SharedSeries};
+use crate::resource::Descriptor;
 
 /// The part of `shared.timeout` that look-ups may take.
 const LOOK_UPS_PART: f32 = 0.8;
@@ -146,13 +147,18 @@ impl Tier {
         &self.0.heard
     }
 
-    /// Whether a proof is from after all that ended proofs of this credential here.
+    /// Whether a proof is from after all that ended proofs of this credential by this resource here.
     #[must_use]
-    pub fn admits_proof(&self, credential: &Credential, proof: &SharedProof) -> bool {
-        let heard = &self.0.heard;
+    pub fn admits_proof(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        proof: &SharedProof,
+    ) -> bool {
+        let (heard, stamp) = (&self.0.heard, proof.stamp.number);
         let mut named = self.0.names.credentials(credential);
         // In this order, as for entries.
-        named.all(|named| heard.admits_proof(&named.authorization, proof.organization, proof.stamp.number))
+        named.all(|named| heard.admits_proof(named.authorization, resource, proof.organization, stamp))
             && heard.is_of_this_history(proof.stamp)
     }
 

@@ -16,12 +16,16 @@ use super::*;
 use crate::caller::credential::{Credential, Digester};
 use crate::config::{StoreAddress, StoreSettings};
 use crate::organization::OrganizationId;
+use crate::resource::{Descriptor, LEAD_LABEL};
 
 const ORGANIZATION: OrganizationId = OrganizationId::example(1);
 const ITEM: &str = "/labels/1";
 const LIST: &str = "/labels";
 const STAMP: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// Another resource.
+static OTHER: Descriptor = Descriptor { name: "other", ..LEAD_LABEL };
 
 /// A replica of a fleet, as the second tier knows it.
 struct Replica {
@@ -328,14 +332,20 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
         let Found::Some(proofs) = other.finds_proof(&a).await else { panic!("it was stored") };
         let proof = proofs[0].1;
         assert_eq!((proof.organization, proof.stamp), (ORGANIZATION.name().0, STAMP));
-        assert!(other.tier.admits_proof(&a, &proof));
+        assert!(other.tier.admits_proof(&a, &LEAD_LABEL, &proof));
         let named = other.tier.all_named(&a);
+        other.heard.note_refusal_by(&OTHER, named[0].authorization, Number(9));
+        assert!(other.tier.admits_proof(&a, &LEAD_LABEL, &proof), "another resource's refusal");
+        assert!(!other.tier.admits_proof(&a, &OTHER, &proof));
         other.heard.note_refusal(named[0].authorization, Number(8));
-        assert!(!other.tier.admits_proof(&a, &proof), "from before the refusal");
+        assert!(!other.tier.admits_proof(&a, &LEAD_LABEL, &proof), "from before the refusal");
         other.heard.note_everything(Number(3));
-        assert!(other.tier.admits_proof(&a, &proof));
+        assert!(other.tier.admits_proof(&a, &LEAD_LABEL, &proof));
         other.heard.stamp_with(Some(Stamp { history: HistoryId::example(3), number: Number(3) }));
-        assert!(!other.tier.admits_proof(&a, &proof), "of another history, whose numbers say nothing here");
+        assert!(
+            !other.tier.admits_proof(&a, &LEAD_LABEL, &proof),
+            "of another history, whose numbers say nothing here"
+        );
         assert!(other.tier.take_out_proofs(&named).await);
         assert!(!other.tier.take_out_proofs(&named).await, "once");
         assert!(!matches!(one.finds_proof(&a).await, Found::Some(_)));

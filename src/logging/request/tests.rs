@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::super::line::Ending;
 use super::super::subscriber;
+use super::super::who::Who;
 use super::*;
 
 /// What is written, one line after the other.
@@ -30,8 +32,11 @@ impl Written {
     }
 }
 
+/// Caller, credential and organization.
+type Names<'a> = (&'a str, &'a str, Option<Uuid>);
+
 /// The line as an event, through the subscriber of the process.
-fn as_event(line: &RequestLine<'_>, format: Format, reader: Reader) -> String {
+fn as_event(line: &RequestLine<'_>, names: Option<Names<'_>>, format: Format, reader: Reader) -> String {
     let (page, threshold) = (Written::default(), Threshold::new("info").unwrap());
     let out = page.clone();
     let subscriber = subscriber(threshold, Style::new(format), reader, move || out.clone());
@@ -51,9 +56,9 @@ fn as_event(line: &RequestLine<'_>, format: Format, reader: Reader) -> String {
             request_id = line.request_id,
             trace_id = line.trace_id,
             peer = line.peer,
-            caller = line.caller,
-            credential = line.credential,
-            organization = line.organization,
+            caller = names.map(|(caller, ..)| caller),
+            credential = names.map(|(_, credential, _)| credential),
+            organization = names.and_then(|(.., organization)| organization).map(|id| id.to_string()),
             method = line.method,
             path = &line.path[..end],
             route = line.route,
@@ -105,9 +110,7 @@ const HIT: RequestLine<'_> = RequestLine {
     path: "/api/v2/lead-labels/01935c4b-0000-7abc-9def-000000000001",
     route: "lead_labels_item",
     outcome: "hit",
-    caller: None,
-    credential: None,
-    organization: None,
+    who: None,
     reason: None,
     waited: Duration::ZERO,
     upstream: Duration::ZERO,
@@ -190,13 +193,14 @@ proptest! {
         (request_id, peer, method, path) in (values(), values(), values(), values()),
         (trace_id, cause) in (prop::option::of(values()), prop::option::of(values())),
         (route, outcome, error) in (words(), words(), prop::option::of(words())),
-        (caller, credential, organization) in
-            (prop::option::of(values()), prop::option::of(values()), prop::option::of(values())),
+        names in prop::option::of((values(), values(), prop::option::of(any::<u128>().prop_map(Uuid::from_u128)))),
         (reason, waited, upstream, upstream_calls) in
             (prop::option::of(words()), durations(), durations(), prop::sample::select(vec![0_u64, 1, 12])),
         (status, duration) in (any::<Option<u16>>(), durations()),
         (response_bytes, ending) in (any::<u64>(), prop::sample::select(vec![Ending::Complete, Ending::Cut])),
     ) {
+        let names = names.as_ref().map(|(caller, credential, id)| (caller.as_str(), credential.as_str(), *id));
+        let who = names.map(|(caller, credential, id)| Who::new(caller, credential, id));
         let line = RequestLine {
             at: AT,
             request_id: &request_id,
@@ -209,9 +213,7 @@ proptest! {
             status,
             error,
             cause: cause.as_deref(),
-            caller: caller.as_deref(),
-            credential: credential.as_deref(),
-            organization: organization.as_deref(),
+            who: who.as_ref(),
             reason,
             waited,
             upstream,
@@ -224,7 +226,7 @@ proptest! {
             for reader in [Reader::Person, Reader::Program] {
                 let (ours, time) = without_time(&written(&requests("info", format, reader), &line));
                 prop_assert_eq!(time, "2027-01-15T08:00:00.000042Z");
-                prop_assert_eq!(ours, without_time(&as_event(&line, format, reader)).0);
+                prop_assert_eq!(ours, without_time(&as_event(&line, names, format, reader)).0);
             }
         }
     }

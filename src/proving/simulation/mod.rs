@@ -320,7 +320,10 @@ impl Simulation {
         let label = self.chance.bool().then(|| self.chance.usize(..LABELS));
         self.log.note(self.event, format!("purge of {organization:?} {label:?}"));
         let name = organization.map(|organization| OrganizationName(organization_id(organization)));
-        self.world.proxy.purge(Purge { organization: name, label: label.map(label_id) }).await;
+        self.world
+            .proxy
+            .purge(Purge { organization: name, label: label.map(label_id), resource: None })
+            .await;
         self.oracle.note_purge(organization, label, self.event);
         self.event += 1;
     }

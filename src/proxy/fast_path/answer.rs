@@ -54,7 +54,7 @@ pub(super) struct Rendered<'a> {
 impl<'a> Rendered<'a> {
     /// For a client that has what `condition` says.
     pub(super) fn of(stored: &'a StoredResponse, servable: Servable, condition: Option<&[u8]>) -> Self {
-        let has_it = condition.is_some_and(|line| conditional::line_matches(line, &stored.etag));
+        let has_it = condition.is_some_and(|line| conditional::line_matches(line, stored.etag()));
         let status = if has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         Self { stored, servable, status }
     }
@@ -68,11 +68,11 @@ impl<'a> Rendered<'a> {
             put(b"HTTP/1.1 304 Not Modified\r\n");
         } else {
             put(b"HTTP/1.1 200 OK\r\ncontent-type: ");
-            put(stored.content_type.as_bytes());
+            put(stored.content_type().as_bytes());
             put(b"\r\n");
         }
         put(b"etag: ");
-        put(stored.etag.as_bytes());
+        put(stored.etag());
         put(b"\r\nage: ");
         put(number.format(servable.age.as_secs()).as_bytes());
         put(b"\r\ncache-status: ");
@@ -84,7 +84,7 @@ impl<'a> Rendered<'a> {
         put(id.as_str().as_bytes());
         if *status != StatusCode::NOT_MODIFIED {
             put(b"\r\ncontent-length: ");
-            put(number.format(stored.body.len()).as_bytes());
+            put(number.format(stored.body().len()).as_bytes());
         }
         put(b"\r\ndate: ");
         put(date.as_bytes());

@@ -88,14 +88,15 @@ impl<'a> Fields<'a> {
     fn read(lines: &[Header<'a>], caller_field: Option<&HeaderName>) -> Option<Self> {
         let (mut fields, names) = (Self::default(), Names::table());
         for line in lines {
-            if caller_field.is_some_and(|field| line.name.eq_ignore_ascii_case(field.as_str())) {
-                if fields.caller.replace(line.value).is_some() {
+            let Some(known) = names.of(line.name) else {
+                // None of the names above: the configuration takes none that means something here.
+                let is_callers =
+                    caller_field.is_some_and(|field| line.name.eq_ignore_ascii_case(field.as_str()));
+                if !is_callers || fields.caller.replace(line.value).is_some() {
                     return None;
                 }
-                // The configuration takes no name of which guard or classifier ask anything.
                 continue;
-            }
-            let known = names.of(line.name)?;
+            };
             if fields.names & known.bit != 0 {
                 return None;
             }
@@ -116,6 +117,8 @@ impl<'a> Fields<'a> {
                 Part::RequestId => fields.request_id = Some(line.value),
                 Part::Connection if !line.value.eq_ignore_ascii_case(b"keep-alive") => return None,
                 Part::Connection | Part::Nothing => {}
+                // In no row of this way.
+                Part::Prefer | Part::Directives => return None,
             }
         }
         (guard::has_sound_host(&fields.guarded) && fields.classified.lacks_credential().is_none())

@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use uuid::Uuid;
 
 use self::answer::{Dates, Id, Rendered};
 use self::head::PlainRead;
 use super::{Proxy, Worker};
 use crate::cache::decide::{Decision, Servable, decide};
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{StoredBody, StoredResponse};
 use crate::caller::credential::Digests;
 use crate::caller::standing::Standing;
 use crate::clock::Moment;
@@ -41,7 +40,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct FromMemory {
     /// The body; empty where there is none.
-    pub body: Bytes,
+    pub body: StoredBody,
     /// When it was answered: the clock's uptime.
     pub at: Duration,
 }
@@ -91,12 +90,14 @@ impl Proxy {
         if let Some(by) = outcome.avoided() {
             self.metrics.avoided(by);
         }
-        let named = identity.as_ref().map(|_| organization.id().name().0);
-        let mut text = Uuid::encode_buffer();
-        let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { stored.body.clone() };
+        let who = identity.as_ref().map(|identity| identity.who(Some(organization.id().name().0)));
+        let body = match status {
+            StatusCode::NOT_MODIFIED => StoredBody::Bytes(Bytes::new()),
+            _ => StoredBody::Of(stored),
+        };
         if let Some(identity) = &identity {
             self.callers.note_claim(identity);
-            identity.note_hit(outcome, body.len() as u64);
+            identity.note_hit(outcome, body.as_ref().len() as u64);
         }
         logging::request(&RequestLine {
             at: now.unix(),
@@ -108,9 +109,7 @@ impl Proxy {
             route: route.as_str(),
             outcome: outcome.as_str(),
             status: Some(status.as_u16()),
-            caller: identity.as_ref().map(|identity| identity.caller.name()),
-            credential: identity.as_ref().map(|identity| identity.key_name()),
-            organization: named.map(|id| &*id.hyphenated().encode_lower(&mut text)),
+            who: who.as_deref(),
             reason: None,
             waited: Duration::ZERO,
             upstream: Duration::ZERO,
@@ -118,7 +117,7 @@ impl Proxy {
             error: None,
             cause: None,
             duration,
-            response_bytes: body.len() as u64,
+            response_bytes: body.as_ref().len() as u64,
             ending: Ending::Complete,
         });
         Some(FromMemory { body, at: now.uptime() })
@@ -132,14 +131,14 @@ impl Proxy {
         rules: &Rules,
         now: Moment,
     ) -> Option<Found> {
-        let standing = self.bindings.standing_of(digests, &rules.proof, now);
+        let standing = self.bindings.standing_of(digests, read.resource, &rules.proof, now);
         let Standing::Proven { organization, renew: false } = standing else { return None };
         // The fleet's lease, always before the look-up.
         let lifetimes = self.lifetimes_at(rules.of(read.resource, &read.target), now);
         let stored = self.cache.look_up_shared(read.resource, read.target.clone(), rules, &organization)?;
         let decision = decide(&RequestDirectives::default(), Some(&stored), &lifetimes, now);
         let Decision::Serve { stored: servable, ageing: false } = decision else { return None };
-        (stored.body.len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
+        (stored.body().len() <= LARGEST_BODY).then_some(Found { organization, stored, servable })
     }
 }
 

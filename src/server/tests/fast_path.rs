@@ -4,6 +4,7 @@ use std::net::Shutdown as Half;
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::cache::stored::StoredBody;
 
 /// Answers `GET /fast/N` with N bytes, each the first letter of the `host`, if that is all that has come. The field `fast` tells
 /// such an answer from one of the library's.
@@ -16,7 +17,7 @@ pub(super) fn answer(request: &[u8], head: &mut Vec<u8>) -> Option<FromMemory> {
         head.extend_from_slice(b"of another caller");
         panic!("on purpose, with an answer that is half written");
     }
-    let body = Bytes::from(vec![letter; length]);
+    let body = StoredBody::Bytes(Bytes::from(vec![letter; length]));
     head.extend_from_slice(
         format!("HTTP/1.1 200 OK\r\nfast: yes\r\ncontent-length: {length}\r\n\r\n").as_bytes(),
     );

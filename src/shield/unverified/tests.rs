@@ -338,7 +338,13 @@ async fn interleave(seed: u64) -> Result<(), TestCaseError> {
             }
         }
         waiting = still;
-        let slots: Vec<_> = held.iter().filter_map(|pass| pass.slot.as_ref()).collect();
+        let slots: Vec<&Slot> = held
+            .iter()
+            .filter_map(|pass| match &pass.held {
+                Held::Slot(slot) => Some(slot),
+                Held::Nothing | Held::Beyond => None,
+            })
+            .collect();
         prop_assert_eq!(world.unverified.load(), (slots.len(), waiting.len()), "seed {} step {}", seed, step);
         for slot in &slots {
             let of = |same: &dyn Fn(&Slot) -> bool| slots.iter().filter(|other| same(other)).count();
@@ -359,5 +365,26 @@ proptest! {
     fn no_interleaving_exceeds_a_limit_or_loses_a_slot(seed in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(interleave(seed))?;
+    }
+}
+
+/// What is observed alone is judged as if it held: a caller that would have been turned away spends nothing at the door.
+#[tokio::test]
+async fn a_day_of_observed_refusals_leaves_no_debt_to_who_comes_when_limits_hold() {
+    let world = world();
+    let mut turned_away = 0;
+    for number in 0..10_000 {
+        let (pass, verdict) = world.unverified.admit_observed(world.caller(number % 50), address(1));
+        assert!(pass.is_unverified());
+        turned_away += usize::from(verdict.is_err());
+        pass.answered(StatusCode::UNAUTHORIZED);
+    }
+    assert!((9_900..10_000).contains(&turned_away), "{turned_away}");
+    assert_eq!(world.unverified.load(), (0, 0));
+    assert!(world.at_once(world.caller(70_000), 1).await.is_err(), "that address has had its part");
+    world.hand.advance(Duration::from_secs(10));
+    for (caller, from) in [(80_000, 2), (80_001, 1)] {
+        let pass = world.at_once(world.caller(caller), from).await;
+        assert!(pass.is_ok(), "{pass:?}");
     }
 }

@@ -3,7 +3,9 @@
 mod client;
 mod faults;
 mod labels;
+mod other_resources;
 mod ownership;
+mod shelves;
 mod wire;
 
 use super::*;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::patience::patiently;
 use super::reply::Reply;
+use super::stand_in;
 
 /// A client with one credential. Clones share its connections; concurrent requests over HTTP/1.1 open further ones.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ impl Caller {
         let mut outgoing = Outgoing {
             caller: self.clone(),
             method: Method::try_from(method).expect("a method"),
-            target: target.to_owned(),
+            target: stand_in::outward(target),
             fields: Vec::new(),
             body: Bytes::new(),
         };

@@ -10,7 +10,7 @@
 //! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
 //! - [`TestStore`](store::TestStore) is a real Redis or Valkey server.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
-//! - [`Both`] is a world whose proxy caches a second resource, which the program does not know; [`Kind`] is one of the two.
+//! - [`Mixed`] is a world whose proxy caches every resource, and one that the program does not know; [`Kind`] is one of them.
 //!
 //! Nothing sleeps. What a test waits for it awaits ([`TestUpstream::arrived`], [`Gate::held`],
 //! [`TestProxy::metric_reaches`]); what takes time moves with [`TestProxy::advance`]. The one real timer is in
@@ -31,29 +31,31 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing: what is public is for every promise")]
 
 mod answer;
-mod both;
 mod caller;
-mod custom_tag;
 pub mod fleet;
+mod gadget;
 mod gate;
 pub mod labels;
+mod mixed;
 mod patience;
 mod process;
 mod proxy;
 mod raw;
 mod recorded;
 mod reply;
+mod stand_in;
 pub mod store;
 mod streams;
 mod upstream;
 mod vendor;
 mod wire;
+mod workspace;
 mod world;
 
 pub use answer::Answer;
-pub use both::{Both, Kind, LABEL, TAG};
 pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
+pub use mixed::{CAMPAIGN_KIND, GADGET_KIND, Kind, LABEL, LIST, Mixed, TAG};
 pub use patience::{patiently, together};
 pub use process::{Process, Serving};
 pub use proxy::{TestProxy, sum_of_series};
@@ -64,4 +66,5 @@ pub use streams::Streams;
 pub use upstream::TestUpstream;
 pub use vendor::{Grants, Vendor};
 pub use wire::Framing;
+pub use workspace::WORKSPACE;
 pub use world::{World, is_label_read};

@@ -15,6 +15,7 @@ use instantly_proxy::server::{Server, Shutdown};
 use super::caller::{Caller, Outgoing};
 use super::patience::patiently;
 use super::raw::RawConnection;
+use super::stand_in;
 use super::upstream::TestUpstream;
 
 /// A step of the clock, so small that a time-out takes a thousand answers of the admin port: the proxy has long done what
@@ -73,6 +74,7 @@ impl TestProxy {
         config.log.level = "off".to_owned();
         lower_the_shield(&mut config);
         change(&mut config);
+        stand_in::configure(&mut config);
         let (clock, hand) = Clock::manual();
         let server =
             Server::start_for(resources, config.clone(), clock).expect("a proxy on free ports starts");
@@ -149,6 +151,7 @@ impl TestProxy {
         let mut held = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = held.clone();
         change(&mut new);
+        stand_in::configure(&mut new);
         let Change { config, waiting, .. } = Change::between(&held, &new);
         assert_eq!(waiting, [], "all of it can change");
         let server = self.server.as_ref().expect("it is there until it is dropped");

@@ -19,6 +19,7 @@ use super::answer::{After, Answer};
 use super::gate::{Gate, GateState};
 use super::patience::patiently;
 use super::recorded::Recorded;
+use super::stand_in;
 use super::vendor::Vendor;
 use super::wire::{Framing, Wire};
 
@@ -52,6 +53,7 @@ impl Shared {
 
     /// Records the request and makes its answer; the gate that holds it, if one does.
     fn take(&self, request: Recorded) -> (Answer, Option<Arc<GateState>>) {
+        let request = Recorded { target: stand_in::inward(request.target), ..request };
         let (scripts, handler, gate) = {
             let mut state = self.state();
             if let Some(fault) = request.fault() {
