@@ -48,7 +48,7 @@ pub(crate) fn conclude(
     if head.extensions.get::<Fragment>().is_some() {
         return Err(ErrorKind::BadTarget.error());
     }
-    target::check_host(&head.uri, fields?.host)?;
+    target::check_host(&head.uri, head.version, fields?.host)?;
     match place {
         Place::Elsewhere => Ok(place),
         Place::Disguised(resource) => {

@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use http::Uri;
+use http::{Uri, Version};
 use memchr::memchr;
 
 use crate::error::ErrorKind;
@@ -26,10 +26,12 @@ pub(super) fn check(uri: &Uri) -> Result<(), ErrorKind> {
     if scheme_fits && path_and_query.starts_with('/') { Ok(()) } else { Err(ErrorKind::BadTarget) }
 }
 
-/// Finds the host: the target's authority, the `Host` field, or both if they are equal (RFC 9113 §8.3.1).
-pub(super) fn check_host(uri: &Uri, field: Option<&[u8]>) -> Result<(), ErrorKind> {
+/// Finds the host: the target's authority, the `Host` field, or both if they are equal (RFC 9113 §8.3.1). On HTTP/1.1 the field
+/// is not to be missing, whatever the target is (RFC 9112 §3.2).
+pub(super) fn check_host(uri: &Uri, version: Version, field: Option<&[u8]>) -> Result<(), ErrorKind> {
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = field.or(authority).ok_or(ErrorKind::BadHost)?;
+    let host =
+        field.or_else(|| authority.filter(|_| version != Version::HTTP_11)).ok_or(ErrorKind::BadHost)?;
     if !is_well_formed(host) {
         return Err(ErrorKind::BadHost);
     }

@@ -184,6 +184,7 @@ fn one_well_formed_host_is_needed() {
 #[test]
 fn the_targets_authority_is_the_hosts() {
     get("http://LOCALHOST:8080/").passes();
+    get("http://localhost:8080/").without_host().is_refused(ErrorKind::BadHost);
     get("http://other:8080/").is_refused(ErrorKind::Misdirected);
     get("http://localhost/").is_refused(ErrorKind::Misdirected);
     for (target, host, passes) in [

@@ -190,6 +190,7 @@ async fn a_host_that_is_not_one_is_refused() {
         ("Q7 user", request(&line, "Host: u@a\n", ""), Kind::BadHost),
         ("Q7 path", request(&line, "Host: a/b\n", ""), Kind::BadHost),
         ("Q7 bad port", request(&line, "Host: a:x\n", ""), Kind::BadHost),
+        ("Q7 absolute, none", request(&format!("GET http://a{}", label_path(1)), "", ""), Kind::BadHost),
         ("Q7 absolute", absolute(&format!("http://b{}", label_path(1)), "a"), Kind::Misdirected),
         ("Q7 absolute, port", absolute(&format!("http://a:1{}", label_path(1)), "a:2"), Kind::Misdirected),
         ("Q7 asterisk", get("*"), Kind::BadTarget),
