@@ -33,7 +33,7 @@ impl Campaigns<'_> {
         let status = parameter(uri, "status");
         let answer = self.organization.shelves().campaigns.page(uri, |campaign| {
             campaign["name"].as_str().is_some_and(|name| name.contains(&search))
-                && status.as_ref().is_none_or(|wanted| campaign["status"].to_string() == *wanted)
+                && status.as_ref().is_none_or(|wanted| campaign["status"].as_i64() == wanted.parse().ok())
         })?;
         Ok(with_entity_tag(answer, fields).await)
     }

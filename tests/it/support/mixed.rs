@@ -31,7 +31,10 @@ pub struct Mixed {
 
 /// Collections and tokens that may not read them, with the status that says so.
 #[derive(Clone, Debug, Default)]
-struct Forbidden(Arc<Mutex<HashSet<(&'static str, String, u16)>>>);
+struct Forbidden(Arc<Mutex<HashSet<Forbids>>>);
+
+/// A collection, a token and a status.
+type Forbids = (&'static str, String, u16);
 
 impl Forbidden {
     fn answer(&self, request: &Recorded) -> Option<Answer> {

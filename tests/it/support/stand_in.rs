@@ -11,6 +11,7 @@ use instantly_proxy::resource::{CUSTOM_TAG, Descriptor, LEAD_LIST};
 
 use super::labels::LABELS;
 
+#[expect(clippy::disallowed_methods, reason = "what a run is about is no configuration of the proxy")]
 fn stand_in() -> Option<&'static Descriptor> {
     static CHOSEN: OnceLock<Option<&'static Descriptor>> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
