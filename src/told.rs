@@ -95,6 +95,8 @@ impl<T> Listener<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[tokio::test]
@@ -117,17 +119,20 @@ mod tests {
     #[tokio::test]
     async fn who_waited_first_goes_on_first() {
         let (teller, listener) = channel(false);
-        let order = Arc::new(Mutex::new(Vec::new()));
+        let (order, begun) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let waiters: Vec<_> = (0..100)
             .map(|number| {
-                let (listener, order) = (listener.clone(), Arc::clone(&order));
+                let (listener, order, begun) = (listener.clone(), Arc::clone(&order), Arc::clone(&begun));
                 tokio::spawn(async move {
+                    begun.fetch_add(1, Ordering::Relaxed);
                     listener.wait_for(|told| told.then_some(())).await.unwrap();
                     order.lock().push(number);
                 })
             })
             .collect();
-        tokio::task::yield_now().await;
+        while begun.load(Ordering::Relaxed) < waiters.len() {
+            tokio::task::yield_now().await;
+        }
         teller.tell(true);
         for waiter in waiters {
             waiter.await.unwrap();

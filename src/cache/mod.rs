@@ -8,6 +8,7 @@ pub mod items;
 pub mod key;
 mod lookup;
 mod purge;
+mod purged;
 pub mod render;
 mod scan;
 mod sharing;
@@ -21,8 +22,8 @@ use uuid::Uuid;
 
 use self::key::CacheKey;
 pub use self::lookup::Reader;
-use self::purge::PurgedResources;
 pub use self::purge::{Purge, Purged};
+use self::purged::PurgedResources;
 pub use self::sharing::Grants;
 use self::store::Store;
 use crate::caller::credential::Credential;

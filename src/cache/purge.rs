@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::Cache;
 use crate::caller::bindings::Bindings;
 use crate::classify::Target;
-use crate::lock::Mutex;
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationName;
 use crate::resource::Descriptor;
@@ -85,21 +84,5 @@ fn concerns(target: &Target, item: Uuid) -> bool {
     match target {
         Target::Item(id) => *id == item,
         Target::List(_) => true,
-    }
-}
-
-/// When each resource was last purged by itself.
-#[derive(Debug, Default)]
-pub(super) struct PurgedResources(Mutex<Vec<(&'static Descriptor, Tick)>>);
-
-impl PurgedResources {
-    fn note(&self, resource: &'static Descriptor, tick: Tick) {
-        let mut purged = self.0.lock();
-        purged.retain(|(known, _)| *known != resource);
-        purged.push((resource, tick));
-    }
-
-    pub(super) fn is_since(&self, resource: &'static Descriptor, begun: Tick) -> bool {
-        self.0.lock().iter().any(|(known, tick)| *known == resource && *tick > begun)
     }
 }

@@ -25,17 +25,23 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Step {
     number: u64,
-    counted: Box<[(u8, u32)]>,
+    /// A place and a number of four bytes, packed: of a pair nearly half would be padding, in each of a row's steps.
+    counted: Box<[[u8; 5]]>,
 }
 
 impl Step {
     fn new(number: u64, figures: &Figures) -> Self {
-        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        Self { number, counted: figures.counted().map(|(place, number)| (place, small(number))).collect() }
+        let packed = |(place, number): (u8, u64)| {
+            let [a, b, c, d] = u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+            [place, a, b, c, d]
+        };
+        Self { number, counted: figures.counted().map(packed).collect() }
     }
 
     fn add_to(&self, figures: &mut Figures) {
-        self.counted.iter().for_each(|(place, number)| figures.add_at(*place, u64::from(*number)));
+        for &[place, a, b, c, d] in &self.counted {
+            figures.add_at(place, u64::from(u32::from_le_bytes([a, b, c, d])));
+        }
     }
 }
 

@@ -151,7 +151,6 @@ pub(super) struct Known {
     /// Whether the fields make one credential.
     pub(super) well_formed: bool,
     /// The name of its key in log and status, where callers are told apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     #[serde(serialize_with = "word")]
     pub(super) proof: Proof,

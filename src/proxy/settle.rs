@@ -202,7 +202,12 @@ impl Proxy {
             return;
         };
         let now = self.clock.now();
-        let carries_label = matches!(write.method, Method::POST | Method::PUT | Method::PATCH);
+        // What stands below an item may answer with a part of it.
+        let carries_label = match write.subject.place {
+            Place::Item(..) => matches!(write.method, Method::PUT | Method::PATCH),
+            Place::Collection(_) => write.method == Method::POST,
+            Place::Variant { .. } | Place::Disguised(_) | Place::Beside(_) | Place::Elsewhere => false,
+        };
         let wanted = write.rules.cache.write_through
             && carries_label
             // What is stored of a singleton is no item.

@@ -33,7 +33,7 @@ async fn counted(serving: &Serving) -> BTreeMap<String, u64> {
         for row in status["callers"][of].as_array().expect("rows") {
             let name = row["name"].as_str().expect("a name");
             let total = row["total"].as_object().expect("numbers");
-            let outcomes = total["outcomes"].as_object().into_iter().flatten();
+            let outcomes = total.get("outcomes").and_then(Value::as_object).into_iter().flatten();
             for (number, value) in total.iter().chain(outcomes).filter(|(_, value)| value.is_u64()) {
                 found.insert(format!("{of} {name} {number}"), value.as_u64().expect("a number"));
             }

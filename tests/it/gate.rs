@@ -250,9 +250,9 @@ async fn a_mixed_up_answer_costs_the_binding() {
 #[tokio::test]
 async fn another_organizations_answer_reaches_nobody_who_acts_for_a_workspace_either() {
     let world = World::start();
-    let caller = world.caller("a", 1).workspace(organization("a"));
-    caller.get(&label_path(1)).send().await.assert_label("a-1");
-    world.upstream.reply_to("GET", &label_path(2), Answer::json(200, label("b", 2, "b-2")));
+    let caller = world.acting_for("b");
+    caller.get(&label_path(1)).send().await.assert_label("b-1");
+    world.upstream.reply_to("GET", &label_path(2), Answer::json(200, label("a", 2, "a-2")));
     caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
 }
 

@@ -182,6 +182,20 @@ async fn what_a_write_answered_is_stored_as_the_item_of_either_resource() {
     }
 }
 
+#[tokio::test]
+async fn what_is_answered_below_an_item_is_never_stored_as_the_item() {
+    for (kind, _) in KINDS {
+        let mixed = Mixed::start_with(|config| config.cache.write_through = true);
+        let a = kind.proven(&mixed, "a", 1).await;
+        let below = format!("{}/activate", kind.path(2));
+        let whole = a.get(&kind.path(2)).send().await.text();
+        mixed.world.upstream.reply_to("POST", &below, Answer::json(200, whole.clone()));
+        a.post(&below, "{}").send().await.assert_cache_status("fwd=method");
+        let read = a.get(&kind.path(2)).send().await;
+        assert!(read.cache_status().starts_with("fwd=miss"), "{read:?}");
+    }
+}
+
 /// R5: what else changes with an item is for its descriptor to say.
 #[tokio::test]
 async fn a_write_leaves_other_items_of_a_resource_alone_whose_writes_are_known_to_change_one_item() {

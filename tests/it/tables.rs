@@ -19,7 +19,7 @@ const FIXED: [&str; 9] = [
     "src/simulator",
 ];
 /// Sources of tests alone: the fleet's models and its simulation are some, too.
-const TESTS: [&str; 3] = ["/tests", "/simulation/", "/model.rs"];
+const TESTS: [&str; 5] = ["/tests", "/simulation/", "/model.rs", "/pipes.rs", "/proving/"];
 /// What a table is made of.
 const TABLES: [&str; 7] =
     ["LruCache<", "HashMap<", "HashSet<", "BTreeMap<", "BTreeSet<", "VecDeque<", "moka::sync::Cache"];
