@@ -1,4 +1,4 @@
-//! [`Routes`]: digests of routes that are asked for again and again.
+//! `Routes`: digests of routes that are asked for again and again.
 //!
 //! A route's digest decides whether a 401 that is said on two routes ends proofs, so that it is a keyed hash of full width;
 //! to make one takes as long as a label's look-up. Those of the vendor's API are few, and each is made once. What is
