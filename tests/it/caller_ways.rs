@@ -80,6 +80,8 @@ async fn both_ways_tell_the_same_caller_in_the_log_in_the_bill_and_in_metrics() 
         ("INSTANTLY_PROXY_CALLERS__SOURCES", "field, credential"),
         ("INSTANTLY_PROXY_CALLERS__FIELD", "x-service"),
         ("INSTANTLY_PROXY_CALLERS__TRUSTED", "127.0.0.1/32"),
+        // The list behind the first answer would be a call of whichever way it came back in.
+        ("INSTANTLY_PROXY_CACHE__LIST_FILL", "false"),
     ];
     let serving = Serving::start(&format!("http://{}", upstream.address()), &environment).await;
     let caller = serving.caller(&token("a", 1));

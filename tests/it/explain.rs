@@ -115,8 +115,9 @@ async fn a_hit_is_explained_with_its_key_its_age_and_its_proof() {
     let told = explain(&world, &token("a", 1), Asked::get(&label_path(1))).await;
     assert_eq!((&told["class"], &told["decision"]), (&json!("item_read"), &json!("hit")));
     assert_eq!(told["organization"], json!(organization("a")));
-    let credential =
-        json!({"well_formed": true, "proof": "renewing", "proof_age_seconds": 50, "stranger": false});
+    let credential = json!({
+        "well_formed": true, "name": null, "proof": "renewing", "proof_age_seconds": 50, "stranger": false
+    });
     assert_eq!(told["credential"], credential);
     let key = json!({
         "resource": "lead_label", "organization": organization("a"), "own": false,
