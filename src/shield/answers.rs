@@ -14,7 +14,6 @@ use super::queue::{Line, WaiterId};
 use super::slot::Slot;
 use super::table::Table;
 use super::waiter::Waiter;
-use super::window::WINDOW;
 
 /// A moment further ahead is not booked. Who has the patience asks again so long before it.
 const ASK_AHEAD: Duration = Duration::from_secs(2);
@@ -32,6 +31,7 @@ impl Table {
     /// The store's answer to a question.
     pub(super) fn answered(&mut self, ticket: Ticket, answer: Result<Answer, Unanswered>, now: Duration) {
         let Some(timeout) = self.bookings.as_ref().map(|bookings| bookings.timeout) else { return };
+        let interval = self.limits.interval();
         let Some(account) = self.accounts.get_mut(&ticket.queue) else { return };
         let Some(asked) = account.booking.asked.filter(|asked| asked.number == ticket.number) else {
             if let Ok(Answer::Booked { is_probe: true, .. }) = answer {
@@ -56,7 +56,7 @@ impl Table {
                 account.booking.on_booked(
                     Granted { number, accounts, paying: asked.paying, at, until, moment, is_probe },
                     wait,
-                    WINDOW,
+                    interval,
                 );
                 if !wait.is_zero() {
                     account.contend(now);

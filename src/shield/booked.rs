@@ -8,7 +8,7 @@ use foldhash::HashMap;
 
 use super::booking::Urgency;
 use super::payers::{AccountKey, Accounts};
-use super::window::Minute;
+use super::window::{Minute, WINDOW};
 
 /// What is known of a queue's moments.
 #[derive(Debug, Default)]
@@ -168,16 +168,21 @@ impl Booking {
         self.next > now || self.ask_at > now
     }
 
-    /// A moment was booked that comes after `wait`.
-    pub(super) fn on_booked(&mut self, granted: Granted, wait: Duration, window: Duration) {
+    /// A moment was booked that comes after `wait`; this replica's share alone would have one each `interval`.
+    pub(super) fn on_booked(&mut self, granted: Granted, wait: Duration, interval: Duration) {
         // A moment that comes at once says nothing of the next; one that has to be waited for is followed by another as
-        // far behind it as it was behind the one before. Those before it may be of long ago.
+        // far behind it as it was behind the one before. Those before it may be of long ago, and the first behind a burst
+        // lies a whole window behind it: of that one the wait tells too much, and replicas that take turns get no less than
+        // their shares.
         (self.gap, self.next) = if wait.is_zero() {
             (Duration::ZERO, Duration::ZERO)
         } else {
             let apart = granted.at.saturating_sub(self.next.saturating_sub(self.gap));
-            let gap =
-                if self.gap.is_zero() { wait.min(apart) } else { (self.gap * 3 + apart.min(window)) / 4 };
+            let gap = if self.gap.is_zero() {
+                wait.min(apart).min(interval)
+            } else {
+                (self.gap * 3 + apart.min(WINDOW)) / 4
+            };
             (gap, granted.at.saturating_add(gap))
         };
         self.ask_at = Duration::ZERO;

@@ -100,6 +100,26 @@ async fn who_cannot_wait_for_its_moment_is_told_when_it_would_come() {
     assert_eq!(gone(asking).await, [true]);
 }
 
+/// The first moment that has to be waited for lies a window behind the burst before it, and says nothing of how far those that
+/// follow are apart.
+#[tokio::test]
+async fn whoever_comes_behind_a_burst_of_all_replicas_is_told_no_longer_wait_than_by_their_shares() {
+    let mut fleet = Fleet::new(3);
+    let mut asking = Vec::new();
+    for calls in [60, 10, 10, 10, 10] {
+        for replica in &fleet.replicas {
+            for caller in 0..calls {
+                let call = call(organization(1), replica.world.caller(caller), 8 * SECOND);
+                asking.push(replica.world.wait(call).await);
+            }
+        }
+        fleet.carry().await;
+        fleet.pass(ms(100)).await;
+    }
+    fleet.pass(6 * SECOND).await;
+    assert_eq!(gone(asking).await, [true; 3 * (60 + 40)]);
+}
+
 /// The minute is full for longer than anything is booked ahead.
 #[tokio::test]
 async fn who_has_the_patience_for_a_minute_is_asked_for_again() {
