@@ -20,6 +20,7 @@ use super::failure::Failure;
 use crate::body::BodyError;
 use crate::clock::Clock;
 use crate::config::{self, files};
+use crate::received::Received;
 
 /// Far more than any answer that a command reads: a status has the last hour in it, and up to 2,000 callers and keys.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
@@ -154,7 +155,8 @@ async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the command's runtime; an error of the connection reaches the sender too.
     tokio::spawn(connection);
-    let (head, body) = sender.send_request(request).await?.into_parts();
+    let method = request.method().clone();
+    let (head, body) = Received::answer(sender.send_request(request).await?, &method).into_parts();
     let body = Limited::new(body, ANSWER_LIMIT).collect().await?.to_bytes();
     Ok(Answer { status: head.status, body })
 }

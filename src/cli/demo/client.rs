@@ -12,6 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::clock::Clock;
+use crate::received::Received;
 use crate::simulator::Key;
 
 /// Somebody who asks, over connections that are kept.
@@ -75,7 +76,8 @@ impl Client {
         }
         let request = request.body(Full::from(body)).ok()?;
         let begun = self.clock.now();
-        let answer = self.http.request(request).await.ok()?;
+        let method = request.method().clone();
+        let answer = Received::answer(self.http.request(request).await.ok()?, &method);
         let (status, cache_status) = (answer.status(), answer.headers().get("cache-status").cloned());
         let body = answer.into_body().collect().await.ok()?.to_bytes();
         Some(Heard { status, cache_status, body, took: self.clock.now().since(begun) })

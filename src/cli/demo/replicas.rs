@@ -18,6 +18,7 @@ use super::store::LocalStore;
 use crate::clock::Clock;
 use crate::config::{Config, Shared};
 use crate::metrics::Metrics;
+use crate::received::Received;
 use crate::server::{Server, Shutdown};
 use crate::simulator::Simulator;
 
@@ -116,6 +117,7 @@ async fn confirmed(client: &Client<HttpConnector, Full<Bytes>>, admin: SocketAdd
         .header(HOST, admin.to_string())
         .header(CONTENT_TYPE, "application/json");
     let answer = client.request(request.body(Full::from("{}")).ok()?).await.ok()?;
+    let answer = Received::answer(answer, &Method::POST);
     let body = answer.into_body().collect().await.ok()?.to_bytes();
     let told: Value = serde_json::from_slice(&body).ok()?;
     Some(told["replicas"]["confirmed"].as_array()?.len())
