@@ -122,7 +122,9 @@ fn fault(words: &str) -> Option<Fault> {
         ("fail", _) => error().map(Fault::Status),
         ("limited", None) => Some(Fault::TooManyRequests(None)),
         ("limited", Some(value)) => {
-            HeaderValue::from_str(value).ok().map(|value| Fault::TooManyRequests(Some(value)))
+            // Neither a number nor a date has one of these: an operation that there is not, or an N that is none.
+            let value = HeaderValue::from_str(value).ok().filter(|_| !value.contains(['@', '/']));
+            value.map(|value| Fault::TooManyRequests(Some(value)))
         }
         ("lose", _) => error().map(Fault::LoseAnswer),
         ("cut", Some(value)) => value.parse().ok().map(Fault::Cut),
@@ -219,6 +221,8 @@ mod tests {
             "fail=503/0",
             "fail=503/x",
             "fail=503@no_such_operation",
+            "limited=5/0",
+            "limited=5@no_such_operation",
             "member=1",
             r#"member="a":1,"b":2"#,
             "answer=100:",

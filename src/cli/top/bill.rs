@@ -168,17 +168,24 @@ impl Numbers {
 
     /// Answered requests of one of these outcomes.
     pub(super) fn with(&self, outcomes: &[&str]) -> u64 {
-        outcomes.iter().filter_map(|outcome| self.outcomes.get(*outcome)).sum()
+        outcomes
+            .iter()
+            .filter_map(|outcome| self.outcomes.get(*outcome))
+            .copied()
+            .fold(0, u64::saturating_add)
     }
 
     fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.upstream_calls += other.upstream_calls;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.upstream_calls = self.upstream_calls.saturating_add(other.upstream_calls);
         for (sum, more) in [(&mut self.outcomes, &other.outcomes), (&mut self.bypasses, &other.bypasses)] {
-            more.iter().for_each(|(name, more)| *sum.entry(name.clone()).or_default() += more);
+            for (name, more) in more {
+                let sum = sum.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(*more);
+            }
         }
         for name in other.more.keys() {
-            let sum = self.of(name) + other.of(name);
+            let sum = self.of(name).saturating_add(other.of(name));
             self.more.insert(name.clone(), sum.into());
         }
     }

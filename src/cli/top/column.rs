@@ -165,14 +165,15 @@ impl Column {
         match self {
             Self::Name | Self::Last => 0,
             Self::Requests => numbers.requests,
-            Self::Hits => numbers.with(&["hit", "stale"]) * 100 / self.reads(row, span).max(1),
-            Self::Bypassed => numbers.bypasses.values().sum(),
+            Self::Hits => numbers.with(&["hit", "stale"]).saturating_mul(100) / self.reads(row, span).max(1),
+            Self::Bypassed => numbers.bypasses.values().copied().fold(0, u64::saturating_add),
             Self::Calls => numbers.upstream_calls,
             Self::Saved => numbers.of("saved"),
             Self::Waited => numbers.of("waited_us"),
             Self::Limited => numbers.of("own_429"),
             Self::Refused => {
-                ["api_401", "api_402", "api_403", "api_429"].map(|name| numbers.of(name)).iter().sum()
+                let names = ["api_401", "api_402", "api_403", "api_429"];
+                names.map(|name| numbers.of(name)).into_iter().fold(0, u64::saturating_add)
             }
             Self::Unauthorized => numbers.of("api_401"),
             Self::PaymentRequired => numbers.of("api_402"),
@@ -180,7 +181,7 @@ impl Column {
             Self::TooMany => numbers.of("api_429"),
             Self::Bytes => numbers.of("bytes"),
             Self::Denied => numbers.of("denied"),
-            Self::Observed => numbers.of("would_wait") + numbers.of("would_refuse"),
+            Self::Observed => numbers.of("would_wait").saturating_add(numbers.of("would_refuse")),
         }
     }
 }
