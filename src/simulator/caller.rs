@@ -2,11 +2,11 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::keys::{Key, Scope};
 use super::organization::Organization;
+use super::query::uuid;
 use super::world::World;
 
 /// A valid key, and the workspace whose data it asks for.
@@ -67,14 +67,10 @@ fn workspace<'w>(
     if home.is_admin() && sub.is_member() { Ok(sub) } else { Err(Refusal::NotMember) }
 }
 
-/// The 36 characters of a hyphenated UUID, in either case; no other of the parser's forms.
-pub(super) fn uuid(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use uuid::Uuid;
 
     use super::*;
     use crate::simulator::SimulatorConfig;

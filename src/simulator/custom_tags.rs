@@ -51,7 +51,7 @@ impl CustomTags<'_> {
             body.ok_or_else(|| Refusal::Invalid("body must NOT have fewer than 1 properties".to_owned()))?;
         let tags = &self.organization.shelves().tags;
         let label = body.contains_key("label").then(|| required(Some(body), "label")).transpose()?;
-        if label.as_ref().is_some_and(|label| tags.has("label", label)) {
+        if label.as_ref().is_some_and(|label| tags.has_other(id, "label", label)) {
             return Err(Refusal::Conflict(UNIQUE.conflict));
         }
         tags.edit(id, |tag| {

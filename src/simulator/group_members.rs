@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::{Refusal, json};
-use super::caller::uuid;
 use super::operation::{Operation, Resource};
 use super::organization::Organization;
-use super::query::{limit, parameter};
+use super::query::{item_id, limit, parameter, uuid};
 use super::sketch::OPENING;
 use super::world::World;
 use crate::body::Body;
@@ -44,8 +43,7 @@ impl<'a> Group<'a> {
 
     /// `GET /api/v2/workspace-group-members/{id}`.
     pub(super) fn read(self, path: &str) -> Result<Response<Body>, Refusal> {
-        let id = uuid(Operation::item(Resource::GroupMembers, path));
-        let id = id.ok_or_else(|| Refusal::Invalid(r#"params/id must match format "uuid""#.to_owned()))?;
+        let id = item_id(Operation::item(Resource::GroupMembers, path))?;
         let sees = |member: &&Organization| self.asker.is_admin() || member.id() == self.asker.id();
         self.found(self.members().filter(sees).find(|member| self.id_of(member) == id))
     }

@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use super::answer::{Refusal, json};
 use super::book::When;
-use super::caller;
 use super::keys::Key;
 use super::operation::{Operation, Resource};
 use super::organization::Organization;
 use super::ownership::Answer;
-use super::query::{LabelMembers, page};
+use super::query::{self, LabelMembers, page};
 use crate::body::Body;
 
 /// A JSON body's members, where there is one.
@@ -133,6 +132,5 @@ impl Labels<'_> {
 }
 
 fn item_id(path: &str) -> Result<Uuid, Refusal> {
-    caller::uuid(Operation::item(Resource::Labels, path))
-        .ok_or_else(|| Refusal::Invalid(r#"params/id must match format "uuid""#.to_owned()))
+    query::item_id(Operation::item(Resource::Labels, path))
 }

@@ -5,6 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::answer::{Framework, Refusal};
 use super::book::{Interest, Label, Page};
@@ -15,6 +16,16 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// Labels a page where the request names no `limit`. The vendor documents none.
 const DEFAULT_LIMIT: usize = 100;
 const ALLOWED_VALUES: &str = "must be equal to one of the allowed values";
+
+/// The id in a path.
+pub(super) fn item_id(text: &str) -> Result<Uuid, Refusal> {
+    uuid(text).ok_or_else(|| Refusal::Invalid(r#"params/id must match format "uuid""#.to_owned()))
+}
+
+/// The 36 characters of a hyphenated UUID, in either case; no other of the parser's forms.
+pub(super) fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
 
 /// The first value of a query parameter, decoded as form data.
 pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {

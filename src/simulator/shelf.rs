@@ -97,7 +97,7 @@ impl Shelf {
 
     /// One item, as it is behind a change.
     pub(super) fn edit(&self, id: &str, edit: impl FnOnce(&mut Members)) -> Result<Response<Body>, Refusal> {
-        let id = item_id(id)?.to_string();
+        let id = query::item_id(id)?.to_string();
         let mut items = self.0.lock();
         let item = items.iter_mut().find(|item| item["id"] == id.as_str()).ok_or(Refusal::NotFound)?;
         edit(item);
@@ -107,14 +107,14 @@ impl Shelf {
     /// Takes one away; the answer has it.
     pub(super) fn delete(&self, id: &str) -> Result<Response<Body>, Refusal> {
         let answer = self.read(id)?;
-        let id = item_id(id)?.to_string();
+        let id = query::item_id(id)?.to_string();
         self.0.lock().retain(|item| item["id"] != id.as_str());
         Ok(answer)
     }
 
-    /// Whether an item has this value of a member.
-    pub(super) fn has(&self, member: &str, value: &str) -> bool {
-        self.0.lock().iter().any(|item| item[member] == value)
+    /// Whether an item but this one has this value of a member.
+    pub(super) fn has_other(&self, id: &str, member: &str, value: &str) -> bool {
+        self.0.lock().iter().any(|item| item["id"] != id && item[member] == value)
     }
 }
 
@@ -145,9 +145,4 @@ pub(super) fn required(body: Option<&Members>, name: &'static str) -> Result<Str
 pub(super) fn stamp(now: Duration) -> Value {
     let moment: Timestamp = OPENING.plus(now);
     moment.to_string().into()
-}
-
-fn item_id(text: &str) -> Result<Uuid, Refusal> {
-    let id = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
-    id.ok_or_else(|| Refusal::Invalid(r#"params/id must match format "uuid""#.to_owned()))
 }
