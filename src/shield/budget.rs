@@ -125,7 +125,7 @@ impl Budget {
         if call.class == Class::Background {
             return self.admit_background(call, open, connect, connects).await;
         }
-        if self.lock().mode == Mode::Observe {
+        if self.mode() == Mode::Observe {
             return self.admit_observed(call, open, connect, connects).await;
         }
         let arrived = self.now();
@@ -171,9 +171,15 @@ impl Budget {
         Ok((self.admission(slot, Duration::ZERO), connection))
     }
 
+    /// Whether limits hold, or are counted alone.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.0.mode()
+    }
+
     /// From now on limits hold, or are counted alone. Who waits goes in its turn all the same.
     pub fn set_mode(&self, mode: Mode) {
-        self.lock().mode = mode;
+        self.0.set_mode(mode);
     }
 
     /// Background work goes now or not at all, but for the time that connecting takes.

@@ -110,7 +110,6 @@ pub struct Shield {
     backoffs: Mutex<LruCache<AccountKey, HoldBackoff>>,
     unbound: AtomicU64,
     single_workspace: AtomicBool,
-    observes: AtomicBool,
 }
 
 impl Shield {
@@ -132,7 +131,6 @@ impl Shield {
             backoffs: Mutex::new(bounded(BACKOFFS)),
             unbound: AtomicU64::new(0),
             single_workspace: AtomicBool::new(settings.single_workspace),
-            observes: AtomicBool::new(settings.mode == Mode::Observe),
         }
     }
 
@@ -148,14 +146,13 @@ impl Shield {
         self.single_workspace.store(settings.single_workspace, Ordering::Relaxed);
         self.budget.set_rules(&rules);
         self.budget.set_mode(settings.mode);
-        self.observes.store(settings.mode == Mode::Observe, Ordering::Relaxed);
     }
 
     /// Whether what it would refuse is refused, or counted alone. Then the budget, the door of unverified callers and
     /// remembered 401s hold nobody up: the API answers by itself.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        if self.observes.load(Ordering::Relaxed) { Mode::Observe } else { Mode::Enforce }
+        self.budget.mode()
     }
 
     /// The account that stands for `key`: one for all where there is one workspace.

@@ -22,7 +22,6 @@ use super::share::Urgency;
 use super::slot::{Had, Slot};
 use super::waiter::{Readiness, Waiter, Waiting};
 use super::window::CallerId;
-use crate::config::Mode;
 
 /// Accounts of callers without a binding; such a caller can make as many values of `Authorization` as it likes.
 pub(super) const MAX_UNBOUND: usize = 10_000;
@@ -52,8 +51,6 @@ pub(super) struct Table {
     pub(super) shares: HashMap<CallerId, HeldShare>,
     /// Whether any of them has what others leave.
     pub(super) notes_spare: bool,
-    /// Whether limits hold, or are counted alone.
-    pub(super) mode: Mode,
     pub(super) last_id: u64,
     pub(super) swept_at: Duration,
     /// Set where there is a store that replicas share.
@@ -88,7 +85,6 @@ impl Table {
             hasher: RandomState::default(),
             shares: HashMap::new(),
             notes_spare: false,
-            mode: Mode::Enforce,
             last_id: 0,
             swept_at: Duration::ZERO,
             bookings: None,
