@@ -135,22 +135,21 @@ impl Cache {
         organization: &Organization,
         rules: &Rules,
     ) {
-        let (begun, everybodys) = (response.begun, key.owner().is_none().then(|| key.clone()));
-        if everybodys.is_none() && rules.shares() {
+        let (begun, everybodys, kept) = (response.begun, key.owner().is_none(), key.clone());
+        if !everybodys && rules.shares() {
             organization.note_private_response();
         }
-        let resource = key.resource();
-        let purged = key.clone();
+        let has_gone = || {
+            self.is_purged_since(kept.resource(), begun)
+                || (everybodys && !rules.may_share(organization, kept.resource(), begun))
+        };
+        if has_gone() {
+            return;
+        }
         self.store.insert(key, response, useful_for);
         // What was to be taken away may have been looked for before this was there.
-        if self.is_purged_since(resource, begun) {
-            self.store.remove(&purged);
-        }
-        // Sharing may have ended since it was asked about: what was to be taken away was looked for before this was there.
-        if let Some(key) = everybodys
-            && !rules.may_share(organization, key.resource(), begun)
-        {
-            self.store.remove(&key);
+        if has_gone() {
+            self.store.remove(&kept);
         }
     }
 }

@@ -80,15 +80,19 @@ pub(super) fn resolve(raw: &mut Raw, keys: &Keys) -> Result<OptionalResource, Re
     Ok(OptionalResource { enabled: enabled?, items, lists: CachedResource { ttl: list_ttl?, ..items } })
 }
 
+/// All of them, each with its keys.
+const fn all(cache: &Cache) -> [(&'static Keys, &OptionalResource); 4] {
+    [
+        (&CUSTOM_TAGS, &cache.custom_tags),
+        (&LEAD_LISTS, &cache.lead_lists),
+        (&WORKSPACES, &cache.workspaces),
+        (&CAMPAIGNS, &cache.campaigns),
+    ]
+}
+
 /// The value of a key of one of them, as a file would give it.
 pub(super) fn value(cache: &Cache, key: Key) -> Option<Value> {
-    let all = [
-        (CUSTOM_TAGS, &cache.custom_tags),
-        (LEAD_LISTS, &cache.lead_lists),
-        (WORKSPACES, &cache.workspaces),
-        (CAMPAIGNS, &cache.campaigns),
-    ];
-    all.into_iter().find_map(|(keys, resource)| keys.value(resource, key))
+    all(cache).into_iter().find_map(|(keys, resource)| keys.value(resource, key))
 }
 
 impl Keys {
@@ -114,13 +118,7 @@ impl Keys {
 /// other, passes its writes through and tells nobody, so that a replica that has it on would go on answering with what was
 /// stored before them.
 pub(super) fn refuse_in_a_fleet(raw: &mut Raw, cache: &Cache) {
-    let all = [
-        (&cache.custom_tags, &CUSTOM_TAGS),
-        (&cache.lead_lists, &LEAD_LISTS),
-        (&cache.workspaces, &WORKSPACES),
-        (&cache.campaigns, &CAMPAIGNS),
-    ];
-    for (_, keys) in all.iter().filter(|(resource, _)| resource.enabled) {
+    for (keys, _) in all(cache).iter().filter(|(_, resource)| resource.enabled) {
         raw.refuse(
             keys.enabled,
             Some("together with [shared], through which replicas tell each other of writes of lead labels alone"),

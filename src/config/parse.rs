@@ -205,6 +205,7 @@ pub(super) const fn log_format_text(format: LogFormat) -> &'static str {
 fn is_target(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
 }
+
 /// Whether a URL has this scheme, in either case (RFC 3986 §3.1).
 pub(super) fn has_scheme(url: &str, scheme: &str) -> bool {
     url.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(scheme))

@@ -329,7 +329,8 @@ impl Write {
             organization: self.organization.as_ref().map(|organization| organization.id()),
             peer: self.peer,
             route: self.route,
-            resource: Some(self.subject.resource),
+            // None of a write elsewhere: what is refused there says nothing of the right to read.
+            resource: self.subject.place.resource(),
             class: Class::Interactive,
             asked_at,
             max_wait: self.max_wait,

@@ -94,14 +94,17 @@ impl Resources {
         }
         let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'/');
         if path.bytes().all(plain) && !path.contains("//") {
-            return self.beside(path);
+            return self.beside(|below| {
+                path.strip_prefix(below).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
         }
-        permissive_reading(self, path).map_or_else(|| self.beside(path), Place::Disguised)
+        let beside = || self.beside(|below| may_lead_to(path, below));
+        permissive_reading(self, path).map_or_else(beside, Place::Disguised)
     }
 
-    fn beside(self, path: &str) -> Place {
-        let changed =
-            |resource: &&Descriptor| resource.changed_by.iter().any(|below| may_lead_to(path, below));
+    /// The resource that a path changes from outside, where it lies at or below one of these.
+    fn beside(self, lies_below: impl Fn(&str) -> bool) -> Place {
+        let changed = |resource: &&Descriptor| resource.changed_by.iter().any(|below| lies_below(below));
         self.iter().find(changed).map_or(Place::Elsewhere, Place::Beside)
     }
 }

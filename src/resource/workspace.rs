@@ -27,7 +27,7 @@ pub static WORKSPACE: Descriptor = Descriptor {
     grants_member: "access_grants",
     items_member: "items",
     user_members: &["owner", "user_id"],
-    write_changes: WriteChanges::Item,
+    write_changes: WriteChanges::Anything,
     enabled: |cache| cache.workspaces.enabled,
     item_lifetimes: |cache| &cache.workspaces.items,
     list_lifetimes: |cache| &cache.workspaces.lists,

@@ -8,7 +8,7 @@ use instantly_proxy::error::ErrorKind;
 use instantly_proxy::resource::WriteChanges;
 use serde_json::{Value, json};
 
-use crate::support::labels::{label_id, label_path, organization, token};
+use crate::support::labels::{error, label_id, label_path, organization, token};
 use crate::support::{
     Answer, CAMPAIGN_KIND as CAMPAIGN, Caller, GADGET_KIND as GADGET, Grants, Kind, LABEL, LIST, Mixed, TAG,
     World, patiently,
@@ -224,6 +224,9 @@ async fn a_write_elsewhere_that_changes_a_resource_is_seen_by_its_very_next_read
             a.post(&below, "{}").send().await.assert_cache_status("fwd=method");
             a.get(&kind.path(1)).send().await.assert_label("changed");
             b.get(&kind.path(1)).send().await.assert_hit();
+            mixed.world.upstream.reply_to("POST", &below, Answer::json(403, error(403, "No.")));
+            a.post(&below, "{}").send().await.assert_status(403);
+            a.get(&kind.path(1)).send().await.assert_hit();
         }
     }
 }

@@ -71,6 +71,25 @@ async fn what_changes_below_it_shuts_it_out_and_reads_below_it_are_passed_throug
     assert!(caller.get(WORKSPACE).send().await.cache_status().starts_with("fwd=miss"));
 }
 
+/// What stands below it may answer with an id of something else.
+#[tokio::test]
+async fn a_write_below_it_that_is_answered_with_another_id_is_passed_on_and_shuts_it_out() {
+    let below = format!("{WORKSPACE}/schedule-for-removal");
+    let job = format!(r#"{{"id":"{}"}}"#, organization("b"));
+    for is_bound in [true, false] {
+        let mixed = Mixed::start();
+        let (reader, writer) = (mixed.world.caller("a", 1), mixed.world.caller("a", 2));
+        reader.get(WORKSPACE).send().await.assert_proof();
+        if is_bound {
+            writer.get(WORKSPACE).send().await.assert_proof();
+        }
+        mixed.world.upstream.reply_to("POST", &below, Answer::json(200, job.clone()));
+        let written = writer.post(&below, "{}").send().await;
+        assert_eq!((written.status, written.text()), (200, job.clone()), "{written:?}");
+        assert!(reader.get(WORKSPACE).send().await.cache_status().starts_with("fwd=miss"));
+    }
+}
+
 /// R4: its id could be any item's.
 #[tokio::test]
 async fn what_is_no_workspace_is_not_stored_and_names_nobody() {

@@ -33,7 +33,7 @@ use crate::peer::Peer;
 use crate::rules::Rules;
 use crate::semantics::directives::RequestDirectives;
 
-/// A longer body is sent by the long way, which copies none.
+/// A longer body is sent by the long way, which gives other connections their turn between its pieces.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// What is sent behind the head of an answer.
