@@ -93,6 +93,8 @@ impl Binding {
     /// The same; from now on it has.
     pub(super) fn told_by(&mut self, resource: &'static Descriptor) -> &mut Proof {
         if self.by(resource).is_none() {
+            // A vector's first room is for four: most credentials read by one more resource, if any.
+            self.others.reserve_exact(1);
             self.others.push(Proof::none(resource));
         }
         self.by_mut(resource).expect("it is there now")

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use instantly_proxy::config::{Config, MaxHeldBytes, load_values};
+use instantly_proxy::resource::RESOURCES;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -13,6 +14,8 @@ const AT_REST: u64 = 10 * MIB;
 const TABLES: u64 = 36 * MIB;
 const CONNECTION: u64 = 14 * KIB;
 const CREDENTIAL: u64 = 700;
+/// More of one, for each resource beside labels.
+const RESOURCE: u64 = 210;
 /// More tables, where there is a fleet.
 const FLEET: u64 = 10 * MIB;
 
@@ -61,12 +64,13 @@ fn assert_fits(name: &str, limit: u64, config: &Config) {
         MaxHeldBytes::Auto => MaxHeldBytes::under(Some(limit)),
         MaxHeldBytes::Bytes(bytes) => bytes,
     };
+    let resources = RESOURCES.enabled(&config.cache).count() as u64;
     let sum = AT_REST
         + TABLES
         + config.cache.max_bytes
         + held
         + config.listen.max_connections as u64 * CONNECTION
-        + config.proof.max_credentials.get() as u64 * CREDENTIAL
+        + config.proof.max_credentials.get() as u64 * (CREDENTIAL + (resources - 1) * RESOURCE)
         + if config.shared.is_some() { FLEET } else { 0 };
     assert!(sum <= limit, "{name}: {} MiB do not fit into {}", sum / MIB, limit / MIB);
 }
