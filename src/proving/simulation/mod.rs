@@ -1,5 +1,5 @@
 //! The proxy in a deterministic simulation: clients, upstream, time and chance come from a seed, and an oracle judges each
-//! answer by R1 to R9.
+//! answer by R1, R3 to R5 and R9.
 //!
 //! The whole proxy above the socket takes part, the HTTP library included ([`World`]). Between two steps nothing goes on but
 //! what the proxy itself does, until it is quiet or, at times, only for a few turns of its tasks: so every place at which it
@@ -279,7 +279,7 @@ impl Simulation {
             let now = self.world.clock.now();
             let waiting = self.upstream.lines.iter().filter_map(|line| line.call);
             for call in waiting.map(|number| &self.upstream.calls[number]) {
-                self.oracle.note_trouble(now);
+                self.oracle.note_trouble(call.party.organization(), now);
                 if now.since(call.at) >= DEADLINE {
                     self.oracle.note_unreachable();
                 }

@@ -1,4 +1,5 @@
-//! The rules R1 to R9 as what an answer must not be, given all that happened before.
+//! The rules R1, R3 to R5 and R9 as what an answer must not be, given all that happened before. Of R2 it knows that a proof is a
+//! 200, of R6 nothing but what R1 says; a status that is not 200 is right to it at any time.
 //!
 //! Each bound errs on the proxy's side by one moment of quiet: what was on its way when something changed counts as before it.
 
@@ -13,8 +14,11 @@ const PROOF: Duration = Duration::from_secs(60);
 const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 /// For so long after a failure the upstream may count as one that cannot be asked.
 const TROUBLE: Duration = Duration::from_secs(6);
-/// Nothing stored is served for longer: its lifetime, and the longest window behind it.
-const OLDEST: Duration = Duration::from_secs(600);
+/// For so long an item, and a page, is served while all is well: its lifetime, and the window in which it is refreshed. What a page
+/// brought is kept as an item.
+const FRESH: (Duration, Duration) = (Duration::from_secs(330), Duration::from_secs(90));
+/// How much longer in place of an error.
+const IN_TROUBLE: Duration = Duration::from_secs(270);
 
 /// What a client asked, and what was certain then.
 #[derive(Clone, Debug)]
@@ -63,7 +67,8 @@ pub(super) struct Oracle {
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
     mixed_up: Vec<usize>,
     met_401: HashSet<usize>,
-    trouble: Option<Moment>,
+    /// Until when an organization's calls may fail, as far as callers can know.
+    trouble: [Option<Moment>; ORGANIZATIONS],
     /// Connections failed, or calls ran out of time, and none was answered since: then it may count as dead.
     unreachable: bool,
     /// What landed from here on has not been judged yet.
@@ -84,7 +89,7 @@ impl Oracle {
             coming: Vec::new(),
             mixed_up: Vec::new(),
             met_401: HashSet::new(),
-            trouble: None,
+            trouble: [None; ORGANIZATIONS],
             unreachable: false,
             last_quiet: 0,
             arrived: HashSet::new(),
@@ -102,9 +107,16 @@ impl Oracle {
         assert!(self.arrived.insert(nonce), "R9: {nonce} was sent twice");
     }
 
-    pub(super) fn note_trouble(&mut self, until: Moment) {
+    /// Calls of an organization fail, or are late.
+    pub(super) fn note_trouble(&mut self, organization: usize, until: Moment) {
         let until = until.plus(TROUBLE);
-        self.trouble = Some(self.trouble.map_or(until, |known| known.latest(until)));
+        let trouble = &mut self.trouble[organization];
+        *trouble = Some(trouble.map_or(until, |known| known.latest(until)));
+    }
+
+    /// Calls of all of them do: failures of anybody's may open the breaker.
+    fn note_trouble_of_all(&mut self, until: Moment) {
+        (0..ORGANIZATIONS).for_each(|organization| self.note_trouble(organization, until));
     }
 
     pub(super) const fn note_unreachable(&mut self) {
@@ -114,7 +126,7 @@ impl Oracle {
     /// It is this late.
     pub(super) fn note_time(&mut self, now: Moment) {
         if self.unreachable {
-            self.note_trouble(now);
+            self.note_trouble_of_all(now);
         }
     }
 
@@ -143,8 +155,11 @@ impl Oracle {
                     self.coming.extend(same);
                 }
             }
-            429 => self.note_trouble(now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)))),
-            500.. => self.note_trouble(now),
+            429 => {
+                let until = now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)));
+                self.note_trouble(call.party.organization(), until);
+            }
+            500.. => self.note_trouble_of_all(now),
             _ => {}
         }
     }
@@ -245,6 +260,7 @@ impl Oracle {
         assert_eq!(call.party.organization(), organization, "R1, R3: another organization's label");
         assert!(party.may_read(), "R1: a credential that may not read labels");
         let answer = call.answer.as_ref().expect("what was answered");
+        assert!(call.landed.is_some(), "R9: a label of an answer that never came whole");
         let version = answer.versions[label];
         assert_eq!(text, truth::item(organization, label, version, number), "R4, R9: not what was answered");
         assert!(
@@ -264,11 +280,13 @@ impl Oracle {
         assert!(call.event > must_be_younger || call.event > asked.event, "R5: from before a purge");
         // What has just landed is what the upstream says now, however late the wall clock says that it was asked.
         let age = now.since(call.at);
-        assert!(has_just_landed || age <= OLDEST, "§5: {age:?} old");
+        let in_trouble = self.trouble[organization].is_some_and(|until| !now.reached(until));
+        let fresh = if asked.what == What::List { FRESH.1 } else { FRESH.0 };
+        let oldest = if in_trouble { fresh + IN_TROUBLE } else { fresh };
+        assert!(has_just_landed || age <= oldest, "§5: {age:?} old, {oldest:?} at most");
         let (proved, event) = self.proofs[party.0].expect("R1: no proof at all");
         assert!(event > self.refused[party.0], "R1: a proof from before a refusal");
         let age = now.since(proved);
-        let in_trouble = self.trouble.is_some_and(|until| !now.reached(until));
         self.met.outlived += u64::from(age > PROOF);
         assert!(age <= if in_trouble { OUTAGE_PROOF } else { PROOF }, "R1: a proof {age:?} old");
     }
