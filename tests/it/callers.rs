@@ -228,6 +228,8 @@ async fn while_limits_are_observed_alone_the_api_itself_answers_keys_that_it_ref
     for _ in 0..3 {
         refuse("no-such-key").await;
     }
+    let remembered = totals(&bill(&world).await, "callers", "would_refuse");
+    assert_eq!(remembered["web"], 2, "a key that the API refused is remembered: the second and the third");
     // More of them than an address may have refused at once.
     for number in 0..60 {
         refuse(&format!("no-such-key-{number}")).await;
