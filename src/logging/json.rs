@@ -55,8 +55,8 @@ pub(super) fn request(line: &RequestLine<'_>, write: impl FnOnce(&str)) {
     });
 }
 
-/// What comes between the moment of a request's line and its fields, and behind those: level, message and target as an event
-/// would have them, in one piece each.
+/// What comes between the moment of a request's line and its fields, and behind those: `LEVEL`, `MESSAGE` and `TARGET` of
+/// `line` as an event would have them, in one piece each. A test compares such a line with an event's.
 const AHEAD: &str = "\",\"level\":\"INFO\",\"message\":\"request\"";
 const BEHIND: &str = ",\"target\":\"instantly_proxy::access\"}\n";
 
