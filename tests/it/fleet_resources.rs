@@ -8,7 +8,7 @@ use instantly_proxy::config::Config;
 use crate::support::fleet::TestFleet;
 use crate::support::labels::token;
 use crate::support::store::Engine;
-use crate::support::{Caller, Kind, LABEL, LIST, TAG, keep_as_labels, patiently};
+use crate::support::{Caller, Grants, Kind, LABEL, LIST, TAG, keep_as_labels, patiently};
 
 const KINDS: [Kind; 3] = [LABEL, TAG, LIST];
 
@@ -124,6 +124,35 @@ async fn a_refusal_by_one_resource_ends_the_proofs_by_that_one_everywhere_and_no
     }
 }
 
+/// R3: grants are a matter of the whole workspace, whichever resource shows them, and at whichever replica.
+#[tokio::test]
+async fn grants_that_one_replica_is_shown_of_one_resource_end_the_sharing_of_every_resource_at_all() {
+    for engine in Engine::ALL {
+        let (fleet, _) = warm(engine).await;
+        let second = fleet.callers("a", 2);
+        for (caller, kind) in second.iter().flat_map(|caller| KINDS.map(|kind| (caller, kind))) {
+            caller.get(&kind.path(1)).send().await.assert_label(&kind.text("a", 1));
+            caller.get(&kind.path(1)).send().await.assert_hit();
+        }
+        for kind in KINDS {
+            fleet.vendors.of_kind(kind).own("a", Grants::Everywhere);
+            fleet.vendors.of_kind(kind).hide(&token("a", 2), 1);
+        }
+        fleet.replicas[0].caller("a", 1).get(&TAG.path(3)).send().await.assert_label(&TAG.text("a", 3));
+        for caller in &second {
+            patiently("the others to hear of it", async {
+                while caller.get(&LABEL.path(1)).send().await.status != 404 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            for kind in KINDS {
+                caller.get(&kind.path(1)).send().await.assert_status(404);
+            }
+        }
+    }
+}
+
 /// P1, while a resource is switched on at one replica after the other.
 #[tokio::test]
 async fn a_write_through_a_replica_that_has_a_resource_off_is_seen_where_it_is_on() {
@@ -144,6 +173,11 @@ async fn a_write_through_a_replica_that_has_a_resource_off_is_seen_where_it_is_o
         };
         fleet.add(off).await;
         let callers = fleet.callers("a", 1);
+        let all_tell = |status: &serde_json::Value| {
+            let replicas = status["fleet"]["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+            replicas.len() == 2 && replicas.iter().all(|replica| replica["tells_all_writes"] == true)
+        };
+        fleet.replicas[0].until("all to say that they tell", all_tell).await;
         callers[1].get(&LABEL.path(1)).send().await.assert_label("a-1");
         for (number, kind) in [TAG, LIST, TAG, LIST].into_iter().enumerate() {
             callers[0].get(&kind.path(1)).send().await.assert_status(200);

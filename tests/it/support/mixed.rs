@@ -68,6 +68,11 @@ impl Vendors {
         answer.or_else(other).unwrap_or_else(|| self.labels.answer(request))
     }
 
+    /// Who has the items of this kind.
+    pub fn of_kind(&self, kind: Kind) -> &Vendor {
+        self.others.iter().find(|(own, _)| *own == kind).map_or(&self.labels, |(_, vendor)| vendor)
+    }
+
     /// From now on this token is answered so at and below this path.
     pub fn forbid_at(&self, path: &'static str, token: &str, status: u16) {
         let mut forbidden = self.forbidden.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,8 +235,7 @@ impl Kind {
 
     /// Who has the items of this kind.
     pub fn vendor(self, mixed: &Mixed) -> &Vendor {
-        let other = mixed.vendors.others.iter().find(|(kind, _)| *kind == self);
-        other.map_or(&mixed.world.vendor, |(_, vendor)| vendor)
+        mixed.vendors.of_kind(self)
     }
 
     /// Makes or changes item `n` unseen by the proxy.
