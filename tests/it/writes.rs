@@ -6,7 +6,7 @@ use std::time::Duration;
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::labels::{LABELS, error, label, label_id, label_path, token};
-use crate::support::{Answer, Caller, Recorded, World};
+use crate::support::{Answer, Caller, Peculiar, Recorded, World};
 
 const CHANGE: &str = r#"{"label":"changed"}"#;
 const NEW: &str = r#"{"label":"new","interest_status_label":"neutral"}"#;
@@ -247,6 +247,9 @@ async fn acting_for_another_workspace_invalidates_that_one() {
 
 #[tokio::test]
 async fn asking_for_a_reply_label_changes_nothing() {
+    if !Peculiar::ReplyTrial.is_there() {
+        return;
+    }
     let (world, caller) = warm().await;
     let reply = caller.post(&format!("{LABELS}/ai-reply-label"), r#"{"reply_text":"yes"}"#).send().await;
     reply.assert_status(200).assert_cache_status("fwd=bypass");
