@@ -10,4 +10,6 @@ mod corpora;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod wire;
+#[cfg(test)]
 mod world;
