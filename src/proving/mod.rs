@@ -9,7 +9,5 @@ pub mod targets;
 mod corpora;
 #[cfg(test)]
 mod simulation;
-#[cfg(test)]
 mod wire;
-#[cfg(test)]
 mod world;
