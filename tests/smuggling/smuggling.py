@@ -31,6 +31,7 @@ def main():
     arguments.add_argument("binary")
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--mutants", type=int, default=5000)
+    arguments.add_argument("--minutes", type=float, default=24 * 60)
     arguments.add_argument("--seed", type=int, default=None)
     options = arguments.parse_args()
     return asyncio.run(Run(options).run())
@@ -101,8 +102,8 @@ class Run:
     async def run_mutants(self):
         """Many at once, judged together: each names itself in its targets."""
         chance, cases = random.Random(self.seed), corpus.every()
-        left = self.options.mutants
-        while left > 0 and len(self.faults) < 20:
+        left, ends = self.options.mutants, time.monotonic() + self.options.minutes * 60
+        while left > 0 and time.monotonic() < ends and len(self.faults) < 20:
             batch = [self.numbered_copy(mutants.mutant(chance, cases)) for _ in range(min(BATCH, left))]
             left -= len(batch)
             allowed = collections.Counter(told for sent in batch for told in requests(sent))
