@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::Method;
 use uuid::Uuid;
 
 use super::figures::Figure;
 use super::identity::Identity;
+use crate::config::Mode;
+use crate::error::{ErrorKind, ProxyError};
 use crate::organization::OrganizationId;
 use crate::shield::budget::Observed;
 use crate::shield::share::Share;
@@ -41,6 +44,22 @@ impl Ledger {
     #[must_use]
     pub const fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
+    }
+
+    /// Refuses what the limits of who sends it forbid, or counts it where they are observed alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CallerDenied`], for its method or its path.
+    pub fn check(&self, method: &Method, path: &str, mode: Mode) -> Result<(), ProxyError> {
+        let Some(identity) = &self.identity else { return Ok(()) };
+        let Some(denied) = identity.denies(method, path) else { return Ok(()) };
+        let holds = identity.is_enforced() && mode == Mode::Enforce;
+        let figure = if holds { Figure::Denied } else { Figure::WouldRefuse };
+        for row in [&identity.caller, &identity.credential] {
+            row.counters.add(figure, 1);
+        }
+        if holds { Err(ErrorKind::CallerDenied.error().for_reason(denied.as_str())) } else { Ok(()) }
     }
 
     /// Notes the organization of its credential, where callers are told apart.

@@ -37,6 +37,8 @@ pub struct Asker<'a> {
     pub youngest: Tick,
     /// Whether its answer may be stored: a client can forbid it.
     pub storing: Storing,
+    /// What it has waited for already.
+    pub waits: Waits,
     /// How often it joined a flight.
     pub rounds: u8,
     /// How long it has waited for the store that replicas share.
@@ -45,6 +47,35 @@ pub struct Asker<'a> {
     pub ledger: &'a Ledger,
     /// What of a trace it is a part of.
     pub trace: Option<&'a Context>,
+}
+
+/// What a read has waited for already: it waits for each once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits(u8);
+
+/// Something that a read may wait for, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wait {
+    /// The list that brings what it wants.
+    List = 1,
+    /// The proof that another read asks for.
+    Proof = 2,
+    /// Its own proof, while an old one would do.
+    OwnProof = 4,
+}
+
+impl Waits {
+    /// Whether it has waited for this.
+    #[must_use]
+    pub const fn has(self, wait: Wait) -> bool {
+        self.0 & wait as u8 != 0
+    }
+
+    /// It has waited for this.
+    pub const fn add(&mut self, wait: Wait) {
+        self.0 |= wait as u8;
+    }
 }
 
 /// Why something is fetched.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub use self::accept::Written;
-pub use self::asker::{Asker, Fallback, Ground, Wanted};
+pub use self::asker::{Asker, Fallback, Ground, Wait, Waits, Wanted};
 pub use self::deliver::{Delivery, Got, Part};
 use self::flight::Flights;
 pub use self::flight::Storing;

@@ -1,4 +1,4 @@
-//! Who calls, on the way of a request: told once at its head, and asked whether its limits forbid the request.
+//! Who calls: told once, at the head of a request. What its limits forbid is `Ledger::check`'s to say.
 
 use std::sync::Arc;
 
@@ -10,20 +10,42 @@ use super::Proxy;
 use super::fast_path::head::PlainRead;
 use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
-use crate::callers::figures::Figure;
 use crate::callers::fingerprint::Fingerprints;
-use crate::callers::{Bill, CallerRules, Evidence, Field, Identity, Ledger, Limit};
+use crate::callers::{Bill, CallerRules, Evidence, Field, Identity, Limit};
 use crate::clock::Moment;
-use crate::config::{self, Mode, files};
-use crate::error::{ErrorKind, ProxyError};
+use crate::config::{self, files};
 use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::rules::Rules;
 use crate::setup_error::SetupError;
+use crate::survey::Survey;
+
+/// Who sends a request: told once, before anything else is done for it.
+pub(super) struct Identified {
+    /// By its credential.
+    pub(super) caller: Caller,
+    /// By its service, where those are told apart.
+    pub(super) identity: Option<Arc<Identity>>,
+}
 
 impl Proxy {
-    /// Which service sends a request with these fields.
+    /// Who sends a request.
     pub(super) fn identify(
+        &self,
+        head: &Parts,
+        survey: &Survey<'_>,
+        peer: &Peer,
+        rules: &Rules,
+    ) -> Identified {
+        let caller = self.digester.caller_of(survey.authorization, survey.workspace);
+        // Where callers are not told apart this is all that it costs.
+        let identity =
+            rules.callers.as_ref().map(|callers| self.service(callers, peer, &head.headers, &caller));
+        Identified { caller, identity }
+    }
+
+    /// Which service sends a request with these fields.
+    fn service(
         &self,
         rules: &Arc<CallerRules>,
         peer: &Peer,
@@ -74,23 +96,6 @@ impl Proxy {
     pub(super) fn key_name(&self, rules: &Rules, head: &Parts) -> Option<String> {
         let value = head.headers.get(AUTHORIZATION).filter(|_| rules.callers.is_some())?;
         Some(self.callers.name_of_key(value.as_bytes()))
-    }
-
-    /// Refuses what a caller's limits forbid, or counts it where they are observed alone.
-    pub(super) fn check_caller(
-        &self,
-        ledger: &Ledger,
-        rules: &Rules,
-        head: &Parts,
-    ) -> Result<(), ProxyError> {
-        let Some(identity) = ledger.identity() else { return Ok(()) };
-        let Some(denied) = identity.denies(&head.method, head.uri.path()) else { return Ok(()) };
-        let holds = identity.is_enforced() && rules.mode == Mode::Enforce;
-        let figure = if holds { Figure::Denied } else { Figure::WouldRefuse };
-        for row in [&identity.caller, &identity.credential] {
-            row.counters.add(figure, 1);
-        }
-        if holds { Err(ErrorKind::CallerDenied.error().for_reason(denied.as_str())) } else { Ok(()) }
     }
 
     /// Counts a request of which nobody knows who sent it.

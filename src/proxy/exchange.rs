@@ -16,6 +16,7 @@ use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
 use super::answer::Answer;
+use super::callers::Identified;
 use crate::body::{Body, BodyError};
 use crate::caller::identity::Caller;
 use crate::caller::routes;
@@ -29,7 +30,6 @@ use crate::outcome::{BypassReason, CacheStatus, Outcome, StatusClass};
 use crate::peer::Peer;
 use crate::resource::{Descriptor, Route};
 use crate::rules::Rules;
-use crate::semantics::directives::RequestDirectives;
 use crate::semantics::lines::Lines;
 use crate::semantics::preference::{self, PREFERENCE_APPLIED};
 use crate::semantics::request_id::{self, REQUEST_ID};
@@ -90,14 +90,7 @@ pub(super) struct Asked {
     /// What its client asked for by `Prefer: wait` (RFC 7240).
     preference: Option<Duration>,
     /// Whether it says anything to caches.
-    directives: Presence,
-}
-
-impl Asked {
-    /// What its client asks of a cache, by these fields.
-    pub(super) fn wishes(&self, fields: &HeaderMap) -> RequestDirectives {
-        self.directives.then(|| RequestDirectives::parse(fields))
-    }
+    pub(super) directives: Presence,
 }
 
 /// A request that is being answered. Dropped before [`Exchange::finish`], it counts as one whose client left.
@@ -136,15 +129,13 @@ impl Exchange {
         head: &Parts,
         survey: &Survey<'_>,
         peer: Peer,
+        identified: Identified,
         rules: Arc<Rules>,
     ) -> Self {
         let span = proxy.tracing.as_ref().map(|tracing| tracing.request(&head.headers, &head.method));
         let begun = proxy.clock.now();
         let preference = survey.prefer.then(|| preference::wait(&head.headers));
-        let caller = proxy.digester.caller_of(survey.authorization, survey.workspace);
-        // Where callers are not told apart this is all that it costs.
-        let identity =
-            rules.callers.as_ref().map(|callers| proxy.identify(callers, &peer, &head.headers, &caller));
+        let Identified { caller, identity } = identified;
         Self {
             asked: Asked {
                 id: RequestId::of(survey.request_id, begun),

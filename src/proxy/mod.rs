@@ -1,6 +1,6 @@
 //! The way of a request, on one screen: [`Worker::handle`].
 //!
-//! Guard, classify, identify; then `read`, `write` or `forward`; then finish. **Identify before key, key before look-up, no
+//! Identify, guard, classify, check; then `read`, `write` or `forward`; then finish. **Identify before key, key before look-up, no
 //! look-up without an organization**: a stored byte cannot be reached but through a proof that the upstream gave this very
 //! credential. `plan` says what becomes of a label read, `read` carries it out and `explain` prints it, `write` has label
 //! writes and `settle` what they shut out, `forward` everything else. `exchange::Exchange::finish` is the one place that maps
@@ -69,7 +69,9 @@ impl Worker {
         }
         let place = proxy.resources.locate(head.uri.path());
         let survey = Survey::of(&head, place, proxy.origin.upstream().pseudonym());
-        let mut exchange = Exchange::begin(proxy, &head, &survey, peer, self.rules());
+        let rules = self.rules();
+        let identified = proxy.identify(&head, &survey, &peer, &rules);
+        let mut exchange = Exchange::begin(proxy, &head, &survey, peer, identified, rules);
         let place = match guard::conclude(&head, place, survey.guarded) {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused)),
@@ -78,7 +80,7 @@ impl Worker {
         let class = classify_by(&head, place, || survey.forbids);
         exchange.trace(&mut head.extensions);
         let (asked, peer) = exchange.classified(&class, resource);
-        if let Err(denied) = proxy.check_caller(&asked.ledger, &asked.rules, &head) {
+        if let Err(denied) = asked.ledger.check(&head.method, head.uri.path(), asked.rules.mode) {
             return exchange.finish(Err(denied));
         }
         let answer = match class {

@@ -15,7 +15,7 @@
 
 use crate::cache::decide::{Decision, Servable};
 use crate::caller::standing::{Outage, Standing};
-use crate::fetch::{Fallback, Ground};
+use crate::fetch::{Fallback, Ground, Wait, Waits};
 use crate::outcome::StaleReason;
 
 /// What to do about a read.
@@ -55,32 +55,6 @@ pub(super) enum Urgency {
     Patient,
     /// For a moment: an old proof would do if the API could not be asked.
     Brief,
-}
-
-/// What a read has waited for already: it waits for each once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Waits(u8);
-
-/// Something that a read may wait for, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Wait {
-    /// The list that brings what it wants.
-    List = 1,
-    /// The proof that another read asks for.
-    Proof = 2,
-    /// Its own proof, while an old one would do.
-    OwnProof = 4,
-}
-
-impl Waits {
-    pub(super) const fn has(self, wait: Wait) -> bool {
-        self.0 & wait as u8 != 0
-    }
-
-    pub(super) const fn add(&mut self, wait: Wait) {
-        self.0 |= wait as u8;
-    }
 }
 
 /// What is known of a read.

@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::Proxy;
 use super::answer::Answer;
 use super::exchange::Asked;
-use super::plan::{Behind, Plan, Urgency, Wait, plan};
+use super::plan::{Behind, Plan, Urgency, plan};
 use super::reading::{Around, Found, Reading, Request};
 use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
@@ -18,7 +18,7 @@ use crate::caller::standing::Standing;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fetch::{Delivery, Fallback, Got, Ground, Part};
+use crate::fetch::{Delivery, Fallback, Got, Ground, Part, Wait};
 use crate::outcome::{BypassReason, CacheStatus, Outcome, StaleReason};
 use crate::race::{First, race};
 
@@ -60,21 +60,10 @@ impl Proxy {
         asked: &Asked,
     ) -> Result<Option<Answer>, ProxyError> {
         let credential = asked.caller.as_ref().credential().ok_or(ErrorKind::Internal.error())?;
-        let (rules, peer, at, max_wait) = (&asked.rules, asked.peer, asked.arrived_at, asked.max_wait);
-        let mut reading = self.reading(Request {
-            head,
-            read,
-            credential,
-            rules,
-            peer,
-            at,
-            max_wait,
-            wishes: asked.wishes(&head.headers),
-            ledger: &asked.ledger,
-        });
-        let mut now = at;
+        let mut reading = self.reading(Request::of(head, read, credential, asked));
+        let mut now = asked.arrived_at;
         loop {
-            let standing = self.bindings.standing(credential, read.resource, &rules.proof, now);
+            let standing = self.bindings.standing(credential, read.resource, &asked.rules.proof, now);
             let look_up = self.look_up(&reading, standing.served());
             let view = reading.view(&standing, &look_up, now);
             let around = Around { proxy: self, reading: &reading, standing: &standing, now };
@@ -156,10 +145,10 @@ impl Proxy {
         let organization = seen.standing.organization();
         let now = self.clock.now();
         if let (Ground::Missing(Fallback::Nothing), Some(organization)) = (ground, organization)
-            && !reading.waits.has(Wait::List)
+            && !reading.asker.waits.has(Wait::List)
             && self.fetcher.wait_for_list(&reading.asker, organization, now).await
         {
-            reading.waits.add(Wait::List);
+            reading.asker.waits.add(Wait::List);
             return Ok(Step::Again);
         }
         // Asked in earnest, now that something follows from it: what a plan was told may be over.
@@ -243,8 +232,8 @@ impl Proxy {
         seen: Seen<'_>,
     ) -> Result<Step, ProxyError> {
         // Asked once more: what goes on behind a read in doubt may have begun an attempt since.
-        if !reading.waits.has(Wait::Proof) && self.fetcher.would_wait_for_attempt(&reading.asker) {
-            reading.waits.add(Wait::Proof);
+        if !reading.asker.waits.has(Wait::Proof) && self.fetcher.would_wait_for_attempt(&reading.asker) {
+            reading.asker.waits.add(Wait::Proof);
             self.fetcher.wait_for_attempt(&reading.asker).await;
             return Ok(Step::Again);
         }
@@ -273,7 +262,7 @@ impl Proxy {
             First::One(asked) => asked,
             First::Other(()) => {
                 // The attempt goes on. Whatever ended during the wait, the proof or the stored response, is seen anew.
-                reading.waits.add(Wait::OwnProof);
+                reading.asker.waits.add(Wait::OwnProof);
                 return Ok(Step::Again);
             }
         };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::Proxy;
-use super::plan::{Circumstances, View, Waits};
+use super::exchange::Asked;
+use super::plan::{Circumstances, View};
 use crate::cache::Reader;
 use crate::cache::decide::{Decision, decide};
 use crate::cache::stored::StoredResponse;
@@ -17,7 +18,7 @@ use crate::callers::Ledger;
 use crate::classify::Read;
 use crate::clock::Moment;
 use crate::config::CachedResource;
-use crate::fetch::{Asker, Ground, Storing};
+use crate::fetch::{Asker, Ground, Storing, Waits};
 use crate::organization::Organization;
 use crate::outcome::StaleReason;
 use crate::rules::Rules;
@@ -29,7 +30,6 @@ pub(super) struct Reading<'a> {
     pub(super) head: &'a Parts,
     pub(super) asker: Asker<'a>,
     pub(super) wishes: RequestDirectives,
-    pub(super) waits: Waits,
 }
 
 /// What is stored for a read, and for how long it may be served.
@@ -71,6 +71,24 @@ pub(super) struct Request<'a> {
     pub(super) ledger: &'a Ledger,
 }
 
+impl<'a> Request<'a> {
+    /// One that was classified.
+    pub(super) fn of(head: &'a Parts, read: &'a Read, credential: &'a Credential, asked: &'a Asked) -> Self {
+        let Asked { rules, peer, arrived_at, max_wait, directives, ledger, .. } = asked;
+        Self {
+            head,
+            read,
+            credential,
+            rules,
+            peer: *peer,
+            at: *arrived_at,
+            max_wait: *max_wait,
+            wishes: directives.then(|| RequestDirectives::parse(&head.headers)),
+            ledger,
+        }
+    }
+}
+
 impl Proxy {
     /// A label read as it arrives.
     pub(super) fn reading<'a>(&self, request: Request<'a>) -> Reading<'a> {
@@ -85,12 +103,13 @@ impl Proxy {
             max_wait,
             youngest: if wants_youngest { arrived } else { Tick::default() },
             storing: if wishes.no_store { Storing::Forbidden } else { Storing::of(read) },
+            waits: Waits::default(),
             rounds: 0,
             store_waited: Duration::ZERO,
             ledger,
             trace: head.extensions.get(),
         };
-        Reading { head, asker, wishes, waits: Waits::default() }
+        Reading { head, asker, wishes }
     }
 
     /// What is stored for a read, and may be served to this organization, and for how long.
@@ -155,7 +174,7 @@ impl Reading<'_> {
             standing,
             decision: look_up.decide(&self.wishes, now),
             only_if_cached: self.wishes.only_if_cached,
-            waits: self.waits,
+            waits: self.asker.waits,
         }
     }
 }
