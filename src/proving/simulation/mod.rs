@@ -7,7 +7,6 @@
 //! last events; `SIMULATION_SEED` runs it again, `SIMULATION_OPERATIONS` runs longer.
 
 mod client;
-mod http;
 mod oracle;
 mod tests;
 mod truth;
