@@ -9,5 +9,5 @@ pub mod targets;
 mod corpora;
 #[cfg(test)]
 mod simulation;
-#[cfg(test)]
+mod wire;
 mod world;

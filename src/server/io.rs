@@ -76,7 +76,7 @@ impl Socket for TlsStream<TcpStream> {
 }
 
 /// A pipe has no system below it that could hold a fault.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Socket for tokio::io::DuplexStream {
     fn fault(&self) -> Option<io::Error> {
         None

@@ -14,7 +14,7 @@ mod io;
 mod limits;
 mod listener;
 mod live;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod pipes;
 mod progress;
 mod room;

@@ -214,7 +214,7 @@ pub enum Transport {
     /// Through a proxy that is spoken to by TLS.
     Secured(Box<TlsStream<TcpStream>>),
     /// To nobody outside this thread.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     Pipe(tokio::io::DuplexStream),
 }
 
@@ -227,7 +227,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Secured(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -238,7 +238,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Secured(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -251,7 +251,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Secured(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
@@ -260,7 +260,7 @@ impl AsyncWrite for Transport {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Secured(stream) => stream.is_write_vectored(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => stream.is_write_vectored(),
         }
     }
@@ -269,7 +269,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Secured(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -278,7 +278,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Secured(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Pipe(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -20,7 +20,7 @@ mod names;
 pub mod outgoing;
 pub mod pace;
 pub mod permits;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod pipes;
 mod pool;
 pub mod probe;

@@ -2,7 +2,7 @@
 
 use tokio::io::DuplexStream;
 
-use super::http::{End, Message};
+use super::super::wire::{End, Message};
 use super::oracle::Asked;
 use super::truth::What;
 

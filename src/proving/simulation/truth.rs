@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::http::Message;
+use super::super::wire::Message;
 
 pub(super) const ORGANIZATIONS: usize = 8;
 pub(super) const LABELS: usize = 4;

@@ -2,7 +2,7 @@
 
 use tokio::io::DuplexStream;
 
-use super::http::{End, Message};
+use super::super::wire::{End, Message};
 use super::truth::{ORGANIZATIONS, PARTIES, Party, Versions, What, item, page};
 use crate::clock::Moment;
 

@@ -8,6 +8,7 @@ mod configuration;
 mod fields;
 mod request;
 mod sealed;
+mod whole;
 
 use crate::proxy::alike;
 
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "request", run: request::head },
     Target { name: "query", run: request::query },
     Target { name: "fast_path", run: alike::compare },
@@ -29,6 +30,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "directives", run: fields::directives },
     Target { name: "sealed", run: sealed::messages },
     Target { name: "configuration", run: configuration::load },
+    Target { name: "whole", run: whole::steps },
 ];
 
 /// Feeds the target of this name.
