@@ -46,6 +46,17 @@ impl Fate {
     }
 }
 
+/// How much of every organization a write may have changed whose organization nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Lists: it made an item.
+    Lists,
+    /// This item, and lists.
+    Item(Uuid),
+    /// Anything: its path does not say.
+    Everything,
+}
+
 /// What writes shut out.
 #[derive(Debug)]
 pub struct Fence {
@@ -166,9 +177,16 @@ impl Fence {
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Invalidates all lists, and the item if there is one, of every organization: a write by a credential whose
-    /// organization nobody knows.
-    pub fn invalidate_everywhere(&self, item: Option<Uuid>, settles: Option<(Fate, Moment)>) {
+    /// Invalidates this much of every organization: a write by a credential whose organization nobody knows.
+    pub fn invalidate_everywhere(&self, reach: Reach, settles: Option<(Fate, Moment)>) {
+        let item = match (reach, settles) {
+            (Reach::Lists, _) => None,
+            (Reach::Item(id), _) => Some(id),
+            (Reach::Everything, Some((fate, now))) => {
+                return self.invalidate_all_settling(fate.settles_after(), now);
+            }
+            (Reach::Everything, None) => return self.invalidate_all(),
+        };
         let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
         // The tick is taken under the lock: who asks under it sees every invalidation before its own tick.
         let mut ids = self.ids.lock();
@@ -298,7 +316,7 @@ mod tests {
         let fence = Fence::default();
         let a = organization(&fence, 1);
         let before = fence.sequence().advance();
-        fence.invalidate_everywhere(Some(Uuid::from_u128(7)), None);
+        fence.invalidate_everywhere(Reach::Item(Uuid::from_u128(7)), None);
         assert!(!fence.admits(&a, &item(7), before));
         assert!(!fence.admits(&a, &list(), before));
         assert!(fence.admits(&a, &item(8), before));
@@ -310,7 +328,7 @@ mod tests {
         let a = organization(&fence, 1);
         let before = fence.sequence().advance();
         for number in 0..=INVALIDATED_IDS.get() as u128 {
-            fence.invalidate_everywhere(Some(Uuid::from_u128(number)), None);
+            fence.invalidate_everywhere(Reach::Item(Uuid::from_u128(number)), None);
         }
         assert!(!fence.admits(&a, &item(0), before), "evicted, yet not forgotten");
     }
@@ -394,7 +412,9 @@ mod tests {
                 Some(extent) => {
                     fence.invalidate(&a, extent, fate, clock.now());
                 }
-                None => fence.invalidate_everywhere(Some(Uuid::from_u128(1)), Some((fate, clock.now()))),
+                None => {
+                    fence.invalidate_everywhere(Reach::Item(Uuid::from_u128(1)), Some((fate, clock.now())))
+                }
             };
             write(Fate::Unknown);
             // A suspended machine wakes: the monotonic clock has stood still.

@@ -31,6 +31,8 @@ struct Member {
     since: Option<u64>,
     /// Number of the last notice that it has applied.
     applied: u64,
+    /// Whether it tells of the writes of what it does not cache, too.
+    tells_all_writes: Option<bool>,
 }
 
 impl From<FleetOverview> for Fleet {
@@ -59,6 +61,7 @@ impl Member {
             version: about.map(|about| about.version.clone()),
             since: about.map(|about| about.since),
             applied: replica.applied.0,
+            tells_all_writes: about.map(|about| about.tells_all_writes),
         }
     }
 }

@@ -170,6 +170,7 @@ impl Admin {
             uptime: self.clock.now().since(self.started),
             ready: self.is_ready(),
             totals: self.metrics.totals(),
+            resources: self.metrics.by_resource(),
             gauges: self.proxy.gauges(),
             overview: self.proxy.overview(),
             failures: self.metrics.failures(),

@@ -40,9 +40,9 @@ pub(super) fn parse(body: &[u8], resources: Resources) -> Result<Purge, Refusal>
 
 /// The resource that is called so, of those that are cached.
 fn named(name: &Value, resources: Resources) -> Result<&'static Descriptor, Refusal> {
-    let known = resources.iter().find(|resource| name.as_str() == Some(resource.name));
+    let known = resources.cached().find(|resource| name.as_str() == Some(resource.name));
     known.ok_or_else(|| {
-        let names: Vec<_> = resources.iter().map(|resource| resource.name).collect();
+        let names: Vec<_> = resources.cached().map(|resource| resource.name).collect();
         refused(&format!("resource is none of those that are cached: {}", names.join(", ")))
     })
 }

@@ -9,7 +9,7 @@ use super::callers::Callers;
 use super::fleet::Fleet;
 use super::history::Columns;
 use crate::fleet::overview::FleetOverview;
-use crate::metrics::{Failure, Gauges, Totals};
+use crate::metrics::{Failure, Gauges, OfResource, Totals};
 use crate::proxy::Overview;
 use crate::shield::account::AccountKey;
 use crate::shield::usage::Usage;
@@ -23,6 +23,8 @@ pub(super) struct Status {
     ready: bool,
     /// Answered requests by outcome.
     requests: BTreeMap<&'static str, u64>,
+    /// The same of each resource that is cached.
+    resources: Vec<Resource>,
     upstream: Upstream,
     cache: Cache,
     held: Held,
@@ -48,12 +50,35 @@ pub(super) struct Figures {
     pub(super) uptime: Duration,
     pub(super) ready: bool,
     pub(super) totals: Totals,
+    pub(super) resources: Vec<OfResource>,
     pub(super) gauges: Gauges,
     pub(super) overview: Overview,
     pub(super) failures: Vec<Failure>,
     pub(super) fleet: Option<FleetOverview>,
     pub(super) callers: Option<Callers>,
     pub(super) history: Columns,
+}
+
+/// What was asked of a cached resource.
+#[derive(Serialize)]
+struct Resource {
+    resource: &'static str,
+    /// Its reads by outcome.
+    reads: BTreeMap<&'static str, u64>,
+    /// Those that needed no call of their own.
+    avoided: u64,
+    writes: u64,
+}
+
+impl From<OfResource> for Resource {
+    fn from(of: OfResource) -> Self {
+        Self {
+            resource: of.resource.name,
+            avoided: of.avoided(),
+            reads: of.reads.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect(),
+            writes: of.writes,
+        }
+    }
 }
 
 /// One kind of error.
@@ -213,12 +238,14 @@ fn seconds(left: Duration) -> u64 {
 
 impl Status {
     pub(super) fn new(figures: Figures) -> Self {
-        let Figures { uptime, ready, totals, gauges, overview, failures, fleet, callers, history } = figures;
+        let Figures { uptime, ready, totals, resources, gauges, overview, failures, fleet, callers, history } =
+            figures;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
             ready,
             requests: totals.requests.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect(),
+            resources: resources.into_iter().map(Resource::from).collect(),
             upstream: Upstream {
                 calls: totals.upstream.iter().map(|(purpose, count)| (purpose.as_str(), *count)).collect(),
                 avoided: totals.avoided.iter().map(|(by, count)| (by.as_str(), *count)).collect(),

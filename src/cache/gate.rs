@@ -140,7 +140,7 @@ pub fn mix_up(
     {
         return Some(reason);
     }
-    let differs = writer.zip(named_by(resource, &scan)).is_some_and(|(writer, named)| writer != named);
+    let differs = writer.zip(scan.organization().ok()).is_some_and(|(writer, named)| writer != named);
     differs.then_some(GateReason::OtherOrganization)
 }
 
@@ -163,13 +163,7 @@ pub fn id_of(resource: &'static Descriptor, body: &[u8]) -> Option<uuid::Uuid> {
 /// The organization that the answer to a write names, whatever its shape: a label, or nothing of use.
 #[must_use]
 pub fn organization_of(resource: &'static Descriptor, body: &[u8]) -> Option<OrganizationId> {
-    named_by(resource, &Scan::of(resource, body).ok()?)
-}
-
-/// The id of an answer below a singleton may be anything's: it names an organization where the answer is the singleton.
-fn named_by(resource: &'static Descriptor, scan: &Scan) -> Option<OrganizationId> {
-    check_singleton(resource, scan).ok()?;
-    scan.organization().ok()
+    Scan::of(resource, body).ok()?.organization().ok()
 }
 
 /// Whether an answer says who may see what is in it, whatever else is wrong with it.

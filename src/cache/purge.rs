@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::Cache;
 use crate::caller::bindings::Bindings;
 use crate::classify::Target;
+use crate::fence::Reach;
 use crate::metrics::InvalidationCause;
 use crate::organization::OrganizationName;
 use crate::resource::Descriptor;
@@ -42,7 +43,7 @@ impl Cache {
         let (removed, proofs) = match (what.organization, what.label) {
             _ if what.resource.is_some() => (self.purge_of_resource(what), 0),
             (_, Some(label)) => {
-                self.fence.invalidate_everywhere(Some(label), None);
+                self.fence.invalidate_everywhere(Reach::Item(label), None);
                 (self.remove_targets(|target| concerns(target, label)), 0)
             }
             (Some(name), None) => {

@@ -29,6 +29,12 @@ impl Grants {
         gate::shows_grants(resource, body)
             .then(|| Self { resource, named: gate::organization_of(resource, body) })
     }
+
+    /// The same, of a body whose id may be anything's.
+    #[must_use]
+    pub const fn of_its_caller(self) -> Self {
+        Self { named: None, ..self }
+    }
 }
 
 impl Cache {

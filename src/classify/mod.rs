@@ -13,7 +13,7 @@ use http::request::Parts;
 use uuid::Uuid;
 
 use crate::outcome::BypassReason;
-use crate::resource::{Descriptor, Place};
+use crate::resource::{Descriptor, Place, Resources};
 
 pub use crate::resource::{ListQuery, Target};
 
@@ -40,6 +40,21 @@ pub enum Class {
     },
     /// Everything else.
     PassThrough,
+}
+
+impl Class {
+    /// The same where these are cached: of what is not, writes alone are told apart.
+    #[must_use]
+    pub fn of_cached(self, resources: Resources) -> Self {
+        match self {
+            Self::Read(Read { resource, .. }) | Self::Uncached { resource, .. }
+                if !resources.caches(resource) =>
+            {
+                Self::PassThrough
+            }
+            class => class,
+        }
+    }
 }
 
 /// A read that may be answered from the cache.

@@ -172,6 +172,7 @@ keys! {
     SharedLease = "shared.lease", "a duration from 100ms to 10s, such as \"500ms\"";
     SharedAloneTtl = "shared.alone_ttl", "a duration from 0s to 1h, such as \"10s\"";
     SharedShareProofs = "shared.share_proofs", "true or false";
+    SharedTellAllWrites = "shared.tell_all_writes", "true or false";
     SharedWhenLost = "shared.when_lost", "\"alone\" or \"refuse_writes\"";
     SharedRequired = "shared.required", "true or false";
 }

@@ -114,15 +114,15 @@ impl Keys {
     }
 }
 
-/// Refuses what is switched on in a fleet. A replica that has it off, as all have it while it is switched on at one after the
-/// other, passes its writes through and tells nobody, so that a replica that has it on would go on answering with what was
-/// stored before them.
-pub(super) fn refuse_in_a_fleet(raw: &mut Raw, cache: &Cache) {
+/// Refuses what is switched on in a fleet that is told of writes of lead labels alone. A replica that has it off, as all have it
+/// while it is switched on at one after the other, would pass its writes through and tell nobody, and a replica that has it on
+/// would go on answering with what was stored before them.
+pub(super) fn refuse_untold(raw: &mut Raw, cache: &Cache) {
     for (keys, _) in all(cache).iter().filter(|(_, resource)| resource.enabled) {
         raw.refuse(
             keys.enabled,
-            Some("together with [shared], through which replicas tell each other of writes of lead labels alone"),
-            "false, or no [shared]",
+            Some("together with [shared] without shared.tell_all_writes, where replicas tell each other of writes of lead labels alone"),
+            "false, or shared.tell_all_writes = true at every replica first, or no [shared]",
         );
     }
 }

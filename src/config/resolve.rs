@@ -56,8 +56,10 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Refused> {
     let log = log(raw);
     let telemetry = telemetry::resolve(raw);
     let shared = shared_keys::resolve(raw);
-    if let (Ok(cache), Ok(Some(_))) = (&cache, &shared) {
-        optional_resource::refuse_in_a_fleet(raw, cache);
+    if let (Ok(cache), Ok(Some(shared))) = (&cache, &shared)
+        && !shared.tell_all_writes
+    {
+        optional_resource::refuse_untold(raw, cache);
     }
     Ok(Config {
         listen: listen?,

@@ -22,6 +22,8 @@ pub struct Shared {
     pub alone_ttl: Duration,
     /// Whether one replica's proof counts for all.
     pub share_proofs: bool,
+    /// Whether the others are told of writes of what is not cached here, too.
+    pub tell_all_writes: bool,
     /// What becomes of label writes at a replica without a lease.
     pub when_lost: WhenLost,
     /// Whether the process refuses to start where the store cannot be used.
@@ -49,6 +51,7 @@ impl Shared {
             lease: Duration::from_millis(500),
             alone_ttl: Duration::from_secs(10),
             share_proofs: true,
+            tell_all_writes: false,
             when_lost: WhenLost::Alone,
             required: false,
         }

@@ -43,6 +43,7 @@ pub(super) fn resolve(raw: &mut Raw) -> Result<Option<Shared>, Refused> {
     let lease = lease(raw, store.as_ref().ok().and_then(Option::as_ref));
     let alone_ttl = raw.duration(Key::SharedAloneTtl, ALONE_TTL);
     let share_proofs = raw.flag(Key::SharedShareProofs);
+    let tell_all_writes = raw.flag(Key::SharedTellAllWrites);
     let when_lost = raw.text(Key::SharedWhenLost, when_lost);
     let required = raw.flag(Key::SharedRequired);
     if let (true, Ok(None)) = (raw.is_set(Key::SharedUrl), &secret_file) {
@@ -57,6 +58,7 @@ pub(super) fn resolve(raw: &mut Raw) -> Result<Option<Shared>, Refused> {
         lease: lease?,
         alone_ttl: alone_ttl?,
         share_proofs: share_proofs?,
+        tell_all_writes: tell_all_writes?,
         when_lost: when_lost?,
         required: required?,
     }))
@@ -230,6 +232,7 @@ pub(super) fn value(shared: Option<&Shared>, key: Key) -> Option<Value> {
         Key::SharedLease => parse::duration_text(shown.lease).into(),
         Key::SharedAloneTtl => parse::duration_text(shown.alone_ttl).into(),
         Key::SharedShareProofs => shown.share_proofs.into(),
+        Key::SharedTellAllWrites => shown.tell_all_writes.into(),
         Key::SharedWhenLost => when_lost_text(shown.when_lost).into(),
         Key::SharedRequired => shown.required.into(),
         _ => return None,

@@ -91,18 +91,7 @@ impl Fetcher {
                 return Ok(self.streamed(fetch, head, body));
             }
         };
-        let question = Question {
-            resource: fetch.read.resource,
-            target: fetch.read.target.clone(),
-            expected: Expected {
-                organization: fetch.organization.as_ref().map(|organization| organization.id()),
-                workspace: fetch.credential.workspace(),
-            },
-            etag: validator::upstream_strong_etag(&head.headers),
-            takes_items: fetch.use_of.stores() && fetch.rules.cache.list_fill,
-            held: self.held.clone(),
-        };
-        let judged = self.judging.of(&body, move |body| question.answer(body)).await?;
+        let (judged, bound) = self.judge(fetch, &head, &body).await?;
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
@@ -110,14 +99,42 @@ impl Fetcher {
                 self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, rules));
             }
             Err(Unsound { grants: Some(grants), .. }) => {
-                let organization = fetch.organization.as_ref();
-                self.tell_grants(self.cache.note_grants(*grants, organization, &fetch.rules));
+                self.tell_grants(self.cache.note_grants(*grants, bound.as_ref(), &fetch.rules));
             }
             Err(Unsound { grants: None, .. }) => {}
         }
         match gate::verdict(gate::examine_head(&head), judged.map_err(|unsound| unsound.reason)) {
             Ok(sound) => Ok(self.accept(fetch, begun, head, body, sound)),
             Err(reason) => Ok(self.turn_away(fetch, head, body, reason)),
+        }
+    }
+
+    /// What a body is, beside what its caller is bound to: as it was when the fetch began, or else as it is now. Another answer
+    /// may have bound it meanwhile, even while a large body was gone through; then it is gone through once more.
+    async fn judge(
+        &self,
+        fetch: &Fetch,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<(Result<Sound, Unsound>, Option<Arc<Organization>>), ProxyError> {
+        let bound = || fetch.organization.clone().or_else(|| self.bindings.organization(&fetch.credential));
+        loop {
+            let organization = bound();
+            let question = Question {
+                resource: fetch.read.resource,
+                target: fetch.read.target.clone(),
+                expected: Expected {
+                    organization: organization.as_ref().map(|organization| organization.id()),
+                    workspace: fetch.credential.workspace(),
+                },
+                etag: validator::upstream_strong_etag(&head.headers),
+                takes_items: fetch.use_of.stores() && fetch.rules.cache.list_fill,
+                held: self.held.clone(),
+            };
+            let judged = self.judging.of(body, move |body| question.answer(body)).await?;
+            if organization.is_some() || bound().is_none() {
+                return Ok((judged, organization));
+            }
         }
     }
 

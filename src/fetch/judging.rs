@@ -20,7 +20,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::held::Held;
 use crate::organization::OrganizationId;
 use crate::reason::GateReason;
-use crate::resource::Descriptor;
+use crate::resource::{Descriptor, Place};
 use crate::semantics::validator;
 
 /// Bodies up to this are judged where they are: to hand one over and back costs more.
@@ -151,6 +151,8 @@ impl Question {
 pub struct WriteQuestion {
     /// Whose path was written to.
     pub resource: &'static Descriptor,
+    /// Where that path lies.
+    pub place: Place,
     /// The label that was written, if the request says which.
     pub item: Option<Uuid>,
     /// The label that the answer must be, if it is one at all.
@@ -185,14 +187,23 @@ impl WriteQuestion {
     pub(super) fn answer(&self, body: &[u8]) -> Option<Told> {
         serde_json::from_slice::<serde::de::IgnoredAny>(body).ok()?;
         let id = self.item.or_else(|| gate::id_of(self.resource, body));
+        let (named, grants) =
+            (gate::organization_of(self.resource, body), Grants::in_body(self.resource, body));
+        let mix_up = gate::mix_up(self.resource, self.written, self.expected.organization, body);
+        let names = self.names_organizations();
         Some(Told {
-            named: gate::organization_of(self.resource, body),
-            grants: Grants::in_body(self.resource, body),
-            mix_up: gate::mix_up(self.resource, self.written, self.expected.organization, body),
+            named: named.filter(|_| names),
+            grants: if names { grants } else { grants.map(Grants::of_its_caller) },
+            mix_up: mix_up.filter(|_| names),
             id,
             alone: id.filter(|id| gate::names_alone(self.resource, *id, self.expected, body)),
             label: id.and_then(|id| self.label(id, body)),
         })
+    }
+
+    /// The id of a singleton is its organization's; what stands below one may answer with an id of anything.
+    const fn names_organizations(&self) -> bool {
+        !self.resource.is_singleton() || matches!(self.place, Place::Collection(_))
     }
 
     fn label(&self, id: Uuid, body: &[u8]) -> Option<(Identity, Packed)> {

@@ -132,7 +132,11 @@ impl Fetcher {
             return;
         }
         let digest = fetch.credential.digest();
-        if !organization.sharing(resource).asks_for_witness(digest, now) {
+        let key = witness_key(resource, &organization, digest);
+        // One that has been answered may still be landing: what is not asked must not put off what will be.
+        if self.flights.under_way(&key).is_some()
+            || !organization.sharing(resource).asks_for_witness(digest, now)
+        {
             return;
         }
         let witness = || Fetch {
@@ -151,7 +155,6 @@ impl Fetcher {
             payer: fetch.payer.behind(),
             trace: None,
         };
-        let key = witness_key(resource, &organization, digest);
         if let Some(flight) = self.launch_alone(key, witness, digest) {
             let next = now.plus(fetch.rules.of_items(resource).ttl);
             organization.lists(resource).note_list_fill(Some(digest), flight.begun, next);

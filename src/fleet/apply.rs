@@ -11,7 +11,7 @@ use crate::cache::{Cache, Purge};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
 use crate::clock::Clock;
-use crate::fence::Fate;
+use crate::fence::{Fate, Reach};
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
 use crate::resource::{Descriptor, Resources};
@@ -88,7 +88,12 @@ impl Applier {
                 }
             }
             Notice::Everywhere { item, fate } => {
-                fence.invalidate_everywhere(*item, Some(((*fate).into(), now)));
+                let reach = item.map_or(Reach::Lists, Reach::Item);
+                fence.invalidate_everywhere(reach, Some(((*fate).into(), now)));
+                self.metrics.invalidation(InvalidationCause::Fleet);
+            }
+            Notice::Everything { fate } => {
+                fence.invalidate_everywhere(Reach::Everything, Some(((*fate).into(), now)));
                 self.metrics.invalidation(InvalidationCause::Fleet);
             }
             Notice::Purge { organization, label, resource } => {
@@ -149,7 +154,9 @@ impl Applier {
                     self.heard.note_item(*item, number);
                 }
             }
-            Notice::Purge { organization: None, label: None, .. } => self.heard.note_everything(number),
+            Notice::Everything { .. } | Notice::Purge { organization: None, label: None, .. } => {
+                self.heard.note_everything(number)
+            }
             Notice::Gone { item, .. } => self.heard.note_item(*item, number),
             Notice::Refused { digests, resource, .. } => {
                 let by = self.named(resource.as_deref());

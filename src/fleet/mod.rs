@@ -48,6 +48,7 @@ use crate::caller::standing::Ended;
 use crate::clock::Moment;
 use crate::config::{CachedResource, WhenLost};
 use crate::lock::Mutex;
+use crate::resource::Descriptor;
 
 /// What the rest of the process asks of the fleet: a handle; the link to the store is a task of the control thread.
 #[derive(Debug)]
@@ -70,6 +71,14 @@ pub struct Fleet {
 struct Seen {
     store: Option<String>,
     status: Option<Status>,
+}
+
+/// Proofs that a refusal takes out of the store.
+struct TakenOut {
+    /// Of this credential, by the name that each secret gives it.
+    named: Vec<SharedCredential>,
+    /// Those by this resource alone, if it alone refused it.
+    by: Option<&'static Descriptor>,
 }
 
 impl Fleet {
@@ -148,7 +157,7 @@ impl Fleet {
         let named: Vec<_> = self.names.credentials(credential).collect();
         let digests = named.iter().copied().map(digests).collect();
         let resource = by.map(|resource| resource.name.to_owned());
-        self.refused(Notice::Refused { digests, whom, resource }, named, ended);
+        self.refused(Notice::Refused { digests, whom, resource }, TakenOut { named, by }, ended);
     }
 
     /// The same of an `Authorization` value that came without a credential.
@@ -157,10 +166,10 @@ impl Fleet {
         let digests = vec![Digests { authorization: bytes, credential: bytes }];
         let named = SharedCredential { authorization, credential: CredentialDigest::told(bytes) };
         let notice = Notice::Refused { digests, whom: Whom::Authorization, resource: None };
-        self.refused(notice, vec![named], ended);
+        self.refused(notice, TakenOut { named: vec![named], by: None }, ended);
     }
 
-    fn refused(self: &Arc<Self>, notice: Notice, named: Vec<SharedCredential>, ended: Ended) {
+    fn refused(self: &Arc<Self>, notice: Notice, what: TakenOut, ended: Ended) {
         match ended {
             Ended::Nothing => return,
             Ended::Proofs => self.tell(notice.clone()),
@@ -168,9 +177,13 @@ impl Fleet {
         }
         let fleet = Arc::clone(self);
         self.tier.behind(async move {
-            // All that this `Authorization` has there, whichever resource refused it: a proof is taken out with its neighbours
-            // rather than by a command that the store's user would have to be allowed. The others are asked for anew.
-            if fleet.tier.take_out_proofs(&named).await && ended == Ended::NoProof {
+            let TakenOut { named, by } = what;
+            let had_one = match by {
+                Some(resource) => fleet.tier.take_out_proof(&named, resource.collection).await,
+                // All that this `Authorization` has there.
+                None => fleet.tier.take_out_proofs(&named).await,
+            };
+            if had_one && ended == Ended::NoProof {
                 fleet.tell(notice);
             }
         });

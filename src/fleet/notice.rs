@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::fence::Fate;
+use crate::fence::{Fate, Reach};
 
 /// What every replica must know. It is sealed in the store's log; a replica that cannot read one invalidates everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub enum Notice {
     Everywhere {
         /// The item.
         item: Option<Uuid>,
+        /// What became of the write.
+        fate: Told,
+    },
+    /// A write by a credential of unknown organization, of which nobody knows what it changed. A replica of a version that does
+    /// not know this notice drops everything, too.
+    Everything {
         /// What became of the write.
         fate: Told,
     },
@@ -111,6 +117,16 @@ impl From<Told> for Fate {
 }
 
 impl Notice {
+    /// A write that may have changed this much of every organization.
+    #[must_use]
+    pub const fn everywhere(reach: Reach, fate: Told) -> Self {
+        match reach {
+            Reach::Lists => Self::Everywhere { item: None, fate },
+            Reach::Item(id) => Self::Everywhere { item: Some(id), fate },
+            Reach::Everything => Self::Everything { fate },
+        }
+    }
+
     /// As bytes, to be sealed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -135,6 +151,7 @@ mod tests {
             Notice::Organization { id, item: None, fate: Told::Known },
             Notice::Organization { id, item: Some(id), fate: Told::Known },
             Notice::Everywhere { item: Some(id), fate: Told::Unknown },
+            Notice::Everything { fate: Told::Unknown },
             Notice::Everywhere { item: None, fate: Told::Known },
             Notice::Purge { organization: None, label: Some(id), resource: None },
             Notice::Purge { organization: None, label: None, resource: Some("lead_label".into()) },

@@ -50,6 +50,9 @@ pub struct About {
     pub version: String,
     /// When it started, in seconds since 1970 by its own clock.
     pub since: u64,
+    /// Whether it tells of the writes of what it does not cache, too. A release that does not know this member does not.
+    #[serde(default)]
+    pub tells_all_writes: bool,
 }
 
 /// A member of the fleet, as the store has it.
@@ -73,7 +76,7 @@ pub(super) struct Introduction {
 impl Introduction {
     pub(super) fn new(names: ControlNames<'_>, member: MemberId, about: &About) -> Self {
         let key = [names.part("replica:").as_slice(), &member.0].concat();
-        Self { key, about: serde_json::to_vec(about).expect("three plain values") }
+        Self { key, about: serde_json::to_vec(about).expect("plain values") }
     }
 
     /// Says it, again and again, for as long as there is this link.

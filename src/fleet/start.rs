@@ -126,6 +126,7 @@ impl Unlinked {
             name: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             since: clock.now().unix().as_secs(),
+            tells_all_writes: settings.tell_all_writes,
         };
         let driver = Driver {
             control,

@@ -3,6 +3,7 @@
 //! A hit costs three atomic additions. Names, labels and bounds are part of the contract with dashboards and alerts; the
 //! number of series depends on the enums and the table of resources alone, never on tokens, ids or paths.
 
+mod by_resource;
 mod callers;
 mod drops;
 mod exposition;
@@ -30,6 +31,7 @@ use crate::purpose::{Purpose, UpstreamStatus};
 use crate::reason::{GateReason, ProofResult, RejectionReason};
 use crate::resource::{RESOURCES, Resources, Route};
 
+pub use by_resource::OfResource;
 use callers::CallerSeries;
 pub use callers::{CallerNumbers, CallerRow};
 use drops::LogDrops;

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::resource::LEAD_LABEL;
+use crate::resource::{CAMPAIGN, CUSTOM_TAG, LEAD_LABEL, RESOURCES};
 
 fn sample<'a>(page: &'a str, series: &str) -> Option<&'a str> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
@@ -147,6 +147,29 @@ fn saved_is_what_was_avoided_less_what_proving_cost() {
     let totals = metrics.totals();
     assert_eq!(totals.saved(), -1);
     assert!(totals.requests.contains(&(Outcome::Hit, 1)) && totals.upstream.contains(&(Purpose::Proof, 3)));
+}
+
+#[test]
+fn reads_and_writes_are_told_by_resource() {
+    let metrics = Metrics::of(RESOURCES);
+    let note = |route, outcome| metrics.request(route, outcome, StatusClass::Success, Duration::ZERO);
+    for (route, outcome) in [
+        (Route::Item(&CUSTOM_TAG), Outcome::Hit),
+        (Route::List(&CUSTOM_TAG), Outcome::Collapsed),
+        (Route::List(&CUSTOM_TAG), Outcome::Miss),
+        (Route::Write(&CUSTOM_TAG), Outcome::Forwarded),
+        (Route::Item(&LEAD_LABEL), Outcome::Stale),
+        (Route::PassThrough, Outcome::Forwarded),
+    ] {
+        note(route, outcome);
+    }
+    let rows = metrics.by_resource();
+    assert_eq!(rows.len(), RESOURCES.count());
+    let told = |name| {
+        let row = rows.iter().find(|row| row.resource == name).unwrap();
+        (row.reads.iter().map(|(_, count)| count).sum::<u64>(), row.avoided(), row.writes)
+    };
+    assert_eq!((told(&LEAD_LABEL), told(&CUSTOM_TAG), told(&CAMPAIGN)), ((1, 1, 0), (3, 2, 1), (0, 0, 0)));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Proxy {
             organization: caller.credential().and_then(|credential| self.organization_of(credential)),
             peer: NOWHERE,
             route: self.digester.route(&head.method, head.uri.path()),
-            resource: place.resource(),
+            resource: place.resource().filter(|resource| self.resources.caches(resource)),
             class: Class::Interactive,
             asked_at: now,
             max_wait: rules.max_wait(preference::wait(&head.headers)),
@@ -80,7 +80,7 @@ impl Proxy {
         let standing = |fleet: &Arc<Fleet>| if fleet.has_lease(now) { "leased" } else { "alone" };
         told.fleet = self.fleet.as_ref().map(standing);
         told.organization = call.organization.map(|organization| organization.to_string());
-        match classified(head, place) {
+        match classified(head, place).of_cached(self.resources) {
             classify::Class::Read(read) => {
                 told.class = Some(class_of(&read));
                 let route = self.digester.route(&Method::GET, read.resource.collection);

@@ -76,8 +76,8 @@ impl Worker {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused)),
         };
-        let resource = place.resource();
-        let class = classify_by(&head, place, || survey.forbids);
+        let resource = place.resource().filter(|resource| proxy.resources.caches(resource));
+        let class = classify_by(&head, place, || survey.forbids).of_cached(proxy.resources);
         exchange.trace(&mut head.extensions);
         let (asked, peer) = exchange.classified(&class, resource);
         if let Err(denied) = asked.ledger.check(&head.method, head.uri.path(), asked.rules.mode) {

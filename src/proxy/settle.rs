@@ -16,7 +16,7 @@ use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
-use crate::fence::Fate;
+use crate::fence::{Fate, Reach};
 use crate::fetch::{Told, WriteQuestion, Written};
 use crate::fleet::notice::Notice;
 use crate::fleet::open_write::{Announced, OpenWrite};
@@ -35,8 +35,8 @@ pub(super) struct Invalidated {
     organizations: [Option<OrganizationId>; 2],
     /// How much of them.
     extent: Extent,
-    /// Where neither is known, this item and all lists are invalidated everywhere.
-    item: Option<Uuid>,
+    /// Where neither is known, this much is invalidated everywhere.
+    reach: Reach,
     fate: Fate,
 }
 
@@ -72,7 +72,7 @@ impl Invalidated {
             Extent::Item(id) => Some(id),
         };
         let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, item, fate }).collect();
-        if notices.is_empty() { vec![Notice::Everywhere { item: self.item, fate }] } else { notices }
+        if notices.is_empty() { vec![Notice::everywhere(self.reach, fate)] } else { notices }
     }
 }
 
@@ -114,10 +114,11 @@ impl Proxy {
         }
         let question = WriteQuestion {
             resource: write.subject.resource,
+            place: write.subject.place,
             item: write.subject.item,
             written: write.written(),
             expected: Expected {
-                organization: write.organization.as_ref().map(|organization| organization.id()),
+                organization: self.writer(write).map(|organization| organization.id()),
                 workspace: write.credential().and_then(Credential::workspace),
             },
             etag: validator::upstream_strong_etag(&head.headers),
@@ -134,8 +135,8 @@ impl Proxy {
             return Settled { invalidated, label: Ok(None) };
         };
         if let Some(grants) = told.grants {
-            let organization = write.organization.as_ref();
-            self.fetcher.tell_grants(self.cache.note_grants(grants, organization, &write.rules));
+            let writer = self.writer(write);
+            self.fetcher.tell_grants(self.cache.note_grants(grants, writer.as_ref(), &write.rules));
         }
         if let Some(reason) = told.mix_up {
             let invalidated = self.invalidate(write, told.named, Changed::unknown());
@@ -158,6 +159,12 @@ impl Proxy {
         })
     }
 
+    /// The organization of whoever wrote: as it was known when the write was read, or else by what came meanwhile.
+    fn writer(&self, write: &Write) -> Option<Arc<Organization>> {
+        let bound = || self.bindings.organization(write.credential()?);
+        write.organization.clone().or_else(bound)
+    }
+
     /// Shuts out what is older than this write of all that it may have changed: of the writer's organization and of the one
     /// that the answer names, or everywhere if neither is known.
     pub(super) fn invalidate(
@@ -166,11 +173,11 @@ impl Proxy {
         named: Option<OrganizationId>,
         changed: Changed,
     ) -> Invalidated {
-        let (Changed { extent, fate }, now) = (changed, self.clock.now());
+        let (Changed { extent, fate }, now, writer) = (changed, self.clock.now(), self.writer(write));
         let named = named
-            .filter(|id| write.organization.as_ref().is_none_or(|own| own.id() != *id))
+            .filter(|id| writer.as_ref().is_none_or(|own| own.id() != *id))
             .map(|id| self.cache.fence().organizations().get(id, now));
-        let own = write.organization.as_ref().map(|organization| {
+        let own = writer.as_ref().map(|organization| {
             let (tick, before) = self.cache.fence().invalidate(organization, extent, fate, now);
             OwnInvalidation { extent, tick, before, settling: false }
         });
@@ -178,7 +185,7 @@ impl Proxy {
             self.cache.fence().invalidate(organization, extent, fate, now);
         }
         if own.is_none() && named.is_none() {
-            self.cache.fence().invalidate_everywhere(write.subject.item, Some((fate, now)));
+            self.cache.fence().invalidate_everywhere(write.reach(), Some((fate, now)));
         }
         self.metrics.invalidation(match (fate, extent) {
             (Fate::Known, Extent::Item(_)) => InvalidationCause::LabelWrite,
@@ -188,9 +195,9 @@ impl Proxy {
         let id = |organization: &Arc<Organization>| organization.id();
         Invalidated {
             own: own.filter(|_| named.is_none()),
-            organizations: [write.organization.as_ref().map(id), named.as_ref().map(id)],
+            organizations: [writer.as_ref().map(id), named.as_ref().map(id)],
             extent,
-            item: write.subject.item,
+            reach: write.reach(),
             fate,
         }
     }

@@ -28,6 +28,7 @@ use crate::callers::Payer;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
+use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
 use crate::metrics::InvalidationCause;
@@ -39,7 +40,7 @@ use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
 use crate::purpose::Purpose;
 use crate::received::Received;
-use crate::resource::{Descriptor, Place};
+use crate::resource::{Descriptor, Place, WriteChanges};
 use crate::rules::Rules;
 use crate::semantics::{fields, owned};
 use crate::shield::budget::Class;
@@ -312,15 +313,32 @@ impl Write {
 
     /// What is invalidated if nobody learns what became of it.
     fn last_will(&self) -> Notice {
-        self.told(Told::Unknown)
+        self.told(self.reach(), Told::Unknown)
     }
 
     /// What it invalidates, as far as that is known before its answer.
-    fn told(&self, fate: Told) -> Notice {
+    fn told(&self, reach: Reach, fate: Told) -> Notice {
         match &self.organization {
             Some(organization) => Notice::Organization { id: organization.id().name().0, item: None, fate },
-            None => Notice::Everywhere { item: self.subject.item, fate },
+            None => Notice::everywhere(reach, fate),
         }
+    }
+
+    /// What it may have changed of every organization, while nobody knows of which: as much as its path leaves open.
+    pub(super) fn reach(&self) -> Reach {
+        match (self.subject.resource.write_changes, self.subject.place) {
+            (WriteChanges::Item, Place::Item(_, id) | Place::Variant { item: Some(id), .. }) => {
+                Reach::Item(id)
+            }
+            (WriteChanges::Item, Place::Collection(_)) if self.method == Method::POST => Reach::Lists,
+            _ => Reach::Everything,
+        }
+    }
+
+    /// The same while its answer is awaited and its client has left: anybody can do that with a key that the API does not know,
+    /// and must not be able to empty the cache of others by it.
+    fn reach_before_its_answer(&self) -> Reach {
+        self.subject.item.map_or(Reach::Lists, Reach::Item)
     }
 
     fn call(&self, asked_at: Moment) -> Call<'_> {
@@ -377,14 +395,14 @@ impl Abandoned<'_> {
         }
         if let Some(fleet) = &self.proxy.fleet {
             // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
-            fleet.tell(self.write.told(Told::Known));
+            fleet.tell(self.write.told(self.write.reach_before_its_answer(), Told::Known));
         }
         let fence = self.proxy.cache.fence();
         match &self.write.organization {
             Some(organization) => {
                 fence.invalidate_settled(organization, Extent::Organization);
             }
-            None => fence.invalidate_everywhere(self.write.subject.item, None),
+            None => fence.invalidate_everywhere(self.write.reach_before_its_answer(), None),
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
     }

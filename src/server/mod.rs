@@ -81,7 +81,12 @@ impl Server {
     ///
     /// If a port is taken or a file cannot be read.
     pub fn start_for(resources: Resources, config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::start_with(resources.enabled(&config.cache), config, clock, |proxy| Rc::new(proxy.worker()))
+        let tells_all = config.shared.as_ref().is_some_and(|shared| shared.tell_all_writes);
+        let resources = match tells_all {
+            true => resources.watched(&config.cache),
+            false => resources.enabled(&config.cache),
+        };
+        Self::start_with(resources, config, clock, |proxy| Rc::new(proxy.worker()))
     }
 
     fn start_with<F, H>(

@@ -97,6 +97,7 @@ def same_bytes(binary, tools):
         print(f"http.client: {len(targets)} paths, the same bytes as direct, second read a hit")
         if tools:
             sdk(api, tools)
+            cli(api, tools, direct)
             axios(api, tools, targets)
 
 
@@ -114,6 +115,28 @@ def sdk(api, tools):
     # Campaigns are kept for 5 s, which it takes a busy machine to start the SDK: their list and one of them.
     assert api.reads() - before <= 2, f"{api.reads() - before} reads the second time"
     print("instantlyai: the same models as direct, second time from memory")
+
+
+def cli(api, tools, direct):
+    """`instantly-cli`, whose base URL is fixed: each command prints what it got."""
+    program = tools / "node/node_modules/instantly-cli/dist/index.js"
+    first = {collection: json.loads(direct.call("GET", collection)[2])["items"][0]["id"] for collection in COLLECTIONS[:2]}
+    commands = [("workspace", "get")]
+    for words, item in zip(("custom-tags", "lead-lists"), first.values()):
+        commands += [(words, "list"), (words, "get", item)]
+
+    def told(address, command):
+        env = os.environ | {"INSTANTLY_BASE_URL": f"http://{address}", "INSTANTLY_API_KEY": api.key, "HOME": str(tools.resolve())}
+        return subprocess.run(["node", "--import", str((HERE / "redirect.mjs").resolve()), str(program), *command], env=env, check=True,
+                              stdout=subprocess.PIPE, timeout=60).stdout
+
+    for command in commands:
+        expected = told(api.direct, command)
+        assert expected.strip().startswith(b"{") and told(api.proxied, command) == expected, command
+        before = api.reads()
+        assert told(api.proxied, command) == expected, command
+        assert api.reads() - before <= 1, f"{command}: {api.reads() - before} reads the second time"
+    print(f"instantly-cli: {len(commands)} commands print the same as direct, second time from memory")
 
 
 def axios(api, tools, targets):

@@ -256,6 +256,26 @@ async fn another_organizations_answer_reaches_nobody_who_acts_for_a_workspace_ei
     caller.get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
 }
 
+/// Found by the simulation: what was asked before anything was known of its caller is judged by what is known when it comes.
+#[tokio::test]
+async fn another_organizations_answer_reaches_nobody_who_was_bound_while_it_was_on_its_way() {
+    let foreign = label("b", 1, "b-1");
+    let with_cookie = Answer::json(200, foreign.clone()).field("set-cookie", "session=1");
+    for (acts, answer) in [(true, Answer::json(200, foreign)), (false, with_cookie)] {
+        let world = World::start();
+        let caller = if acts { world.acting_for("a") } else { world.caller("a", 1) };
+        world.upstream.reply_to("GET", &label_path(1), answer);
+        let late = world.upstream.hold(|request| request.target == label_path(1));
+        let asked = caller.get(&label_path(1)).spawn();
+        late.held(1).await;
+        let sent = caller.get(&label_path(2)).send();
+        let bound = world.proxy.advancing("a read that waits for a proof", sent).await;
+        bound.assert_label("a-2").assert_proof();
+        late.release();
+        asked.await.expect("no panic").assert_error(ErrorKind::MixedUpAnswer);
+    }
+}
+
 /// A session's cookie is just what comes with an answer that is somebody else's.
 #[tokio::test]
 async fn a_head_that_forbids_storing_hides_no_other_organization_and_no_other_id() {

@@ -32,6 +32,7 @@ mod fleet;
 mod fleet_bounds;
 mod fleet_budget;
 mod fleet_deployed;
+mod fleet_resources;
 mod flood;
 mod gate;
 mod guard;

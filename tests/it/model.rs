@@ -4,6 +4,9 @@
 //! clock, one after the other or many at once, through a real proxy over sockets. The [`ledger`] says of each answer whose
 //! it may be, how old, and by what right; [`alone`] also says what it must be while nothing else goes on.
 //!
+//! The same goes on with several resources at once, whose items share their ids in each organization: what is read is of the
+//! resource that was asked for, by a proof of its own.
+//!
 //! A failing case prints its seed and its shortest steps; `PROPTEST_RNG_SEED` runs a seed again, `PROPTEST_CASES` runs more.
 
 mod alone;
@@ -19,6 +22,11 @@ use std::future::Future;
 use instantly_proxy::config::Config;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
+
+use crate::support::{Kind, LABEL, LIST, Peculiar, TAG};
+
+/// Resources whose items have the same ids in the same organizations.
+const MIXED: [Kind; 3] = [LABEL, TAG, LIST];
 
 /// Runs `case` with many values. A case is a proxy of its own: half of proptest's usual number is what a build waits
 /// for.
@@ -56,15 +64,31 @@ fn one_step_after_the_other_every_answer_is_what_the_model_says() {
 
 #[test]
 fn many_callers_at_once_never_get_what_they_must_not() {
-    check(&steps::callers(), |callers| block_on(together::run(callers, |_| {})));
+    check(&steps::callers(1), |callers| block_on(together::run(&[LABEL], callers, |_| {})));
 }
 
 #[test]
 fn many_callers_at_once_never_get_what_they_must_not_with_all_that_is_on_by_default() {
-    check(&steps::callers(), |callers| {
-        block_on(together::run(callers, |config| {
-            let Config { cache, shield, .. } = Config::default();
-            (config.cache, config.shield) = (cache, shield);
-        }));
-    });
+    check(&steps::callers(1), |callers| block_on(together::run(&[LABEL], callers, by_default)));
+}
+
+#[test]
+fn many_callers_of_several_resources_at_once_never_get_what_they_must_not() {
+    if !Peculiar::Neighbours.is_there() {
+        return;
+    }
+    check(&steps::callers(MIXED.len()), |callers| block_on(together::run(&MIXED, callers, |_| {})));
+}
+
+#[test]
+fn many_callers_of_several_resources_at_once_never_get_what_they_must_not_with_all_that_is_on_by_default() {
+    if !Peculiar::Neighbours.is_there() {
+        return;
+    }
+    check(&steps::callers(MIXED.len()), |callers| block_on(together::run(&MIXED, callers, by_default)));
+}
+
+fn by_default(config: &mut Config) {
+    let Config { cache, shield, .. } = Config::default();
+    (config.cache, config.shield) = (cache, shield);
 }

@@ -224,6 +224,7 @@ const ROWS: &[Row] = &[
     (Key::SharedLease, false, |config| shared(config).lease = seconds(7)),
     (Key::SharedAloneTtl, false, |config| shared(config).alone_ttl = seconds(7)),
     (Key::SharedShareProofs, false, |config| shared(config).share_proofs = false),
+    (Key::SharedTellAllWrites, false, |config| shared(config).tell_all_writes = true),
     (Key::SharedWhenLost, false, |config| shared(config).when_lost = WhenLost::RefuseWrites),
     (Key::SharedRequired, false, |config| shared(config).required = true),
 ];

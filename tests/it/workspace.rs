@@ -90,6 +90,21 @@ async fn a_write_below_it_that_is_answered_with_another_id_is_passed_on_and_shut
     }
 }
 
+/// R4: what answers a change of it is it, and names another workspace: that is another call's answer.
+#[tokio::test]
+async fn a_change_of_it_that_is_answered_with_anothers_bytes_is_given_to_nobody() {
+    let strange = format!(r#"{{"id":"{}","label":"secret"}}"#, organization("b"));
+    for foreign in [body("b", ""), strange] {
+        let mixed = Mixed::start();
+        let writer = mixed.world.caller("a", 1);
+        writer.get(WORKSPACE).send().await.assert_proof();
+        mixed.world.upstream.reply_to("PATCH", WORKSPACE, Answer::json(200, foreign.clone()));
+        let written = writer.patch(WORKSPACE, r#"{"name":"x"}"#).send().await;
+        written.assert_error(ErrorKind::MixedUpAnswer);
+        assert!(writer.get(WORKSPACE).send().await.cache_status().starts_with("fwd="));
+    }
+}
+
 /// R4: its id could be any item's.
 #[tokio::test]
 async fn what_is_no_workspace_is_not_stored_and_names_nobody() {

@@ -174,6 +174,24 @@ async function isFresh(browser, { admin, data, key, label }) {
   await context.close();
 }
 
+/** A row for each resource that is kept, on a narrow screen and on a wide one. */
+async function tellsResourcesApart(browser, { admin, data, key, label }) {
+  const ask = (path) => fetch(`${data}/api/v2/${path}`, { headers: { Authorization: `Bearer ${key}` } }).then((answer) => answer.arrayBuffer());
+  for (const path of ["custom-tags", "custom-tags", "custom-tags", "custom-tags", `lead-labels/${label}`]) await ask(path);
+  for (const width of [390, 1440]) {
+    const { context, page, faults } = await open(browser, admin, { width, height: 900, dark: false });
+    await page.waitForSelector("#resources:not([hidden])");
+    const cells = await page.$$eval("#resources-rows tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    assert.deepEqual(cells.map(([name]) => name), ["lead_label", "custom_tag"], `${width} px`);
+    assert.deepEqual(cells[1].slice(1), ["4", "75 %", "3", "0"], `${width} px`);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(overflow <= 0, `${overflow} px wider than the screen`);
+    await accessible(page, `resources at ${width} px`);
+    assert.deepEqual(faults, [], `${width} px`);
+    await context.close();
+  }
+}
+
 /** Times and days as the viewer writes them. */
 async function speaksTheViewersDates(browser, { admin, data }) {
   await fetch(`${data}/api/v2//lead-labels`);
@@ -271,9 +289,10 @@ async function asksForTheToken(browser, { admin }) {
 try {
   const tokenFile = path.join(scratch, "token");
   writeFileSync(tokenFile, TOKEN);
-  const [free, fresh, locked, billed] = await Promise.all([
+  const [free, fresh, locked, billed, mixed] = await Promise.all([
     stage({}), stage({}), stage({ INSTANTLY_PROXY_ADMIN__TOKEN_FILE: tokenFile }),
     stage({ INSTANTLY_PROXY_CALLERS__SOURCES: "field, credential", INSTANTLY_PROXY_CALLERS__TRUSTED: "127.0.0.0/8" }),
+    stage({ INSTANTLY_PROXY_CACHE__CUSTOM_TAGS__ENABLED: "true" }),
   ]);
   const stop = load(free);
   const browser = await browsers.launch({
@@ -285,6 +304,8 @@ try {
   await looks(browser, free);
   await works(browser, free);
   await isFresh(browser, fresh);
+  assert.ok(await (async () => { const { context, page } = await open(browser, free.admin, { width: 1280, height: 900, dark: false }); await page.waitForFunction(() => /%/.test(document.querySelector("#share").textContent)); const hidden = await page.isHidden("#resources"); await context.close(); return hidden; })(), "one resource needs no table");
+  await tellsResourcesApart(browser, mixed);
   await speaksTheViewersDates(browser, free);
   await asksForTheToken(browser, locked);
   await fiftyCallers(billed);

@@ -86,10 +86,24 @@ function show(status) {
   hero(requests, upstream, history);
   tiles(status);
   draw(history);
+  resources(status.resources);
   organizations(shield);
   errors(status.errors);
   fleet(status.fleet);
   callers(status.callers);
+}
+
+/** Where labels alone are kept, the figures above say it all. */
+function resources(rows) {
+  $("resources").hidden = rows.length < 2;
+  $("resources-rows").replaceChildren(...rows.map((one) => {
+    const all = reads(one.reads);
+    const row = element("tr");
+    row.append(element("td", one.resource, { class: "mono" }), ...[
+      whole.format(all), all ? percent((one.reads.hit + one.reads.stale) / all) : "–", whole.format(one.avoided), whole.format(one.writes),
+    ].map((text) => element("td", text, { class: "number" })));
+    return labelled(row, "resources-rows");
+  }));
 }
 
 function fleet(shown) {
@@ -134,8 +148,8 @@ function hero(requests, upstream, history) {
   $("share").textContent = all < READS_THAT_TELL ? "–" : percent(part);
   $("share").dataset.state = !judged ? "unknown" : part >= 0.75 ? "good" : part >= 0.4 ? "warn" : "bad";
   $("verdict").textContent = all < READS_THAT_TELL
-    ? `${whole.format(hits)} of the first ${whole.format(all)} label reads were hits`
-    : `Hit ratio: ${percent(part)} of label reads were answered from memory`;
+    ? `${whole.format(hits)} of the first ${whole.format(all)} reads were hits`
+    : `Hit ratio: ${percent(part)} of reads were answered from memory`;
   if (all < READS_THAT_TELL) {
     $("saved").textContent = "The first reads of each key and of each organization ask the API; those behind them are answered from memory.";
     return;
@@ -189,7 +203,7 @@ function plans() {
     }]],
     ["chart-calls", {}, [
       { label: "avoided", color: c.green, fill: true, digits: 1, of: (h) => perSecond(h.at.map((_, i) => sum(Object.values(h.avoided).map((values) => values[i]))), h.step_seconds) },
-      { label: "made for label reads", color: c.blue, digits: 1, of: (h) => perSecond(h.at.map((_, i) => ["fill", "proof", "refresh", "list_fill"].reduce((all, name) => all + h.calls[name][i], 0)), h.step_seconds) },
+      { label: "made for these reads", color: c.blue, digits: 1, of: (h) => perSecond(h.at.map((_, i) => ["fill", "proof", "refresh", "list_fill"].reduce((all, name) => all + h.calls[name][i], 0)), h.step_seconds) },
       { label: "made for everything else", color: c.grey, digits: 1, of: (h) => perSecond(h.at.map((_, i) => h.calls.write[i] + h.calls.pass_through[i]), h.step_seconds) },
     ]],
     ["chart-latency", { log: true }, [

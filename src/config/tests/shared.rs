@@ -72,7 +72,7 @@ fn each_key_has_its_bounds() {
     }
     assert!(with(&format!("namespace = '{}'", "n".repeat(64))).is_ok());
     assert_eq!(the_fault(with(&format!("namespace = '{}'", "n".repeat(65)))).key, "shared.namespace");
-    for key in ["allow_plaintext", "share_proofs", "required"] {
+    for key in ["allow_plaintext", "share_proofs", "tell_all_writes", "required"] {
         assert!(with(&format!("{key} = true")).is_ok() && with(&format!("{key} = false")).is_ok());
         assert_eq!(the_fault(with(&format!("{key} = 1"))).key, format!("shared.{key}"));
     }
@@ -215,7 +215,7 @@ fn files_of_tls_are_read_before_they_are_needed_and_need_tls() {
 fn the_report_of_a_fleet_can_be_given_back() {
     let files = Files::new();
     let lines = "mode = 'sentinel'\nmaster_name = 'm'\nnamespace = 'n'\ntimeout = '20ms'\nlease = '1s'\n\
-                 alone_ttl = '5s'\nshare_proofs = false\nwhen_lost = 'refuse_writes'\nrequired = true";
+                 alone_ttl = '5s'\nshare_proofs = false\ntell_all_writes = true\nwhen_lost = 'refuse_writes'\nrequired = true";
     for urls in ["redis://localhost:26379,redis://[::1]:26380", "redis://localhost:1/3"] {
         let loaded = from_toml(&section(&files, urls, lines)).unwrap();
         assert_eq!(from_toml(&loaded.report()).unwrap().config, loaded.config);
@@ -232,9 +232,9 @@ fn every_fault_of_the_section_is_told_at_once() {
     );
 }
 
-/// A replica that has a resource off tells nobody of its writes.
+/// A replica that has a resource off tells nobody of its writes, unless it is told to.
 #[test]
-fn in_a_fleet_nothing_is_cached_but_labels() {
+fn in_a_fleet_nothing_is_cached_but_labels_unless_all_writes_are_told() {
     let files = Files::new();
     for table in ["custom_tags", "lead_lists", "workspaces", "campaigns"] {
         let shared = section(&files, "redis://127.0.0.1:6380", "");
@@ -242,5 +242,7 @@ fn in_a_fleet_nothing_is_cached_but_labels() {
         assert_eq!(fault.key, format!("cache.{table}.enabled"));
         assert!(fault.to_string().contains("no [shared]"), "{fault}");
         assert!(from_toml(&format!("{shared}[cache.{table}]\nenabled = false\n")).is_ok());
+        let told = section(&files, "redis://127.0.0.1:6380", "tell_all_writes = true");
+        assert!(from_toml(&format!("{told}[cache.{table}]\nenabled = true\n")).is_ok());
     }
 }

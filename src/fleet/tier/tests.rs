@@ -96,7 +96,11 @@ impl Replica {
     }
 
     async fn finds_proof(&self, credential: &Credential) -> Found<SharedProof> {
-        let mut look_up = self.tier.look_up_proof(credential, LIST).unwrap();
+        self.finds_proof_by(credential, LIST).await
+    }
+
+    async fn finds_proof_by(&self, credential: &Credential, collection: &'static str) -> Found<SharedProof> {
+        let mut look_up = self.tier.look_up_proof(credential, collection).unwrap();
         self.tier.ask_for_proof(&mut look_up, &mut self.tier.patience()).await
     }
 
@@ -349,6 +353,30 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
         assert!(other.tier.take_out_proofs(&named).await);
         assert!(!other.tier.take_out_proofs(&named).await, "once");
         assert!(!matches!(one.finds_proof(&a).await, Found::Some(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_by_one_resource_leaves_the_proofs_by_the_others() {
+    for_each_engine(async |store| {
+        let old = Replica::with_secrets(&store, &[1]).await;
+        let both = Replica::with_secrets(&store, &[2, 1]).await;
+        let a = credential("a");
+        for replica in [&old, &both] {
+            for collection in [LIST, "/api/v2/others"] {
+                replica.tier.keep_proof(Proved { collection, ..replica.proved(&a) }).await;
+            }
+        }
+        let (named, of) = (both.tier.all_named(&a), "/api/v2/others");
+        assert!(both.tier.take_out_proof(&named, of).await);
+        assert!(!both.tier.take_out_proof(&named, of).await, "once");
+        for replica in [&old, &both] {
+            assert!(matches!(replica.finds_proof(&a).await, Found::Some(_)));
+            assert!(!matches!(replica.finds_proof_by(&a, of).await, Found::Some(_)));
+        }
+        both.tier.keep_proof(Proved { collection: of, ..both.proved(&a) }).await;
+        assert!(matches!(both.finds_proof_by(&a, of).await, Found::Some(_)), "it was proved again");
     })
     .await;
 }

@@ -19,6 +19,7 @@ use crate::metrics::Operation;
 use crate::organization::OrganizationId;
 
 static KEEP_PROOF: Script = Script::new("keep_proof", include_str!("scripts/keep_proof.lua"));
+static TAKE_OUT_PROOF: Script = Script::new("take_out_proof", include_str!("scripts/take_out_proof.lua"));
 static TAKE_OUT: Script = Script::new("take_out", include_str!("scripts/take_out.lua"));
 
 /// What lives no longer than this is not worth telling.
@@ -129,6 +130,23 @@ impl Tier {
         // One by one: they may lie on several nodes.
         for named in named {
             any |= self.take_out(Operation::Proof, &[self.0.names.proofs(named)]).await > 0;
+        }
+        any
+    }
+
+    /// Takes out the proof of a credential by one resource, by its collection, under each of these names; whether there was one.
+    pub async fn take_out_proof(&self, named: &[SharedCredential], collection: &str) -> bool {
+        let mut any = false;
+        for named in named {
+            let now = self.0.clock.now();
+            if !self.may_ask(now) {
+                return any;
+            }
+            let (name, field) = (self.0.names.proofs(named), self.0.names.proof(named, collection));
+            let (keys, args): ([&[u8]; 1], [&[u8]; 1]) = ([&name], [&field]);
+            let deadline = now.plus(self.0.timeout);
+            let taken = self.0.data.call(Operation::Proof, &TAKE_OUT_PROOF, &keys, &args, deadline).await;
+            any |= taken.and_then(|reply: Reply| reply.int()).unwrap_or(0) > 0;
         }
         any
     }

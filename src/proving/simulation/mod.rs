@@ -133,7 +133,8 @@ impl Simulation {
                 self.world.upstream.refuse();
                 self.refusing = true;
             }
-            _ => self.listen_again(),
+            998 => self.listen_again(),
+            _ => self.be_calm().await,
         }
         // Every tenth time something else happens while the proxy is still at work.
         if self.chance.u32(..10) == 0 {
@@ -261,6 +262,8 @@ impl Simulation {
             Sent::Whole => self.oracle.note_answered(&self.upstream.calls[number], now),
             Sent::Cut => {
                 self.oracle.met.cut += 1;
+                // It may be noted as unreachable and answered before anybody looks at the time.
+                self.oracle.note_trouble(call.party.organization(), now);
                 self.oracle.note_unreachable();
             }
             Sent::Part | Sent::Unheard => {}
@@ -350,23 +353,47 @@ impl Simulation {
         }
     }
 
+    /// Whoever waits gets what is true now.
+    async fn answer_everybody(&mut self) {
+        self.event += 1;
+        for place in 0..CLIENTS {
+            self.clients[place].send_rest();
+        }
+        for line in 0..self.upstream.lines.len() {
+            let Some(number) = self.upstream.lines[line].call else { continue };
+            if self.upstream.calls[number].answer.is_none() {
+                self.upstream.act(number, Fate::Done);
+            }
+            self.answer(line, Share::All);
+        }
+        self.settle().await;
+    }
+
+    /// For some minutes every call is answered at once, so that nothing excuses what is old.
+    async fn be_calm(&mut self) {
+        self.log.note(self.event, "all is calm".to_owned());
+        self.listen_again();
+        for _ in 0..20 {
+            self.answer_everybody().await;
+            self.pass(Duration::from_millis(500)).await;
+        }
+        for _ in 0..60 {
+            self.event += 1;
+            self.ask();
+            self.settle().await;
+            for _ in 0..self.chance.u32(1..12) {
+                self.answer_everybody().await;
+                self.pass(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
     /// Everything is well again: whoever waits gets an answer.
     async fn end_well(&mut self) {
         self.listen_again();
         self.upstream.revoked = [false; PARTIES];
         for _ in 0..100 {
-            self.event += 1;
-            for place in 0..CLIENTS {
-                self.clients[place].send_rest();
-            }
-            for line in 0..self.upstream.lines.len() {
-                let Some(number) = self.upstream.lines[line].call else { continue };
-                if self.upstream.calls[number].answer.is_none() {
-                    self.upstream.act(number, Fate::Done);
-                }
-                self.answer(line, Share::All);
-            }
-            self.settle().await;
+            self.answer_everybody().await;
             self.pass(Duration::from_millis(500)).await;
         }
         let waiting = self.clients.iter().filter(|client| client.waits()).count();

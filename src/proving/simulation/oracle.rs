@@ -16,9 +16,9 @@ const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 const TROUBLE: Duration = Duration::from_secs(6);
 /// For so long an item, and a page, is served while all is well: its lifetime, and the window in which it is refreshed. What a page
 /// brought is kept as an item.
-const FRESH: (Duration, Duration) = (Duration::from_secs(330), Duration::from_secs(90));
-/// How much longer in place of an error.
-const IN_TROUBLE: Duration = Duration::from_secs(270);
+const FRESH: (Duration, Duration) = (Duration::from_secs(330), Duration::from_secs(60));
+/// How much longer in place of an error: 300 s from the end of the lifetime on.
+const IN_TROUBLE: (Duration, Duration) = (Duration::from_secs(270), Duration::from_secs(300));
 
 /// What a client asked, and what was certain then.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ struct Item<'a> {
 pub(super) struct Met {
     pub(super) answers: u64,
     pub(super) stored: u64,
+    /// Of those, while nothing excused an old one.
+    pub(super) calm: u64,
     pub(super) shared: u64,
     pub(super) outlived: u64,
     pub(super) written: u64,
@@ -67,8 +69,10 @@ pub(super) struct Oracle {
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
     mixed_up: Vec<usize>,
     met_401: HashSet<usize>,
-    /// Until when an organization's calls may fail, as far as callers can know.
-    trouble: [Option<Moment>; ORGANIZATIONS],
+    /// Until when an organization's calls may fail, as far as callers can know, by the clock that never jumps.
+    trouble: [Option<Duration>; ORGANIZATIONS],
+    /// The last answer to it was a 429: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
+    held: [bool; ORGANIZATIONS],
     /// Connections failed, or calls ran out of time, and none was answered since: then it may count as dead.
     unreachable: bool,
     /// What landed from here on has not been judged yet.
@@ -90,6 +94,7 @@ impl Oracle {
             mixed_up: Vec::new(),
             met_401: HashSet::new(),
             trouble: [None; ORGANIZATIONS],
+            held: [false; ORGANIZATIONS],
             unreachable: false,
             last_quiet: 0,
             arrived: HashSet::new(),
@@ -109,12 +114,12 @@ impl Oracle {
 
     /// Calls of an organization fail, or are late.
     pub(super) fn note_trouble(&mut self, organization: usize, until: Moment) {
-        let until = until.plus(TROUBLE);
+        let until = until.uptime() + TROUBLE;
         let trouble = &mut self.trouble[organization];
-        *trouble = Some(trouble.map_or(until, |known| known.latest(until)));
+        *trouble = Some(trouble.map_or(until, |known| known.max(until)));
     }
 
-    /// Calls of all of them do: failures of anybody's may open the breaker.
+    /// Calls of all of them do: where nobody can be reached, the breaker opens for everybody.
     fn note_trouble_of_all(&mut self, until: Moment) {
         (0..ORGANIZATIONS).for_each(|organization| self.note_trouble(organization, until));
     }
@@ -125,6 +130,11 @@ impl Oracle {
 
     /// It is this late.
     pub(super) fn note_time(&mut self, now: Moment) {
+        for organization in
+            (0..ORGANIZATIONS).filter(|organization| self.held[*organization]).collect::<Vec<_>>()
+        {
+            self.note_trouble(organization, now);
+        }
         if self.unreachable {
             self.note_trouble_of_all(now);
         }
@@ -135,6 +145,10 @@ impl Oracle {
         let Some(answer) = &call.answer else { return };
         self.unreachable = false;
         let party = call.party.0;
+        if self.held[call.party.organization()] {
+            self.note_trouble(call.party.organization(), now);
+        }
+        self.held[call.party.organization()] = answer.status == 429;
         if call.slipped {
             self.met.slipped += 1;
             self.bound[party] = false;
@@ -159,7 +173,7 @@ impl Oracle {
                 let until = now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)));
                 self.note_trouble(call.party.organization(), until);
             }
-            500.. => self.note_trouble_of_all(now),
+            500.. => self.note_trouble(call.party.organization(), now),
             _ => {}
         }
     }
@@ -175,6 +189,7 @@ impl Oracle {
         self.last_quiet = event + 1;
         for party in self.coming.drain(..) {
             self.refused[party] = event;
+            self.bound[party] = false;
             self.met.refused += 1;
         }
     }
@@ -280,9 +295,11 @@ impl Oracle {
         assert!(call.event > must_be_younger || call.event > asked.event, "R5: from before a purge");
         // What has just landed is what the upstream says now, however late the wall clock says that it was asked.
         let age = now.since(call.at);
-        let in_trouble = self.trouble[organization].is_some_and(|until| !now.reached(until));
-        let fresh = if asked.what == What::List { FRESH.1 } else { FRESH.0 };
-        let oldest = if in_trouble { fresh + IN_TROUBLE } else { fresh };
+        let in_trouble = self.trouble[organization].is_some_and(|until| now.uptime() < until);
+        self.met.calm += u64::from(!in_trouble && call.event < asked.event);
+        let (fresh, longer) =
+            if asked.what == What::List { (FRESH.1, IN_TROUBLE.1) } else { (FRESH.0, IN_TROUBLE.0) };
+        let oldest = if in_trouble { fresh + longer } else { fresh };
         assert!(has_just_landed || age <= oldest, "§5: {age:?} old, {oldest:?} at most");
         let (proved, event) = self.proofs[party.0].expect("R1: no proof at all");
         assert!(event > self.refused[party.0], "R1: a proof from before a refusal");

@@ -31,6 +31,7 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
     let met = |of: fn(&Outcome) -> u64| all.iter().map(of).sum::<u64>();
     for (what, count) in [
         ("answers from memory", met(|outcome| outcome.met.stored)),
+        ("answers from memory while all was well", met(|outcome| outcome.met.calm)),
         ("answers of another caller's call", met(|outcome| outcome.met.shared)),
         ("proofs that an outage made last", met(|outcome| outcome.met.outlived)),
         ("writes whose answer came", met(|outcome| outcome.met.written)),

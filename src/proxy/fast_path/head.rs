@@ -54,7 +54,8 @@ impl<'a> PlainRead<'a> {
     ) -> Option<Self> {
         let target = bytes.strip_prefix(b"GET ")?;
         // Cheap to tell, and tells nearly all of what passes through.
-        let may_be_read = resources.iter().any(|resource| target.starts_with(resource.collection.as_bytes()));
+        let may_be_read =
+            resources.cached().any(|resource| target.starts_with(resource.collection.as_bytes()));
         if !may_be_read || !bytes.ends_with(b"\r\n\r\n") {
             return None;
         }

@@ -12,7 +12,7 @@ use super::oracle::{Entry, Fate};
 use super::parties::{NAMES, PARTIES, Time, is_label, is_list, is_search, targets};
 use super::steps::{Step, Verb, Wish};
 use crate::support::labels::label_id;
-use crate::support::{Grants, Outgoing, Reply};
+use crate::support::{Grants, LABEL, Outgoing, Reply};
 
 /// Answers of the admin port after which an answer that is still not there waits for a late one.
 const SURELY: usize = 40;
@@ -55,7 +55,7 @@ impl Alone {
         Self {
             // Nobody moves the clock while a request is under way: a call whose turn is in the future is refused at once.
             arena: Arena::start_with(|config| config.shield.max_wait = Duration::ZERO),
-            targets: targets(),
+            targets: targets(LABEL),
             late: VecDeque::new(),
             proven: HashMap::new(),
             bound: HashSet::new(),
@@ -77,7 +77,7 @@ impl Alone {
             Step::Release => self.release().await,
             Step::Abandon => self.abandon().await,
             Step::Campaigns { party } => self.campaigns(party).await,
-            Step::Edit { name, label } => self.arena.oracle.edit(NAMES[name], label),
+            Step::Edit { name, label } => self.arena.oracle.edit(LABEL, NAMES[name], label),
             Step::Own { name, grants } => self.own(name, grants),
             Step::Refuse { party } => {
                 self.arena.oracle.revoke(party);

@@ -1,7 +1,8 @@
-//! [`Arena`]: a real proxy before the oracle, with what callers do there and the checks that hold for any answer.
+//! [`Arena`]: a real proxy before the oracle, with what callers do there and the checks that hold for any answer. Of several
+//! resources each has an arena of its own in front of one proxy: what is told of one is no right to another.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use instantly_proxy::config::Config;
@@ -9,20 +10,23 @@ use instantly_proxy::error::ErrorKind;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::ledger::{Before, Ledger, Purged};
+use super::ledger::{Before, Ledger, Purged, Trouble};
 use super::oracle::{Denial, Entry, Fate, Oracle};
 use super::parties::{PARTIES, Time, is_search};
 use super::steps::{Verb, Wish};
-use crate::support::labels::{CAMPAIGNS, LABELS, label_id, label_path, organization};
-use crate::support::{Caller, Outgoing, Reply, TestProxy, TestUpstream};
+use crate::support::labels::{CAMPAIGNS, label_id, organization};
+use crate::support::{Caller, Kind, LABEL, Outgoing, Reply, TestProxy, TestUpstream, keep_as_labels};
 
 /// Everything that a case needs. The proxy is first, so that it stops first.
 pub(super) struct Arena {
-    pub(super) proxy: TestProxy,
-    pub(super) upstream: TestUpstream,
+    pub(super) proxy: Arc<TestProxy>,
+    pub(super) upstream: Arc<TestUpstream>,
     pub(super) oracle: Oracle,
+    /// What is read and written here.
+    pub(super) kind: Kind,
     callers: Vec<Caller>,
-    book: Mutex<Book>,
+    /// Of each resource of the run.
+    books: Arc<[(Kind, Mutex<Book>)]>,
 }
 
 struct Book {
@@ -63,24 +67,61 @@ impl Told {
 }
 
 impl Arena {
+    /// Of lead labels alone.
     pub(super) fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let oracle = Oracle::new();
+        Self::start_mixed(&[LABEL], change).remove(0)
+    }
+
+    /// One of each of these, in front of one proxy.
+    pub(super) fn start_mixed(kinds: &[Kind], change: impl FnOnce(&mut Config)) -> Vec<Self> {
+        let oracle = Oracle::new(kinds);
         oracle.set_time(Time::start());
         let answering = oracle.clone();
-        let upstream = TestUpstream::start(move |request| answering.answer(request));
-        let proxy = TestProxy::start_with(&upstream, change);
+        let upstream = Arc::new(TestUpstream::start(move |request| answering.answer(request)));
+        let proxy = TestProxy::start_with(&upstream, |config| {
+            change(config);
+            keep_as_labels(config);
+        });
+        let proxy = Arc::new(proxy);
         let caller = |party: &super::parties::Party| {
             let caller = proxy.caller(&party.token());
             party.workspace().map_or_else(|| caller.clone(), |workspace| caller.workspace(workspace))
         };
-        let callers = PARTIES.iter().map(caller).collect();
+        let callers: Vec<_> = PARTIES.iter().map(caller).collect();
         let ids: Vec<Uuid> = (1..=4).map(label_id).collect();
-        let book = Book { ledger: Ledger::new(&ids), bodies: HashMap::new(), nonces: 0 };
-        Self { proxy, upstream, oracle, callers, book: Mutex::new(book) }
+        let trouble = Trouble::default();
+        let book = |kind: &Kind| {
+            let ledger = Ledger::new(*kind, &ids, &trouble);
+            (*kind, Mutex::new(Book { ledger, bodies: HashMap::new(), nonces: 0 }))
+        };
+        let books: Arc<[_]> = kinds.iter().map(book).collect();
+        let arena = |kind: &Kind| Self {
+            proxy: Arc::clone(&proxy),
+            upstream: Arc::clone(&upstream),
+            oracle: oracle.clone(),
+            kind: *kind,
+            callers: callers.clone(),
+            books: Arc::clone(&books),
+        };
+        kinds.iter().map(arena).collect()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        let own = self.books.iter().find(|(kind, _)| *kind == self.kind);
+        let (_, book) = own.expect("each resource of a run has one");
+        book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of each resource, one after the other.
+    fn each_ledger(&self, mut change: impl FnMut(&mut Ledger)) {
+        for (_, book) in &*self.books {
+            change(&mut book.lock().unwrap_or_else(PoisonError::into_inner).ledger);
+        }
+    }
+
+    /// What a refusal says of any resource.
+    fn note_refusal(&self, party: usize, target: &str, status: u16) {
+        self.each_ledger(|ledger| ledger.note_refusal(&self.oracle, party, target, status));
     }
 
     pub(super) fn before(&self) -> Before {
@@ -118,6 +159,9 @@ impl Arena {
     pub(super) fn check_read(&self, asked: &Asked, reply: Reply) -> Told {
         let Asked { party, target, wish, before } = asked;
         before.check_canaries(*party, &reply);
+        if reply.status >= 400 && reply.error_kind() != Some(ErrorKind::OnlyIfCached) {
+            self.note_refusal(*party, target, reply.status);
+        }
         let mut book = self.book();
         let etag = reply.field("etag").map(str::to_owned);
         let body = match reply.status {
@@ -127,9 +171,6 @@ impl Arena {
         };
         if let (200, Some(etag), Some(body)) = (reply.status, &etag, &body) {
             book.bodies.insert(etag.clone(), body.clone());
-        }
-        if reply.status >= 400 && reply.error_kind() != Some(ErrorKind::OnlyIfCached) {
-            book.ledger.note_refusal(&self.oracle, *party, target, reply.status);
         }
         let told = Told { reply, body };
         if let Some(body) = &told.body {
@@ -174,7 +215,7 @@ impl Arena {
         let reply = self.callers[party].get(CAMPAIGNS).send().await;
         before.check_canaries(party, &reply);
         if reply.status >= 400 {
-            self.book().ledger.note_refusal(&self.oracle, party, CAMPAIGNS, reply.status);
+            self.note_refusal(party, CAMPAIGNS, reply.status);
         }
         reply
     }
@@ -183,12 +224,12 @@ impl Arena {
     pub(super) fn writing(&self, party: usize, verb: Verb, label: u32, fate: Fate) -> (Written, Outgoing) {
         let mut book = self.book();
         book.nonces += 1;
-        let nonce = format!("n{}", book.nonces);
+        let nonce = format!("{}-{}", self.kind.resource.name, book.nonces);
         self.oracle.set_fate(&nonce, fate);
         let (method, target) = match verb {
-            Verb::Create => ("POST", LABELS.to_owned()),
-            Verb::Change => ("PATCH", label_path(label)),
-            Verb::Delete => ("DELETE", label_path(label)),
+            Verb::Create => ("POST", self.kind.list().to_owned()),
+            Verb::Change => ("PATCH", self.kind.path(label)),
+            Verb::Delete => ("DELETE", self.kind.path(label)),
         };
         if let (Verb::Delete, Some(name)) = (verb, PARTIES[party].organization) {
             book.ledger.note_presence(name, label_id(label), false);
@@ -202,11 +243,11 @@ impl Arena {
     #[track_caller]
     pub(super) fn check_write(&self, written: &Written, reply: &Reply) {
         written.before.check_canaries(written.party, reply);
+        if reply.status >= 400 {
+            self.note_refusal(written.party, &written.target, reply.status);
+        }
         let mut book = self.book();
         book.ledger.note_write(&self.oracle, &written.nonce, &written.before, reply.status);
-        if reply.status >= 400 {
-            book.ledger.note_refusal(&self.oracle, written.party, &written.target, reply.status);
-        }
         if reply.status == 200 {
             book.ledger.note_grants(&self.oracle, &written.before, written.party, &reply.text());
         }
@@ -218,7 +259,7 @@ impl Arena {
         }
     }
 
-    /// A purge through the admin port. `calm` says that no call was under way.
+    /// A purge of whatever resource through the admin port. `calm` says that no call was under way.
     pub(super) async fn purge(&self, what: Purged, calm: bool) {
         let what_json = match what {
             Purged::Everything => json!({}),
@@ -227,11 +268,11 @@ impl Arena {
         };
         let arrivals = self.oracle.arrivals();
         self.proxy.admin_post("/api/purge", &what_json.to_string()).send().await.assert_status(200);
-        self.book().ledger.note_purge(what, arrivals, calm);
+        self.each_ledger(|ledger| ledger.note_purge(what, arrivals, calm));
     }
 
     pub(super) fn deny(&self, party: usize, what: Denial) {
-        self.oracle.deny(party, what);
+        self.oracle.deny(party, what.of(self.kind));
     }
 }
 

@@ -6,15 +6,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::oracle::{Entry, Oracle, Ownership};
-use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_label, is_list, may_be_hidden};
-use crate::support::Reply;
+use super::parties::{NAMES, PARTIES, Time, canary, is_full_list, is_label, is_list, may_be_hidden, text};
 use crate::support::labels::{CAMPAIGNS, organization};
+use crate::support::{Kind, Reply};
 
 /// A proof does for this long.
 const PROOF: Duration = Duration::from_secs(60);
@@ -54,8 +55,10 @@ struct Done {
     sent: Time,
 }
 
-#[derive(Clone, Default)]
+/// What callers were told of one resource.
+#[derive(Clone)]
 pub(super) struct Ledger {
+    kind: Kind,
     /// The least version of a label that a read may show.
     floors: HashMap<Label, u64>,
     /// Labels that a full list must hold.
@@ -72,8 +75,21 @@ pub(super) struct Ledger {
     bound: HashSet<usize>,
     /// Organizations of which an answer was told that says who may see a label, and in which time of their ownership.
     granted: HashMap<&'static str, Ownership>,
-    /// When the upstream was last seen failing, or slower than the clock.
-    trouble: Option<Time>,
+    trouble: Trouble,
+}
+
+/// When the upstream was last seen failing, or slower than the clock, whatever it was asked for.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<Time>>>);
+
+impl Trouble {
+    fn note(&self, now: Time) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    fn last(&self) -> Option<Time> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What was known when a request was sent.
@@ -86,16 +102,28 @@ pub(super) struct Before {
 }
 
 impl Ledger {
-    pub(super) fn new(ids: &[Uuid]) -> Self {
-        let present = NAMES.iter().flat_map(|name| ids.iter().map(|id| (*name, *id))).collect();
-        Self { present, ..Self::default() }
+    /// Of this resource, with the trouble that it shares with those of the others.
+    pub(super) fn new(kind: Kind, ids: &[Uuid], trouble: &Trouble) -> Self {
+        Self {
+            kind,
+            floors: HashMap::new(),
+            present: NAMES.iter().flat_map(|name| ids.iter().map(|id| (*name, *id))).collect(),
+            refused: HashMap::new(),
+            raised: HashMap::new(),
+            raised_labels: HashMap::new(),
+            raised_lists: HashMap::new(),
+            writes: Vec::new(),
+            bound: HashSet::new(),
+            granted: HashMap::new(),
+            trouble: trouble.clone(),
+        }
     }
 
     /// What is known now.
-    pub(super) fn before(&mut self, oracle: &Oracle) -> Before {
+    pub(super) fn before(&self, oracle: &Oracle) -> Before {
         let now = oracle.now();
         if !oracle.is_sound() {
-            self.trouble = Some(now);
+            self.trouble.note(now);
         }
         Before {
             now,
@@ -106,12 +134,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn note_trouble(&mut self, now: Time) {
-        self.trouble = Some(now);
+    pub(super) fn note_trouble(&self, now: Time) {
+        self.trouble.note(now);
     }
 
     fn is_troubled(&self, now: Time) -> bool {
-        self.trouble.is_some_and(|last| now.since(last) <= TROUBLE)
+        self.trouble.last().is_some_and(|last| now.since(last) <= TROUBLE)
     }
 
     /// A refusal was told: what arrived before it proves nothing.
@@ -121,7 +149,10 @@ impl Ledger {
         }
         let this =
             |entry: &Entry| entry.party == Some(party) && entry.target == target && entry.status == status;
-        let Some((place, _)) = oracle.last(this) else { return };
+        let Some((place, entry)) = oracle.last(this) else { return };
+        if entry.kind.is_some_and(|kind| kind != self.kind) && speaks_of_one_resource(oracle, place, &entry) {
+            return;
+        }
         let concerned: Vec<usize> = match status {
             401 if target == CAMPAIGNS && may_be_scope(oracle, party, place) => return,
             401 => {
@@ -270,6 +301,7 @@ impl Before {
         oracle.any(|place, entry| {
             entry.party == Some(party)
                 && entry.read
+                && entry.kind == Some(self.ledger.kind)
                 && entry.status == 200
                 && entry.body.contains("organization_id")
                 && (place >= refused)
@@ -293,7 +325,7 @@ impl Before {
         }
     }
 
-    /// A body that answers a read is not older than the last write that was answered before the read began.
+    /// A body that answers a read is of its resource, and not older than the last write that was answered before the read began.
     #[track_caller]
     pub(super) fn check_age(&self, after: &Ledger, party: usize, target: &str, body: &str) {
         let name = PARTIES[party].organization.expect("who got a label has an organization");
@@ -304,6 +336,7 @@ impl Before {
             let id: Uuid = item["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
             let text = item["label"].as_str().expect("a text");
             let version: u64 = text.rsplit('-').next().and_then(|v| v.parse().ok()).expect("a version");
+            assert_eq!(text, self::text(self.ledger.kind, name, version), "{target} shows another resource");
             let floor = self.ledger.floors.get(&(name, id)).copied().unwrap_or_default();
             assert!(version >= floor, "{target} shows version {version} of {id} after {floor} was answered");
             seen.insert(id);
@@ -407,6 +440,15 @@ pub(super) fn ttl(target: &str) -> u64 {
 
 fn is_edge_block(oracle: &Oracle, place: usize) -> bool {
     oracle.any(|at, entry| at == place && !entry.body.starts_with('{'))
+}
+
+/// Whether this refusal may say that a scope of its resource is missing, and nothing of the others: a 403 does, and a 401 where
+/// it is not the first that the key got there.
+fn speaks_of_one_resource(oracle: &Oracle, place: usize, refusal: &Entry) -> bool {
+    let token = |party: Option<usize>| party.map(|party| PARTIES[party].token());
+    let alike = |entry: &Entry| entry.kind == refusal.kind && entry.status == 401;
+    refusal.status == 403
+        || oracle.any(|at, entry| at < place && alike(entry) && token(entry.party) == token(refusal.party))
 }
 
 /// A 401 to campaigns that was refused before, with a label read answered in between, speaks of a scope.

@@ -1,16 +1,17 @@
 //! [`Oracle`]: an upstream that goes wrong on command and writes down everything that it was asked and said.
 //!
 //! Its log is in the order in which requests arrived, which is also the order in which they read and wrote. Every text
-//! of a label is its organization's canary and a version that only grows, so that any body tells whose it is and how old.
+//! of an item is its organization's canary, its resource and a version that only grows, so that any body tells whose it is, of
+//! which resource, and how old.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::parties::{HIDDEN, NAMES, PARTIES, Time, canary, party_of};
-use crate::support::labels::{CAMPAIGNS, LABELS, error};
-use crate::support::{Answer, Grants, Recorded, Vendor, World};
+use super::parties::{HIDDEN, NAMES, PARTIES, Time, party_of, text};
+use crate::support::labels::{CAMPAIGNS, error};
+use crate::support::{Answer, Grants, Kind, Recorded, Vendor, World};
 
 /// How the upstream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,12 +42,22 @@ pub(super) enum Fate {
 /// What a party is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Denial {
-    /// The label paths, with 403: a key without the scope.
-    Labels,
+    /// The paths of one resource, with 403: a key without the scope. Which it is depends on where it is asked for.
+    Items(Option<&'static str>),
     /// Everything, with 402: a workspace that did not pay.
     Payment,
     /// Campaigns alone, with 401: a key without the scope, as some routes tell it.
     Campaigns,
+}
+
+impl Denial {
+    /// The same of this resource.
+    pub(super) fn of(self, kind: Kind) -> Self {
+        match self {
+            Self::Items(_) => Self::Items(Some(kind.list())),
+            Self::Payment | Self::Campaigns => self,
+        }
+    }
 }
 
 /// A request that arrived, and what was said.
@@ -56,6 +67,8 @@ pub(super) struct Entry {
     pub(super) at: Time,
     pub(super) party: Option<usize>,
     pub(super) read: bool,
+    /// What it reads or writes.
+    pub(super) kind: Option<Kind>,
     pub(super) target: String,
     pub(super) status: u16,
     pub(super) body: String,
@@ -66,12 +79,13 @@ pub(super) struct Entry {
 }
 
 /// A handle to the upstream's state.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Oracle(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    vendor: Vendor,
+    /// Who has the items of each resource; the same organizations and keys, and items under the same ids.
+    vendors: Vec<(Kind, Vendor)>,
     now: Time,
     health: Health,
     denied: HashSet<(usize, Denial)>,
@@ -91,17 +105,18 @@ pub(super) struct Ownership {
 }
 
 impl Oracle {
-    /// Every organization has labels 1 to 4, under the same ids.
-    pub(super) fn new() -> Self {
-        let vendor = World::vendor();
-        vendor.admit(&crate::support::labels::token("c", 1), "c");
-        for (party, label) in HIDDEN {
-            vendor.hide(&PARTIES[party].token(), label);
-        }
-        let mut state = State { vendor, ..State::default() };
-        for name in NAMES {
-            for n in 1..=4 {
-                state.edit(name, n);
+    /// Every organization has items 1 to 4 of each of these, under the same ids.
+    pub(super) fn new(kinds: &[Kind]) -> Self {
+        let mut state = State::default();
+        for kind in kinds {
+            let vendor = World::vendor();
+            vendor.admit(&crate::support::labels::token("c", 1), "c");
+            for (party, label) in HIDDEN {
+                vendor.hide(&PARTIES[party].token(), label);
+            }
+            state.vendors.push((*kind, vendor));
+            for name in NAMES {
+                (1..=4).for_each(|n| state.edit(*kind, name, n));
             }
         }
         Self(Arc::new(Mutex::new(state)))
@@ -152,17 +167,19 @@ impl Oracle {
         self.state().revoked.remove(&PARTIES[party].token());
     }
 
-    /// Changes a label as the vendor's web page would, unseen by the proxy; makes it where it is gone.
-    pub(super) fn edit(&self, name: &str, n: u32) {
-        self.state().edit(name, n);
+    /// Changes an item as the vendor's web page would, unseen by the proxy; makes it where it is gone.
+    pub(super) fn edit(&self, kind: Kind, name: &str, n: u32) {
+        self.state().edit(kind, name, n);
     }
 
     /// Switches an organization's resource ownership.
     pub(super) fn set_ownership(&self, name: &'static str, grants: Option<Grants>) {
         let mut state = self.state();
-        match grants {
-            Some(grants) => state.vendor.own(name, grants),
-            None => state.vendor.disown(name),
+        for (_, vendor) in &state.vendors {
+            match grants {
+                Some(grants) => vendor.own(name, grants),
+                None => vendor.disown(name),
+            }
         }
         let ownership = state.ownership.entry(name).or_default();
         *ownership = Ownership { number: ownership.number + 1, on: grants.is_some() };
@@ -218,7 +235,8 @@ impl Oracle {
         let entry = Entry {
             at: state.now,
             party,
-            read: request.method == "GET" && request.target.starts_with(LABELS),
+            read: request.method == "GET" && state.kind_of(request).is_some(),
+            kind: state.kind_of(request),
             target: request.target.clone(),
             status: text.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_default(),
             body: text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default(),
@@ -231,9 +249,21 @@ impl Oracle {
 }
 
 impl State {
-    fn edit(&mut self, name: &str, n: u32) {
+    fn edit(&mut self, kind: Kind, name: &str, n: u32) {
         self.version += 1;
-        self.vendor.put_label(name, n, &format!("{}{}", canary(name), self.version));
+        let (_, vendor) = self.vendors.iter().find(|(own, _)| *own == kind).expect("it is of this run");
+        vendor.put_label(name, n, &text(kind, name, self.version));
+    }
+
+    /// What it reads or writes, if that is an item or a list of this run.
+    fn kind_of(&self, request: &Recorded) -> Option<Kind> {
+        let mut kinds = self.vendors.iter().map(|(kind, _)| *kind);
+        kinds.find(|kind| request.target.starts_with(kind.list()))
+    }
+
+    fn vendor_says(&self, request: &Recorded) -> Answer {
+        let told = self.vendors.iter().find_map(|(kind, vendor)| kind.answer(vendor, request));
+        told.unwrap_or_else(|| self.vendors[0].1.answer(request))
     }
 
     fn act(
@@ -252,32 +282,38 @@ impl State {
         let Some(party) = party.filter(|party| !self.revoked.contains(&PARTIES[*party].token())) else {
             return refusal(401);
         };
-        let on_labels = request.target.starts_with(LABELS);
+        let kind = self.kind_of(request);
         let denied = |what| self.denied.contains(&(party, what));
         if denied(Denial::Payment) {
             return refusal(402);
         }
-        if on_labels && denied(Denial::Labels) {
+        if kind.is_some_and(|kind| denied(Denial::Items(Some(kind.list())))) {
             return refusal(403);
         }
         if request.target == CAMPAIGNS && denied(Denial::Campaigns) {
             return refusal(401);
         }
-        if !on_labels || request.method == "GET" {
-            return (self.vendor.answer(request), None);
-        }
-        self.write(request, party, self.fates.get(nonce.unwrap_or_default()).copied().unwrap_or_default())
+        let Some(kind) = kind.filter(|_| request.method != "GET") else {
+            return (self.vendor_says(request), None);
+        };
+        let fate = self.fates.get(nonce.unwrap_or_default()).copied().unwrap_or_default();
+        self.write(request, (party, kind), fate)
     }
 
-    fn write(&mut self, request: &Recorded, party: usize, fate: Fate) -> (Answer, Option<(Uuid, u64)>) {
+    fn write(
+        &mut self,
+        request: &Recorded,
+        (party, kind): (usize, Kind),
+        fate: Fate,
+    ) -> (Answer, Option<(Uuid, u64)>) {
         if let Fate::Refused(status) = fate {
             return (Answer::json(status, error(status, "No.")), None);
         }
-        let Some(name) = PARTIES[party].organization else { return (self.vendor.answer(request), None) };
+        let Some(name) = PARTIES[party].organization else { return (self.vendor_says(request), None) };
         let version = self.version + 1;
         let mut stamped = request.clone();
-        stamped.body = format!(r#"{{"label":"{}{version}"}}"#, canary(name)).into_bytes();
-        let answer = self.vendor.answer(&stamped);
+        stamped.body = format!(r#"{{"label":"{}"}}"#, text(kind, name, version)).into_bytes();
+        let answer = self.vendor_says(&stamped);
         let (bytes, _) = answer.render("GET");
         let text = String::from_utf8_lossy(&bytes);
         let label: Option<serde_json::Value> =

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::support::labels::{LABELS, label_id, label_path, organization, token};
+use crate::support::labels::{label_id, organization, token};
+use crate::support::{Kind, LABEL, Peculiar};
 
 /// Organizations with labels; the admin workspace is one of them.
 pub(super) const NAMES: [&str; 4] = ["a", "b", "c", "admin"];
@@ -73,11 +74,23 @@ pub(super) fn canary(name: &str) -> String {
     format!("canary-{name}-")
 }
 
-/// Targets of reads: four items and five lists. The last one is never stored.
-pub(super) fn targets() -> Vec<String> {
-    let lists = ["", "?limit=100", "?limit=2", "?interest_status=positive&limit=100", "?search=canary"];
-    (1..=4).map(label_path).chain(lists.iter().map(|query| format!("{LABELS}{query}"))).collect()
+/// The text of this version of an item.
+pub(super) fn text(kind: Kind, name: &str, version: u64) -> String {
+    format!("{}{}-{version}", canary(name), kind.resource.name)
 }
+
+/// Targets of reads: four items and five lists. The last one is never stored.
+pub(super) fn targets(kind: Kind) -> Vec<String> {
+    let all = match kind == LABEL && Peculiar::ListsByInterest.is_there() {
+        true => "?interest_status=positive&limit=100",
+        false => "?limit=50",
+    };
+    let lists = ["", "?limit=100", "?limit=2", all, "?search=canary"];
+    (1..=4).map(|n| kind.path(n)).chain(lists.iter().map(|query| format!("{}{query}", kind.list()))).collect()
+}
+
+/// How many those are.
+pub(super) const TARGETS: usize = 9;
 
 /// A list that holds every label of an organization.
 pub(super) fn is_full_list(target: &str) -> bool {
@@ -86,7 +99,7 @@ pub(super) fn is_full_list(target: &str) -> bool {
 
 /// A list, whose lifetime is a minute.
 pub(super) fn is_list(target: &str) -> bool {
-    !target.starts_with(&format!("{LABELS}/"))
+    target.matches('/').count() == "/api/v2/collection".matches('/').count()
 }
 
 /// The label with this id.

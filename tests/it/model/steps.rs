@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::oracle::{Denial, Fate, Health};
-use super::parties::{NAMES, PARTIES, targets};
+use super::parties::{NAMES, PARTIES, TARGETS};
 use crate::support::Grants;
 
 /// How a read is asked for.
@@ -118,7 +118,7 @@ fn party() -> impl Strategy<Value = usize> {
 }
 
 fn target() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => 0..1_usize, 3 => 0..targets().len()]
+    prop_oneof![4 => 0..1_usize, 3 => 0..TARGETS]
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -160,7 +160,7 @@ fn late() -> impl Strategy<Value = Step> {
 }
 
 fn refusal() -> impl Strategy<Value = Step> {
-    let denial = [Denial::Labels, Denial::Payment, Denial::Campaigns].as_slice();
+    let denial = [Denial::Items(None), Denial::Payment, Denial::Campaigns].as_slice();
     prop_oneof![
         3 => party().prop_map(|party| Step::Campaigns { party }),
         4 => party().prop_map(|party| Step::Refuse { party }),
@@ -282,8 +282,11 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(some, 15..60).prop_map(|some| some.concat())
 }
 
-/// Steps that callers take at once, a list for each.
-pub(super) fn callers() -> impl Strategy<Value = Vec<Vec<Step>>> {
+/// A step, and the place of the resource that it is about among those of the run.
+pub(super) type Placed = (usize, Step);
+
+/// Steps that callers take at once, a list for each, with so many resources mixed.
+pub(super) fn callers(resources: usize) -> impl Strategy<Value = Vec<Vec<Placed>>> {
     let one = prop_oneof![14 => read(), 5 => write(), 6 => late(), 3 => refusal(), 1 => world(), 1 => time()];
-    prop::collection::vec(prop::collection::vec(one, 5..25), 2..8)
+    prop::collection::vec(prop::collection::vec((0..resources, one), 5..25), 2..8)
 }

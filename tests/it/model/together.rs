@@ -8,26 +8,26 @@ use instantly_proxy::config::Config;
 use super::arena::Arena;
 use super::ledger::Purged;
 use super::parties::{NAMES, targets};
-use super::steps::{Step, Wish};
+use super::steps::{Placed, Step, Wish};
 use crate::support::labels::label_id;
-use crate::support::together as at_once;
+use crate::support::{Kind, together as at_once};
 
-/// Runs one case: each list of steps is one caller's.
-pub(super) async fn run(callers: Vec<Vec<Step>>, change: impl FnOnce(&mut Config)) {
-    let arena = Arc::new(Arena::start_with(change));
+/// Runs one case with these resources: each list of steps is one caller's.
+pub(super) async fn run(kinds: &[Kind], callers: Vec<Vec<Placed>>, change: impl FnOnce(&mut Config)) {
+    let arenas = Arc::new(Arena::start_mixed(kinds, change));
     let steps = Arc::new(callers);
-    let ticking = Arc::clone(&arena);
+    let ticking = Arc::clone(&arenas);
     let all = at_once(steps.len(), |caller| {
-        let (arena, steps) = (Arc::clone(&arena), Arc::clone(&steps));
+        let (arenas, steps) = (Arc::clone(&arenas), Arc::clone(&steps));
         async move {
-            for step in &steps[caller] {
-                take(&arena, step).await;
+            for (place, step) in &steps[caller] {
+                take(&arenas[*place], step).await;
             }
         }
     });
     tokio::select! {
         _ = all => {}
-        () = tick(&ticking) => {}
+        () = tick(&ticking[0]) => {}
     }
 }
 
@@ -45,7 +45,7 @@ async fn take(arena: &Arena, step: &Step) {
     match step {
         Step::Read { party, target, wish } => read(arena, (*party, *target), *wish).await,
         Step::HoldRead { party, target } => {
-            let asked = targets()[*target].clone();
+            let asked = targets(arena.kind)[*target].clone();
             let gate = arena.upstream.hold(move |request| request.target == asked);
             tokio::join!(read(arena, (*party, *target), Wish::Plain), async {
                 pause(arena).await;
@@ -69,7 +69,7 @@ async fn take(arena: &Arena, step: &Step) {
         }
         Step::Release | Step::Abandon => pause(arena).await,
         Step::Campaigns { party } => drop(arena.call_campaigns(*party).await),
-        Step::Edit { name, label } => arena.oracle.edit(NAMES[*name], *label),
+        Step::Edit { name, label } => arena.oracle.edit(arena.kind, NAMES[*name], *label),
         Step::Own { name, grants } => arena.oracle.set_ownership(NAMES[*name], *grants),
         Step::Refuse { party } => {
             arena.oracle.revoke(*party);
@@ -99,7 +99,7 @@ async fn take(arena: &Arena, step: &Step) {
 }
 
 async fn read(arena: &Arena, (party, target): (usize, usize), wish: Wish) {
-    let (asked, outgoing) = arena.reading(party, &targets()[target], wish);
+    let (asked, outgoing) = arena.reading(party, &targets(arena.kind)[target], wish);
     let told = outgoing.send().await;
     arena.check_read(&asked, told);
 }

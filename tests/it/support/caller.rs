@@ -180,7 +180,7 @@ impl Outgoing {
 
     /// Sets a JSON body and its media type.
     pub fn json(self, json: &str) -> Self {
-        self.field("content-type", "application/json").body(json.to_owned())
+        self.field("content-type", "application/json").body(stand_in::outward_text(json.as_bytes()))
     }
 
     /// Sends it and reads the whole answer; panics if there is none.

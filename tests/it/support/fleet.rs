@@ -12,12 +12,13 @@ use tempfile::TempDir;
 
 use super::caller::Caller;
 use super::labels::{label_path, token};
+use super::mixed::{LIST, TAG, Vendors};
 use super::patience::patiently;
 use super::proxy::lower_the_shield;
 use super::store::{Engine, TestStore};
 use super::upstream::TestUpstream;
 use super::vendor::Vendor;
-use super::world::{World, is_label_read};
+use super::world::is_label_read;
 
 /// Replicas of one fleet.
 pub struct TestFleet {
@@ -29,6 +30,8 @@ pub struct TestFleet {
     pub upstream: TestUpstream,
     /// What answers there.
     pub vendor: Vendor,
+    /// The same, with custom tags and lead lists beside its labels.
+    pub vendors: Vendors,
     secrets: TempDir,
 }
 
@@ -56,13 +59,13 @@ impl TestFleet {
 
     /// Vendor and store alone.
     pub fn without_replicas(engine: Engine) -> Self {
-        let vendor = World::vendor();
-        let upstream = TestUpstream::of(&vendor);
+        let vendors = Vendors::of(&[TAG, LIST]);
+        let (vendor, upstream) = (vendors.labels.clone(), vendors.upstream());
         let store = TestStore::start_with(engine, &["maxmemory-policy volatile-lru"]);
         let secrets = TempDir::new().expect("a directory can be made");
         std::fs::write(secrets.path().join("secrets"), "0123456789abcdef0123456789abcdef\n")
             .expect("it is ours");
-        Self { replicas: Vec::new(), store, upstream, vendor, secrets }
+        Self { replicas: Vec::new(), store, upstream, vendor, vendors, secrets }
     }
 
     /// One more replica, which has a lease when this returns.

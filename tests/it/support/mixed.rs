@@ -1,5 +1,5 @@
 //! [`Mixed`]: a world whose proxy caches every resource, and one that the program does not know; [`Kind`], one of them as a
-//! test speaks of it.
+//! test speaks of it; [`Vendors`], who has them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,8 +25,59 @@ type Words = &'static [(&'static str, &'static str)];
 pub struct Mixed {
     /// Proxy, upstream, and the vendor's labels.
     pub world: World,
+    vendors: Vendors,
+}
+
+/// Who has labels and some other resources, with the same organizations, keys and ids.
+#[derive(Clone)]
+pub struct Vendors {
+    /// Labels, as [`World::vendor`] has them.
+    pub labels: Vendor,
     others: Vec<(Kind, Vendor)>,
+    workspaces: Workspaces,
     forbidden: Forbidden,
+}
+
+impl Vendors {
+    /// Of labels and of these.
+    pub fn of(others: &[Kind]) -> Self {
+        let others: Vec<_> = others.iter().map(|kind| (*kind, World::vendor())).collect();
+        for (kind, vendor) in &others {
+            for name in ["a", "b", "admin"] {
+                (1..=3).for_each(|n| vendor.put_label(name, n, &kind.text(name, n)));
+            }
+        }
+        Self {
+            labels: World::vendor(),
+            others,
+            workspaces: Workspaces::default(),
+            forbidden: Forbidden::default(),
+        }
+    }
+
+    /// An upstream that answers as they do.
+    pub fn upstream(&self) -> TestUpstream {
+        let vendors = self.clone();
+        TestUpstream::start(move |request| vendors.answer(request))
+    }
+
+    fn answer(&self, request: &Recorded) -> Answer {
+        let answer = self.forbidden.answer(request);
+        let answer = answer.or_else(|| self.workspaces.answer(&self.labels, request));
+        let other = || self.others.iter().find_map(|(kind, vendor)| kind.answer(vendor, request));
+        answer.or_else(other).unwrap_or_else(|| self.labels.answer(request))
+    }
+
+    /// Who has the items of this kind.
+    pub fn of_kind(&self, kind: Kind) -> &Vendor {
+        self.others.iter().find(|(own, _)| *own == kind).map_or(&self.labels, |(_, vendor)| vendor)
+    }
+
+    /// From now on this token is answered so at and below this path.
+    pub fn forbid_at(&self, path: &'static str, token: &str, status: u16) {
+        let mut forbidden = self.forbidden.0.lock().unwrap_or_else(PoisonError::into_inner);
+        forbidden.insert((path, token.to_owned(), status));
+    }
 }
 
 /// Collections and tokens that may not read them, with the status that says so.
@@ -79,25 +130,10 @@ impl Mixed {
     }
 
     fn of(change: impl FnOnce(&mut Config)) -> Self {
-        let (labels, forbidden, workspaces) = (World::vendor(), Forbidden::default(), Workspaces::default());
-        let others: Vec<_> = KINDS[1..].iter().map(|kind| (*kind, World::vendor())).collect();
-        let upstream = TestUpstream::start({
-            let (labels, others, forbidden) = (labels.clone(), others.clone(), forbidden.clone());
-            move |request| {
-                let answer = forbidden.answer(request);
-                let answer = answer.or_else(|| workspaces.answer(&labels, request));
-                let other = || others.iter().find_map(|(kind, vendor)| kind.answer(vendor, request));
-                answer.or_else(other).unwrap_or_else(|| labels.answer(request))
-            }
-        });
+        let vendors = Vendors::of(&KINDS[1..]);
+        let upstream = vendors.upstream();
         let proxy = TestProxy::start_for(MIXED, &upstream, change);
-        let mixed = Self { world: World { proxy, upstream, vendor: labels }, others, forbidden };
-        for (kind, _) in &mixed.others {
-            for name in ["a", "b", "admin"] {
-                (1..=3).for_each(|n| kind.put(&mixed, name, n, &kind.text(name, n)));
-            }
-        }
-        mixed
+        Self { world: World { proxy, upstream, vendor: vendors.labels.clone() }, vendors }
     }
 
     /// From now on this token is answered so wherever it reads or writes this kind.
@@ -107,8 +143,7 @@ impl Mixed {
 
     /// From now on this token is answered so at and below this path.
     pub fn forbid_at(&self, path: &'static str, token: &str, status: u16) {
-        let mut forbidden = self.forbidden.0.lock().unwrap_or_else(PoisonError::into_inner);
-        forbidden.insert((path, token.to_owned(), status));
+        self.vendors.forbid_at(path, token, status);
     }
 }
 
@@ -168,7 +203,7 @@ const KINDS: [Kind; 5] = [LABEL, GADGET_KIND, TAG, LIST, CAMPAIGN_KIND];
 
 impl Kind {
     /// What the vendor of it says: what one of labels would, in other words.
-    fn answer(self, vendor: &Vendor, request: &Recorded) -> Option<Answer> {
+    pub fn answer(self, vendor: &Vendor, request: &Recorded) -> Option<Answer> {
         let below = request.target.strip_prefix(self.resource.collection)?;
         let below = self.query.iter().fold(below.to_owned(), |below, (label, own)| below.replace(own, label));
         let asked = Recorded { target: format!("{LABELS}{below}"), ..request.clone() };
@@ -200,8 +235,7 @@ impl Kind {
 
     /// Who has the items of this kind.
     pub fn vendor(self, mixed: &Mixed) -> &Vendor {
-        let other = mixed.others.iter().find(|(kind, _)| *kind == self);
-        other.map_or(&mixed.world.vendor, |(_, vendor)| vendor)
+        mixed.vendors.of_kind(self)
     }
 
     /// Makes or changes item `n` unseen by the proxy.

@@ -62,6 +62,7 @@ pub use proxy::{TestProxy, sum_of_series};
 pub use raw::{RawConnection, RawReply};
 pub use recorded::Recorded;
 pub use reply::Reply;
+pub use stand_in::{Peculiar, keep_as_labels};
 pub use streams::Streams;
 pub use upstream::TestUpstream;
 pub use vendor::{Grants, Vendor};

@@ -8,6 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::patience::patiently;
 use super::reply::Reply;
+use super::stand_in;
 use super::wire::{Framing, Head, Wire};
 
 /// One connection, driven by bytes.
@@ -70,14 +71,16 @@ impl RawConnection {
 
     /// Sends bytes. A connection that the other side has closed takes them silently: what counts is what comes back.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = patiently("bytes to be taken", self.write.write_all(bytes.as_ref())).await;
+        let bytes = stand_in::outward_text(bytes.as_ref());
+        let _ = patiently("bytes to be taken", self.write.write_all(&bytes)).await;
     }
 
     /// Sends bytes that the other side must take, all of them: many clients look for no answer once one is refused.
     #[track_caller]
     pub fn send_whole(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = ()> {
         patiently("bytes to be taken", async move {
-            self.write.write_all(bytes.as_ref()).await.expect("a connection that takes them");
+            let bytes = stand_in::outward_text(bytes.as_ref());
+            self.write.write_all(&bytes).await.expect("a connection that takes them");
         })
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use instantly_proxy::error::ErrorKind;
+use instantly_proxy::resource::{LEAD_LABEL, RESOURCES};
 use serde_json::Value;
 
 use super::wire::Head;
@@ -85,6 +86,13 @@ impl Reply {
     pub fn error_kind(&self) -> Option<ErrorKind> {
         let envelope: Value = serde_json::from_slice(&self.body).ok()?;
         let message = envelope["message"].as_str()?;
+        // Some speak of the resource that was asked for, and by default of labels.
+        let label = &LEAD_LABEL.sentences;
+        let of_labels = RESOURCES.iter().map(|resource| &resource.sentences).find_map(|own| {
+            let pairs = [(own.misspelt, label.misspelt), (own.write_too_large, label.write_too_large)];
+            pairs.into_iter().find(|(own, _)| *own == message).map(|(_, label)| label)
+        });
+        let message = of_labels.unwrap_or(message);
         ErrorKind::ALL.iter().copied().find(|kind| kind.message() == message)
     }
 
