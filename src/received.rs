@@ -36,9 +36,13 @@ pub struct Received {
     excess: bool,
     /// Whoever asked whether it was read to its end.
     told: Option<Unread>,
+    /// On HTTP/1.1: fields came behind it, of which readers differ on where they end.
+    has_trailers: bool,
 }
 
-/// Whether something of a body is still to be read: true until it has been dropped at its end.
+/// Whether something of a body is still to be read: true until it has been dropped at its end. It stays true where trailers
+/// (RFC 9112 §7.1.2) came behind it: hyper takes line ends for part of a field there that others take for the end of all
+/// fields, so whatever follows has two readings.
 #[derive(Clone, Debug)]
 pub struct Unread(Arc<AtomicBool>);
 
@@ -143,7 +147,16 @@ impl Received {
 
     const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
         let end_is_told = matches!(version, Version::HTTP_2);
-        Self { body, end_is_told, missing: announced, ended: false, tail: None, excess: false, told: None }
+        Self {
+            body,
+            end_is_told,
+            missing: announced,
+            ended: false,
+            tail: None,
+            excess: false,
+            told: None,
+            has_trailers: false,
+        }
     }
 
     /// Tells what becomes of it, once it is dropped.
@@ -196,6 +209,7 @@ impl http_body::Body for Received {
             // More than was announced is an error of the framing, and h2 raises it.
             *missing = missing.saturating_sub(data.len() as u64);
         }
+        this.has_trailers |= frame.is_trailers() && !this.end_is_told;
         this.look_behind(cx);
         Poll::Ready(Some(Ok(frame)))
     }
@@ -212,7 +226,8 @@ impl http_body::Body for Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if let Some(Unread(unread)) = &self.told {
-            unread.store(!self.ended && !self.body.is_end_stream(), Ordering::Relaxed);
+            let is_read = self.ended || self.body.is_end_stream();
+            unread.store(!is_read || self.has_trailers, Ordering::Relaxed);
         }
         if !self.end_is_told
             && self.body.is_end_stream()

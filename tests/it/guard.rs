@@ -132,6 +132,22 @@ async fn what_the_parser_repairs_is_served_alone_and_with_one_framing() {
     }
 }
 
+/// RFC 9112 §7.1.2: readers differ on where the fields behind a body end.
+#[tokio::test]
+async fn nothing_is_read_behind_a_body_with_trailers() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let body = "2\r\n{}\r\n0\r\nX-Last: 1\r\n\r\n";
+    for line in ["POST /api/v2/x".to_owned(), format!("PATCH {}", label_path(1))] {
+        let fields = "Host: a\nContent-Type: application/json\nTransfer-Encoding: chunked\n";
+        let (reply, silent) = exchange(&world, &format!("{}{SMUGGLED}", request(&line, fields, body))).await;
+        let reply = reply.expect("an answer").reply();
+        assert_eq!((reply.status, reply.field("connection")), (200, Some("close")), "{line}");
+        assert!(silent, "{line}: what follows is not read");
+    }
+    assert_eq!(world.upstream.count_of(|request| request.target == "/smuggled"), 0);
+}
+
 #[tokio::test]
 async fn a_bad_chunk_reaches_nobody_as_a_whole_request() {
     let world = World::start();

@@ -184,13 +184,16 @@ def chunks():
         ("many zeros at the end", "5\nhello\n000\n\n"),
         ("an extension", "5;a=b\nhello\n0;c\n\n"),
         ("a request in a chunk", f"{len(wire(BEHIND)):x}\n{BEHIND}\n" + END),
-        ("trailers", "5\nhello\n0\nX-Last: 1\n\n"),
-        # A trailer is no field of the head (RFC 9110 §6.5.1).
-        ("a length as trailer", "5\nhello\n0\nContent-Length: 50\n\n"),
-        ("a coding as trailer", "5\nhello\n0\nTransfer-Encoding: chunked\n\n"),
     ]
     for name, body in good:
         yield Case("7.1", name, post(CHUNKED, body=body), 2)
+    # Readers differ on where trailers end, so nothing behind them is read; none is a field of the head (RFC 9110 §6.5.1).
+    for name, field in [
+        ("trailers", "X-Last: 1"),
+        ("a length as trailer", "Content-Length: 50"),
+        ("a coding as trailer", "Transfer-Encoding: chunked"),
+    ]:
+        yield Case("7.1.2", name, post(CHUNKED, body=f"5\nhello\n0\n{field}\n\n"), 1)
     bad = [
         "+5",
         "-5",

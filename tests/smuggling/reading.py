@@ -10,7 +10,7 @@ import re
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\Z")
-SIZE = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[^\r\n\0]*)?\r\n")
+SIZE = re.compile(rb"([0-9A-Fa-f]+)[\t ]*(?:;[^\r\n]*)?\r\n")
 
 
 class Invalid(Exception):
@@ -58,9 +58,9 @@ def request(sent, at):
     if codings:
         if codings != [b"chunked"] or minor == b"0":
             raise Invalid
-        body, at = chunked(sent, at)
-        # Whoever sends both is not to be read on (§6.3).
-        last = last or bool(lengths)
+        body, at, has_trailers = chunked(sent, at)
+        # Whoever sends both is not to be read on (§6.3), nor is anything behind trailers, on whose end readers differ (§7.1.2).
+        last = last or bool(lengths) or has_trailers
     else:
         if not all(length.isdigit() for length in lengths) or len({int(length) for length in lengths}) > 1:
             raise Invalid
@@ -92,7 +92,7 @@ def fields(sent, at):
 
 
 def chunked(sent, at):
-    """A body of chunks, and the place behind its trailers."""
+    """A body of chunks, the place behind its trailers, and whether there are any."""
     body = []
     while True:
         found = SIZE.match(sent, at)
@@ -105,7 +105,8 @@ def chunked(sent, at):
             raise Invalid
         body.append(sent[at : at + size])
         at += size + 2
-    return b"".join(body), fields(sent, at)[3]
+    end = fields(sent, at)[3]
+    return b"".join(body), end, sent[at:end] != b"\r\n"
 
 
 def origin_form(target):
