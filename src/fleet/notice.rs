@@ -1,9 +1,12 @@
 //! [`Notice`]: what one replica has to tell all others, in the order of the log.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fence::{Fate, Reach};
+use crate::organization::Organization;
 
 /// What every replica must know. It is sealed in the store's log; a replica that cannot read one invalidates everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +120,15 @@ impl From<Told> for Fate {
 }
 
 impl Notice {
+    /// A write whose answer is awaited: all of its writer's organization, or this much of everybody's where nobody knows that.
+    #[must_use]
+    pub fn of_write(organization: Option<&Arc<Organization>>, reach: Reach, fate: Told) -> Self {
+        match organization {
+            Some(organization) => Self::Organization { id: organization.id().name().0, item: None, fate },
+            None => Self::everywhere(reach, fate),
+        }
+    }
+
     /// A write that may have changed this much of every organization.
     #[must_use]
     pub const fn everywhere(reach: Reach, fate: Told) -> Self {

@@ -1,24 +1,33 @@
 //! [`Abandoned`]: a write whose client leaves while it is under way.
 
+use std::sync::Arc;
+
+use uuid::Uuid;
+
 use super::Proxy;
-use super::write::Write;
 use crate::fence::Reach;
-use crate::fleet::notice::Told;
+use crate::fleet::notice::{Notice, Told};
 use crate::metrics::InvalidationCause;
-use crate::organization::Extent;
+use crate::organization::{Extent, Organization};
 
 /// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
-/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again. A write
-/// without `Authorization` cannot come to anything.
+/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again.
 pub(super) struct Abandoned<'a> {
     proxy: &'a Proxy,
-    write: &'a Write,
+    /// Of the writer.
+    organization: Option<&'a Arc<Organization>>,
+    /// What its path names.
+    item: Option<Uuid>,
     answered: bool,
 }
 
 impl<'a> Abandoned<'a> {
-    pub(super) const fn new(proxy: &'a Proxy, write: &'a Write) -> Self {
-        Self { proxy, write, answered: false }
+    pub(super) const fn new(
+        proxy: &'a Proxy,
+        organization: Option<&'a Arc<Organization>>,
+        item: Option<Uuid>,
+    ) -> Self {
+        Self { proxy, organization, item, answered: false }
     }
 
     /// Its answer, or its loss, is known, and has been seen to.
@@ -27,15 +36,12 @@ impl<'a> Abandoned<'a> {
     }
 
     pub(super) fn invalidate(&self) {
-        if self.write.caller.as_ref().authorization().is_none() {
-            return;
-        }
         if let Some(fleet) = &self.proxy.fleet {
             // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
-            fleet.tell(self.write.told(self.reach(), Told::Known));
+            fleet.tell(Notice::of_write(self.organization, self.reach(), Told::Known));
         }
         let fence = self.proxy.cache.fence();
-        match &self.write.organization {
+        match self.organization {
             Some(organization) => {
                 fence.invalidate_settled(organization, Extent::Organization);
             }
@@ -48,7 +54,7 @@ impl<'a> Abandoned<'a> {
     /// the API does not know, and must not be able to empty the cache of others by it. What its path leaves open goes when
     /// its answer, or its loss, is known.
     fn reach(&self) -> Reach {
-        self.write.subject.item.map_or(Reach::Lists, Reach::Item)
+        self.item.map_or(Reach::Lists, Reach::Item)
     }
 }
 

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::Proxy;
+use super::exchange::Identified;
 use super::fast_path::head::PlainRead;
 use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
@@ -19,14 +20,6 @@ use crate::peer::Peer;
 use crate::rules::Rules;
 use crate::setup_error::SetupError;
 use crate::survey::Survey;
-
-/// Who sends a request: told once, before anything else is done for it.
-pub(super) struct Identified {
-    /// By its credential.
-    pub(super) caller: Caller,
-    /// By its service, where those are told apart.
-    pub(super) identity: Option<Arc<Identity>>,
-}
 
 impl Proxy {
     /// Who sends a request.

@@ -16,7 +16,6 @@ use uuid::{Timestamp, Uuid};
 
 use super::Proxy;
 use super::answer::Answer;
-use super::callers::Identified;
 use crate::body::{Body, BodyError};
 use crate::caller::identity::Caller;
 use crate::caller::routes;
@@ -68,6 +67,14 @@ impl RequestId {
 pub(super) fn fresh_id(now: Moment) -> Uuid {
     let unix = now.unix();
     Uuid::new_v7(Timestamp::from_unix(uuid::NoContext, unix.as_secs(), unix.subsec_nanos()))
+}
+
+/// Who sends a request: told once, before anything else is done for it.
+pub(super) struct Identified {
+    /// By its credential.
+    pub(super) caller: Caller,
+    /// By its service, where those are told apart.
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 /// What a request brings along besides itself.

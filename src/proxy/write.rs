@@ -112,7 +112,11 @@ impl Proxy {
             Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &write.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
-        let mut watch = Abandoned::new(self, &write);
+        let mut watch = Abandoned::new(self, write.organization.as_ref(), write.subject.item);
+        if write.caller.as_ref().authorization().is_none() {
+            // It cannot come to anything.
+            watch.note_answered();
+        }
         let (answer, mut answered) = oneshot::channel();
         let (proxy, sent) = (Arc::clone(self), Arc::clone(&write));
         let writing = async move {
@@ -313,15 +317,7 @@ impl Write {
 
     /// What is invalidated if nobody learns what became of it.
     fn last_will(&self) -> Notice {
-        self.told(self.reach(), Told::Unknown)
-    }
-
-    /// What it invalidates, as far as that is known before its answer.
-    pub(super) fn told(&self, reach: Reach, fate: Told) -> Notice {
-        match &self.organization {
-            Some(organization) => Notice::Organization { id: organization.id().name().0, item: None, fate },
-            None => Notice::everywhere(reach, fate),
-        }
+        Notice::of_write(self.organization.as_ref(), self.reach(), Told::Unknown)
     }
 
     /// What it may have changed of every organization, while nobody knows of which: as much as its path leaves open.
