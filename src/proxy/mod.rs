@@ -6,6 +6,7 @@
 //! writes and `settle` what they shut out, `forward` everything else. `exchange::Exchange::finish` is the one place that maps
 //! errors, sets the fields that every answer carries, counts and logs.
 
+mod abandoned;
 mod answer;
 mod caller_numbers;
 mod callers;

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Proxy;
+use super::abandoned::Abandoned;
 use super::answer::Answer;
 use super::changed::Changed;
 use super::exchange::Asked;
@@ -31,8 +32,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
-use crate::metrics::InvalidationCause;
-use crate::organization::{Extent, Organization};
+use crate::organization::Organization;
 use crate::origin::status::Meaning;
 use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries, Turn};
@@ -112,7 +112,7 @@ impl Proxy {
             Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &write.method)),
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
-        let mut watch = Abandoned { proxy: self, write: &write, answered: false };
+        let mut watch = Abandoned::new(self, &write);
         let (answer, mut answered) = oneshot::channel();
         let (proxy, sent) = (Arc::clone(self), Arc::clone(&write));
         let writing = async move {
@@ -129,7 +129,7 @@ impl Proxy {
             Pin::new(&mut answered).poll(cx)
         })
         .await;
-        watch.answered = true;
+        watch.note_answered();
         outcome.unwrap_or_else(|panicked| {
             let _ = self.invalidate(&write, None, Changed::unknown());
             // Its open write is dropped with the task, and tells the fleet the same.
@@ -317,7 +317,7 @@ impl Write {
     }
 
     /// What it invalidates, as far as that is known before its answer.
-    fn told(&self, reach: Reach, fate: Told) -> Notice {
+    pub(super) fn told(&self, reach: Reach, fate: Told) -> Notice {
         match &self.organization {
             Some(organization) => Notice::Organization { id: organization.id().name().0, item: None, fate },
             None => Notice::everywhere(reach, fate),
@@ -333,12 +333,6 @@ impl Write {
             (WriteChanges::Item, Place::Collection(_)) if self.method == Method::POST => Reach::Lists,
             _ => Reach::Everything,
         }
-    }
-
-    /// The same while its answer is awaited and its client has left: anybody can do that with a key that the API does not know,
-    /// and must not be able to empty the cache of others by it.
-    fn reach_before_its_answer(&self) -> Reach {
-        self.subject.item.map_or(Reach::Lists, Reach::Item)
     }
 
     fn call(&self, asked_at: Moment) -> Call<'_> {
@@ -376,42 +370,5 @@ impl Write {
 fn close(open: Option<OpenWrite>) {
     if let Some(open) = open {
         open.close();
-    }
-}
-
-/// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
-/// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again. A write
-/// without `Authorization` cannot come to anything.
-struct Abandoned<'a> {
-    proxy: &'a Proxy,
-    write: &'a Write,
-    answered: bool,
-}
-
-impl Abandoned<'_> {
-    fn invalidate(&self) {
-        if self.write.caller.as_ref().authorization().is_none() {
-            return;
-        }
-        if let Some(fleet) = &self.proxy.fleet {
-            // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
-            fleet.tell(self.write.told(self.write.reach_before_its_answer(), Told::Known));
-        }
-        let fence = self.proxy.cache.fence();
-        match &self.write.organization {
-            Some(organization) => {
-                fence.invalidate_settled(organization, Extent::Organization);
-            }
-            None => fence.invalidate_everywhere(self.write.reach_before_its_answer(), None),
-        }
-        self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
-    }
-}
-
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.invalidate();
-        }
     }
 }
