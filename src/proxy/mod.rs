@@ -27,6 +27,7 @@ mod settle;
 mod shared;
 mod write;
 
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub use self::reload::Prepared;
 pub use self::shared::{Proxy, Worker};
 use self::write::Subject;
 use crate::body::{self, Body};
+use crate::cache::render::keep_room;
 use crate::classify::{Class, classify_by};
 use crate::guard;
 use crate::metrics::ClientRefusal;
@@ -86,7 +88,10 @@ impl Worker {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
             }
             Class::Read(read) => match proxy.read(&head, &read, asked).await {
-                Ok(Some(answer)) => Ok(answer),
+                Ok(Some(answer)) => {
+                    keep_room(mem::take(&mut head.headers));
+                    Ok(answer)
+                }
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
                     Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await
