@@ -21,7 +21,7 @@ use std::time::Duration;
 use self::caller_key::CallerKey;
 use self::figures::Figures;
 use self::fingerprint::Fingerprints;
-pub use self::identity::{Evidence, Field, Identity, Ignored, Memo};
+pub use self::identity::{Claim, Evidence, Field, Identity, Ignored, Memo, Recent};
 pub use self::row::{Refused, Row, Shown};
 pub use self::rules::{CallerRules, Denied, Limit};
 use self::table::Table;
@@ -106,6 +106,20 @@ impl Callers {
                 identity
             }
         }
+    }
+
+    /// Who sends a plain read that claims this, at this uptime. One like the last of its connection in the same second costs a
+    /// comparison; of any other all `evidence` is heard.
+    pub fn identify_again<'r, 'e>(
+        &self,
+        rules: &Arc<CallerRules>,
+        recent: &'r mut Recent,
+        claim: Claim<'_>,
+        memo: &Memo,
+        evidence: impl FnOnce() -> Evidence<'e>,
+        now: Duration,
+    ) -> &'r Identity {
+        recent.or(rules, claim, now.as_secs(), || self.identify(rules, memo, &evidence(), now))
     }
 
     /// Counts a request of this identity, if what it said of its caller does not count.

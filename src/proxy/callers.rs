@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use super::Proxy;
+use super::fast_path::Client;
 use super::fast_path::head::PlainRead;
 use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
 use crate::callers::figures::Figure;
 use crate::callers::fingerprint::Fingerprints;
-use crate::callers::{Bill, CallerRules, Evidence, Field, Identity, Ledger, Limit};
+use crate::callers::{Bill, CallerRules, Claim, Evidence, Field, Identity, Ledger, Limit};
 use crate::clock::Moment;
 use crate::config::{self, Mode, files};
 use crate::error::{ErrorKind, ProxyError};
@@ -51,23 +52,27 @@ impl Proxy {
         identity
     }
 
-    /// Which service sends a plain read; nothing where its limits say anything of such a read.
-    pub(super) fn identify_plain(
+    /// Which service sends a plain read, of whom the connection's last one is known; nothing where its limits say anything of such
+    /// a read.
+    pub(super) fn identify_plain<'r>(
         &self,
         rules: &Arc<CallerRules>,
-        peer: &Peer,
+        client: Client<'r>,
         read: &PlainRead<'_>,
-        digest: AuthorizationDigest,
+        key: AuthorizationDigest,
         now: Moment,
-    ) -> Option<Arc<Identity>> {
-        let evidence = Evidence {
+    ) -> Option<&'r Identity> {
+        let Client { peer, recent } = client;
+        let field = read.caller.map_or(Field::Absent, Field::Once);
+        let evidence = || Evidence {
             peer: peer.ip(),
             certificate: peer.certificate(),
-            field: read.caller.map_or(Field::Absent, Field::Once),
-            key: Some((digest, read.authorization)),
+            field,
+            key: Some((key, read.authorization)),
         };
-        let identity = self.callers.identify(rules, peer.memo(), &evidence, now.uptime());
-        identity.denies(&Method::GET, read.path).is_none().then_some(identity)
+        let claim = Claim { field, key };
+        let identity = self.callers.identify_again(rules, recent, claim, peer.memo(), evidence, now.uptime());
+        identity.may_read(read.path).then_some(identity)
     }
 
     /// The name that log and status have for the key of a request, where callers are told apart: it makes no row.

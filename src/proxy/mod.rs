@@ -37,9 +37,9 @@ use http::{Response, StatusCode};
 
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
-pub use self::fast_path::FromMemory;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::fast_path::head::alike;
+pub use self::fast_path::{Client, FromMemory};
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
@@ -47,6 +47,7 @@ pub use self::shared::{Proxy, Worker};
 use self::write::Subject;
 use crate::body::{self, Body};
 use crate::cache::render::keep_room;
+pub use crate::callers::Recent;
 use crate::classify::{Class, classify_by};
 use crate::guard;
 use crate::metrics::ClientRefusal;
