@@ -168,9 +168,9 @@ impl Memo {
 }
 
 impl Recent {
-    /// Who it was, if this is the same second, and this request brings what that one brought and the same holds; else whom
-    /// `told` gives.
-    pub(super) fn or(
+    /// Who it was, if it was in this second of the uptime, and this request brings what that one brought and the same holds; else
+    /// whom `told` gives.
+    pub fn or(
         &mut self,
         rules: &Arc<CallerRules>,
         claim: Claim<'_>,

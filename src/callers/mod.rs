@@ -108,20 +108,6 @@ impl Callers {
         }
     }
 
-    /// Who sends a plain read that claims this, at this uptime. One like the last of its connection in the same second costs a
-    /// comparison; of any other all `evidence` is heard.
-    pub fn identify_again<'r, 'e>(
-        &self,
-        rules: &Arc<CallerRules>,
-        recent: &'r mut Recent,
-        claim: Claim<'_>,
-        memo: &Memo,
-        evidence: impl FnOnce() -> Evidence<'e>,
-        now: Duration,
-    ) -> &'r Identity {
-        recent.or(rules, claim, now.as_secs(), || self.identify(rules, memo, &evidence(), now))
-    }
-
     /// Counts a request of this identity, if what it said of its caller does not count.
     pub fn note_claim(&self, identity: &Identity) {
         if let Some(ignored) = identity.ignored {

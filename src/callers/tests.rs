@@ -50,7 +50,9 @@ impl World {
     ) -> &'r Identity {
         let evidence = self.evidence(name, key);
         let claim = Claim { field: evidence.field, key: evidence.key.unwrap().0 };
-        self.callers.identify_again(&self.rules, recent, claim, &Memo::default(), || evidence, now)
+        recent.or(&self.rules, claim, now.as_secs(), || {
+            self.callers.identify(&self.rules, &Memo::default(), &evidence, now)
+        })
     }
 
     fn identify(&self, memo: &Memo, name: &str, key: &str, now: Duration) -> Arc<Identity> {

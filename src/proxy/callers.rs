@@ -64,14 +64,15 @@ impl Proxy {
     ) -> Option<&'r Identity> {
         let Client { peer, recent } = client;
         let field = read.caller.map_or(Field::Absent, Field::Once);
-        let evidence = || Evidence {
-            peer: peer.ip(),
-            certificate: peer.certificate(),
-            field,
-            key: Some((key, read.authorization)),
-        };
-        let claim = Claim { field, key };
-        let identity = self.callers.identify_again(rules, recent, claim, peer.memo(), evidence, now.uptime());
+        let identity = recent.or(rules, Claim { field, key }, now.uptime().as_secs(), || {
+            let evidence = Evidence {
+                peer: peer.ip(),
+                certificate: peer.certificate(),
+                field,
+                key: Some((key, read.authorization)),
+            };
+            self.callers.identify(rules, peer.memo(), &evidence, now.uptime())
+        });
         identity.may_read(read.path).then_some(identity)
     }
 
