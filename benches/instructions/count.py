@@ -6,7 +6,9 @@ Usage: count.py PORT REQUESTS FOLDER PID; called by `run`. Prints a line for eac
 import glob
 import os
 import re
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 
@@ -26,11 +28,16 @@ UNKNOWN = "X-Unknown: 0123456789abcdef"
 
 
 class Connection:
-    """One kept-alive HTTP/1.1 connection."""
+    """One kept-alive HTTP/1.1 connection; of mutual TLS, where the folder has a client's certificate."""
 
-    def __init__(self, port):
+    def __init__(self, port, folder):
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        certificate, key = (os.path.join(folder, name) for name in ("client.pem", "client.key"))
+        if os.path.exists(certificate):
+            context = ssl.create_default_context(cafile=os.path.join(folder, "root.pem"))
+            context.load_cert_chain(certificate, key)
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
 
     def ask(self, path, *fields):
         """Gives the status and the fields of the answer; its body is read and forgotten."""
@@ -59,20 +66,23 @@ def control(option, process):
     subprocess.run(["callgrind_control", option, process], check=True, **silent)
 
 
-def instructions(folder):
-    """Takes what has been written by callgrind away and gives its sum."""
+def instructions(folder, kind):
+    """Takes what has been written by callgrind away and gives its sum; what of it is to be kept is kept."""
     total = 0
+    kept = os.environ.get("PROFILES")
     for path in glob.glob(os.path.join(folder, "out*")):
         with open(path, encoding="utf-8") as dump:
             found = re.findall(r"^(?:summary|totals): (\d+)", dump.read(), re.MULTILINE)
         total += int(found[-1]) if found else 0
+        if kept:
+            shutil.copy(path, os.path.join(kept, f"{kind}.{os.path.basename(path)}"))
         os.replace(path, os.path.join(folder, "last"))
     return total
 
 
 def main():
     port, count, folder, process = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-    connection = Connection(port)
+    connection = Connection(port, folder)
     tag = connection.ask(PATH, SIXTH)[1]["etag"]
     kinds = (
         ("hit", PATH, 200, "hit", [SIXTH]),
@@ -89,7 +99,7 @@ def main():
             if answered != status or told not in found["cache-status"]:
                 raise SystemExit(f"{name}: {answered} with {found}")
         control("--dump", process)
-        print(name, instructions(folder) // count, flush=True)
+        print(name, instructions(folder, name) // count, flush=True)
 
 
 main()

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
+use http::Method;
 use uuid::Uuid;
 
 use super::caller_key::CallerKey;
@@ -20,7 +21,7 @@ use crate::outcome::Outcome;
 use crate::semantics::caller_name;
 use crate::shield::share::{Share, Urgency};
 
-/// Who sends a request, as it is counted and as it takes turns.
+/// Who sends a request, as it is counted and as it takes turns. It is of one connection.
 #[derive(Debug)]
 pub struct Identity {
     /// The caller.
@@ -74,9 +75,36 @@ pub struct Evidence<'a> {
     pub key: Option<(AuthorizationDigest, &'a [u8])>,
 }
 
+impl Evidence<'_> {
+    fn digest(&self) -> Option<AuthorizationDigest> {
+        self.key.map(|(digest, _)| digest)
+    }
+}
+
+/// What of a connection's evidence may change from one plain read to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The field that names callers.
+    pub field: Field<'a>,
+    /// Stands for its key.
+    pub key: AuthorizationDigest,
+}
+
 /// Who sent the last request of a connection: nearly always who sends the next.
 #[derive(Debug, Default)]
 pub struct Memo(Mutex<Option<Known>>);
+
+/// Who sent the last plain read of a connection, beside the connection's own state: neither a lock nor a count of references is in
+/// the way of the next. Looked at anew each second, so that an active row counts as seen, and one that has lost its place is
+/// given up.
+#[derive(Debug, Default)]
+pub struct Recent(Option<Box<InSecond>>);
+
+#[derive(Debug)]
+struct InSecond {
+    known: Known,
+    second: u64,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -91,6 +119,8 @@ enum Remembered {
     Absent,
     Once(Box<[u8]>),
     Repeated,
+    /// No name: what is kept for a connection has bounds.
+    TooLong,
 }
 
 impl Remembered {
@@ -103,30 +133,55 @@ impl Remembered {
     }
 }
 
+impl Known {
+    fn new(identity: Arc<Identity>, field: Field<'_>, key: Option<AuthorizationDigest>) -> Self {
+        let field = match field {
+            Field::Absent => Remembered::Absent,
+            Field::Once(value) if value.len() <= caller_name::LONGEST => Remembered::Once(value.into()),
+            Field::Once(_) => Remembered::TooLong,
+            Field::Repeated => Remembered::Repeated,
+        };
+        Self { identity, field, key }
+    }
+
+    /// Whether a request that brings this is of who it was, under the same rules.
+    fn is(&self, rules: &Arc<CallerRules>, field: Field<'_>, key: Option<AuthorizationDigest>) -> bool {
+        Arc::ptr_eq(&self.identity.rules, rules) && self.key == key && self.field.is(field)
+    }
+}
+
 impl Memo {
     /// Who it was, if this request brings what that one brought and the same holds.
     pub(super) fn recall(&self, rules: &Arc<CallerRules>, evidence: &Evidence<'_>) -> Option<Arc<Identity>> {
         let known = self.0.lock();
         let known = known.as_ref()?;
         let identity = &known.identity;
-        let same = known.key == evidence.key.map(|(digest, _)| digest)
-            && known.field.is(evidence.field)
-            && Arc::ptr_eq(&identity.rules, rules)
+        let same = known.is(rules, evidence.field, evidence.digest())
             && !identity.caller.is_retired()
             && !identity.credential.is_retired();
         same.then(|| Arc::clone(identity))
     }
 
     pub(super) fn keep(&self, identity: &Arc<Identity>, evidence: &Evidence<'_>) {
-        let field = match evidence.field {
-            Field::Absent => Remembered::Absent,
-            Field::Once(value) if value.len() <= caller_name::LONGEST => Remembered::Once(value.into()),
-            // No name: what is kept for a connection has bounds.
-            Field::Once(_) => return,
-            Field::Repeated => Remembered::Repeated,
-        };
-        let key = evidence.key.map(|(digest, _)| digest);
-        *self.0.lock() = Some(Known { identity: Arc::clone(identity), field, key });
+        *self.0.lock() = Some(Known::new(Arc::clone(identity), evidence.field, evidence.digest()));
+    }
+}
+
+impl Recent {
+    /// Who it was, if it was in this second of the uptime, and this request brings what that one brought and the same holds; else
+    /// whom `told` gives.
+    pub fn or(
+        &mut self,
+        rules: &Arc<CallerRules>,
+        claim: Claim<'_>,
+        second: u64,
+        told: impl FnOnce() -> Arc<Identity>,
+    ) -> &Identity {
+        let (field, key) = (claim.field, Some(claim.key));
+        let same = self.0.take_if(|last| last.second == second && last.known.is(rules, field, key));
+        let last =
+            same.unwrap_or_else(|| Box::new(InSecond { known: Known::new(told(), field, key), second }));
+        &self.0.insert(last).known.identity
     }
 }
 
@@ -169,9 +224,15 @@ impl Identity {
         Self { caller, credential, limit, rules: Arc::clone(rules), ignored, who: OnceLock::new() }
     }
 
+    /// Whether nothing of a plain read is forbidden to who it is, whether that holds or not.
+    #[must_use]
+    pub fn may_read(&self, path: &str) -> bool {
+        self.limit.lets_all_be_read || self.denies(&Method::GET, path).is_none()
+    }
+
     /// What is forbidden of a request to who it is, whether that holds or not.
     #[must_use]
-    pub fn denies(&self, method: &http::Method, path: &str) -> Option<Denied> {
+    pub fn denies(&self, method: &Method, path: &str) -> Option<Denied> {
         self.limit.denies(method, path)
     }
 
@@ -184,10 +245,19 @@ impl Identity {
         }
     }
 
-    /// What the log says of it, where its key is of this organization.
+    /// What the log says of it, where it sends from `peer` as always and its key is of this organization.
     #[must_use]
-    pub fn who(&self, organization: Option<Uuid>) -> Cow<'_, Who> {
-        let told = || Who::new(self.caller.name(), self.key_name(), organization);
+    #[inline]
+    pub fn who(&self, peer: &str, organization: Option<Uuid>) -> Cow<'_, Who> {
+        match self.who.get() {
+            Some(known) if known.organization() == organization => Cow::Borrowed(known),
+            _ => self.who_anew(peer, organization),
+        }
+    }
+
+    #[cold]
+    fn who_anew(&self, peer: &str, organization: Option<Uuid>) -> Cow<'_, Who> {
+        let told = || Who::new(peer, self.caller.name(), self.key_name(), organization);
         if organization.is_none() {
             // It may be known a moment later.
             return Cow::Owned(told());

@@ -21,7 +21,7 @@ use std::time::Duration;
 use self::caller_key::CallerKey;
 use self::figures::Figures;
 use self::fingerprint::Fingerprints;
-pub use self::identity::{Evidence, Field, Identity, Ignored, Memo};
+pub use self::identity::{Claim, Evidence, Field, Identity, Ignored, Memo, Recent};
 pub use self::row::{Refused, Row, Shown};
 pub use self::rules::{CallerRules, Denied, Limit};
 use self::table::Table;

@@ -37,6 +37,8 @@ pub struct Limit {
     pub max_wait: Option<Duration>,
     /// Whether this holds.
     pub mode: Mode,
+    /// Whether nothing below forbids a `GET`, whatever its path is: asked by every plain read.
+    pub(super) lets_all_be_read: bool,
     methods: Vec<Method>,
     denied_methods: Vec<Method>,
     paths: Vec<String>,
@@ -102,7 +104,8 @@ impl CallerRules {
 
 impl Limit {
     fn new(limit: &CallerLimit, requests_per_minute: NonZeroU32) -> Self {
-        Self {
+        let made = Self {
+            lets_all_be_read: false,
             weight: limit.weight,
             cap: limit.cap.map(|cap| cap.of(requests_per_minute)),
             priority: limit.priority,
@@ -112,7 +115,9 @@ impl Limit {
             denied_methods: limit.denied_methods.clone(),
             paths: limit.paths.clone(),
             denied_paths: limit.denied_paths.clone(),
-        }
+        };
+        let says_nothing_of_paths = made.paths.is_empty() && made.denied_paths.is_empty();
+        Self { lets_all_be_read: says_nothing_of_paths && made.denies(&Method::GET, "/").is_none(), ..made }
     }
 
     /// What of a request is forbidden, if anything is. A path is forbidden if any reader may take it for one that is, and
@@ -136,6 +141,32 @@ mod tests {
 
     fn limit(of: &CallerLimit) -> Limit {
         Limit::new(of, NonZeroU32::new(5400).unwrap())
+    }
+
+    #[test]
+    fn a_limit_that_lets_all_be_read_forbids_no_read() {
+        let only_posts = CallerLimit { methods: vec![Method::POST], ..CallerLimit::default() };
+        let no_gets = CallerLimit { denied_methods: vec![Method::GET], ..CallerLimit::default() };
+        let some = CallerLimit { paths: vec!["/api/v2/leads".into()], ..CallerLimit::default() };
+        let others = CallerLimit { denied_paths: vec!["/api/v2/leads".into()], ..CallerLimit::default() };
+        let gets = CallerLimit {
+            methods: vec![Method::GET],
+            denied_methods: vec![Method::POST],
+            ..only_posts.clone()
+        };
+        for (of, lets_all) in [
+            (&CallerLimit::default(), true),
+            (&gets, true),
+            (&only_posts, false),
+            (&no_gets, false),
+            (&some, false),
+            (&others, false),
+        ] {
+            let limit = limit(of);
+            assert_eq!(limit.lets_all_be_read, lets_all, "{of:?}");
+            let forbids = |path| limit.denies(&Method::GET, path).is_some();
+            assert_eq!(forbids("/api/v2/leads") || forbids("/api/v2/emails"), !lets_all, "{of:?}");
+        }
     }
 
     #[test]

@@ -29,16 +29,34 @@ impl World {
         Self { callers, rules, digester: Digester::default() }
     }
 
-    fn identify(&self, memo: &Memo, name: &str, key: &str, now: Duration) -> Arc<Identity> {
+    fn evidence<'a>(&self, name: &'a str, key: &'a str) -> Evidence<'a> {
         let fields = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, key.parse().unwrap())]);
         let digest = self.digester.caller(&fields).as_ref().authorization().unwrap();
-        let evidence = Evidence {
+        Evidence {
             peer: "127.0.0.1".parse().unwrap(),
             certificate: None,
             field: Field::Once(name.as_bytes()),
             key: Some((digest, key.as_bytes())),
-        };
-        let identity = self.callers.identify(&self.rules, memo, &evidence, now);
+        }
+    }
+
+    /// As the fast path does.
+    fn identify_again<'r>(
+        &self,
+        recent: &'r mut Recent,
+        name: &str,
+        key: &str,
+        now: Duration,
+    ) -> &'r Identity {
+        let evidence = self.evidence(name, key);
+        let claim = Claim { field: evidence.field, key: evidence.key.unwrap().0 };
+        recent.or(&self.rules, claim, now.as_secs(), || {
+            self.callers.identify(&self.rules, &Memo::default(), &evidence, now)
+        })
+    }
+
+    fn identify(&self, memo: &Memo, name: &str, key: &str, now: Duration) -> Arc<Identity> {
+        let identity = self.callers.identify(&self.rules, memo, &self.evidence(name, key), now);
         self.callers.note_claim(&identity);
         identity
     }
@@ -58,6 +76,49 @@ fn the_same_request_on_the_same_connection_is_the_same_identity_until_anything_c
     assert_eq!((other_name.caller.name(), other_key.caller.name()), ("sync", "billing"));
     world.rules = CallerRules::new(&config(&["sync"])).unwrap();
     assert!(!Arc::ptr_eq(&other_name, &world.identify(&memo, "sync", "Bearer b", SECOND)));
+}
+
+#[test]
+fn plain_reads_of_one_connection_are_told_like_all_others_whatever_changes_between_them() {
+    let (mut world, mut recent) = (World::new(&[]), Recent::default());
+    let long = "n".repeat(65);
+    for limits in [&[] as &[&str], &["billing"]] {
+        world.rules = CallerRules::new(&config(limits)).unwrap();
+        for (name, key) in [
+            ("billing", "Bearer a"),
+            ("billing", "Bearer a"),
+            ("sync", "Bearer a"),
+            ("sync", "Bearer b"),
+            (&long, "Bearer b"),
+            (&long, "Bearer b"),
+            ("", "Bearer b"),
+            ("billing", "Bearer a"),
+        ] {
+            let told = world.identify(&Memo::default(), name, key, SECOND);
+            let again = world.identify_again(&mut recent, name, key, SECOND);
+            assert!(Arc::ptr_eq(&told.caller, &again.caller), "{name} {key}");
+            assert!(Arc::ptr_eq(&told.credential, &again.credential), "{name} {key}");
+            assert!(Arc::ptr_eq(&told.limit, &again.limit), "{name} {key}");
+            assert_eq!(told.ignored, again.ignored);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_loses_its_place_between_two_plain_reads_is_given_up_in_the_next_second() {
+    let (world, mut recent) = (World::new(&[]), Recent::default());
+    let first = Arc::clone(&world.identify_again(&mut recent, "billing", "Bearer a", SECOND).caller);
+    for number in 0..ROWS {
+        let _ = world.identify(&Memo::default(), &format!("caller-{number}"), "Bearer a", 2 * SECOND);
+    }
+    assert!(first.is_retired());
+    let next = &world.identify_again(&mut recent, "billing", "Bearer a", 2 * SECOND).caller;
+    assert!(!next.is_retired() && next.name() == "billing");
+    for row in [&first, next] {
+        row.counters.request(Outcome::Hit);
+    }
+    let sums = world.callers.bill(3 * SECOND);
+    assert_eq!(sums.callers.iter().map(|row| row.total.requests()).sum::<u64>(), 2);
 }
 
 #[test]

@@ -162,9 +162,10 @@ impl Fields for Page {
         self.line.push('"');
     }
 
-    fn word(&mut self, key: Key, value: &'static str) {
+    fn word(&mut self, key: Key, value: &str) {
+        debug_assert!(!has_special(value.as_bytes()), "{value:?}");
         self.line.push_str(key.json_text);
-        // A closed set has nothing to escape: `line` says so, and its tests hold it.
+        // There is nothing to escape: `line` says so, and its tests hold it.
         self.line.push_str(value);
         self.line.push('"');
     }

@@ -24,13 +24,14 @@ const MAX_PATH: usize = 200;
 pub struct RequestLine<'a> {
     /// When it ended: time since 1970-01-01T00:00:00Z.
     pub at: Duration,
-    /// The id under which it is found in the logs of every hop.
+    /// The id under which it is found in the logs of every hop. Nothing of it has to be escaped: it is ours, or was looked at
+    /// before it was taken over.
     pub request_id: &'a str,
     /// Of its trace, where it has one.
     pub trace_id: Option<&'a str>,
     /// Address and port of the client.
     pub peer: &'a str,
-    /// Its method.
+    /// Its method: a token (RFC 9110 §5.6.2).
     pub method: &'a str,
     /// Its path without the query, where a key may stand; of any length.
     pub path: &'a str,
@@ -40,7 +41,7 @@ pub struct RequestLine<'a> {
     pub outcome: &'static str,
     /// Of the answer, unless the client left before there was one.
     pub status: Option<u16>,
-    /// Who sent it, where callers are told apart.
+    /// Who sent it, from that address, where callers are told apart.
     pub who: Option<&'a Who>,
     /// Why it was bypassed, served stale or refused.
     pub reason: Option<&'static str>,
@@ -96,29 +97,29 @@ macro_rules! key {
 pub(super) trait Fields {
     /// A value from outside.
     fn text(&mut self, key: Key, value: &str);
-    /// A value of a closed set, or of code.
-    fn word(&mut self, key: Key, value: &'static str);
+    /// A value of a closed set, of code, or of characters that somebody has looked at: none has to be escaped.
+    fn word(&mut self, key: Key, value: &str);
     fn integer(&mut self, key: Key, value: u64);
     /// With a full stop, and as many decimals as say it exactly.
     fn milliseconds(&mut self, key: Key, value: Duration);
     /// `true` or `false`.
     fn literal(&mut self, key: Key, value: &'static str);
-    /// Who sent it, as it was written before.
+    /// Where it came from and who sent it, as it was written before.
     fn who(&mut self, who: &Who);
 }
 
 impl RequestLine<'_> {
     /// All that is said, in this order, in whichever style: the one place to add to.
     pub(super) fn fields(&self, to: &mut impl Fields) {
-        to.text(key!("request_id"), self.request_id);
+        to.word(key!("request_id"), self.request_id);
         if let Some(trace_id) = self.trace_id {
             to.text(key!("trace_id"), trace_id);
         }
-        to.text(key!("peer"), self.peer);
-        if let Some(who) = self.who {
-            to.who(who);
+        match self.who {
+            Some(who) => to.who(who),
+            None => to.word(key!("peer"), self.peer),
         }
-        to.text(key!("method"), self.method);
+        to.word(key!("method"), self.method);
         to.text(key!("path"), cut(self.path));
         to.word(key!("route"), self.route);
         to.word(key!("outcome"), self.outcome);
@@ -151,6 +152,7 @@ impl RequestLine<'_> {
 /// What is said of who sent a request: once for many of its lines.
 pub(super) fn who_fields(who: &Who, to: &mut impl Fields) {
     let [caller, credential] = who.names();
+    to.word(key!("peer"), who.peer());
     to.text(key!("caller"), caller);
     to.text(key!("credential"), credential);
     if let Some(organization) = who.organization() {

@@ -43,7 +43,7 @@ impl Fields for Text<'_> {
         let _ = write!(self.0.line, "{}", escaped(format!("{value:?}")));
     }
 
-    fn word(&mut self, key: Key, value: &'static str) {
+    fn word(&mut self, key: Key, value: &str) {
         self.text(key, value);
     }
 

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use super::Proxy;
 use super::exchange::Identified;
+use super::fast_path::Client;
 use super::fast_path::head::PlainRead;
 use crate::caller::credential::AuthorizationDigest;
 use crate::caller::identity::Caller;
 use crate::callers::fingerprint::Fingerprints;
-use crate::callers::{Bill, CallerRules, Evidence, Field, Identity, Limit};
+use crate::callers::{Bill, CallerRules, Claim, Evidence, Field, Identity, Limit};
 use crate::clock::Moment;
 use crate::config::{self, files};
 use crate::outcome::Outcome;
@@ -66,23 +67,28 @@ impl Proxy {
         identity
     }
 
-    /// Which service sends a plain read; nothing where its limits say anything of such a read.
-    pub(super) fn identify_plain(
+    /// Which service sends a plain read, of whom the connection's last one is known; nothing where its limits say anything of such
+    /// a read.
+    pub(super) fn identify_plain<'r>(
         &self,
         rules: &Arc<CallerRules>,
-        peer: &Peer,
+        client: Client<'r>,
         read: &PlainRead<'_>,
-        digest: AuthorizationDigest,
+        key: AuthorizationDigest,
         now: Moment,
-    ) -> Option<Arc<Identity>> {
-        let evidence = Evidence {
-            peer: peer.ip(),
-            certificate: peer.certificate(),
-            field: read.caller.map_or(Field::Absent, Field::Once),
-            key: Some((digest, read.authorization)),
-        };
-        let identity = self.callers.identify(rules, peer.memo(), &evidence, now.uptime());
-        identity.denies(&Method::GET, read.path).is_none().then_some(identity)
+    ) -> Option<&'r Identity> {
+        let Client { peer, recent } = client;
+        let field = read.caller.map_or(Field::Absent, Field::Once);
+        let identity = recent.or(rules, Claim { field, key }, now.uptime().as_secs(), || {
+            let evidence = Evidence {
+                peer: peer.ip(),
+                certificate: peer.certificate(),
+                field,
+                key: Some((key, read.authorization)),
+            };
+            self.callers.identify(rules, peer.memo(), &evidence, now.uptime())
+        });
+        identity.may_read(read.path).then_some(identity)
     }
 
     /// The name that log and status have for the key of a request, where callers are told apart: it makes no row.

@@ -332,7 +332,7 @@ impl Line {
             identity.credential.counters.add(Figure::Bytes, response_bytes);
         }
         let spent = self.ledger.spent();
-        let who = identity.map(|identity| identity.who(self.ledger.organization()));
+        let who = identity.map(|identity| identity.who(self.peer.as_str(), self.ledger.organization()));
         logging::request(&RequestLine {
             at: now.unix(),
             request_id: id.as_str(),

@@ -28,6 +28,7 @@ mod settle;
 mod shared;
 mod write;
 
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,15 +38,17 @@ use http::{Response, StatusCode};
 
 use self::exchange::Exchange;
 pub use self::explanation::{Conclusion, Explanation, Proof};
-pub use self::fast_path::FromMemory;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::fast_path::head::alike;
+pub use self::fast_path::{Client, FromMemory};
 pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
 pub use self::shared::{Proxy, Worker};
 use self::write::Subject;
 use crate::body::{self, Body};
+use crate::cache::render::keep_room;
+pub use crate::callers::Recent;
 use crate::classify::{Class, classify_by};
 use crate::guard;
 use crate::metrics::ClientRefusal;
@@ -89,7 +92,10 @@ impl Worker {
                 Box::pin(self.read_with_body(head, body, read, asked)).await
             }
             Class::Read(read) => match proxy.read(&head, &read, asked).await {
-                Ok(Some(answer)) => Ok(answer),
+                Ok(Some(answer)) => {
+                    keep_room(mem::take(&mut head.headers));
+                    Ok(answer)
+                }
                 Ok(None) => {
                     let status = CacheStatus::Uncached(BypassReason::EdgeBlock);
                     Box::pin(self.forward(head, self.posted(body, asked), status, asked)).await

@@ -31,6 +31,7 @@ use super::progress::{Progress, Share};
 use crate::clock::Clock;
 use crate::guard::Fragment;
 use crate::peer::Peer;
+use crate::proxy::{Client, Recent};
 use crate::received::Received;
 
 /// What hyper answers to a head with this fault, if anything.
@@ -129,9 +130,10 @@ where
     I: Socket + Unpin + 'static,
     H: Handler,
 {
-    let mut stay = Stay::default();
+    let (mut stay, mut recent) = (Stay::default(), Recent::default());
     while agreed != Some(Protocol::Http2) {
-        let left = fast_path::serve(&mut bytes, peer, progress, &context.handler).await?;
+        let client = Client { peer, recent: &mut recent };
+        let left = fast_path::serve(&mut bytes, client, progress, &context.handler).await?;
         let Left::HandOver { answered } = left else { return Ok(bytes.shutdown().await?) };
         if answered > 0 {
             agreed = Some(Protocol::Http1);

@@ -23,8 +23,7 @@ use super::io::{Socket, Watched};
 use super::progress::{Progress, Stage};
 use super::under_way::UnderWay;
 use crate::body::Body;
-use crate::peer::Peer;
-use crate::proxy::FromMemory;
+use crate::proxy::{Client, FromMemory};
 
 /// A longer head is the library's.
 const INPUT_BYTES: usize = 4 * 1024;
@@ -78,7 +77,7 @@ pub(super) enum Left {
 /// If the connection fails.
 pub(super) async fn serve<I, H>(
     io: &mut Watched<I>,
-    peer: &Peer,
+    client: Client<'_>,
     progress: &Rc<Progress>,
     handler: &H,
 ) -> io::Result<Left>
@@ -86,13 +85,13 @@ where
     I: Socket + Unpin,
     H: Handler,
 {
-    let mut connection = Connection { io, peer, progress, handler, answered: 0, unsent: None };
+    let mut connection = Connection { io, client, progress, handler, answered: 0, unsent: None };
     poll_fn(|cx| connection.poll(cx)).await
 }
 
 struct Connection<'a, I, H> {
     io: &'a mut Watched<I>,
-    peer: &'a Peer,
+    client: Client<'a>,
     progress: &'a Rc<Progress>,
     handler: &'a H,
     answered: u32,
@@ -142,7 +141,8 @@ impl<I: Socket + Unpin, H: Handler> Connection<'_, I, H> {
         }
         // Of the last answers each says that it is one.
         let is_open = self.progress.stage() < Stage::Leaving;
-        let answer = if is_open { self.handler.answer_from_memory(request, self.peer, output) } else { None };
+        let client = Client { peer: self.client.peer, recent: &mut *self.client.recent };
+        let answer = if is_open { self.handler.answer_from_memory(request, client, output) } else { None };
         Poll::Ready(match answer {
             Some(answer) => self.send(output, answer, cx).map(|()| None),
             None => {

@@ -7,7 +7,7 @@ use http::request::Parts;
 use crate::body::Body;
 use crate::metrics::ClientRefusal;
 use crate::peer::Peer;
-use crate::proxy::FromMemory;
+use crate::proxy::{Client, FromMemory};
 use crate::received::Received;
 
 /// Answers the requests of a thread's connections. A clone is made for each request.
@@ -22,7 +22,12 @@ pub(super) trait Handler: Clone + 'static {
 
     /// Answers a request from memory, if these bytes, all that have come, are the head of one whose answer is there: the
     /// answer's head is put into `head`. Otherwise nothing has been done, and [`Self::answer`] is asked.
-    fn answer_from_memory(&self, _request: &[u8], _peer: &Peer, _head: &mut Vec<u8>) -> Option<FromMemory> {
+    fn answer_from_memory(
+        &self,
+        _request: &[u8],
+        _client: Client<'_>,
+        _head: &mut Vec<u8>,
+    ) -> Option<FromMemory> {
         None
     }
 

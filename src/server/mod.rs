@@ -43,7 +43,7 @@ use crate::config::Config;
 use crate::lock::Mutex;
 use crate::metrics::{ClientRefusal, Metrics};
 use crate::peer::Peer;
-use crate::proxy::{FromMemory, Proxy, Worker};
+use crate::proxy::{Client, FromMemory, Proxy, Worker};
 use crate::received::Received;
 use crate::resource::{RESOURCES, Resources};
 use control::Plan;
@@ -192,8 +192,13 @@ impl Handler for Rc<Worker> {
         Worker::handle(Self::clone(self), head, body, peer)
     }
 
-    fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
-        Worker::answer_from_memory(self, request, peer, head)
+    fn answer_from_memory(
+        &self,
+        request: &[u8],
+        client: Client<'_>,
+        head: &mut Vec<u8>,
+    ) -> Option<FromMemory> {
+        Worker::answer_from_memory(self, request, client, head)
     }
 
     fn note_refused_client(&self, peer: &Peer, reason: ClientRefusal, cause: &str) {

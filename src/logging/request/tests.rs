@@ -171,6 +171,20 @@ fn values() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What may be taken over of a client.
+fn ids() -> impl Strategy<Value = String> {
+    "[0-9A-Za-z._~+/=:-]{1,128}"
+}
+
+fn addresses() -> impl Strategy<Value = String> {
+    any::<(std::net::IpAddr, u16)>().prop_map(|address| std::net::SocketAddr::from(address).to_string())
+}
+
+/// Tokens (RFC 9110 §5.6.2).
+fn methods() -> impl Strategy<Value = String> {
+    "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,24}"
+}
+
 fn words() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["hit", "lead_labels_item", "pass_through", "upstream_timeout", "-"])
 }
@@ -190,7 +204,7 @@ fn durations() -> impl Strategy<Value = Duration> {
 proptest! {
     #[test]
     fn the_line_of_a_request_is_that_of_an_event_to_the_byte(
-        (request_id, peer, method, path) in (values(), values(), values(), values()),
+        (request_id, peer, method, path) in (ids(), addresses(), methods(), values()),
         (trace_id, cause) in (prop::option::of(values()), prop::option::of(values())),
         (route, outcome, error) in (words(), words(), prop::option::of(words())),
         names in prop::option::of((values(), values(), prop::option::of(any::<u128>().prop_map(Uuid::from_u128)))),
@@ -200,7 +214,7 @@ proptest! {
         (response_bytes, ending) in (any::<u64>(), prop::sample::select(vec![Ending::Complete, Ending::Cut])),
     ) {
         let names = names.as_ref().map(|(caller, credential, id)| (caller.as_str(), credential.as_str(), *id));
-        let who = names.map(|(caller, credential, id)| Who::new(caller, credential, id));
+        let who = names.map(|(caller, credential, id)| Who::new(&peer, caller, credential, id));
         let line = RequestLine {
             at: AT,
             request_id: &request_id,

@@ -25,6 +25,7 @@ use crate::cache::decide::{Decision, Servable, decide};
 use crate::cache::stored::{StoredBody, StoredResponse};
 use crate::caller::credential::Digests;
 use crate::caller::standing::Standing;
+use crate::callers::Recent;
 use crate::clock::Moment;
 use crate::logging::{self, Ending, RequestLine};
 use crate::organization::Organization;
@@ -45,10 +46,24 @@ pub struct FromMemory {
     pub at: Duration,
 }
 
+/// The connection that a request came on.
+#[derive(Debug)]
+pub struct Client<'a> {
+    /// Its client.
+    pub peer: &'a Peer,
+    /// Which service sent its last plain read.
+    pub recent: &'a mut Recent,
+}
+
 impl Worker {
     /// Answers a request from memory: its head is all bytes of `request`, and the answer's is put into `head`. Nothing if it is
     /// not a plain read whose answer is there; then nothing was counted, and nothing follows.
-    pub fn answer_from_memory(&self, request: &[u8], peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+    pub fn answer_from_memory(
+        &self,
+        request: &[u8],
+        client: Client<'_>,
+        head: &mut Vec<u8>,
+    ) -> Option<FromMemory> {
         let proxy = &*self.proxy;
         if proxy.tracing.is_some() {
             return None;
@@ -59,7 +74,7 @@ impl Worker {
         if proxy.health_path.as_deref() == Some(read.path) {
             return None;
         }
-        proxy.answer_plain(&read, &rules, peer, head)
+        proxy.answer_plain(&read, &rules, client, head)
     }
 }
 
@@ -68,16 +83,20 @@ impl Proxy {
         &self,
         read: &PlainRead<'_>,
         rules: &Rules,
-        peer: &Peer,
+        client: Client<'_>,
         head: &mut Vec<u8>,
     ) -> Option<FromMemory> {
+        let peer = client.peer;
         let begun = self.clock.now();
         let digests = self.digester.digests(read.authorization, read.workspace);
         let Found { organization, stored, servable } = self.find_plain(read, digests, rules, begun)?;
         // Last of what may be in the way, and what is counted is counted behind it.
-        let callers = rules.callers.as_ref();
-        let identify = |callers| self.identify_plain(callers, peer, read, digests.authorization(), begun);
-        let identity = callers.map(|callers| identify(callers).ok_or(())).transpose().ok()?;
+        let identity = match &rules.callers {
+            Some(callers) => {
+                Some(self.identify_plain(callers, client, read, digests.authorization(), begun)?)
+            }
+            None => None,
+        };
         organization.note_avoided();
         let id = Id::of(read.request_id, begun);
         let rendered = Rendered::of(&stored, servable, read.condition);
@@ -90,14 +109,15 @@ impl Proxy {
         if let Some(by) = outcome.avoided() {
             self.metrics.avoided(by);
         }
-        let who = identity.as_ref().map(|identity| identity.who(Some(organization.id().name().0)));
+        let who = identity.map(|identity| identity.who(peer.as_str(), Some(organization.id().name().0)));
         let body = match status {
             StatusCode::NOT_MODIFIED => StoredBody::Bytes(Bytes::new()),
             _ => StoredBody::Of(stored),
         };
-        if let Some(identity) = &identity {
+        let response_bytes = body.as_ref().len() as u64;
+        if let Some(identity) = identity {
             self.callers.note_claim(identity);
-            identity.note_hit(outcome, body.as_ref().len() as u64);
+            identity.note_hit(outcome, response_bytes);
         }
         logging::request(&RequestLine {
             at: now.unix(),
@@ -117,7 +137,7 @@ impl Proxy {
             error: None,
             cause: None,
             duration,
-            response_bytes: body.as_ref().len() as u64,
+            response_bytes,
             ending: Ending::Complete,
         });
         Some(FromMemory { body, at: now.uptime() })

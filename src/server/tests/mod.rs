@@ -60,7 +60,12 @@ impl Handler for Scripted {
         }
     }
 
-    fn answer_from_memory(&self, request: &[u8], _peer: &Peer, head: &mut Vec<u8>) -> Option<FromMemory> {
+    fn answer_from_memory(
+        &self,
+        request: &[u8],
+        _client: crate::proxy::Client<'_>,
+        head: &mut Vec<u8>,
+    ) -> Option<FromMemory> {
         fast_path::answer(request, head)
     }
 }
