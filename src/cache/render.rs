@@ -28,7 +28,8 @@ thread_local! {
 
 /// Takes the map of a request that has been read from memory: it is emptied, and the next answer's fields get its room.
 pub fn keep_room(mut fields: HeaderMap) {
-    if fields.capacity() <= MOST_FIELDS {
+    // Repeats of a name are not in its capacity, and their room would stay.
+    if fields.len() <= MOST_FIELDS && fields.capacity() <= MOST_FIELDS {
         fields.clear();
         ROOM.set(Some(fields));
     }

@@ -154,9 +154,8 @@ impl Applier {
                     self.heard.note_item(*item, number);
                 }
             }
-            Notice::Everything { .. } | Notice::Purge { organization: None, label: None, .. } => {
-                self.heard.note_everything(number)
-            }
+            Notice::Everything { .. } => self.heard.note_changed(number),
+            Notice::Purge { organization: None, label: None, .. } => self.heard.note_everything(number),
             Notice::Gone { item, .. } => self.heard.note_item(*item, number),
             Notice::Refused { digests, resource, .. } => {
                 let by = self.named(resource.as_deref());

@@ -52,6 +52,8 @@ struct Table {
     /// Organizations whose proofs an operator has ended.
     purged: Latest<Uuid>,
     lists: Number,
+    /// A write that may have changed anything of anybody's: nothing stored from before it counts, and proofs stay.
+    changed: Number,
     /// Nothing from before this notice counts: of everything, or the oldest that was read, for what was before is not known.
     everything: Number,
 }
@@ -108,6 +110,7 @@ impl Table {
             refusals_by: Latest::new(REFUSALS),
             purged: Latest::new(ITEMS),
             lists: Number::default(),
+            changed: Number::default(),
             everything,
         }
     }
@@ -202,6 +205,12 @@ impl Heard {
         table.lists = table.lists.max(number);
     }
 
+    /// This notice concerned all that is stored of anybody's.
+    pub fn note_changed(&self, number: Number) {
+        let mut table = self.table.lock();
+        table.changed = table.changed.max(number);
+    }
+
     /// This notice concerned everything; or what was said before it is not known. It may begin another history, whose numbers
     /// are lower: whatever was noted before says nothing any more.
     pub fn note_everything(&self, number: Number) {
@@ -226,6 +235,7 @@ impl Heard {
     pub fn admits(&self, organization: Uuid, target: &Target, stamp: Number) -> bool {
         let table = self.table.lock();
         stamp >= table.everything
+            && stamp >= table.changed
             && stamp >= table.organizations.of(&organization)
             && stamp
                 >= match target {

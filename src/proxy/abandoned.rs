@@ -30,12 +30,15 @@ impl<'a> Abandoned<'a> {
         Self { proxy, organization, item, answered: false }
     }
 
-    /// Its answer, or its loss, is known, and has been seen to.
+    /// Its answer, or its loss, is known, and has been seen to; or it cannot come to anything.
     pub(super) const fn note_answered(&mut self) {
         self.answered = true;
     }
 
     pub(super) fn invalidate(&self) {
+        if self.answered {
+            return;
+        }
         if let Some(fleet) = &self.proxy.fleet {
             // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
             fleet.tell(Notice::of_write(self.organization, self.reach(), Told::Known));
@@ -60,8 +63,6 @@ impl<'a> Abandoned<'a> {
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.answered {
-            self.invalidate();
-        }
+        self.invalidate();
     }
 }

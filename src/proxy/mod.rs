@@ -80,7 +80,7 @@ impl Worker {
             Ok(place) => place,
             Err(refused) => return exchange.finish(Err(refused)),
         };
-        let resource = place.resource().filter(|resource| proxy.resources.caches(resource));
+        let resource = place.resource();
         let class = classify_by(&head, place, || survey.forbids).of_cached(proxy.resources);
         exchange.trace(&mut head.extensions);
         let (asked, peer) = exchange.classified(&class, resource);

@@ -14,7 +14,6 @@ use super::write::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
-use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Reach};
 use crate::fetch::{Told, WriteQuestion, Written};
@@ -23,7 +22,8 @@ use crate::fleet::open_write::{Announced, OpenWrite};
 use crate::metrics::InvalidationCause;
 use crate::organization::{Extent, Organization, OrganizationId};
 use crate::origin::whole;
-use crate::resource::{Place, WriteChanges};
+use crate::reason::GateReason;
+use crate::resource::Place;
 use crate::semantics::{media_type, validator};
 use crate::tick::Tick;
 
@@ -90,9 +90,7 @@ impl Write {
     /// What a write has changed whose fate is known: the label that its answer names, and nothing else, where its path names
     /// the same one or makes one. Whatever else was said, or done, may have changed anything.
     fn extent(&self, told: &Told) -> Extent {
-        let by_label = self.rules.cache.write_invalidates == WriteInvalidates::Label
-            && self.subject.resource.write_changes == WriteChanges::Item
-            && self.path.query().is_none();
+        let by_label = self.changes_one_item();
         let names_its_own = |id| match self.subject.place {
             Place::Item(..) => self.written() == Some(id),
             Place::Collection(_) => self.method == Method::POST,
@@ -138,8 +136,15 @@ impl Proxy {
             let writer = self.writer(write);
             self.fetcher.tell_grants(self.cache.note_grants(grants, writer.as_ref(), &write.rules));
         }
-        if let Some(reason) = told.mix_up {
-            let invalidated = self.invalidate(write, told.named, Changed::unknown());
+        let writer = self.writer(write);
+        // It may have become known while a large answer was gone through.
+        let names_another =
+            writer.as_ref().zip(told.named).is_some_and(|(writer, named)| writer.id() != named);
+        let late = names_another.then_some(GateReason::OtherOrganization);
+        if let Some(reason) = told.mix_up.or(late) {
+            // What is another call's says nothing of whose this one was.
+            let named = told.named.filter(|_| writer.is_some());
+            let invalidated = self.invalidate(write, named, Changed::unknown());
             self.metrics.gate_rejection(reason);
             self.fetcher.discard(write.credential(), head, reason);
             return Settled { invalidated, label: Err(ErrorKind::MixedUpAnswer.error()) };

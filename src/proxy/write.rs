@@ -28,6 +28,7 @@ use crate::caller::identity::Caller;
 use crate::callers::Payer;
 use crate::classify::Target;
 use crate::clock::Moment;
+use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
@@ -320,15 +321,22 @@ impl Write {
         Notice::of_write(self.organization.as_ref(), self.reach(), Told::Unknown)
     }
 
-    /// What it may have changed of every organization, while nobody knows of which: as much as its path leaves open.
+    /// What it may have changed of every organization, while nobody knows of which: as much as its path leaves open. What would
+    /// be more than an item of an organization that is known is everything here.
     pub(super) fn reach(&self) -> Reach {
-        match (self.subject.resource.write_changes, self.subject.place) {
-            (WriteChanges::Item, Place::Item(_, id) | Place::Variant { item: Some(id), .. }) => {
-                Reach::Item(id)
-            }
-            (WriteChanges::Item, Place::Collection(_)) if self.method == Method::POST => Reach::Lists,
+        match self.subject.place {
+            _ if !self.changes_one_item() => Reach::Everything,
+            Place::Item(..) => self.written().map_or(Reach::Everything, Reach::Item),
+            Place::Collection(_) if self.method == Method::POST => Reach::Lists,
             _ => Reach::Everything,
         }
+    }
+
+    /// Whether such a write changes no more than one item, and lists, if its path says which.
+    pub(super) fn changes_one_item(&self) -> bool {
+        self.rules.cache.write_invalidates == WriteInvalidates::Label
+            && self.subject.resource.write_changes == WriteChanges::Item
+            && self.path.query().is_none()
     }
 
     fn call(&self, asked_at: Moment) -> Call<'_> {

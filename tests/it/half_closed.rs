@@ -144,3 +144,26 @@ async fn a_write_whose_client_left_while_it_waited_for_its_turn_is_not_sent() {
     world.proxy.metric_reaches("instantly_proxy_requests_total", &refused, 1.0).await;
     assert_eq!(world.upstream.count_of(|request| request.method == "PATCH"), 0);
 }
+
+/// It cannot come to anything, whoever leaves.
+#[tokio::test]
+async fn a_write_without_a_key_whose_client_sends_no_more_shuts_nothing_out() {
+    for (key, invalidations) in [(true, 1.0), (false, 0.0)] {
+        let world = World::start();
+        let caller = world.proven("a", 1).await;
+        caller.get("/api/v2/lead-labels").send().await.assert_status(200);
+        let held = world.upstream.hold(|request| request.method == "DELETE");
+        let mut raw = world.proxy.raw().await;
+        let head = request("DELETE", &label_path(1), "1.1", "");
+        let line = format!("Authorization: Bearer {}\r\n", token("a", 1));
+        raw.send(if key { head } else { head.replace(&line, "") }).await;
+        held.held(1).await;
+        raw.half_close().await;
+        sweeps(&world, 3).await;
+        let told = world.proxy.metric("instantly_proxy_cache_invalidations_total", &[]).await;
+        assert!((told - invalidations).abs() < 0.5, "{told}");
+        let list = caller.get("/api/v2/lead-labels").send().await;
+        assert_eq!(list.cache_status().contains("hit"), !key, "{list:?}");
+        held.release();
+    }
+}

@@ -158,6 +158,17 @@ async fn an_answer_of_another_label_or_organization_shuts_out_the_whole_organiza
     }
 }
 
+/// What is another call's says nothing of whose this one was.
+#[tokio::test]
+async fn an_answer_of_another_label_to_a_writer_whom_nobody_knows_shuts_out_its_own_label() {
+    let (world, caller) = warm().await;
+    world.upstream.reply_to("PATCH", &label_path(1), Answer::json(200, label("b", 2, "b-2")));
+    let reply = world.caller("a", 7).patch(&label_path(1), CHANGE).send().await;
+    assert_eq!(reply.error_kind(), Some(ErrorKind::MixedUpAnswer), "{reply:?}");
+    assert!(!hits(&caller, &label_path(1)).await);
+    assert!(hits(&caller, &label_path(3)).await);
+}
+
 #[tokio::test]
 async fn a_write_whose_path_is_not_plainly_a_labels_shuts_out_the_whole_organization() {
     let upper = format!("{LABELS}/{}", label_id(1).to_string().to_uppercase());

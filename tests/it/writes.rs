@@ -225,7 +225,12 @@ async fn an_unbound_write_of_unknown_fate_invalidates_that_id_and_every_list_eve
 
 #[tokio::test]
 async fn an_unbound_write_that_says_neither_which_label_nor_whose_invalidates_all_of_everybody() {
-    for (method, path) in [("PATCH", format!("{LABELS}/")), ("DELETE", LABELS.to_owned())] {
+    for (method, path) in [
+        ("PATCH", format!("{LABELS}/")),
+        ("DELETE", LABELS.to_owned()),
+        ("POST", format!("{LABELS}?_method=DELETE")),
+        ("POST", format!("{}/merge", label_path(2))),
+    ] {
         let (world, caller) = warm().await;
         let bystander = world.proven("b", 1).await;
         world.upstream.script(|request| is_write(request).then(|| Answer::json(500, error(500, "Oops."))));
