@@ -21,7 +21,6 @@ use self::oracle::{Met, Oracle};
 use self::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, What, label_id, organization_id};
 use self::upstream::{Fate, Sent, Share, Upstream};
 use super::world::{World, config};
-use crate::clock::Moment;
 use crate::organization::OrganizationName;
 use crate::proxy::Purge;
 
@@ -78,8 +77,6 @@ struct Simulation {
     nonces: usize,
     /// The upstream takes no connections.
     refusing: bool,
-    /// The time before the wall clock jumped, until what was said by then has been judged.
-    before_jump: Option<Moment>,
 }
 
 /// So many operations of clients, with everything else that goes on meanwhile.
@@ -99,7 +96,6 @@ fn run(seed: u64, operations: usize) -> Outcome {
             event: 0,
             nonces: 0,
             refusing: false,
-            before_jump: None,
         };
         while run.nonces < operations {
             run.step().await;
@@ -127,7 +123,7 @@ impl Simulation {
             964..972 => self.switch_token(),
             972..976 => self.purge().await,
             976..988 => self.hang_up(),
-            988..990 => self.jump(),
+            988..990 => self.jump().await,
             990..996 => self.slip(),
             996..998 => {
                 self.world.upstream.refuse();
@@ -154,7 +150,6 @@ impl Simulation {
             self.oracle.note_unreachable();
         }
         self.oracle.note_time(now);
-        let said_at = self.before_jump.take().unwrap_or(now);
         for place in 0..self.clients.len() {
             let Some((asked, answer)) = self.clients[place].turn() else { continue };
             let body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -164,7 +159,7 @@ impl Simulation {
                 self.event,
                 format!("{place} {:?} {:?} {status} {cached} {body}", asked.party, asked.what),
             );
-            self.oracle.judge(&asked, status, &body, &self.upstream.calls, said_at);
+            self.oracle.judge(&asked, status, &body, &self.upstream.calls, now);
         }
         self.oracle.note_quiet(self.event);
         // What is asked from here on may have been asked behind that.
@@ -291,11 +286,11 @@ impl Simulation {
         }
     }
 
-    fn jump(&mut self) {
+    async fn jump(&mut self) {
+        // What was said before it is judged by the time of then.
+        self.settle().await;
         let by = Duration::from_secs(self.chance.u64(1..4000));
         self.log.note(self.event, format!("the wall clock jumps by {by:?}"));
-        let now = self.world.clock.now();
-        self.before_jump.get_or_insert(now);
         if self.chance.bool() {
             self.world.hand.jump_wall_ahead(by);
         } else {
