@@ -41,8 +41,7 @@ pub struct Received {
 }
 
 /// Whether something of a body is still to be read: true until it has been dropped at its end. It stays true where trailers
-/// (RFC 9112 §7.1.2) came behind it: hyper takes line ends for part of a field there that others take for the end of all
-/// fields, so whatever follows has two readings.
+/// (RFC 9112 §7.1.2) came behind it: readers differ on where those end, so whatever follows has two readings.
 #[derive(Clone, Debug)]
 pub struct Unread(Arc<AtomicBool>);
 
