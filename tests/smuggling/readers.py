@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import h11
 
-from children import START_SECONDS, child, line_that
+from children import child, free_port, line_that, wait_for
 from reading import meaning, origin_form
 
 HERE = Path(__file__).parent
@@ -72,23 +70,6 @@ async def read_by_server(port, sent):
         return [*found, "silent"]
     finally:
         writer.close()
-
-
-def free_port():
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    """Until something listens there."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
 
 
 @contextlib.contextmanager

@@ -11,14 +11,12 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
-from children import START_SECONDS, child, line_that
+from children import child, free_port, line_that, wait_for
 
 REQUESTS = 20
 HERE = Path(__file__).parent
@@ -33,23 +31,6 @@ class Server:
 
     def __init__(self, port, opened=None, recycle=None, fronts=None):
         self.port, self.opened, self.recycle, self.fronts = port, opened, recycle, fronts
-
-
-def free_port():
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    """Until something listens there."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
 
 
 @contextlib.contextmanager
