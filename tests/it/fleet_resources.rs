@@ -153,32 +153,38 @@ async fn grants_that_one_replica_is_shown_of_one_resource_end_the_sharing_of_eve
     }
 }
 
+/// Two replicas that tell all writes, of which the second has labels alone on; the caller's key is known to it.
+async fn off_at_the_second(engine: Engine) -> (TestFleet, Vec<Caller>) {
+    let telling = |config: &mut Config| {
+        let shared = config.shared.as_mut().expect("it is a fleet");
+        shared.tell_all_writes = true;
+    };
+    let mut fleet = TestFleet::start_with(engine, 1, |config| {
+        mixed(config);
+        telling(config);
+    })
+    .await;
+    let off = |config: &mut Config| {
+        mixed(config);
+        telling(config);
+        (config.cache.custom_tags.enabled, config.cache.lead_lists.enabled) = (false, false);
+    };
+    fleet.add(off).await;
+    let callers = fleet.callers("a", 1);
+    let all_tell = |status: &serde_json::Value| {
+        let replicas = status["fleet"]["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+        replicas.len() == 2 && replicas.iter().all(|replica| replica["tells_all_writes"] == true)
+    };
+    fleet.replicas[0].until("all to say that they tell", all_tell).await;
+    callers[1].get(&LABEL.path(1)).send().await.assert_label("a-1");
+    (fleet, callers)
+}
+
 /// P1, while a resource is switched on at one replica after the other.
 #[tokio::test]
 async fn a_write_through_a_replica_that_has_a_resource_off_is_seen_where_it_is_on() {
     for engine in Engine::ALL {
-        let telling = |config: &mut Config| {
-            let shared = config.shared.as_mut().expect("it is a fleet");
-            shared.tell_all_writes = true;
-        };
-        let mut fleet = TestFleet::start_with(engine, 1, |config| {
-            mixed(config);
-            telling(config);
-        })
-        .await;
-        let off = |config: &mut Config| {
-            mixed(config);
-            telling(config);
-            (config.cache.custom_tags.enabled, config.cache.lead_lists.enabled) = (false, false);
-        };
-        fleet.add(off).await;
-        let callers = fleet.callers("a", 1);
-        let all_tell = |status: &serde_json::Value| {
-            let replicas = status["fleet"]["replicas"].as_array().map_or(&[][..], Vec::as_slice);
-            replicas.len() == 2 && replicas.iter().all(|replica| replica["tells_all_writes"] == true)
-        };
-        fleet.replicas[0].until("all to say that they tell", all_tell).await;
-        callers[1].get(&LABEL.path(1)).send().await.assert_label("a-1");
+        let (_fleet, callers) = off_at_the_second(engine).await;
         for (number, kind) in [TAG, LIST, TAG, LIST].into_iter().enumerate() {
             callers[0].get(&kind.path(1)).send().await.assert_status(200);
             callers[0].get(&kind.path(1)).send().await.assert_hit();
@@ -224,4 +230,24 @@ async fn a_purge_of_a_resource_that_another_replica_does_not_know_is_confirmed_b
     assert!(
         refused.assert_status(400).text().contains("resource is none of those that are cached: lead_label")
     );
+}
+
+/// P4: what the API says of a key at one replica holds at all of them.
+#[tokio::test]
+async fn a_refusal_through_a_replica_that_has_a_resource_off_ends_the_proofs_by_it_where_it_is_on() {
+    for engine in Engine::ALL {
+        let (fleet, callers) = off_at_the_second(engine).await;
+        for kind in [LABEL, TAG] {
+            callers[0].get(&kind.path(1)).send().await.assert_status(200);
+            callers[0].get(&kind.path(1)).send().await.assert_hit();
+        }
+        proofs_are_told(&fleet, 2).await;
+        fleet.vendors.forbid_at(TAG.list(), &token("a", 1), 403);
+        callers[1].get(&TAG.path(2)).send().await.assert_refused_upstream(403);
+        patiently("the refusal to be heard of", async {
+            while callers[0].get(&TAG.path(1)).send().await.status != 403 {}
+        })
+        .await;
+        callers[0].get(&LABEL.path(1)).send().await.assert_hit();
+    }
 }
