@@ -179,12 +179,20 @@ impl Bindings {
             return ProofResult::Late;
         }
         let digest = credential.digest();
+        let is_ended = begun <= shard.ended;
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
+            if is_ended {
+                return ProofResult::Late;
+            }
             shard.bind(credential, organization, Proof::of_read(resource, begun, sent));
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
-            shard.unbind(digest);
+            // What a younger read has told since is the truth, and not what was true before it.
+            if begun < binding.answered() {
+                return ProofResult::Late;
+            }
+            shard.unbind(digest, begun);
             return ProofResult::Moved;
         }
         if begun <= binding.ended {
@@ -200,6 +208,16 @@ impl Bindings {
         }
         shard.bindings.promote(&digest);
         ProofResult::Renewed
+    }
+
+    /// Notes that a read of a resource by this credential, sent at `sent`, was answered, whatever it says: the upstream can be
+    /// asked, so what failed before that excuses nothing.
+    pub fn note_answered(&self, credential: &Credential, resource: &'static Descriptor, sent: Moment) {
+        self.note(credential, resource, |proof| {
+            if proof.last_failure.is_some_and(|failed| sent.reached(failed)) {
+                proof.last_failure = None;
+            }
+        });
     }
 
     /// Takes over what another replica proved: that a read of a resource sent at `sent` was answered 200 and named
@@ -220,7 +238,11 @@ impl Bindings {
             return ProofResult::Late;
         }
         let digest = credential.digest();
+        let is_ended = begun <= shard.ended;
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
+            if is_ended {
+                return ProofResult::Late;
+            }
             shard.bind(credential, organization, Proof::adopted(resource, sent));
             return ProofResult::Bound;
         };
@@ -241,9 +263,10 @@ impl Bindings {
         ProofResult::Renewed
     }
 
-    /// Drops a binding whose organization is in doubt.
-    pub fn drop_binding(&self, credential: &Credential) {
-        self.shard(credential).unbind(credential.digest());
+    /// Drops a binding whose organization is in doubt at `dropped`. What was begun before that binds nothing: an answer that was
+    /// made before a key moved may arrive behind the one that showed it.
+    pub fn drop_binding(&self, credential: &Credential, dropped: Tick) {
+        self.shard(credential).unbind(credential.digest(), dropped);
     }
 
     /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns. Says what it was
@@ -364,15 +387,17 @@ impl Bindings {
     }
 
     /// Ends the proofs of one organization, or all, by whichever resource, and those that reads under way at `ended` would
-    /// still bring; returns how many there were.
+    /// still bring, first ones of whatever organization among them; returns how many there were.
     pub fn end_proofs(&self, organization: Option<OrganizationName>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
-            for (_, binding) in &mut shard.lock().bindings {
+            let mut shard = shard.lock();
+            shard.ended = shard.ended.max(ended);
+            for (_, binding) in &mut shard.bindings {
                 if organization.is_some_and(|name| binding.organization.id().name() != name) {
                     continue;
                 }
-                binding.ended = ended;
+                binding.ended = binding.ended.max(ended);
                 count += binding.end_all() as u64;
             }
         }

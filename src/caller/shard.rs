@@ -36,6 +36,9 @@ pub(super) struct Shard {
     /// Refused by one resource alone.
     pub(super) refused_by: Refused<(CredentialDigest, &'static Descriptor)>,
     pub(super) routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
+    /// When an operator, or doubt, last ended proofs here. A credential that was not bound then may have had its first read under
+    /// way, which binds nothing either.
+    pub(super) ended: Tick,
 }
 
 /// What is remembered of one credential: whose it is, and what each resource has told of it.
@@ -98,6 +101,11 @@ impl Binding {
             self.others.push(Proof::none(resource));
         }
         self.by_mut(resource).expect("it is there now")
+    }
+
+    /// Tick of the latest read that any resource has answered 200.
+    pub(super) fn answered(&self) -> Tick {
+        self.others.iter().fold(self.first.answered, |latest, proof| latest.max(proof.answered))
     }
 
     /// Ends all proofs; how many there were.
@@ -179,6 +187,7 @@ impl Shard {
             refused_credentials: Refused::default(),
             refused_by: Refused::default(),
             routes: bounded(REFUSALS),
+            ended: Tick::default(),
         }
     }
 
@@ -207,7 +216,10 @@ impl Shard {
         self.by_authorization.entry(authorization).or_default().push(credential.digest());
     }
 
-    pub(super) fn unbind(&mut self, credential: CredentialDigest) {
+    /// Forgets whose a credential is. What was begun no later than `dropped` binds and proves it no more: an answer from
+    /// before the doubt would bring the old organization back.
+    pub(super) fn unbind(&mut self, credential: CredentialDigest, dropped: Tick) {
+        self.refused_credentials.note(credential, dropped);
         if let Some(binding) = self.bindings.pop(&credential) {
             self.forget_credential(binding.authorization, credential);
         }
@@ -306,7 +318,9 @@ impl<K: std::hash::Hash + Eq> Default for Refused<K> {
 }
 
 impl<K: std::hash::Hash + Eq + Copy> Refused<K> {
+    /// Two that arrive at once may come here in either order: the later one counts.
     pub(super) fn note(&mut self, value: K, arrived: Tick) {
+        let arrived = self.table.peek(&value).map_or(arrived, |known| arrived.max(*known));
         if let Some((evicted, tick)) = self.table.push(value, arrived)
             && evicted != value
         {

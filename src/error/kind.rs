@@ -97,6 +97,8 @@ closed_enum! {
         NoMemory = "no_memory",
         /// The same, found when the answer came.
         NoMemoryForAnswer = "no_memory_for_answer",
+        /// The API's answer was all here, and was not gone through in time.
+        NoTimeForAnswer = "no_time_for_answer",
         /// No descriptor, port, buffer or memory is left here for a connection to the upstream.
         OutOfResources = "out_of_resources",
         /// No lease of the fleet, and label writes are refused without one.

@@ -171,6 +171,8 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
         "Calls under way hold all the memory that they may; nothing was sent to the API: try again after the time in Retry-After."),
     Row(ErrorKind::NoMemoryForAnswer, 503, "proxy_internal_error", NOTHING.stale(StaleReason::Error),
         "Calls under way hold all the memory that they may, and the API's answer found none; a write may have taken effect: try again after the time in Retry-After."),
+    Row(ErrorKind::NoTimeForAnswer, 503, "proxy_internal_error", NOTHING.stale(StaleReason::Error),
+        "The API's answer came, and the proxy was too busy to go through it in time: try again after the time in Retry-After."),
     Row(ErrorKind::OutOfResources, 503, "proxy_internal_error",
         NOTHING.never_sent().stale(StaleReason::Error),
         "The proxy has no file or port left for a connection to the API; nothing was sent to it: try again after the time in Retry-After."),

@@ -2,6 +2,7 @@
 //! made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,12 +70,13 @@ pub struct Written<'a> {
 }
 
 impl Fetcher {
-    /// A 200: judged by the gate, then by what it proves, then by the fence.
+    /// A 200: judged by the gate, then by what it proves, then by the fence. `is_read` is set once all of it has come.
     pub(super) async fn receive(
         &self,
         fetch: &Fetch,
         begun: Begun,
         answer: Response<Received>,
+        is_read: &AtomicBool,
     ) -> Result<Fetched, ProxyError> {
         let (head, body) = answer.into_parts();
         let limit = if matches!(fetch.read.target, Target::Item(_)) { MAX_ITEM } else { MAX_LIST };
@@ -91,6 +93,7 @@ impl Fetcher {
                 return Ok(self.streamed(fetch, head, body));
             }
         };
+        is_read.store(true, Ordering::Relaxed);
         let (judged, bound) = self.judge(fetch, &head, &body).await?;
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
@@ -165,10 +168,11 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
+        // RFC 9111 §4.2.3: a cache on the way may have had it for a while, and since before a write.
+        let sent = begun.sent.back(age::of(&head.headers));
         let response = ToStore {
-            // RFC 9111 §4.2.3: a cache on the way may have had it for a while.
-            sent: begun.sent.back(age::of(&head.headers)),
-            settling: fence.is_settling(&organization, target, begun.sent),
+            sent,
+            settling: fence.is_settling(&organization, target, sent),
             ..made(identity.organization, &head, packed, begun, allowed.limit())
         };
         let response = response.stored();
@@ -206,7 +210,7 @@ impl Fetcher {
     /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more.
     pub fn discard(&self, credential: Option<&Credential>, head: &Parts, reason: GateReason) {
         if let Some(credential) = credential {
-            self.bindings.drop_binding(credential);
+            self.bindings.drop_binding(credential, self.cache.fence().sequence().advance());
         }
         distrust_connection(&head.extensions);
         tracing::error!(reason = %reason, "an upstream answer belongs to another call and was discarded");
@@ -261,7 +265,7 @@ impl Fetcher {
     }
 
     fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {
-        let streamed = StreamedAnswer::new(head, body, &self.clock, fetch.rules.timeouts.idle_timeout);
+        let streamed = StreamedAnswer::new(head, body, &self.clock, fetch.rules.timeouts.idle_timeout, None);
         Fetched::Own(OwnAnswer::Streamed(Arc::new(streamed)))
     }
 

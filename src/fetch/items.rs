@@ -58,7 +58,7 @@ impl Fetcher {
     }
 
     fn take_items(&self, taught: Taught<'_>, list: Vec<Item>) -> bool {
-        let Taught { fetch, begun, organization, owner, of_items: allowed, stamp, response, .. } = taught;
+        let Taught { fetch, organization, owner, of_items: allowed, stamp, response, .. } = taught;
         let (resource, rules) = (fetch.read.resource, &fetch.rules);
         let unlike = list.iter().any(|item| organization.lists(resource).note_list_shape(item.shape));
         if unlike || !organization.lists(resource).stand_for_items() {
@@ -78,7 +78,8 @@ impl Fetcher {
             }
             let response = ToStore {
                 jitter: fastrand::u8(..),
-                settling: fence.is_settling(organization, &target, begun.sent),
+                // When what the list says was true, which may be before it was asked for.
+                settling: fence.is_settling(organization, &target, response.sent()),
                 limit: allowed.limit(),
                 ..ToStore::like(response, item.packed)
             };

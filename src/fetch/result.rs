@@ -74,12 +74,15 @@ impl Fetched {
     }
 
     /// Whether it says that the upstream cannot be asked. A 429 is an answer, and what it says ends with the hold that it
-    /// began; want of our own memory says nothing of the upstream.
+    /// began; want of our own memory or time says nothing of the upstream.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Blocked => true,
             Self::Upstream(answer) => answer.status() != StatusCode::TOO_MANY_REQUESTS,
-            Self::Failed(kind, _) => *kind != ErrorKind::NoMemoryForAnswer,
+            Self::Failed(kind, _) => !matches!(
+                kind,
+                ErrorKind::NoMemoryForAnswer | ErrorKind::NoTimeForAnswer | ErrorKind::Internal
+            ),
             Self::Checked { .. }
             | Self::Shared { .. }
             | Self::Proven(_)

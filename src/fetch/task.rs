@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -190,6 +191,8 @@ impl Fetcher {
         }
         if result.is_outage() {
             self.bindings.note_failure(&fetch.credential, fetch.read.resource, self.clock.now());
+        } else if result.is_answer() {
+            self.bindings.note_answered(&fetch.credential, fetch.read.resource, begun.sent);
         }
         result
     }
@@ -208,16 +211,21 @@ impl Fetcher {
         let call = self.call_of(fetch, begun.sent, fetch.rules.max_wait(None));
         let answered = self.origin.send(&call, turn, request, || self.clock.sleep_until(deadline)).await?;
         let extensions = answered.response.extensions().clone();
+        let is_read = AtomicBool::new(false);
         let receiving = async {
             match answered.response.status() {
                 StatusCode::OK => {
                     self.origin.shield().edge.on_other();
-                    self.receive(fetch, begun, answered.response).await
+                    self.receive(fetch, begun, answered.response, &is_read).await
                 }
                 _ => self.receive_other(fetch, answered).await,
             }
         };
         self.clock.deadline(deadline, receiving).await.unwrap_or_else(|elapsed| {
+            if is_read.load(Ordering::Relaxed) {
+                // All of it is here, and has waited for a thread that goes through it: that says nothing of the upstream.
+                return Err(ErrorKind::NoTimeForAnswer.error().retry_after(SHORTEST_WAIT).because(elapsed));
+            }
             // The rest of the body may still come, and must not be taken for another answer.
             distrust_connection(&extensions);
             Err(ErrorKind::UpstreamTimeout.error().because(elapsed))

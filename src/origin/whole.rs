@@ -24,6 +24,7 @@ use crate::received::Received;
 use crate::semantics::{fields, owned};
 use crate::shield::refusals::Unauthorized;
 use crate::upstream::activity::Activity;
+use crate::upstream::permits::Permit;
 use crate::upstream::transfer::Download;
 
 /// A body after at most `limit` bytes of it were read.
@@ -165,10 +166,10 @@ impl fmt::Debug for StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// The answer with `head` and a body that begins so.
-    pub fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration) -> Self {
+    /// The answer with `head` and a body that begins so; it holds the permit of its call until its end.
+    pub fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration, permit: Option<Permit>) -> Self {
         let activity = Activity::begin(clock.clone());
-        let download = Download::new(body.rest, activity, idle, None).after(body.read);
+        let download = Download::new(body.rest, activity, idle, permit).after(body.read);
         let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
         *response.status_mut() = head.status;
         *response.headers_mut() = fields::forwardable_response(head.headers);

@@ -94,7 +94,7 @@ impl Worker {
             proxy.fetcher.introduce(credential, asked.peer, &asked.rules, payer.behind());
         }
         let response = if response.status() == StatusCode::UNAUTHORIZED {
-            let relaying = Box::pin(self.relay_unauthorized(response, &head.method, asked));
+            let relaying = Box::pin(self.relay_unauthorized(response, &head.method, permit, asked));
             let (unauthorized, relayed) = relaying.await?;
             origin.remember(&sent, unauthorized);
             relayed
@@ -140,6 +140,7 @@ impl Worker {
         &self,
         answer: Response<Received>,
         method: &Method,
+        permit: Option<Permit>,
         asked: &Asked,
     ) -> Result<(Unauthorized, Response<Body>), ProxyError> {
         let proxy = &self.proxy;
@@ -158,7 +159,7 @@ impl Worker {
                 (answer.unauthorized(), answer.response(method))
             }
             whole::Read::TooLarge(body) => {
-                let streamed = StreamedAnswer::new(head, body, &proxy.clock, idle).take();
+                let streamed = StreamedAnswer::new(head, body, &proxy.clock, idle, permit).take();
                 (Unauthorized::default(), streamed.ok_or(ErrorKind::Internal.error())?)
             }
         })

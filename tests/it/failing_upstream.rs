@@ -6,7 +6,7 @@ use std::time::Duration;
 use instantly_proxy::config::Config;
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, page};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, page, token};
 use crate::support::{Answer, Caller, World, is_label_read, patiently};
 
 /// Labels that are fresh for `ttl` seconds and may be stale for five minutes after a failure.
@@ -172,6 +172,22 @@ async fn a_call_that_would_not_wait_does_not_wait_for_a_connection_either() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_comes_slowly_keeps_its_connections_place() {
+    let world = World::start_with(|config| config.upstream.max_connections = 4);
+    let caller = world.proven("a", 1).await;
+    world.upstream.script(|request| {
+        let slow = || Answer::json(401, "x".repeat(8192)).stall_after(6000);
+        request.is("GET", "/api/v2/leads").then(slow)
+    });
+    let mut raw = world.proxy.raw().await;
+    let key = token("a", 1);
+    raw.send(format!("GET /api/v2/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n")).await;
+    assert_eq!(raw.read_head_only().await.status(), 401);
+    let second = caller.get(CAMPAIGNS).field("prefer", "wait=0").send();
+    patiently("an answer without a wait", second).await.assert_error(ErrorKind::NoConnection);
+}
+
+#[tokio::test]
 async fn a_label_that_the_list_does_not_bring_is_refreshed_by_itself() {
     let world = World::start_with(|config| {
         stale_after(20)(config);
@@ -227,7 +243,7 @@ async fn a_block_of_the_edge_is_for_the_one_whose_fill_it_met() {
     let world = World::start();
     let leader = world.proven("a", 1).await;
     let follower = world.proven("a", 2).await.over_http2();
-    let token = crate::support::labels::token("a", 1);
+    let token = token("a", 1);
     world.upstream.script(move |request| {
         let is_leaders = request.field("authorization").is_some_and(|value| value.ends_with(&token));
         (is_leaders && request.is("GET", &label_path(2))).then(Answer::edge_block)

@@ -278,6 +278,30 @@ async fn for_five_seconds_after_a_write_a_fill_lives_at_most_one_second() {
     assert!(hits(&caller, &label_path(1)).await);
 }
 
+/// A cache on the upstream's side may say of what it sends that it is older than the write.
+#[tokio::test]
+async fn what_a_nearer_cache_has_had_since_before_a_write_is_fresh_for_a_second_at_most() {
+    let (world, caller) = warm().await;
+    caller.patch(&label_path(1), CHANGE).send().await.assert_status(200);
+    world.proxy.advance_seconds(6);
+    world.upstream.script(|request| {
+        let old = || Answer::json(200, label("a", 1, "a-1")).field("age", "30");
+        (request.method == "GET" && request.target == label_path(1)).then(old)
+    });
+    caller.get(&label_path(1)).send().await.assert_status(200);
+    world.proxy.advance(Duration::from_millis(1100));
+    caller.get(&label_path(1)).send().await.assert_miss();
+    // What it has had since the write is as good as any.
+    world.upstream.script(|request| {
+        let young = || Answer::json(200, label("a", 1, "a-1")).field("age", "1");
+        (request.method == "GET" && request.target == label_path(1)).then(young)
+    });
+    world.proxy.advance_seconds(2);
+    caller.get(&label_path(1)).send().await.assert_miss();
+    world.proxy.advance_seconds(20);
+    assert!(hits(&caller, &label_path(1)).await);
+}
+
 #[tokio::test]
 async fn after_a_write_of_unknown_fate_fills_are_short_lived_for_a_minute() {
     let (world, caller) = warm().await;

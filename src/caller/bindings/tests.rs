@@ -209,6 +209,84 @@ fn a_key_that_moved_to_another_organization_is_unbound() {
     assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
 }
 
+impl World {
+    /// A 200 that names an organization, to a read that was begun then.
+    fn answer(&self, credential: &Credential, organization: u128, begun: Tick) -> ProofResult {
+        let organization = self.organization(organization);
+        self.bindings.prove(credential, &LEAD_LABEL, &organization, begun, self.clock.now())
+    }
+}
+
+#[test]
+fn an_answer_from_before_a_key_moved_brings_its_old_organization_back_by_no_way() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    let slow = world.tick();
+    // Either the body itself shows it, or the gate has found that it belongs to somebody else.
+    assert_eq!(world.prove(&caller, 2), ProofResult::Moved);
+    assert_eq!(world.answer(&caller, 1, slow), ProofResult::Late);
+    let slow = world.tick();
+    world.bindings.drop_binding(&caller, world.tick());
+    assert_eq!(world.answer(&caller, 1, slow), ProofResult::Late);
+    assert!(!world.is_proven(&caller));
+    assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
+}
+
+#[test]
+fn an_older_answer_of_another_organization_undoes_nothing() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let slow = world.tick();
+    assert_eq!(world.prove(&caller, 2), ProofResult::Bound);
+    assert_eq!(world.answer(&caller, 1, slow), ProofResult::Late);
+    assert!(world.is_proven(&caller));
+}
+
+#[test]
+fn a_first_proof_that_was_under_way_when_proofs_were_ended_binds_nothing() {
+    for purged in [None, Some(OrganizationId::example(1).name())] {
+        let world = world();
+        let caller = world.credential("a", None);
+        let (read, looked_up) = (world.tick(), world.tick());
+        world.bindings.end_proofs(purged, world.tick());
+        assert_eq!(world.answer(&caller, 1, read), ProofResult::Late);
+        let organization = world.organization(1);
+        let adopted = world.bindings.adopt(&caller, &LEAD_LABEL, &organization, looked_up, world.clock.now());
+        assert_eq!(adopted, ProofResult::Late);
+        assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    }
+}
+
+#[test]
+fn of_two_refusals_that_come_in_the_wrong_order_the_later_one_counts() {
+    let world = world();
+    let caller = world.credential("a", None);
+    let (first, begun, second) = (world.tick(), world.tick(), world.tick());
+    for arrived in [second, first] {
+        world.bindings.refuse(&caller, Refusal::Credential, arrived, world.clock.now());
+    }
+    assert_eq!(world.answer(&caller, 1, begun), ProofResult::Late);
+}
+
+#[test]
+fn an_old_proof_does_no_more_once_a_later_attempt_was_answered_whatever_it_says() {
+    let world = world();
+    let caller = world.credential("a", None);
+    assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
+    let sent_before = world.clock.now();
+    world.hand.advance(Duration::from_secs(61));
+    world.bindings.note_failure(&caller, &LEAD_LABEL, world.clock.now());
+    let is_confirmed = || {
+        world.bindings.outage(&caller, &LEAD_LABEL, world.clock.now()).is_some_and(|outage| outage.confirmed)
+    };
+    world.bindings.note_answered(&caller, &LEAD_LABEL, sent_before);
+    assert!(is_confirmed(), "an answer to what was sent before the failure");
+    world.hand.advance(Duration::from_secs(1));
+    world.bindings.note_answered(&caller, &LEAD_LABEL, world.clock.now());
+    assert!(!is_confirmed());
+}
+
 #[test]
 fn the_least_recently_proven_credential_leaves() {
     let world = world_of(2);
