@@ -1,8 +1,8 @@
 //! Who may read data and act on the admin port.
 //!
 //! With a token file the token is needed, on loopback too. Without one, loopback is trusted and anything else refused.
-//! A page in a browser on the same machine must not act: actions need a content type that a form cannot send, a Host
-//! that no foreign name can stand for, and no foreign Origin.
+//! A page in a browser on the same machine must do neither. Without a token both need a Host that no foreign name can stand
+//! for; actions need a content type that a form cannot send, and no foreign Origin, besides.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use subtle::ConstantTimeEq;
 use super::refusal::Refusal;
 use crate::config::files::Token;
 use crate::lock::{Mutex, MutexGuard};
+
+const HOST_NEEDED: &str =
+    "Without a token the Host must be an IP address or localhost: use one, or set admin.token_file.";
 
 /// The rules for one admin port.
 /// Clones have one token together.
@@ -49,6 +52,8 @@ impl Access {
                 StatusCode::UNAUTHORIZED,
                 "The admin token is missing or wrong: send it as Authorization: Bearer.",
             ),
+            // A page that has the browser believe its own name to be this address is of the same origin as this.
+            None if self.loopback && has_foreign_host(head) => refuse(StatusCode::FORBIDDEN, HOST_NEEDED),
             None if self.loopback => Ok(()),
             None => refuse(StatusCode::FORBIDDEN, "Off loopback this needs a token: set admin.token_file."),
         }
@@ -63,11 +68,8 @@ impl Access {
         {
             return refuse(StatusCode::FORBIDDEN, "Pages of another origin may not do this.");
         }
-        if self.token().is_none() && !host.is_some_and(|host| is_address_or_localhost(host.host())) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "Without a token the Host must be an IP address or localhost: use one, or set admin.token_file.",
-            );
+        if self.token().is_none() && host.is_none() {
+            return refuse(StatusCode::FORBIDDEN, HOST_NEEDED);
         }
         if !head.headers.get(CONTENT_TYPE).is_some_and(is_json) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.");
@@ -96,6 +98,14 @@ fn host(head: &Parts) -> Option<Authority> {
     match head.uri.authority() {
         Some(authority) => Some(authority.clone()),
         None => head.headers.get(HOST)?.to_str().ok()?.parse().ok(),
+    }
+}
+
+/// Whether a request names another host than this machine's; a browser always names one.
+fn has_foreign_host(head: &Parts) -> bool {
+    match host(head) {
+        Some(host) => !is_address_or_localhost(host.host()),
+        None => head.headers.contains_key(HOST),
     }
 }
 

@@ -118,6 +118,22 @@ async fn reading_data_follows_the_token_rules() {
 }
 
 #[tokio::test]
+async fn a_page_whose_name_was_made_to_mean_this_address_reads_nothing_without_the_token() {
+    let bearer = format!("bearer {TOKEN}");
+    let rows: [Row; 5] = [
+        (loopback(), &[("host", "evil.example:8081")], 403),
+        (loopback(), &[("host", "localhost.evil.example")], 403),
+        (loopback(), &[("host", "not a host")], 403),
+        (loopback(), &[("host", "localhost:8081")], 200),
+        (with_token([127, 0, 0, 1]), &[("host", "proxy.internal"), ("authorization", &bearer)], 200),
+    ];
+    for (row, (access, fields, status)) in rows.into_iter().enumerate() {
+        let reply = admin(access).ask("GET", "/api/status", fields, "").await;
+        assert_eq!(reply.status, status, "row {row}");
+    }
+}
+
+#[tokio::test]
 async fn an_action_needs_what_no_foreign_page_can_send() {
     let bearer = format!("bearer {TOKEN}");
     let right = ("authorization", bearer.as_str());
