@@ -24,11 +24,12 @@ use crate::metrics::ClientRefusal;
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     provider: Arc<CryptoProvider>,
-    state: Mutex<State>,
+    state: Mutex<Roots>,
 }
 
+/// What a file of roots holds, ready for use.
 #[derive(Debug)]
-struct State {
+pub(super) struct Roots {
     of: ClientRoots,
     /// Of what the file was last found to hold, be it of no use.
     seen: Mark,
@@ -42,16 +43,25 @@ impl ClientVerifier {
     ///
     /// If the file cannot be read or holds none: names the key and the file.
     pub(super) fn read(of: &ClientRoots, provider: &Arc<CryptoProvider>) -> Result<Arc<Self>, StartError> {
-        let (seen, verifier) = verifier(of, provider);
-        let state = State { of: of.clone(), seen, verifier: verifier.map_err(StartError)? };
-        Ok(Arc::new(Self { provider: Arc::clone(provider), state: Mutex::new(state) }))
+        let roots = Roots::read(of, provider)?;
+        Ok(Arc::new(Self { provider: Arc::clone(provider), state: Mutex::new(roots) }))
     }
 
-    /// From now on these, if they can be used; looks whether the file has changed.
-    pub(super) fn take(&self, of: &ClientRoots) {
-        let (seen, verifier) = verifier(of, &self.provider);
+    /// From now on these.
+    pub(super) fn take(&self, roots: Roots) {
         let mut state = self.state.lock();
-        if state.seen == seen && state.of == *of {
+        if state.seen != roots.seen || state.of != roots.of {
+            info!(file = %roots.of.ca.display(), "roots of clients changed");
+            *state = roots;
+        }
+    }
+
+    /// Looks whether the file has changed. A reload may name another while this one is read: then it counts no more.
+    pub(super) fn follow(&self) {
+        let of = self.state.lock().of.clone();
+        let (seen, verifier) = verifier(&of, &self.provider);
+        let mut state = self.state.lock();
+        if state.seen == seen || state.of != of {
             return;
         }
         state.seen = seen;
@@ -59,7 +69,6 @@ impl ClientVerifier {
             Ok(verifier) => {
                 info!(file = %of.ca.display(), "roots of clients changed");
                 state.verifier = verifier;
-                state.of = of.clone();
             }
             Err(error) => warn!(error, "the new roots of clients cannot be used; the old ones stay"),
         }
@@ -67,6 +76,18 @@ impl ClientVerifier {
 
     fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.state.lock().verifier)
+    }
+}
+
+impl Roots {
+    /// Reads a file of roots.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientVerifier::read`].
+    pub(super) fn read(of: &ClientRoots, provider: &Arc<CryptoProvider>) -> Result<Self, StartError> {
+        let (seen, verifier) = verifier(of, provider);
+        Ok(Self { of: of.clone(), seen, verifier: verifier.map_err(StartError)? })
     }
 }
 

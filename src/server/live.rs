@@ -5,7 +5,7 @@
 //! overlay file systems tell of nothing, and a lost notification would be an expired certificate. A few small files cost
 //! nothing to read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Followed {
     /// # Errors
     ///
     /// If the file holds none.
-    pub(super) fn read(file: Option<&std::path::Path>) -> Result<Option<Self>, StartError> {
+    pub(super) fn read(file: Option<&Path>) -> Result<Option<Self>, StartError> {
         let Some(file) = file else { return Ok(None) };
         let contents = files::contents(file);
         let seen = Mark::of_read(&contents);
@@ -130,27 +130,40 @@ impl AdminToken {
         token
     }
 
-    fn take(&self, followed: Option<Followed>) {
-        self.access.set_token(followed.as_ref().map(|followed| followed.token.clone()));
-        *self.followed.lock() = followed;
+    fn take(&self, taken: Option<Followed>) {
+        // Under the lock, as who follows a file does: the token is that of the file that is followed.
+        let mut followed = self.followed.lock();
+        self.access.set_token(taken.as_ref().map(|taken| taken.token.clone()));
+        *followed = taken;
+    }
+
+    /// Changes what is known of a file, if it is this one that is followed. A reload may have named another while this one was
+    /// read, on a mount that hangs for long: what stood in this one counts no more.
+    fn with_file<T>(&self, file: &Path, change: impl FnOnce(&mut Followed) -> T) -> Option<T> {
+        let mut followed = self.followed.lock();
+        followed.as_mut().filter(|followed| followed.file == file).map(change)
     }
 
     fn follow(&self) {
         let Some(file) = self.followed.lock().as_ref().map(|followed| followed.file.clone()) else { return };
         let seen = Mark::of_read(&files::contents(&file));
-        let is_news = self
-            .followed
-            .lock()
-            .as_mut()
-            .is_some_and(|followed| std::mem::replace(&mut followed.seen, seen) != seen);
-        if !is_news {
+        let is_news = self.with_file(&file, |followed| std::mem::replace(&mut followed.seen, seen) != seen);
+        if is_news != Some(true) {
             return;
         }
         match Followed::read(Some(&file)) {
-            Ok(followed) => {
-                info!(file = %file.display(), "admin token changed");
-                self.take(followed);
+            Ok(Some(read)) => {
+                let access = &self.access;
+                let token = read.token.clone();
+                let taken = self.with_file(&file, |followed| {
+                    *followed = read;
+                    access.set_token(Some(token));
+                });
+                if taken.is_some() {
+                    info!(file = %file.display(), "admin token changed");
+                }
             }
+            Ok(None) => {}
             Err(error) => warn!(%error, "the new admin token cannot be used; the old one stays"),
         }
     }

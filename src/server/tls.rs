@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::client_verifier::ClientVerifier;
+use super::client_verifier::{ClientVerifier, Roots};
 use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::ListenTls;
@@ -51,6 +51,8 @@ pub(super) struct Pair {
     certified: Arc<CertifiedKey>,
     /// Since 1970.
     expires: Option<Duration>,
+    /// Those of clients' certificates, where they were read as well.
+    clients: Option<Roots>,
 }
 
 impl Certificate {
@@ -103,48 +105,64 @@ impl Certificate {
     ///
     /// As [`Self::read`].
     pub(super) fn prepare(&self, files: &ListenTls) -> Result<Pair, StartError> {
-        if let (Some(_), Some(clients)) = (&self.clients, &files.clients) {
-            ClientVerifier::read(clients, &self.provider)?;
-        }
-        Contents::read(files).pair(files, &self.provider).map_err(StartError)
+        let clients = match (&self.clients, &files.clients) {
+            (Some(_), Some(clients)) => Some(Roots::read(clients, &self.provider)?),
+            _ => None,
+        };
+        let pair = Contents::read(files).pair(files, &self.provider).map_err(StartError)?;
+        Ok(Pair { clients, ..pair })
     }
 
     /// From now on handshakes get this.
-    pub(super) fn take(&self, pair: Pair) {
-        if let (Some(verifier), Some(clients)) = (&self.clients, &pair.files.clients) {
-            verifier.take(clients);
+    pub(super) fn take(&self, mut pair: Pair) {
+        // What was read when it was checked: the file may hold something else by now.
+        if let (Some(verifier), Some(roots)) = (&self.clients, pair.clients.take()) {
+            verifier.take(roots);
         }
-        let mut state = self.state.lock();
-        if state.pair.seen != pair.seen {
-            info!(file = %pair.files.certificate.display(), "certificate changed");
-            state.warned = None;
-        }
-        state.seen = pair.seen;
-        state.pair = pair;
-        drop(state);
+        self.state.lock().take(pair);
         self.show_end();
     }
 
     /// Looks whether the files have changed, and how long the certificate is still good.
     pub(super) fn follow(&self, now: Moment) {
         let files = self.state.lock().pair.files.clone();
-        if let (Some(verifier), Some(clients)) = (&self.clients, &files.clients) {
-            verifier.take(clients);
+        if let Some(verifier) = &self.clients {
+            verifier.follow();
         }
         let contents = Contents::read(&files);
         let seen = contents.seen();
-        let is_news = std::mem::replace(&mut self.state.lock().seen, seen) != seen;
-        if is_news {
+        if self.state.lock().is_news(&files, seen) {
             match contents.pair(&files, &self.provider) {
-                Ok(pair) => self.take(pair),
+                Ok(pair) => {
+                    let mut state = self.state.lock();
+                    if state.pair.files == files {
+                        state.take(pair);
+                    }
+                }
                 Err(error) => warn!(error, "the new certificate cannot be used; the old one stays"),
             }
+            self.show_end();
         }
         self.state.lock().warn_of_expiry(now);
     }
 }
 
 impl State {
+    /// Whether files hold something else than they did. A reload may have named others while these were read, on a mount that
+    /// hangs for long: what stood in these counts no more.
+    fn is_news(&mut self, files: &ListenTls, seen: (Mark, Mark)) -> bool {
+        self.pair.files == *files && std::mem::replace(&mut self.seen, seen) != seen
+    }
+
+    fn take(&mut self, pair: Pair) {
+        if self.pair.seen != pair.seen {
+            info!(file = %pair.files.certificate.display(), "certificate changed");
+            self.warned = None;
+        }
+        self.seen = pair.seen;
+        self.pair = pair;
+    }
+
     fn warn_of_expiry(&mut self, now: Moment) {
         let Some(expires) = self.pair.expires else { return };
         let left = expires.saturating_sub(now.unix());
@@ -190,7 +208,7 @@ impl Contents {
         let key = self.key.and_then(|pem| files::private_key_of(&pem)).map_err(of_key)?;
         let expires = chain.first().and_then(files::end_of);
         let certified = Arc::new(files::certified_key(chain, key, provider).map_err(of_key)?);
-        Ok(Pair { files: files.clone(), seen, certified, expires })
+        Ok(Pair { files: files.clone(), seen, certified, expires, clients: None })
     }
 }
 
