@@ -8,8 +8,9 @@
 pub(crate) mod fields;
 mod query;
 
-use http::Method;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use uuid::Uuid;
 
 use crate::outcome::BypassReason;
@@ -112,6 +113,19 @@ pub(crate) fn classify_by(
     }
 }
 
+/// Whether nothing in a request tells the upstream who asks: no `Authorization`, and nothing else that may stand for one.
+#[must_use]
+pub fn says_nobody(fields: &HeaderMap, query: &str) -> bool {
+    let names_none = !fields.contains_key(AUTHORIZATION);
+    // The reason that is left when no line has another.
+    names_none
+        && fields::bypass(fields) == Some(BypassReason::Authorization)
+        && !query::has_parameter(query, API_KEY)
+}
+
+/// Where older versions of the API took a key.
+const API_KEY: &str = "api_key";
+
 /// The read, or the first reason for which it may not be cached.
 fn read(
     head: &Parts,
@@ -119,7 +133,7 @@ fn read(
     query: &str,
     forbids: impl FnOnce() -> Option<BypassReason>,
 ) -> Result<Read, BypassReason> {
-    if query::has_parameter(query, "api_key") {
+    if query::has_parameter(query, API_KEY) {
         return Err(BypassReason::ApiKey);
     }
     let (resource, target, storable) = match place {

@@ -26,7 +26,7 @@ use crate::cache::key::CacheKey;
 use crate::caller::credential::{Credential, RouteDigest};
 use crate::caller::identity::Caller;
 use crate::callers::Payer;
-use crate::classify::Target;
+use crate::classify::{Target, says_nobody};
 use crate::clock::Moment;
 use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
@@ -114,7 +114,7 @@ impl Proxy {
         };
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned::new(self, write.organization.as_ref(), write.subject.item);
-        if write.caller.as_ref().authorization().is_none() {
+        if write.says_nobody() {
             // It cannot come to anything.
             watch.note_answered();
         }
@@ -274,7 +274,7 @@ impl Proxy {
                 }
                 answer.response(&write.method)
             }
-            whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle)
+            whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle, None)
                 .take()
                 .ok_or(ErrorKind::Internal.error())?,
         })
@@ -314,6 +314,11 @@ impl Write {
             }
             _ => None,
         }
+    }
+
+    /// Whether nothing in it tells the upstream who asks.
+    fn says_nobody(&self) -> bool {
+        says_nobody(&self.fields, self.path.query().unwrap_or_default())
     }
 
     /// What is invalidated if nobody learns what became of it.

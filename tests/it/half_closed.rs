@@ -145,6 +145,26 @@ async fn a_write_whose_client_left_while_it_waited_for_its_turn_is_not_sent() {
     assert_eq!(world.upstream.count_of(|request| request.method == "PATCH"), 0);
 }
 
+/// The API may take something else for a key.
+#[tokio::test]
+async fn a_write_with_another_kind_of_key_counts_as_one_when_its_client_leaves() {
+    for (query, line) in [("?api_key=k", ""), ("", "Cookie: session=s\r\n"), ("", "X-Api-Key: k\r\n")] {
+        let world = World::start();
+        let caller = world.proven("a", 1).await;
+        caller.get("/api/v2/lead-labels").send().await.assert_status(200);
+        let held = world.upstream.hold(|request| request.method == "DELETE");
+        let mut raw = world.proxy.raw().await;
+        let head = request("DELETE", &format!("{}{query}", label_path(1)), "1.1", "");
+        raw.send(head.replace(&format!("Authorization: Bearer {}\r\n", token("a", 1)), line)).await;
+        held.held(1).await;
+        raw.half_close().await;
+        sweeps(&world, 3).await;
+        let list = caller.get("/api/v2/lead-labels").send().await;
+        assert!(!list.cache_status().contains("hit"), "{query}{line}: {list:?}");
+        held.release();
+    }
+}
+
 /// It cannot come to anything, whoever leaves.
 #[tokio::test]
 async fn a_write_without_a_key_whose_client_sends_no_more_shuts_nothing_out() {
