@@ -14,7 +14,7 @@ from wire import Connection, Failed
 ORGANIZATIONS = 6
 KEYS = 4
 # Whoever waits longer is stuck: all time-outs of the proxy are set far below.
-DEADLINE = 15
+DEADLINE = 25
 # Ids that are read now and then, so many that they leave and come back, so few that the cache has its full size early.
 COLD = 3000
 WORDS = ("hot",) * 50 + ("cold",) * 20 + ("page",) * 8 + ("write",) * 12 + ("through",) * 10

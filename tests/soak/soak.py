@@ -33,11 +33,12 @@ MOST_ON_TOP, MOST_AN_HOUR = 24 * MIB, 1 * MIB
 WELL_SECONDS = 15
 IDLE_SECONDS = 10
 MOST_THREADS = 16
+# Far below what a stuck call would take, and above what a process that shares its machine may have to wait for it.
 SETTINGS = {
-    "UPSTREAM__FIRST_BYTE_TIMEOUT": "3s",
-    "UPSTREAM__IDLE_TIMEOUT": "3s",
-    "UPSTREAM__FILL_TIMEOUT": "3s",
-    "UPSTREAM__CONNECT_TIMEOUT": "1s",
+    "UPSTREAM__FIRST_BYTE_TIMEOUT": "8s",
+    "UPSTREAM__IDLE_TIMEOUT": "8s",
+    "UPSTREAM__FILL_TIMEOUT": "8s",
+    "UPSTREAM__CONNECT_TIMEOUT": "3s",
     "SHIELD__MAX_WAIT": "3s",
     "CACHE__LEAD_LABELS__TTL": "20s",
     "PROOF__MAX_AGE": "15s",
