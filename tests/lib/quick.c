@@ -4,7 +4,7 @@
  *
  * A key is a letter and a number, and belongs to the organization of its number modulo ORGANIZATIONS. The letter says what
  * it may read: `a` any label, of which its organization has one under every id; `m` those whose id begins with 00000000, and
- * 404 else; `n` none, 404. Any other key, and none, is a 401. A 404 is as long as a label.
+ * 404 else; `n` none, 404. Any other key, and none, is a 401. A 404 is as long as a label. A list has one label.
  *
  * It reads heads of kept-alive HTTP/1.1 requests without bodies, and takes nothing for granted but that they are sound. */
 #define _GNU_SOURCE
@@ -24,6 +24,7 @@ static const char LABEL[] =
     "{\"id\":\"%.36s\",\"timestamp_created\":\"2025-03-07T00:00:01.000Z\",\"created_by\":\"01911111-0000-7000-8000-"
     "000000000001\",\"organization_id\":\"01920000-0000-7000-8000-%012lx\",\"label\":\"Asked for pricing\","
     "\"interest_status_label\":\"positive\",\"interest_status\":-496,\"description\":\"Used by the team\",\"use_with_ai\":true}";
+static const char LIST[] = "{\"items\":[%s]}", FIRST[] = "00000000-0000-4000-8000-000000000001";
 static const char PROBLEM[] = "{\"statusCode\":%d,\"error\":\"%s\",\"message\":\"%-*s\"}";
 /* So that a 404 has the length of a label. */
 enum { PADDING = 268 };
@@ -31,14 +32,18 @@ enum { PADDING = 268 };
 static size_t respond(char *out, const char *head, unsigned long organizations) {
     const char *key = strcasestr(head, "authorization: bearer "), *label = strstr(head, "/lead-labels/");
     const char *reason = "OK", *end = strstr(head, "\r\n");
-    char body[1024], letter = key ? key[22] : 0;
+    char body[1024], item[512], letter = key ? key[22] : 0;
     int length, status = 200;
+    /* The path of a list has a query behind it, or nothing. */
+    int list = !label && strncmp(head, "GET /api/v2/lead-labels", 23) == 0;
     if (letter != 'a' && letter != 'm' && letter != 'n')
         status = 401, reason = "Unauthorized";
-    else if (!label || label > end || letter == 'n' || (letter == 'm' && strncmp(label + 13, "00000000", 8) != 0))
+    else if (letter == 'n' || (!list && (!label || label > end || (letter == 'm' && strncmp(label + 13, "00000000", 8) != 0))))
         status = 404, reason = "Not Found";
-    if (status == 200)
-        length = snprintf(body, sizeof body, LABEL, label + 13, strtoul(key + 23, NULL, 10) % organizations);
+    if (status == 200) {
+        snprintf(item, sizeof item, LABEL, list ? FIRST : label + 13, strtoul(key + 23, NULL, 10) % organizations);
+        length = snprintf(body, sizeof body, list ? LIST : "%s", item);
+    }
     else
         length = snprintf(body, sizeof body, PROBLEM, status, reason, PADDING, "Not for you");
     return (size_t)sprintf(out,
