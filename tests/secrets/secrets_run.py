@@ -231,6 +231,8 @@ def judge(stage, statuses):
     faults = [f"nothing was kept of {name}" for name in ("traces", "store", "monitor", "heard") if not sizes.get(name)]
     # 504 stands for a call that timed out, 413 and 431 for what is too large: each way was gone.
     faults += [f"no call came to a {status}" for status in (200, 400, 401, 402, 403, 404, 405, 413, 429, 500, 504) if status not in statuses]
+    log = (stage.found / "log-json-trace").read_bytes()
+    faults += [f"the log has no {word}" for word in ('"level":"TRACE"', '"outcome":"hit"', '"outcome":"miss"') if word.encode() not in log]
     found = sorted(set(search(stage.made.all, stage.found)))
     faults += [f"{len(found)} parts of secrets were written"] if found else []
     for name, text, path in found[:: max(1, len(found) // 20)]:

@@ -26,9 +26,10 @@ PROXY_FAULTS = ("reload", "freeze", "freeze_upstream", "hang_ups")
 STORE_FAULTS = ("freeze_store", "restart_store")
 # In these a replica may lose its lease.
 LEASE_FAULTS = ("freeze", *STORE_FAULTS)
-# A run that is shorter than that is judged by the memory on top, one that is longer by its growth in an hour.
-LONG_MINUTES = 30
-MOST_ON_TOP, MOST_AN_HOUR = 24 * MIB, 1 * MIB
+# What the page shows of the last hour fills for an hour, so that only behind that growth is growth: a run with half an hour more is judged
+# by it, one from half an hour on by 2 MiB on top, and a shorter one by more.
+WARM_SECONDS, LONG_MINUTES, HALF_MINUTES = 3600, 90, 30
+MOST_ON_TOP, MOST_IN_HALF_AN_HOUR, MOST_AN_HOUR = 24 * MIB, 2 * MIB, 1 * MIB
 # After a fault all is well again within that: the breaker's next probe, a gate's time, a lease.
 WELL_SECONDS = 15
 IDLE_SECONDS = 10
@@ -194,6 +195,8 @@ class Soak:
                 await asyncio.sleep(0.05)
             if told:
                 self.faults.append(f"{IDLE_SECONDS} s after {fault} nobody calls, and there is still {told}")
+            # What is let go each second has been then.
+            await asyncio.sleep(2.5 if self.period >= 60 else 0)
             resident, threads = measure.memory(proxy.process.pid)
             samples.append((time.monotonic(), resident))
             if threads > MOST_THREADS:
@@ -226,17 +229,24 @@ class Soak:
             if told:
                 self.faults.append(f"in the end there is still {told}")
 
+    def warm(self, samples):
+        """Those behind the first hour, or behind a third of a run that is not so long."""
+        if self.options.minutes >= LONG_MINUTES:
+            return [sample for sample in samples if sample[0] >= samples[0][0] + WARM_SECONDS]
+        return samples[len(samples) // 3 :]
+
     def judge(self):
         """Memory, and what never happens; everything that was missed."""
         faults = list(dict.fromkeys(self.faults + self.load.faults))
         for proxy, samples in zip(self.proxies, self.samples, strict=True):
             if proxy.process.poll() is not None:
                 faults.append(f"the proxy died with {proxy.process.returncode}")
-            warm = samples[len(samples) // 3 :] or [(0, 0)]
+            warm = self.warm(samples) or [(0, 0)]
             grown, hourly = warm[-1][1] - warm[0][1], measure.slope(warm) * 3600
             print(f"  resident, warm {warm[0][1] / MIB:.1f} MiB, in the end {warm[-1][1] / MIB:.1f}, at most "
                   f"{max(size for _, size in samples or warm) / MIB:.1f}; {hourly / MIB:+.2f} MiB an hour over {len(warm)} samples")
-            if self.options.minutes >= LONG_MINUTES and hourly > MOST_AN_HOUR or grown > MOST_ON_TOP:
+            most = MOST_IN_HALF_AN_HOUR if self.options.minutes >= HALF_MINUTES else MOST_ON_TOP
+            if hourly > MOST_AN_HOUR if self.options.minutes >= LONG_MINUTES else grown > most:
                 faults.append(f"resident memory grows: {grown / MIB:.1f} MiB, {hourly / MIB:.2f} MiB an hour")
         return faults
 
