@@ -46,7 +46,7 @@ class Load:
         """What came of a call. In calm all of them succeed; some things never happen."""
         self.outcomes[f"{phase} {kind}: {what}"] += 1
         if what in ("FOREIGN", "STALE", "no answer in time", "nonsense") or (phase == "calm" and what != "200"):
-            self.faults.append(f"{kind}, begun in {phase}: {what}")
+            self.faults.append(f"{kind}, begun in {phase} ({self.fault}): {what}")
 
     async def rest(self):
         """Stops the callers, and waits until none has a call under way."""

@@ -73,6 +73,9 @@ class Soak:
         end = time.monotonic() + self.options.minutes * 60
         self.load.going.set()
         await asyncio.sleep(min(5, self.period))
+        # As behind each calm: no call that was begun in it meets the next fault.
+        await self.load.rest()
+        self.load.going.set()
         while time.monotonic() < end and not self.faults:
             await self.one_period(self.next_fault())
             self.faults += self.load.faults
