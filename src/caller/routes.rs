@@ -56,3 +56,23 @@ pub fn segments(path: &str) -> Option<&str> {
     let end = memchr::memchr_iter(b'/', behind.as_bytes()).nth(SEGMENTS - 1).unwrap_or(behind.len());
     behind.get(..end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_remembered_up_to_a_bound_for_each_method_and_long_ones_are_not() {
+        let routes = Routes::new();
+        for number in 0..10 * MOST {
+            let name = format!("made/up/{number}");
+            assert_eq!(routes.known(&Method::GET, Some(&name), || number), number);
+            assert_eq!(routes.known(&Method::GET, Some(&name), || usize::MAX), number);
+            routes.known(&Method::DELETE, Some(&name), || number);
+            assert!(routes.0.iter().all(|known| known.lock().len() <= MOST));
+        }
+        let long = "x".repeat(LONGEST + 1);
+        routes.known(&Method::HEAD, Some(&long), || 0);
+        assert!(routes.0.iter().all(|known| known.lock().get(long.as_str()).is_none()));
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use tracing::Level;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub struct RequestLine<'a> {
     pub trace_id: Option<&'a str>,
     /// Address and port of the client.
     pub peer: &'a str,
-    /// Its method: a token (RFC 9110 §5.6.2).
+    /// Its method, as [`method`] has it: a token (RFC 9110 §5.6.2).
     pub method: &'a str,
     /// Its path without the query, where a key may stand; of any length.
     pub path: &'a str,
@@ -158,6 +159,24 @@ pub(super) fn who_fields(who: &Who, to: &mut impl Fields) {
     if let Some(organization) = who.organization() {
         let mut text = Uuid::encode_buffer();
         to.text(key!("organization"), organization.hyphenated().encode_lower(&mut text));
+    }
+}
+
+/// What a line says of a method: `other` for one that HTTP does not have. What stands in its place may be anything, of any
+/// length; a client that slips by a line sends its key there.
+#[must_use]
+pub fn method(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::CONNECT => method.as_str(),
+        _ => "other",
     }
 }
 

@@ -24,7 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use self::line::{Ending, RequestLine};
+pub use self::line::{Ending, RequestLine, method};
 pub use self::lines::Flush;
 use self::lines::Lines;
 use self::reader::Reader;

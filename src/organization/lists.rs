@@ -201,3 +201,25 @@ impl Shapes {
         found_now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::caller::credential::Digester;
+
+    #[test]
+    fn what_credentials_know_of_lists_for_themselves_is_bounded() {
+        let (lists, digester) = (Lists::default(), Digester::default());
+        for number in 0..OWNERS.get() + 10 {
+            let value = HeaderValue::try_from(format!("Bearer {number}")).unwrap();
+            let fields = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
+            let owner = digester.credential(&fields).unwrap().digest();
+            lists.0.lock().list_mut(Some(owner)).fits_one_page = true;
+        }
+        assert_eq!(lists.0.lock().own.len(), OWNERS.get());
+        lists.forget();
+        assert_eq!(lists.0.lock().own.len(), 0);
+    }
+}

@@ -338,7 +338,7 @@ impl Line {
             request_id: id.as_str(),
             trace_id: trace.as_deref(),
             peer: self.peer.as_str(),
-            method: self.method.as_str(),
+            method: logging::method(&self.method),
             path: self.target.path(),
             route: self.route.as_str(),
             outcome: self.outcome.as_str(),

@@ -155,3 +155,67 @@ impl Table {
         self.tidy_shares(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use http::{HeaderMap, HeaderValue};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::caller::credential::Digester;
+    use crate::config::Burst;
+    use crate::organization::OrganizationName;
+
+    fn table() -> Table {
+        let positive = |number| NonZeroU32::new(number).unwrap();
+        Table::new(&ShieldRules {
+            requests_per_second: positive(90),
+            requests_per_minute: positive(5400),
+            replicas: NonZeroU32::MIN,
+            single_workspace: false,
+            max_queued: 1000,
+            burst: Burst::Whole,
+        })
+    }
+
+    fn organization(number: usize) -> AccountKey {
+        AccountKey::Organization(OrganizationName(Uuid::from_u128(number as u128)))
+    }
+
+    #[test]
+    fn organizations_beyond_the_bound_of_all_accounts_count_on_everybodys() {
+        let mut table = table();
+        let now = Duration::from_secs(1);
+        for number in 0..MAX_ACCOUNTS {
+            let key = table.key(organization(number), now);
+            assert!(key == organization(number));
+            table.account(key, now);
+        }
+        assert!(table.key(organization(MAX_ACCOUNTS), now) == AccountKey::Everybody);
+        assert!(table.key(organization(0), now) == organization(0), "who has one keeps it");
+        assert_eq!(table.accounts.len(), MAX_ACCOUNTS);
+        // Those that are idle make room.
+        let later = now + IDLE;
+        assert!(table.key(organization(MAX_ACCOUNTS), later) == organization(MAX_ACCOUNTS));
+        assert_eq!(table.accounts.len(), 0);
+    }
+
+    #[test]
+    fn where_accounts_went_is_remembered_of_so_many_and_for_so_long() {
+        let mut table = table();
+        let digester = Digester::default();
+        let now = Duration::from_secs(1);
+        for number in 0..MAX_UNBOUND + 10 {
+            let value = HeaderValue::try_from(format!("Bearer {number}")).unwrap();
+            let fields = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
+            let unbound = AccountKey::Authorization(digester.authorization(&fields).unwrap());
+            table.account(unbound, now);
+            table.merge(unbound, organization(1), now);
+        }
+        assert_eq!((table.merged.len(), table.unbound, table.accounts.len()), (MAX_UNBOUND, 0, 1));
+        table.tidy(now + IDLE);
+        assert_eq!(table.merged.len(), 0);
+    }
+}

@@ -98,6 +98,7 @@ impl Stage {
             format!("GET {item} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\x01\r\n\r\n"),
             format!("GET {item} HTTP/1.1\r\nHost: a\r\nAuthorization\r\n: Bearer {secret}\r\n\r\n"),
             format!("Bearer {secret}\r\n\r\n"),
+            format!("{secret} {item} HTTP/1.1\r\nHost: a\r\n\r\n"),
             format!(
                 "PATCH {item} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\r\nContent-Length: 9\r\n\r\n{{"
             ),

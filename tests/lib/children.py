@@ -71,6 +71,15 @@ def vendor(delay=0, prefix=()):
         yield int(line_that(process, r"listens on 127\.0\.0\.1:(\d+)")[1])
 
 
+@contextlib.contextmanager
+def quick_vendor(folder, organizations, prefix=()):
+    """The port of quick.c, which is compiled into `folder`."""
+    program = Path(folder) / "quick"
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", program, HERE / "quick.c"], check=True)
+    with child([*prefix, str(program), str(organizations)], stdin=subprocess.PIPE) as process:
+        yield int(line_that(process, r"listens on 127\.0\.0\.1:(\d+)")[1])
+
+
 def stats(port):
     """What a vendor has counted."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/__stats", timeout=10) as answer:
