@@ -401,5 +401,8 @@ impl Bindings {
 }
 
 #[cfg(test)]
+mod interleaved;
+
+#[cfg(test)]
 #[path = "bindings/tests.rs"]
 mod tests;
