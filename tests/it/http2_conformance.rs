@@ -212,10 +212,10 @@ impl Stage {
                 }
                 // What comes first counts: a body that nobody needs is called off behind an answer (§8.1).
                 (RST_STREAM, stream) if stream == row.stream => {
-                    came.get_or_insert(Stream(frame.code()));
+                    came = came.or_else(|| Some(Stream(frame.code())));
                 }
                 (HEADERS, stream) if stream == row.stream => {
-                    came.get_or_insert(Answer(frame.status()));
+                    came = came.or_else(|| Some(Answer(frame.status())));
                 }
                 (HEADERS, PROBE) => {
                     assert_eq!(frame.status(), 200, "{}: what comes next is answered", row.what);

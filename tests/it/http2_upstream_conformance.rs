@@ -360,7 +360,7 @@ const ROWS: [Row; 63] = [
                 [
                     head(),
                     field("content-length", "9"),
-                    field("content-length", &body(WRONG).len().to_string()),
+                    field("content-length", body(WRONG).len().to_string()),
                 ]
                 .concat(),
             )
@@ -402,6 +402,16 @@ struct Stage {
 impl Stage {
     /// The second call is answered by the deed.
     async fn start(deed: Deed, then: Then, greeting: Option<&'static [u8]>) -> Self {
+        let deed =
+            move |call, stream| if call == 1 { (deed(stream), then) } else { (answer(stream), GoesOn) };
+        Self::scripted(deed, greeting).await
+    }
+
+    /// Answers a call, by its number from 0, and its stream.
+    async fn scripted(
+        script: impl Fn(usize, u32) -> (Vec<u8>, Then) + Clone + Send + Sync + 'static,
+        greeting: Option<&'static [u8]>,
+    ) -> Self {
         let Http2Tls { acceptor, roots, folder } = Http2Tls::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -411,10 +421,10 @@ impl Stage {
             let mut greeting = greeting;
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, calls) = (acceptor.clone(), Arc::clone(&counted));
-                let greeting = greeting.take();
+                let (greeting, script) = (greeting.take(), script.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    serve(Frames::new(stream), deed, then, greeting, &calls).await;
+                    serve(Frames::new(stream), script, greeting, &calls).await;
                 });
             }
         });
@@ -424,8 +434,7 @@ impl Stage {
 
 async fn serve(
     mut frames: Frames<TlsStream<TcpStream>>,
-    deed: Deed,
-    then: Then,
+    script: impl Fn(usize, u32) -> (Vec<u8>, Then),
     greeting: Option<&[u8]>,
     calls: &AtomicUsize,
 ) {
@@ -440,13 +449,13 @@ async fn serve(
         match (came.kind, came.flags & ACK) {
             (SETTINGS, 0) => frames.send(frame(SETTINGS, ACK, 0, "")).await,
             (PING, 0) => frames.send(frame(PING, ACK, 0, came.payload)).await,
-            (HEADERS, _) if calls.fetch_add(1, Ordering::SeqCst) == 1 => {
-                frames.send(deed(came.stream)).await;
+            (HEADERS, _) => {
+                let (sent, then) = script(calls.fetch_add(1, Ordering::SeqCst), came.stream);
+                frames.send(sent).await;
                 if then == Closes {
                     return;
                 }
             }
-            (HEADERS, _) => frames.send(answer(came.stream)).await,
             _ => {}
         }
     }
@@ -499,4 +508,23 @@ async fn an_upstream_that_does_not_begin_with_settings_is_sent_no_second_call_on
         let next = stage.proxy.advancing(what, caller.get(&label_path(1)).send()).await;
         next.assert_label(RIGHT);
     }
+}
+
+/// F3: the connection ends after any byte of an answer.
+#[tokio::test]
+async fn an_answer_over_http2_that_is_cut_after_any_of_its_bytes_is_an_error_and_never_stored() {
+    let length = answer(1).len();
+    let cut = move |call, stream| match call < length {
+        true => (answer(stream)[..call].to_vec(), Closes),
+        false => (answer(stream), GoesOn),
+    };
+    let stage = Stage::scripted(cut, None).await;
+    let caller = stage.proxy.caller(&token("a", 1));
+    while stage.calls.load(Ordering::SeqCst) < length {
+        let told = stage.proxy.advancing("an error", caller.get(&label_path(1)).send()).await;
+        told.assert_own_failure(&[502, 503]);
+    }
+    let told = stage.proxy.advancing("an answer", caller.get(&label_path(1)).send()).await;
+    told.assert_label(RIGHT).assert_proof();
+    caller.get(&label_path(1)).send().await.assert_hit();
 }

@@ -14,6 +14,7 @@ mod commands;
 mod configuration;
 mod connections;
 mod crowds;
+mod cuts;
 mod demo;
 mod descriptors;
 mod documents;

@@ -23,7 +23,17 @@ const GOES_ON: &[Came] = &[Nothing];
 const ANSWERED: &[Came] = &[Answer(200)];
 
 pub(super) fn rows() -> Vec<Row> {
-    let parts = [preface(), frames(), blocks(), states(), ids(), extensions(), data_and_headers(), control()];
+    let parts = [
+        preface(),
+        frames(),
+        blocks(),
+        states(),
+        ids(),
+        extensions(),
+        data_and_headers(),
+        continuations(),
+        control(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -281,11 +291,6 @@ fn data_and_headers() -> Vec<Row> {
     let block = head("GET", NEVER);
     let padded = |pad: u8, block: &[u8], padding: usize| [&[pad][..], block, &vec![0; padding]].concat();
     let priority: &[u8] = &[0, 0, 0, 0, 7];
-    let split = |kinds: [(u8, u32, u8); 2]| {
-        let (first, second) = block.split_at(9);
-        let [(one, stream, flags), (two, other, ending)] = kinds;
-        [frame(one, flags, stream, first), frame(two, ending, other, second)].concat()
-    };
     let passes = head("GET", PASSES);
     vec![
         row("6.1", "DATA of the connection", 0, frame(DATA, 0, 0, b"x"), PROTOCOL),
@@ -346,6 +351,17 @@ fn data_and_headers() -> Vec<Row> {
             headers(1, END_STREAM | WITH_PRIORITY, [&[0, 0, 0, 1, 7][..], &passes].concat()),
             &[Answer(200), Stream(PROTOCOL_ERROR), Connection(PROTOCOL_ERROR)],
         ),
+    ]
+}
+
+fn continuations() -> Vec<Row> {
+    let (block, passes) = (head("GET", NEVER), head("GET", PASSES));
+    let split = |kinds: [(u8, u32, u8); 2]| {
+        let (first, second) = block.split_at(9);
+        let [(one, stream, flags), (two, other, ending)] = kinds;
+        [frame(one, flags, stream, first), frame(two, ending, other, second)].concat()
+    };
+    vec![
         row(
             "6.10",
             "a field block in three frames",

@@ -14,7 +14,7 @@ use super::*;
 const LIMIT: usize = 1;
 const CALLS: usize = 5;
 /// Who may leave, and how long time goes: to the last millisecond of a window, and over it.
-const LEAVES: usize = 3;
+const LEAVES: usize = 2;
 const PASSES: [Duration; 2] = [WINDOW.saturating_sub(SHORT), SHORT];
 const SHORT: Duration = ms(1);
 
