@@ -6,7 +6,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::bounded::bounded;
 use crate::classify::Target;
 use crate::clock::Moment;
-use crate::lock::Mutex;
+use crate::lock::{AtomicU64, Mutex};
 use crate::organization::{Extent, Organization, OrganizationName, Organizations};
 use crate::tick::{Sequence, Tick};
 
@@ -271,6 +271,9 @@ impl InvalidatedIds {
         invalidation
     }
 }
+
+#[cfg(test)]
+mod interleaved;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,22 @@
-//! [`Mutex`], [`RwLock`] and [`Condvar`]: the standard library's, without poison.
+//! [`Mutex`], [`RwLock`] and [`Condvar`]: the standard library's, without poison; and the [`AtomicU64`] of what is ordered by ticks.
 //!
 //! A panic ends one task or one thread, and what it was about. If it also poisoned the lock that it held, every later
 //! `lock` would fail, and with it the whole process. So nothing is poisoned here: who comes next finds the value as the
 //! panic left it. The owner of a value keeps it sound at each step at which it can panic, and no caller has an error to
 //! handle that it could do nothing about.
+//!
+//! In tests an access to a [`Mutex`] or an [`AtomicU64`] is a step, of which every order can be tried (`interleavings`).
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) mod interleavings;
+
+#[cfg(test)]
+pub(crate) use interleavings::AtomicU64;
+#[cfg(not(test))]
+pub(crate) use std::sync::atomic::AtomicU64;
 pub(crate) use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult};
 
 /// A mutex whose [`lock`](Self::lock) cannot fail.
@@ -22,6 +31,10 @@ impl<T> Mutex<T> {
 
     /// Waits until nobody else holds it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(test)]
+        if let Some(guard) = interleavings::lock(&self.0) {
+            return guard;
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,8 @@
 //! [`Tick`] and [`Sequence`]: one process-wide order of fetches, writes and refusals.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::lock::AtomicU64;
 
 /// A place in the process-wide order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

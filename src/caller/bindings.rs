@@ -426,5 +426,8 @@ impl Bindings {
 }
 
 #[cfg(test)]
+mod interleaved;
+
+#[cfg(test)]
 #[path = "bindings/tests.rs"]
 mod tests;

@@ -6,11 +6,11 @@
 //! write in [`PLACES`] also shuts out a given other item.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
-use crate::lock::Mutex;
+use crate::lock::{AtomicU64, Mutex};
 use crate::resource::Target;
 use crate::tick::{Sequence, Tick};
 

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{DuplexStream, duplex};
 
 const PIPE_BYTES: usize = 64 * 1024;
@@ -11,10 +13,13 @@ const PIPE_BYTES: usize = 64 * 1024;
 #[derive(Default)]
 struct Line {
     refuses: bool,
+    speaks_http2: bool,
     dialled: VecDeque<DuplexStream>,
 }
 
 thread_local! {
+    /// Nobody speaks TLS on a pipe, and to read whom it would trust takes longer than all that an input does.
+    static TLS: Arc<ClientConfig> = unused_tls();
     static LINE: RefCell<Option<Line>> = const { RefCell::new(None) };
 }
 
@@ -39,6 +44,11 @@ impl Dialled {
         LINE.with_borrow_mut(|line| line.get_or_insert_default().refuses = true);
     }
 
+    /// Speaks HTTP/2 on connections for label calls, as if TLS had agreed on it.
+    pub(crate) fn speak_http2(&self) {
+        LINE.with_borrow_mut(|line| line.get_or_insert_default().speaks_http2 = true);
+    }
+
     /// Takes connections.
     pub(crate) fn listen_again(&self) {
         LINE.with_borrow_mut(|line| line.get_or_insert_default().refuses = false);
@@ -49,6 +59,23 @@ impl Drop for Dialled {
     fn drop(&mut self) {
         LINE.set(None);
     }
+}
+
+/// Whether HTTP/2 is agreed on, where the thread's upstream is a pipe.
+pub(super) fn speaks_http2() -> bool {
+    LINE.with_borrow(|line| line.as_ref().is_some_and(|line| line.speaks_http2))
+}
+
+/// TLS that trusts nobody, made once, where the thread's upstream is a pipe.
+pub(super) fn tls() -> Option<Arc<ClientConfig>> {
+    LINE.with_borrow(Option::is_some).then(|| TLS.with(Arc::clone))
+}
+
+fn unused_tls() -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let roots = versions.expect("versions").with_root_certificates(RootCertStore::empty());
+    Arc::new(roots.with_no_client_auth())
 }
 
 /// A pipe, where the thread's upstream is one.

@@ -25,6 +25,8 @@ impl Stream {
     /// Whether HTTP/2 was agreed on (RFC 7301).
     pub(super) fn speaks_http2(&self) -> bool {
         match self {
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Plain(Transport::Pipe(_)) => super::pipes::speaks_http2(),
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }

@@ -1,7 +1,5 @@
 //! An upstream that speaks HTTP/2 frame by frame: half answers, refusals, and one connection for all label calls.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,15 +8,11 @@ use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, Response};
 use instantly_proxy::error::ErrorKind;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::labels::{label, label_path, token};
-use crate::support::{Answer, Caller, TestProxy, TestUpstream, together};
+use crate::support::{Caller, Http2Tls, TestProxy, proxy_before, together};
 
 /// What is done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,27 +47,14 @@ struct Stage {
 impl Stage {
     /// Does as `script` says with the request of this method and number, from 1.
     async fn start(script: impl Fn(&Method, usize) -> Deed + Send + Sync + 'static) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let roots = folder.path().join("ca.pem");
-        fs::write(&roots, cert.pem()).expect("a file can be written there");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-        let mut tls =
-            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("versions")
-                .with_no_client_auth()
-                .with_single_cert(vec![cert.der().clone()], key)
-                .expect("a certificate with its key");
-        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let Http2Tls { acceptor, roots, folder } = Http2Tls::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let processed = Arc::new(Mutex::new(Vec::new()));
         let served =
             Served { script: Arc::new(script), number: Arc::default(), processed: Arc::clone(&processed) };
-        let (acceptor, accepted) = (TlsAcceptor::from(Arc::new(tls)), Arc::clone(&connections));
+        let accepted = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::SeqCst);
@@ -85,7 +66,7 @@ impl Stage {
                 });
             }
         });
-        Self { proxy: proxy(address, roots), connections, processed, _folder: folder }
+        Self { proxy: proxy_before(address, roots), connections, processed, _folder: folder }
     }
 
     fn caller(&self) -> Caller {
@@ -95,15 +76,6 @@ impl Stage {
     fn processed(&self, method: &Method) -> usize {
         self.processed.lock().expect("no panic").iter().filter(|(processed, _)| processed == method).count()
     }
-}
-
-fn proxy(address: SocketAddr, roots: std::path::PathBuf) -> TestProxy {
-    // Never asked: the address is changed before anything starts.
-    let nobody = TestUpstream::start(|_| Answer::status(500));
-    TestProxy::start_with(&nobody, |config| {
-        config.upstream.url = format!("https://localhost:{}", address.port()).parse().expect("an address");
-        config.upstream.ca_file = Some(roots);
-    })
 }
 
 #[derive(Clone)]

@@ -1,11 +1,14 @@
 //! The whole proxy between raw bytes: what clients send and what the upstream answers is taken from the input.
 //!
 //! Beside them stands one honest caller of another organization. Its token, the id of its organization and what its label says
-//! stand in no input, so whoever else hears of it heard it from the proxy. HTTP/1.1 and HTTP/2 on the clients' side, HTTP/1.1 on
-//! the upstream's, which would speak HTTP/2 behind TLS alone.
+//! stand in no input, so whoever else hears of it heard it from the proxy. HTTP/1.1 and HTTP/2 on the clients' side; on the
+//! upstream's HTTP/1.1, or, in an input that begins with `h2:`, HTTP/2 for label calls, as if TLS had agreed on it.
+
+mod http2;
 
 use std::time::Duration;
 
+use self::http2::Http2;
 use crate::proving::wire::{End, Message};
 use crate::proving::world::{World, config};
 use crate::proxy::Purge;
@@ -15,6 +18,9 @@ const MOST_STEPS: usize = 64;
 /// Whoever is honest has its answer after so long, whatever others do.
 const LONGEST: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(100);
+
+/// What an input begins with whose upstream speaks HTTP/2.
+const HTTP2: &[u8] = b"h2:";
 
 const PATH: &str = "/api/v2/lead-labels/01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
 /// What the honest caller has: a token, an organization, and what its label says.
@@ -36,7 +42,14 @@ fn run(bytes: &[u8]) -> bool {
     if [&TOKEN[7..], ORGANIZATION, SAYS].into_iter().any(names_it) {
         return false;
     }
+    let (speaks_http2, bytes) = match bytes.strip_prefix(HTTP2) {
+        Some(rest) => (true, rest),
+        None => (false, bytes),
+    };
     World::run(1, &config(), async |world| {
+        if speaks_http2 {
+            world.upstream.speak_http2();
+        }
         let mut stage =
             Stage { world, clients: [None, None], lines: Vec::new(), heard: Vec::new(), others_heard: false };
         stage.read_honestly().await;
@@ -56,10 +69,19 @@ fn label(organization: &str, says: &str) -> String {
     format!(r#"{{"id":"{}","organization_id":"{organization}","label":"{says}"}}"#, &PATH[PATH.len() - 36..])
 }
 
-/// A whole answer: the label, or a page of it.
-fn answer(request: &[u8], label: &str) -> Vec<u8> {
-    let is_list = !request.windows(PATH.len()).any(|window| window == PATH.as_bytes());
-    let body = if is_list { format!(r#"{{"items":[{label}]}}"#) } else { label.to_owned() };
+/// Their label, or a page of it.
+fn body_of(whose: Whose, reads_item: bool) -> String {
+    let label = match whose {
+        Whose::Honest => label(ORGANIZATION, SAYS),
+        Whose::Others => label(OTHERS, OTHERS_SAY),
+    };
+    if reads_item { label } else { format!(r#"{{"items":[{label}]}}"#) }
+}
+
+/// A whole answer of HTTP/1.1.
+fn answer(request: &[u8], whose: Whose) -> Vec<u8> {
+    let reads_item = request.windows(PATH.len()).any(|window| window == PATH.as_bytes());
+    let body = body_of(whose, reads_item);
     let length = body.len();
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
@@ -68,8 +90,9 @@ fn answer(request: &[u8], label: &str) -> Vec<u8> {
 /// A connection that the proxy made.
 struct Line {
     end: End,
-    /// Whose calls it carries, once it has carried one.
+    /// Whose calls it carries, once it has carried one; of HTTP/2 nobody's alone.
     whose: Option<Whose>,
+    http2: Option<Http2>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +102,21 @@ enum Whose {
 }
 
 impl Line {
+    /// Whether others than the honest caller may be heard on it.
+    const fn is_others(&self) -> bool {
+        matches!(self.whose, Some(Whose::Others)) || self.http2.is_some()
+    }
+
     /// Takes what has come, and answers the honest caller. One connection carries calls of one credential.
     fn turn(&mut self) {
         self.end.turn();
+        if self.http2.is_none() && self.whose.is_none() {
+            self.http2 = Http2::begin(&mut self.end);
+        }
+        if let Some(http2) = &mut self.http2 {
+            http2.turn(&mut self.end);
+            return self.end.turn();
+        }
         if self.end.received.is_empty() {
             return;
         }
@@ -93,7 +128,7 @@ impl Line {
         }
         while let Some(call) = Message::take(&mut self.end.received) {
             assert_eq!(call.field("authorization"), Some(TOKEN), "calls of two on one connection");
-            let told = answer(call.line.as_bytes(), &label(ORGANIZATION, SAYS));
+            let told = answer(call.line.as_bytes(), Whose::Honest);
             self.end.send(&told);
         }
         self.end.turn();
@@ -115,9 +150,15 @@ impl Stage {
         match what % 11 {
             number @ (0 | 1) => self.send(usize::from(number), given),
             2 => self.hang_up(usize::from(first % 2)),
-            3 => self.with_others_line(|line| line.end.send(given)),
+            3 => self.with_others_line(|line| match &line.http2 {
+                Some(http2) => http2.send(&mut line.end, given),
+                None => line.end.send(given),
+            }),
             4 => self.with_others_line(|line| {
-                let told = answer(&line.end.received, &label(OTHERS, OTHERS_SAY));
+                if let Some(http2) = &mut line.http2 {
+                    return http2.answer_others(&mut line.end);
+                }
+                let told = answer(&line.end.received, Whose::Others);
                 line.end.received.clear();
                 line.end.send(&told);
             }),
@@ -155,9 +196,7 @@ impl Stage {
 
     /// The last line that is not the honest caller's.
     fn with_others_line(&mut self, what: impl FnOnce(&mut Line)) {
-        if let Some(line) =
-            self.lines.iter_mut().rev().find(|line| line.whose == Some(Whose::Others) && line.end.is_open())
-        {
+        if let Some(line) = self.lines.iter_mut().rev().find(|line| line.is_others() && line.end.is_open()) {
             what(line);
             line.turn();
         }
@@ -167,7 +206,7 @@ impl Stage {
     async fn settle(&mut self) {
         self.world.quiet.reached().await;
         while let Some(pipe) = self.world.upstream.take() {
-            self.lines.push(Line { end: End::new(pipe), whose: None });
+            self.lines.push(Line { end: End::new(pipe), whose: None, http2: None });
         }
         self.lines.iter_mut().for_each(Line::turn);
         self.lines.retain(|line| line.end.is_open());
@@ -237,7 +276,9 @@ mod tests {
     #[test]
     fn the_seeds_of_the_whole_proxy_reach_answers_over_both_protocols() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/whole");
-        for name in ["read", "list", "h2_read", "write_in_parts", "leaves"] {
+        let http2_upstream = ["h2up_read", "h2up_list", "h2up_write", "h2up_h2_read"];
+        for name in ["read", "list", "h2_read", "write_in_parts", "leaves"].into_iter().chain(http2_upstream)
+        {
             assert!(run(&fs::read(corpus.join(name)).expect("a seed")), "{name}: nobody was answered");
         }
     }

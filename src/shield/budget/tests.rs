@@ -5,6 +5,7 @@ mod connecting;
 mod doors;
 mod fairness;
 mod faults;
+mod interleaved;
 mod leaving;
 mod readiness;
 mod replicas;

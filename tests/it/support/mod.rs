@@ -6,7 +6,7 @@
 //!   ids and the vendor-shaped JSON.
 //! - [`TestProxy`] is the server that `main` runs, on free ports, with a clock that the test moves.
 //! - [`Caller`] is a well-behaved client; its [`Reply`] has the asserts. [`RawConnection`] sends any bytes.
-//!   [`Streams`] is one HTTP/2 connection, frame by frame.
+//!   [`Streams`] is one HTTP/2 connection, stream by stream; [`frames`] is one of bytes.
 //! - [`Process`] is the built program as a child, [`Serving`] one that serves: for signals, memory and what it prints.
 //! - [`TestStore`](store::TestStore) is a real Redis or Valkey server.
 //! - [`World`] is all of it, set up with two organizations that have the same label ids.
@@ -33,8 +33,10 @@
 mod answer;
 mod caller;
 pub mod fleet;
+pub mod frames;
 mod gadget;
 mod gate;
+mod http2_tls;
 pub mod labels;
 mod mixed;
 mod patience;
@@ -55,6 +57,7 @@ mod world;
 pub use answer::Answer;
 pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
+pub use http2_tls::{Http2Tls, proxy_before};
 pub use mixed::{CAMPAIGN_KIND, GADGET_KIND, Kind, LABEL, LIST, Mixed, TAG};
 pub use patience::{patiently, together};
 pub use process::{Process, Serving};
