@@ -9,6 +9,7 @@ mod http2;
 use std::time::Duration;
 
 use self::http2::Http2;
+use crate::config::MaxHeldBytes;
 use crate::proving::wire::{End, Message};
 use crate::proving::world::{World, config};
 use crate::proxy::Purge;
@@ -46,7 +47,10 @@ fn run(bytes: &[u8]) -> bool {
         Some(rest) => (true, rest),
         None => (false, bytes),
     };
-    World::run(1, &config(), async |world| {
+    let mut config = config();
+    // Not what the machine has, which would be read from files for each input.
+    config.listen.max_held_bytes = MaxHeldBytes::Bytes(256 << 20);
+    World::run(1, &config, async |world| {
         if speaks_http2 {
             world.upstream.speak_http2();
         }
