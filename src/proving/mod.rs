@@ -8,6 +8,8 @@ pub mod targets;
 #[cfg(test)]
 mod corpora;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod simulation;
 mod wire;
 mod world;

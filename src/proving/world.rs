@@ -33,7 +33,7 @@ struct Parking {
 
 impl Quiet {
     /// The thread has nothing to do.
-    fn note_parked(&self) {
+    pub(super) fn note_parked(&self) {
         self.0.parked.store(true, Ordering::Relaxed);
         if let Some(waiting) = self.0.waiting.lock().take() {
             waiting.wake();
@@ -76,10 +76,7 @@ impl World {
         runtime.block_on(async {
             let (clock, hand) = Clock::manual();
             let upstream = Dialled::begin();
-            let resources = RESOURCES.enabled(&config.cache);
-            let metrics = Arc::new(Metrics::of(resources));
-            let proxy = Proxy::new(config, resources, clock.clone(), metrics, Handle::current());
-            let proxy = proxy.expect("a sound configuration");
+            let proxy = proxy(config, &clock);
             let pipes = Pipes::new(config, &proxy, clock.clone());
             what(Self { proxy, clock, hand, quiet, upstream, pipes }).await
         })
@@ -101,6 +98,14 @@ impl World {
             left -= step;
         }
     }
+}
+
+/// A proxy on the runtime that this is called on.
+pub(super) fn proxy(config: &Config, clock: &Clock) -> Arc<Proxy> {
+    let resources = RESOURCES.enabled(&config.cache);
+    let metrics = Arc::new(Metrics::of(resources));
+    let proxy = Proxy::new(config, resources, clock.clone(), metrics, Handle::current());
+    proxy.expect("a sound configuration")
 }
 
 /// The configuration of every such proxy: the defaults, in front of an upstream that is a pipe.

@@ -5,6 +5,7 @@ An edit is a file, what stands there exactly once, and what stands in its place.
 """
 
 SIMULATION = "proving::simulation::tests::no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do"
+FLEET = "proving::simulation::tests::no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store"
 SEEDS = "proving::corpora::every_seed_of_every_corpus_keeps_the_promises_of_its_target"
 
 
@@ -124,5 +125,242 @@ MENDS = [
         ],
         ["lib caller::bindings::tests::a_key_that_moved_to_another_organization_is_unbound"],
         [f"lib {SIMULATION}"],
+    ),
+]
+
+# The rules of the design, each taken out by itself. Those that the simulation has found missing are to be found again; of the
+# others it is told.
+MENDS += [
+    Mend(
+        "r1_age",
+        "R1: a proof counts for proof.max_age",
+        [
+            (
+                "src/caller/bindings.rs",
+                "if age <= rules.max_age && !rules.max_age.is_zero() =>",
+                "if age <= rules.max_age * 4 && !rules.max_age.is_zero() =>",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r1_refusal",
+        "R1: a 401 ends the proofs of its Authorization",
+        [
+            (
+                "src/caller/shard.rs",
+                "credentials.map(|credential| self.bindings.peek_mut(credential).map_or(0, Binding::end_all));",
+                "credentials.map(|credential| self.bindings.peek_mut(credential).map_or(0, |_| 0));",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r1_403",
+        "R1: a 403 on a label path ends the proofs of its credential",
+        [
+            (
+                "src/caller/shard.rs",
+                "Ended::of(self.bindings.peek_mut(&credential).map_or(0, Binding::end_all))\n    }\n\n    pub(super) fn refuse_by(",
+                "Ended::of(self.bindings.peek_mut(&credential).map_or(0, |_| 0))\n    }\n\n    pub(super) fn refuse_by(",
+            ),
+        ],
+        [],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r1_delivery",
+        "R1 and R6: whoever waited for another's fetch is proven at the moment of delivery",
+        [
+            (
+                "src/fetch/deliver.rs",
+                "        (owner.is_some() || self.cache.is_shared(read.resource, response, rules))\n            && self.bindings",
+                "        (owner.is_some() || self.cache.is_shared(read.resource, response, rules))\n            || self.bindings",
+            ),
+        ],
+        [],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r2_workspace",
+        "R2: who acts for a workspace is proven by that workspace alone",
+        [
+            (
+                "src/cache/gate.rs",
+                "    if expected.workspace.is_some_and(|workspace| workspace != organization.name()) {\n        return Err(GateReason::OtherWorkspace);\n    }\n    Ok(Identity",
+                "    Ok(Identity",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r3_key",
+        "R3: a key has its organization",
+        [
+            (
+                "src/cache/key.rs",
+                "#[derive(Clone, Debug, PartialEq, Eq, Hash)]\nenum Form {",
+                "impl PartialEq for Form {\n    fn eq(&self, other: &Self) -> bool {\n        match (self, other) {\n            (Self::Item { id, .. }, Self::Item { id: other, .. }) => id == other,\n            (Self::Any(one), Self::Any(other)) => one == other,\n            _ => false,\n        }\n    }\n}\n\nimpl std::hash::Hash for Form {\n    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {\n        match self {\n            Self::Item { id, .. } => id.hash(state),\n            Self::Any(key) => key.hash(state),\n        }\n    }\n}\n\n#[derive(Clone, Debug, Eq)]\nenum Form {",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r4_organization",
+        "R4: a body of another organization is nobody's",
+        [
+            (
+                "src/cache/gate.rs",
+                "if expected.organization.is_some_and(|bound| bound != organization) {",
+                "if false {",
+            ),
+            (
+                "src/caller/bindings.rs",
+                "        if binding.organization.id() != organization.id() {\n            shard.unbind(digest);",
+                "        if false {\n            shard.unbind(digest);",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r4_id",
+        "R4: a body of another label is nobody's",
+        [
+            (
+                "src/cache/gate.rs",
+                "Target::Item(id) => check_id(&scan, *id)?,",
+                "Target::Item(_) => {}",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r4a_grants",
+        "R4a: an answer that shows who may see a label ends all sharing",
+        [
+            (
+                "src/organization/sharing.rs",
+                "        if shown.grants {\n            // First",
+                "        if false {\n            // First",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r4a_witness",
+        "R4a: nothing is shared before a list was seen",
+        [
+            (
+                "src/rules.rs",
+                "if self.cache.list_fill { Witness::Required } else { Witness::NotRequired }",
+                "Witness::NotRequired",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r5_join",
+        "R5: nobody joins a flight that began before a write",
+        [
+            (
+                "src/fetch/deliver.rs",
+                "        unwritten\n            && !self.cache",
+                "        (unwritten || true)\n            && !self.cache",
+            ),
+        ],
+        [],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r5_purge",
+        "R5: nothing from before a purge is served",
+        [
+            (
+                "src/cache/purge.rs",
+                "        self.purged.is_since(resource, begun)",
+                "        let _ = (resource, begun);\n        false",
+            ),
+        ],
+        [],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r7_deadline",
+        "R7: a read has a deadline",
+        [
+            (
+                "src/fetch/deliver.rs",
+                "arrived_at.plus(waited).plus(asker.reader.rules.timeouts.fill_timeout);",
+                "arrived_at.plus(waited).plus(asker.reader.rules.timeouts.fill_timeout * 6);",
+            ),
+            (
+                "src/fetch/task.rs",
+                "let deadline = begun.sent.plus(fetch.rules.timeouts.fill_timeout);",
+                "let deadline = begun.sent.plus(fetch.rules.timeouts.fill_timeout * 6);",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r7_stuck",
+        "R7: a flight that ended leaves no key behind",
+        [
+            (
+                "src/fetch/flight.rs",
+                "if under_way.get(&self.key).is_some_and(|flight| flight.begun == self.begun) {",
+                "if false {",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r8_query",
+        "R8: a query that nobody knows is not answered from memory",
+        [
+            (
+                "src/classify/mod.rs",
+                "Place::Item(resource, id) if query.is_empty() =>",
+                "Place::Item(resource, id) =>",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r9_twice",
+        "R9: a write is sent once",
+        [
+            (
+                "src/proxy/write.rs",
+                "            retries: Retries::Never,",
+                "            retries: Retries::Once,",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "p1_wait",
+        "P1: the answer to a write waits until every replica has heard of it",
+        [
+            (
+                "src/proxy/settle.rs",
+                "            Some(open) => open.announce(self.notices()).await,",
+                "            Some(open) => {\n                drop(open.announce(self.notices()).await);\n                Announced::Nobody\n            }",
+            ),
+        ],
+        [],
+        [f"lib {FLEET}"],
+    ),
+    Mend(
+        "p4_refused",
+        "P4: a refusal is told to all",
+        [
+            (
+                "src/fleet/mod.rs",
+                "            Ended::Proofs => self.tell(notice.clone()),",
+                "            Ended::Proofs => {}",
+            ),
+        ],
+        [],
+        [f"lib {FLEET}"],
     ),
 ]

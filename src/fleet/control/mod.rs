@@ -17,7 +17,7 @@ mod parse;
 mod rules;
 mod scripts;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -16,6 +16,8 @@ mod find;
 mod link;
 mod node;
 mod permissions;
+#[cfg(test)]
+pub(crate) mod pipes;
 mod probe;
 mod reply;
 mod script;

@@ -1,85 +1,164 @@
-//! A client by hand: one connection, one request at a time.
+//! A client: one connection of HTTP/1.1 by hand, or a stream at a time of a connection that it shares with others.
 
-use tokio::io::DuplexStream;
+use std::time::Duration;
 
+use tokio::task::AbortHandle;
+
+use super::super::process::Process;
 use super::super::wire::{End, Message};
 use super::oracle::Asked;
+use super::streams::{Course, Streams};
 use super::truth::What;
 
-#[derive(Debug, Default)]
+/// An answer that came whole.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) status: u16,
+    pub(super) cached: String,
+    pub(super) body: String,
+}
+
+/// What became of a request.
+pub(super) enum Ended {
+    Heard(Heard),
+    /// The connection, or the stream, ended before.
+    Cut,
+}
+
 pub(super) struct Client {
-    end: Option<End>,
+    way: Way,
     asked: Option<Asked>,
-    /// What it has not sent yet.
-    rest: Vec<u8>,
+}
+
+enum Way {
+    One { end: Option<End>, rest: Vec<u8> },
+    Two { streams: Streams, course: Option<(Course, AbortHandle)> },
 }
 
 impl Client {
+    pub(super) const fn by_bytes() -> Self {
+        Self { way: Way::One { end: None, rest: Vec::new() }, asked: None }
+    }
+
+    pub(super) const fn by_streams(streams: Streams) -> Self {
+        Self { way: Way::Two { streams, course: None }, asked: None }
+    }
+
     pub(super) const fn is_idle(&self) -> bool {
         self.asked.is_none()
     }
 
-    pub(super) const fn is_sending(&self) -> bool {
-        self.asked.is_some() && !self.rest.is_empty()
+    pub(super) const fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
     }
 
-    /// Whether it has an answer to come.
-    pub(super) const fn waits(&self) -> bool {
+    pub(super) fn is_sending(&self) -> bool {
         self.asked.is_some()
+            && match &self.way {
+                Way::One { rest, .. } => !rest.is_empty(),
+                Way::Two { course, .. } => course.as_ref().is_some_and(|(course, _)| course.is_sending()),
+            }
     }
 
-    /// Sends a request, or its beginning.
-    pub(super) fn ask(&mut self, asked: Asked, at_once: usize, connect: impl FnOnce() -> DuplexStream) {
-        let end = match self.end.take() {
-            Some(end) if end.is_open() => end,
-            _ => End::new(connect()),
-        };
-        let end = self.end.insert(end);
-        let mut bytes = asked.what.request(asked.party);
-        self.rest = bytes.split_off(at_once.min(bytes.len()));
-        end.send(&bytes);
-        end.turn();
+    /// Sends a request, or its beginning, to a process.
+    pub(super) fn ask(&mut self, asked: Asked, at_once: usize, process: &Process) {
+        let request = asked.what.request(asked.party);
+        match &mut self.way {
+            Way::One { end, rest } => {
+                let open = match end.take() {
+                    Some(open) if open.is_open() => open,
+                    _ => End::new(process.connect()),
+                };
+                let open = end.insert(open);
+                let mut bytes = request.to_bytes();
+                *rest = bytes.split_off(at_once.min(bytes.len()));
+                open.send(&bytes);
+                open.turn();
+            }
+            Way::Two { streams, course } => {
+                *course = Some(streams.ask(request, at_once, process));
+            }
+        }
         self.asked = Some(asked);
     }
 
+    /// Sends what it has kept back.
     pub(super) fn send_rest(&mut self) {
-        if let Some(end) = &mut self.end {
-            end.send(&std::mem::take(&mut self.rest));
-            end.turn();
+        match &mut self.way {
+            Way::One { end: Some(end), rest } => {
+                end.send(&std::mem::take(rest));
+                end.turn();
+            }
+            Way::Two { course: Some((course, _)), .. } => course.send_rest(),
+            Way::One { .. } | Way::Two { .. } => {}
         }
     }
 
     /// Goes away without a word.
     pub(super) fn leave(&mut self) {
-        self.end = None;
         self.asked = None;
-        self.rest.clear();
+        match &mut self.way {
+            Way::One { end, rest } => {
+                *end = None;
+                rest.clear();
+            }
+            Way::Two { course, .. } => {
+                if let Some((course, task)) = course.take() {
+                    course.leave();
+                    task.abort();
+                }
+            }
+        }
     }
 
-    /// Whether this is no request of its, or one that has gone out whole.
-    pub(super) fn has_sent_all_of(&self, what: What) -> bool {
-        let is_body = matches!(what, What::Write(..));
-        !is_body || self.rest.is_empty() || self.asked.as_ref().is_none_or(|asked| asked.what != what)
+    /// Its process has been killed.
+    pub(super) fn lose(&mut self) {
+        self.leave();
+        if let Way::Two { streams, .. } = &mut self.way {
+            streams.forget();
+        }
     }
 
-    /// The answer, once it has come whole. A connection that ended before has none to come.
-    pub(super) fn turn(&mut self) -> Option<(Asked, Message)> {
-        let end = self.end.as_mut()?;
-        end.turn();
-        let answer = Message::take(&mut end.received);
-        if end.ended || answer.as_ref().is_some_and(|answer| answer.field("connection") == Some("close")) {
-            end.close();
-            self.rest.clear();
-            let asked = self.asked.take();
-            return asked.zip(answer);
-        }
-        let answer = answer?;
-        let asked = self.asked.take().expect("an answer that nobody asked for");
-        // Answered before all was sent: the connection is of no use any more.
-        if !self.rest.is_empty() {
-            self.rest.clear();
-            end.close();
-        }
-        Some((asked, answer))
+    /// Notes that its request has gone out whole at this moment, if it has: what it was.
+    pub(super) fn note_sent(&mut self, now: Duration) -> Option<What> {
+        let is_sending = self.is_sending();
+        let asked = self.asked.as_mut().filter(|_| !is_sending)?;
+        asked.sent.get_or_insert(now);
+        Some(asked.what)
     }
+
+    /// What became of its request, once that is known.
+    pub(super) fn turn(&mut self) -> Option<(Asked, Ended)> {
+        let asked = self.asked.as_ref()?;
+        let ended = match &mut self.way {
+            Way::One { end, rest } => turn_bytes(end.as_mut()?, rest)?,
+            Way::Two { course, .. } => {
+                let (heard, _) = course.as_mut()?;
+                let ended = heard.ended()?;
+                *course = None;
+                ended
+            }
+        };
+        let asked = asked.clone();
+        self.asked = None;
+        Some((asked, ended))
+    }
+}
+
+fn turn_bytes(end: &mut End, rest: &mut Vec<u8>) -> Option<Ended> {
+    end.turn();
+    let answer = Message::take(&mut end.received).map(|message| Heard {
+        status: message.status(),
+        cached: message.field("cache-status").unwrap_or_default().to_owned(),
+        body: String::from_utf8_lossy(&message.body).into_owned(),
+    });
+    if answer.is_none() && !end.ended {
+        return None;
+    }
+    // Answered before all was sent, or with `Connection: close`: the connection is of no use any more.
+    if end.ended || !rest.is_empty() {
+        rest.clear();
+        end.close();
+    }
+    Some(answer.map_or(Ended::Cut, Ended::Heard))
 }

@@ -7,17 +7,20 @@ use super::super::wire::Message;
 pub(super) const ORGANIZATIONS: usize = 8;
 pub(super) const LABELS: usize = 4;
 pub(super) const PARTIES: usize = 5 * ORGANIZATIONS;
+/// Where an organization limits who sees a label, it is this one.
+const LIMITED: usize = LABELS - 1;
 
 const COLLECTION: &str = "/api/v2/lead-labels";
 pub(super) const ELSEWHERE: &str = "/api/v2/campaigns";
 
-/// A credential. Of each organization there are five: three plain ones, the token of the third once more with the
-/// `x-as-workspace` of its own organization, and one that may not read labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A credential. Of each organization there are five at first: three plain ones, the token of the third once more with the
+/// `x-as-workspace` of that organization, and one that may not read labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Party(pub(super) usize);
 
 impl Party {
-    pub(super) const fn organization(self) -> usize {
+    /// Whose it is before any token moves.
+    pub(super) const fn first_home(self) -> usize {
         self.0 % ORGANIZATIONS
     }
 
@@ -34,13 +37,18 @@ impl Party {
         self.kind() != 4
     }
 
-    /// Its fields, as a client sends them.
-    pub(super) fn fields(self) -> String {
-        let workspace = match self.kind() {
-            3 => format!("x-as-workspace: {}\r\n", organization_id(self.organization())),
-            _ => String::new(),
-        };
-        format!("authorization: Bearer t{}\r\n{workspace}", self.token())
+    /// The organization that it says it acts for.
+    pub(super) const fn workspace(self) -> Option<usize> {
+        if self.kind() == 3 { Some(self.first_home()) } else { None }
+    }
+
+    /// Whether it sees a label of an organization that limits who does: one sees all, and one none.
+    pub(super) const fn sees(self, label: usize) -> bool {
+        match self.kind() {
+            0 => true,
+            1 => false,
+            _ => label != LIMITED,
+        }
     }
 
     /// Whose a request is that arrived upstream.
@@ -51,7 +59,7 @@ impl Party {
             None => Self(token),
             Some(workspace) => {
                 let party = Self(token + ORGANIZATIONS);
-                assert_eq!(workspace, organization_id(party.organization()).to_string(), "another workspace");
+                assert_eq!(workspace, organization_id(party.first_home()).to_string(), "another workspace");
                 party
             }
         }
@@ -68,37 +76,87 @@ pub(super) fn label_id(label: usize) -> Uuid {
 }
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
     Read(usize),
     List,
+    /// A read with a query that nobody knows, and what the simulation calls it.
+    Doubt(usize, usize),
     /// A write, and what the simulation calls it.
     Write(usize, usize),
     /// Another call, whose body says what the simulation calls it.
     Pass(usize),
 }
 
+/// A client's request.
+pub(super) struct Request {
+    pub(super) method: &'static str,
+    pub(super) target: String,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+impl Request {
+    /// As it goes over a connection of HTTP/1.1.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let Self { method, target, fields, body } = self;
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: a\r\n");
+        for (name, value) in fields {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        head.extend(["\r\n", body]);
+        head.into_bytes()
+    }
+}
+
 impl What {
+    /// Whether it may be answered from memory.
     pub(super) const fn is_read(self) -> bool {
         matches!(self, Self::Read(_) | Self::List)
     }
 
+    pub(super) const fn is_of_labels(self) -> bool {
+        !matches!(self, Self::Pass(_))
+    }
+
+    /// The same without what the simulation calls it.
+    pub(super) const fn kind(self) -> Self {
+        match self {
+            Self::Doubt(label, _) => Self::Doubt(label, 0),
+            Self::Write(label, _) => Self::Write(label, 0),
+            Self::Pass(_) => Self::Pass(0),
+            Self::Read(_) | Self::List => self,
+        }
+    }
+
+    /// What must not be sent a second time.
+    pub(super) const fn nonce(self) -> Option<usize> {
+        match self {
+            Self::Write(_, nonce) | Self::Pass(nonce) => Some(nonce),
+            Self::Read(_) | Self::List | Self::Doubt(..) => None,
+        }
+    }
+
     /// The request of a client, with a field that no fetch may carry.
-    pub(super) fn request(self, party: Party) -> Vec<u8> {
-        let (line, body) = match self {
-            Self::Read(label) => (format!("GET {COLLECTION}/{}", label_id(label)), String::new()),
-            Self::List => (format!("GET {COLLECTION}"), String::new()),
-            Self::Write(label, nonce) => {
-                (format!("PATCH {COLLECTION}/{}", label_id(label)), format!("{{\"label\":\"w{nonce}\"}}"))
-            }
-            Self::Pass(nonce) => (format!("POST {ELSEWHERE}"), format!("p{nonce}")),
+    pub(super) fn request(self, party: Party) -> Request {
+        let id = |label| format!("{COLLECTION}/{}", label_id(label));
+        let (method, target, body) = match self {
+            Self::Read(label) => ("GET", id(label), String::new()),
+            Self::List => ("GET", COLLECTION.to_owned(), String::new()),
+            Self::Doubt(label, nonce) => ("GET", format!("{}?doubt={nonce}", id(label)), String::new()),
+            Self::Write(label, nonce) => ("PATCH", id(label), format!("{{\"label\":\"w{nonce}\"}}")),
+            Self::Pass(nonce) => ("POST", ELSEWHERE.to_owned(), format!("p{nonce}")),
         };
-        let length = match body.len() {
-            0 => String::new(),
-            length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
-        };
-        let fields = party.fields();
-        format!("{line} HTTP/1.1\r\nhost: a\r\n{fields}x-junk: j\r\n{length}\r\n{body}").into_bytes()
+        let mut fields =
+            vec![("authorization", format!("Bearer t{}", party.token())), ("x-junk", "j".to_owned())];
+        if let Some(workspace) = party.workspace() {
+            fields.push(("x-as-workspace", organization_id(workspace).to_string()));
+        }
+        if !body.is_empty() {
+            fields.push(("content-type", "application/json".to_owned()));
+            fields.push(("content-length", body.len().to_string()));
+        }
+        Request { method, target, fields, body }
     }
 
     /// What a request that arrived upstream asks for.
@@ -120,8 +178,10 @@ impl What {
                 .find(|label| label_id(*label).to_string() == id)
                 .expect("an id of ours, spelled as it is")
         });
+        let doubt = query.strip_prefix("doubt=").and_then(|nonce| nonce.parse().ok());
         match (method, label) {
             ("GET", Some(label)) if query.is_empty() => Self::Read(label),
+            ("GET", Some(label)) if doubt.is_some() => Self::Doubt(label, doubt.unwrap_or_default()),
             ("GET", None) if query.is_empty() || query == "limit=100" => Self::List,
             ("PATCH", Some(label)) => Self::Write(label, nonce("{\"label\":\"w", "\"}")),
             _ => panic!("nobody asked for {}", request.line),
@@ -132,19 +192,22 @@ impl What {
 /// The labels of an organization, by the versions that they have.
 pub(super) type Versions = [u64; LABELS];
 
-/// A label as this call was answered with it: whose it is, how old, and by which call can be told from its bytes.
-pub(super) fn item(organization: usize, label: usize, version: u64, call: usize) -> String {
-    let (id, organization) = (label_id(label), organization_id(organization));
-    format!(r#"{{"id":"{id}","organization_id":"{organization}","label":"v{version}","n":{call}}}"#)
+/// Whether an answer says who may see a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grants {
+    Silent,
+    Shown,
 }
 
-pub(super) fn page(organization: usize, versions: Versions, call: usize) -> String {
-    let items: Vec<_> = versions
-        .iter()
-        .enumerate()
-        .map(|(label, version)| item(organization, label, *version, call))
-        .collect();
-    format!(r#"{{"items":[{}],"next_starting_after":null}}"#, items.join(","))
+/// A label as this call was answered with it: whose it is, how old, and by which call can be told from its bytes.
+pub(super) fn item(organization: usize, label: usize, version: u64, call: usize, grants: Grants) -> String {
+    let (id, organization) = (label_id(label), organization_id(organization));
+    let shown = match grants {
+        Grants::Silent => "",
+        Grants::Shown if label == LIMITED => "\"access_grants\":[\"somebody\"],",
+        Grants::Shown => "\"access_grants\":[],",
+    };
+    format!(r#"{{"id":"{id}","organization_id":"{organization}",{shown}"label":"v{version}","n":{call}}}"#)
 }
 
 /// By which calls the labels in a body were answered.

@@ -3,13 +3,17 @@
 use tokio::io::DuplexStream;
 
 use super::super::wire::{End, Message};
-use super::truth::{ORGANIZATIONS, PARTIES, Party, Versions, What, item, page};
+use super::truth::{Grants, LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, item};
 use crate::clock::Moment;
 
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) party: Party,
+    /// Who sent it on.
+    pub(super) replica: usize,
+    /// Whose its token was when it arrived.
+    pub(super) organization: usize,
     pub(super) what: What,
     pub(super) at: Moment,
     /// Its place among all events.
@@ -27,8 +31,11 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<u64>,
     pub(super) body: String,
-    /// What its labels were at that moment.
+    /// Whose its token was at that moment, and what its labels were.
+    pub(super) organization: usize,
     pub(super) versions: Versions,
+    /// Whether the organization limited who sees a label.
+    pub(super) limits: bool,
     /// The version that a write made.
     pub(super) wrote: Option<u64>,
     /// The connection ends in its place.
@@ -38,6 +45,7 @@ pub(super) struct Answer {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Line {
+    pub(super) replica: usize,
     pub(super) end: End,
     /// The call under way.
     pub(super) call: Option<usize>,
@@ -46,7 +54,7 @@ pub(super) struct Line {
 }
 
 /// What becomes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     Done,
     /// Done, and answered with 500.
@@ -68,7 +76,7 @@ pub(super) enum Share {
 }
 
 /// What has come of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sent {
     Whole,
     Part,
@@ -81,6 +89,10 @@ pub(super) struct Upstream {
     versions: [Versions; ORGANIZATIONS],
     latest: u64,
     pub(super) revoked: [bool; PARTIES],
+    /// Whose each token is now.
+    pub(super) homes: [usize; PARTIES],
+    /// Which organizations limit who sees a label.
+    pub(super) limits: [bool; ORGANIZATIONS],
     pub(super) calls: Vec<Call>,
     pub(super) lines: Vec<Line>,
 }
@@ -98,13 +110,27 @@ impl Upstream {
             versions: [Versions::default(); ORGANIZATIONS],
             latest: 0,
             revoked: [false; PARTIES],
+            homes: std::array::from_fn(|token| Party(token).first_home()),
+            limits: [false; ORGANIZATIONS],
             calls: Vec::new(),
             lines: Vec::new(),
         }
     }
 
-    pub(super) fn accept(&mut self, pipe: DuplexStream) {
-        self.lines.push(Line { end: End::new(pipe), call: None, rest: None });
+    pub(super) fn accept(&mut self, replica: usize, pipe: DuplexStream) {
+        self.lines.push(Line { replica, end: End::new(pipe), call: None, rest: None });
+    }
+
+    /// A process has been killed.
+    pub(super) fn lose(&mut self, replica: usize) {
+        self.lines.retain(|line| line.replica != replica);
+    }
+
+    /// Another label is as it was not, by no write of anybody's.
+    pub(super) fn change(&mut self, organization: usize, label: usize) -> u64 {
+        self.latest += 1;
+        self.versions[organization][label] = self.latest;
+        self.latest
     }
 
     /// Takes what has come: the calls that arrived whole, by their places.
@@ -119,49 +145,70 @@ impl Upstream {
             let (party, what) = (Party::of(&request), What::of(&request));
             line.call = Some(self.calls.len());
             arrived.push((self.calls.len(), request));
-            self.calls.push(Call { party, what, at, event, answer: None, landed: None, slipped: false });
+            self.calls.push(Call {
+                party,
+                replica: line.replica,
+                organization: self.homes[party.token()],
+                what,
+                at,
+                event,
+                answer: None,
+                landed: None,
+                slipped: false,
+            });
         }
         self.lines.retain(|line| line.end.is_open() || line.call.is_some());
         arrived
     }
 
     /// Acts on the call of a line, as the truth is now.
-    pub(super) fn act(&mut self, number: usize, fate: Fate) {
+    pub(super) fn act(&mut self, number: usize, fate: Fate) -> u16 {
         let call = &self.calls[number];
         let (party, what) = (call.party, call.what);
-        let organization = party.organization();
-        let on_labels = !matches!(what, What::Pass(_));
-        let refusal = match () {
-            () if self.revoked[party.token()] => Some(401),
-            () if on_labels && !party.may_read() => Some(403),
-            () if fate == Fate::Failed => Some(503),
-            () if fate == Fate::Limited => Some(429),
-            () => None,
-        };
-        let mut wrote = None;
-        if let (What::Write(label, _), None) = (what, refusal) {
-            self.latest += 1;
-            self.versions[organization][label] = self.latest;
-            wrote = Some(self.latest);
-        }
-        let versions = self.versions[organization];
-        let done = match what {
-            What::Read(label) | What::Write(label, _) => item(organization, label, versions[label], number),
-            What::List => page(organization, versions, number),
-            What::Pass(nonce) => format!("{{\"echo\":{nonce},\"of\":{}}}", party.0),
+        let organization = self.homes[party.token()];
+        let refusal = self.refusal(party, what, number).or(match fate {
+            Fate::Failed => Some(503),
+            Fate::Limited => Some(429),
+            Fate::Done | Fate::DoneAndDenied | Fate::DoneAndLost => None,
+        });
+        let wrote = match (what, refusal) {
+            (What::Write(label, _), None) => Some(self.change(organization, label)),
+            _ => None,
         };
         let denied = (fate == Fate::DoneAndDenied && refusal.is_none()).then_some(500);
         let status = refusal.or(denied).unwrap_or(200);
-        let body =
-            if status == 200 { done } else { format!("{{\"statusCode\":{status},\"message\":\"No.\"}}") };
-        self.calls[number].answer = Some(Answer {
+        let mut answer = Answer {
             status,
             retry_after: (status == 429).then_some(1 + number as u64 % 3),
-            body,
-            versions,
+            body: format!("{{\"statusCode\":{status},\"message\":\"No.\"}}"),
+            organization,
+            versions: self.versions[organization],
+            limits: self.limits[organization],
             wrote,
             is_lost: fate == Fate::DoneAndLost && refusal.is_none(),
-        });
+        };
+        if status == 200 {
+            answer.body = answer.done(party, what, number);
+        }
+        self.calls[number].answer = Some(answer);
+        status
+    }
+
+    /// What is refused whatever its fate.
+    fn refusal(&self, party: Party, what: What, number: usize) -> Option<u16> {
+        let home = self.homes[party.token()];
+        let sees = |label| !self.limits[home] || party.sees(label);
+        match what {
+            _ if self.revoked[party.token()] => Some(401),
+            // Half of the time it does not look at the field, and answers as whose key it is.
+            _ if party.workspace().is_some_and(|workspace| workspace != home) && number.is_multiple_of(2) => {
+                Some(403)
+            }
+            What::Pass(_) => None,
+            _ if !party.may_read() => Some(403),
+            What::Read(label) | What::Doubt(label, _) | What::Write(label, _) if !sees(label) => Some(404),
+            What::Read(_) | What::Doubt(..) | What::Write(..) | What::List => None,
+        }
     }
 
     /// Sends of the answer of a line what is to be sent now. The framing is by chunks where the call's number is even.
@@ -209,6 +256,27 @@ impl Upstream {
 }
 
 impl Answer {
+    /// What it says where all is well.
+    fn done(&self, party: Party, what: What, number: usize) -> String {
+        match what {
+            What::Read(label) | What::Write(label, _) | What::Doubt(label, _) => {
+                self.item(what, label, number)
+            }
+            What::List => {
+                let seen = (0..LABELS).filter(|label| !self.limits || party.sees(*label));
+                let items: Vec<_> = seen.map(|label| self.item(what, label, number)).collect();
+                format!(r#"{{"items":[{}],"next_starting_after":null}}"#, items.join(","))
+            }
+            What::Pass(nonce) => format!("{{\"echo\":{nonce},\"of\":{}}}", party.0),
+        }
+    }
+
+    /// A label as it says it. Lists alone say who may see it.
+    pub(super) fn item(&self, what: What, label: usize, number: usize) -> String {
+        let grants = if self.limits && what == What::List { Grants::Shown } else { Grants::Silent };
+        item(self.organization, label, self.versions[label], number, grants)
+    }
+
     fn to_bytes(&self, number: usize) -> Vec<u8> {
         let Self { status, body, .. } = self;
         let wait = self.retry_after.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));

@@ -8,7 +8,7 @@
 
 mod clocks;
 mod faults;
-mod model;
+pub(crate) mod model;
 mod mutants;
 mod network;
 mod oracle;

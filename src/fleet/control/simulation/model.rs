@@ -9,7 +9,7 @@ const BEYOND: u64 = u64::MAX;
 
 /// What a script rests on and can be left out, to see that the simulation misses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum StoreRule {
+pub(crate) enum StoreRule {
     /// A history is of one server process.
     RunId,
     /// An empty list of members is told from one that is gone.
@@ -24,7 +24,7 @@ pub(in super::super) enum StoreRule {
 
 /// A server with the control state of one fleet.
 #[derive(Clone, Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     pub(super) keys: Keys,
     pub(super) left_out: Option<StoreRule>,
 }
@@ -96,12 +96,12 @@ struct Run<'a> {
 }
 
 impl Store {
-    pub(super) fn new(left_out: Option<StoreRule>) -> Self {
+    pub(crate) fn new(left_out: Option<StoreRule>) -> Self {
         Self { keys: Keys::default(), left_out }
     }
 
     /// Runs a script at this time in microseconds; returns its reply and what the bell brings.
-    pub(super) fn call(
+    pub(crate) fn call(
         &mut self,
         script: ControlScript,
         args: &[Vec<u8>],

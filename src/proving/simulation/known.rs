@@ -1,0 +1,127 @@
+//! [`Known`]: what one process knows for certain, by all that has reached it.
+
+use std::collections::HashSet;
+
+use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party};
+use crate::clock::Moment;
+
+/// A 200 to a credential's own read that named its organization.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) organization: usize,
+    /// When its call was sent, and where that stands among all events.
+    pub(super) at: Moment,
+    pub(super) event: u64,
+    /// The event in which all of it was on its way.
+    pub(super) landed: u64,
+}
+
+/// An answer that showed who may see a label.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) event: u64,
+    pub(super) at: Moment,
+}
+
+pub(super) struct Known {
+    /// The latest of each credential, for each organization that it was proven for.
+    proofs: Vec<Vec<Proof>>,
+    pub(super) refused: [u64; PARTIES],
+    /// Whose organization it surely knows: what is said of another is no answer to it.
+    pub(super) bound: [bool; PARTIES],
+    /// Refusals on their way.
+    pub(super) coming: Vec<usize>,
+    /// Answers to somebody else on their way: they cost the binding, and the proof with it.
+    mixed_up: Vec<usize>,
+    met_401: HashSet<usize>,
+    /// Whether a page of labels has come.
+    pub(super) witnessed: [bool; ORGANIZATIONS],
+    limits_coming: Vec<usize>,
+    pub(super) limits: [Option<Limits>; ORGANIZATIONS],
+    /// Nothing that was asked for before it.
+    pub(super) purged: [[u64; LABELS]; ORGANIZATIONS],
+}
+
+impl Known {
+    pub(super) fn nothing() -> Self {
+        Self {
+            proofs: vec![Vec::new(); PARTIES],
+            refused: [0; PARTIES],
+            bound: [false; PARTIES],
+            coming: Vec::new(),
+            mixed_up: Vec::new(),
+            met_401: HashSet::new(),
+            witnessed: [false; ORGANIZATIONS],
+            limits_coming: Vec::new(),
+            limits: [None; ORGANIZATIONS],
+            purged: [[0; LABELS]; ORGANIZATIONS],
+        }
+    }
+
+    /// What is left when another process takes its place and the store still has the proofs.
+    pub(super) fn restarted(&mut self) {
+        let proofs = std::mem::take(&mut self.proofs);
+        *self = Self { proofs, refused: self.refused, purged: self.purged, ..Self::nothing() };
+    }
+
+    pub(super) fn proof(&self, party: Party, organization: usize) -> Option<&Proof> {
+        self.proofs[party.0].iter().find(|proof| proof.organization == organization)
+    }
+
+    /// A proof has come here; one for another organization is worth nothing any more.
+    pub(super) fn prove(&mut self, party: Party, proof: Proof) {
+        let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);
+        if self.learn(party, proof) {
+            self.proofs[party.0].retain(|known| known.organization == proof.organization);
+            self.bound[party.0] = !moved && proof.event > self.refused[party.0];
+        }
+    }
+
+    /// Another process may have shared it. Whether it is the latest.
+    pub(super) fn learn(&mut self, party: Party, proof: Proof) -> bool {
+        let proofs = &mut self.proofs[party.0];
+        if proofs.iter().any(|known| known.event > proof.event) {
+            return false;
+        }
+        proofs.retain(|known| known.organization != proof.organization);
+        proofs.push(proof);
+        true
+    }
+
+    pub(super) fn mix_up(&mut self, party: Party) {
+        self.bound[party.0] = false;
+        self.mixed_up.push(party.0);
+    }
+
+    /// Whether a 401 to another call counts: the second of them may be one of scope.
+    pub(super) fn is_first_401(&mut self, party: Party) -> bool {
+        self.met_401.insert(party.0)
+    }
+
+    /// A page of labels came, which says who may see them if anybody may not.
+    pub(super) fn witness(&mut self, organization: usize, limits: bool) {
+        self.witnessed[organization] = true;
+        if limits {
+            self.limits_coming.push(organization);
+        }
+    }
+
+    /// What was on its way has come. How many refusals that were.
+    pub(super) fn note_quiet(&mut self, event: u64, last_quiet: u64, now: Moment) -> u64 {
+        for party in self.mixed_up.drain(..) {
+            // One that came together with it may have come behind it.
+            self.proofs[party].retain(|proof| proof.landed >= last_quiet);
+        }
+        for organization in self.limits_coming.drain(..) {
+            self.limits[organization] = Some(Limits { event, at: now });
+        }
+        let coming = std::mem::take(&mut self.coming);
+        coming.iter().for_each(|party| self.refuse(*party, event));
+        coming.len() as u64
+    }
+
+    pub(super) fn refuse(&mut self, party: usize, event: u64) {
+        self.refused[party] = self.refused[party].max(event);
+        self.bound[party] = false;
+    }
+}

@@ -1,0 +1,305 @@
+//! [`Scene`]: a world under way, and how each decision is carried out in it.
+
+mod around;
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Outcome;
+use super::broken::hold;
+use super::client::{Client, Ended};
+use super::decision::{Decision, Kind, Pace};
+use super::event::{Event, Lines, Log};
+use super::oracle::Oracle;
+use super::setting::{Flaw, Setting};
+use super::stage::Stage;
+use super::streams::Streams;
+use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, What};
+use super::upstream::{Fate, Sent, Share, Upstream};
+
+pub(super) const CLIENTS: usize = 24;
+/// From here on they speak HTTP/2.
+const BY_STREAMS: usize = 16;
+
+pub(super) struct Scene {
+    // First: clients and calls hold ends of its pipes, and their streams run in it.
+    clients: Vec<Client>,
+    pub(super) stage: Stage,
+    setting: Setting,
+    /// Of the decision that is being carried out.
+    seed: u64,
+    chance: fastrand::Rng,
+    pub(super) upstream: Upstream,
+    pub(super) oracle: Oracle,
+    log: Log,
+    /// Numbers steps: what is done in one has no order.
+    event: u64,
+    pub(super) operations: usize,
+    purges: Vec<Purging>,
+    /// What was sent whole of what must not be sent on before.
+    sent: HashSet<usize>,
+    /// All is well since this event: whoever asks from then on is answered.
+    well: Option<u64>,
+    /// The upstream takes no connections.
+    refusing: bool,
+}
+
+/// A purge under way.
+struct Purging {
+    done: Rc<Cell<bool>>,
+    /// It happens here, and is answered once every replica has heard of it.
+    event: u64,
+    replica: usize,
+    organization: Option<usize>,
+    label: Option<usize>,
+}
+
+impl Scene {
+    pub(super) fn new(setting: Setting, lines: Option<Lines>) -> Self {
+        fastrand::seed(0);
+        let streams: Vec<_> = (0..2 * setting.replicas).map(|_| Streams::default()).collect();
+        let client = |place: usize| match place {
+            0..BY_STREAMS => Client::by_bytes(),
+            _ => Client::by_streams(streams[place % streams.len()].clone()),
+        };
+        Self {
+            clients: (0..CLIENTS).map(client).collect(),
+            stage: Stage::new(&setting),
+            setting,
+            seed: 0,
+            chance: fastrand::Rng::with_seed(0),
+            upstream: Upstream::new(),
+            oracle: Oracle::new(setting),
+            log: Log::new(lines),
+            event: 0,
+            operations: 0,
+            purges: Vec::new(),
+            sent: HashSet::new(),
+            well: None,
+            refusing: false,
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        Outcome { log: self.log.hash(), events: self.event, met: self.oracle.met }
+    }
+
+    pub(super) fn take(&mut self, decision: Decision) {
+        self.event += 1;
+        self.seed = decision.seed;
+        self.chance = fastrand::Rng::with_seed(decision.seed);
+        fastrand::seed(decision.seed ^ 1);
+        match decision.kind {
+            Kind::Ask => self.ask(),
+            Kind::SendRest => self.send_rest(),
+            Kind::Leave => self.leave(),
+            Kind::Upstream => self.go_on_upstream(),
+            Kind::AnswerAll => self.answer_everybody(),
+            Kind::Pass(time) => self.pass(Duration::from_millis(time.into())),
+            Kind::Jump => self.jump(),
+            Kind::SwitchToken => self.switch_token(),
+            Kind::Move => self.move_token(),
+            Kind::Restrict => self.restrict(),
+            Kind::Purge => self.purge(),
+            Kind::Slip => self.slip(),
+            Kind::Refuse => self.refuse(),
+            Kind::Listen => self.listen(),
+            Kind::Restart => self.restart(),
+            Kind::StoreFault => self.store_fails(),
+            Kind::StoreHeals => self.store_heals(),
+            Kind::End => self.end_well(),
+        }
+        match decision.pace {
+            Pace::Settle => self.settle(),
+            Pace::Turns(turns) => self.stage.go_on(turns.into()),
+        }
+    }
+
+    pub(super) fn note(&mut self, what: &Event) {
+        self.log.note(self.event, self.stage.now().uptime(), what);
+    }
+
+    /// Until the proxies wait for somebody: what they said is judged, what they ask is taken.
+    fn settle(&mut self) {
+        self.stage.settle();
+        let now = self.stage.now();
+        if self.refusing {
+            self.oracle.note_unreachable();
+        }
+        self.note_links();
+        self.oracle.note_time(now);
+        self.hear();
+        let done = self.purges.extract_if(.., |purge| purge.done.get()).collect::<Vec<_>>();
+        for purge in done {
+            self.note(&Event::Purged);
+            self.oracle.note_purge(purge.replica, purge.organization, purge.label, purge.event);
+        }
+        self.oracle.note_quiet(self.event, now);
+        // What is asked from here on may have been asked behind that.
+        self.event += 1;
+        for (replica, pipe) in self.stage.take() {
+            self.upstream.accept(replica, pipe);
+        }
+        for (number, request) in self.upstream.turn(now, self.event) {
+            let call = &self.upstream.calls[number];
+            let (party, what, replica) = (call.party, call.what, call.replica);
+            self.note(&Event::Call { number, replica, party, what });
+            self.oracle.note_arrival(what, now);
+            let is_clean = !what.is_read() || !request.has("x-junk");
+            hold(is_clean, "R3: a fetch has no field of a client's", || format!("{what:?}"));
+            let nonce = if let What::Write(_, nonce) = what { Some(nonce) } else { None };
+            let is_whole = nonce.is_none_or(|nonce| self.sent.contains(&nonce));
+            hold(is_whole, "R9: a write of which only a part came is not sent on", || format!("{what:?}"));
+        }
+    }
+
+    /// What clients have been answered.
+    fn hear(&mut self) {
+        let now = self.stage.now();
+        for client in 0..self.clients.len() {
+            let Some((asked, ended)) = self.clients[client].turn() else {
+                if let Some(asked) = self.clients[client].asked() {
+                    self.oracle.judge_waiting(asked, now);
+                }
+                continue;
+            };
+            match ended {
+                Ended::Cut => self.note(&Event::HearsNothing { client }),
+                Ended::Heard(heard) => {
+                    let (status, cached, body) = (heard.status, heard.cached.clone(), heard.body.clone());
+                    self.note(&Event::Hears { client, status, cached, body });
+                    self.oracle.met.by_streams += u64::from(client >= BY_STREAMS);
+                    let is_well = self.well.is_some_and(|well| asked.event >= well);
+                    hold(!is_well || status == 200, "R7: once all is well a read is answered", || {
+                        format!("{asked:?}: {status}")
+                    });
+                    self.oracle.judge(&asked, &heard, &self.upstream.calls, now);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        let idle = (0..CLIENTS).filter(|place| self.clients[*place].is_idle()).map(|place| (place, place));
+        let Some(client) = favourite(self.seed, idle) else { return self.go_on_upstream() };
+        self.operations += 1;
+        // A few organizations have most of the callers.
+        let among = if self.setting.is_fleet() { ORGANIZATIONS / 2 } else { ORGANIZATIONS };
+        let organization = self.chance.usize(..among).min(self.chance.usize(..among));
+        let party = Party(organization + ORGANIZATIONS * self.chance.usize(..PARTIES / ORGANIZATIONS));
+        let label = self.chance.usize(..LABELS);
+        let what = match self.chance.u32(..100) {
+            0..67 => What::Read(label),
+            67..79 => What::List,
+            79..82 => What::Doubt(label, self.operations),
+            82..92 => What::Write(label, self.operations),
+            _ => What::Pass(self.operations),
+        };
+        // A body is as much of a stream as all is of a connection.
+        let most = if client < BY_STREAMS { 200 } else { 16 };
+        let at_once = if self.chance.u32(..8) == 0 { self.chance.usize(1..most) } else { usize::MAX };
+        self.ask_for(client, party, what, at_once);
+    }
+
+    fn ask_for(&mut self, client: usize, party: Party, what: What, at_once: usize) {
+        let replica = client % self.setting.replicas;
+        let asked = self.oracle.ask(party, what, replica, self.event);
+        self.note(&Event::Asks { client, replica, party, what });
+        self.clients[client].ask(asked, at_once, self.stage.process(replica));
+        self.note_sent(client);
+    }
+
+    /// What has gone out whole by now.
+    fn note_sent(&mut self, client: usize) {
+        let now = self.stage.now().uptime();
+        let what = self.clients[client].note_sent(now);
+        self.sent.extend(what.and_then(What::nonce));
+    }
+
+    /// A client sends more of what it has begun to send.
+    fn send_rest(&mut self) {
+        let late = (0..CLIENTS).filter(|place| self.clients[*place].is_sending()).map(|place| (place, place));
+        if let Some(client) = favourite(self.seed, late) {
+            self.clients[client].send_rest();
+            self.note_sent(client);
+        }
+    }
+
+    fn leave(&mut self) {
+        let client = self.chance.usize(..CLIENTS);
+        self.note(&Event::Leaves { client });
+        self.clients[client].leave();
+    }
+
+    /// The upstream acts on a call that waits, or sends some of an answer.
+    fn go_on_upstream(&mut self) {
+        let busy = self.upstream.lines.iter().enumerate().filter_map(|(line, of)| {
+            let call = &self.upstream.calls[of.call?];
+            Some((line, (call.party, call.what.kind())))
+        });
+        let Some(line) = favourite(self.seed, busy) else { return };
+        let number = self.upstream.lines[line].call.expect("it is busy");
+        if self.upstream.calls[number].answer.is_none() {
+            let writes = matches!(self.upstream.calls[number].what, What::Write(..));
+            let fate = match self.chance.u32(..100) {
+                0..3 => Fate::Failed,
+                3 => Fate::Limited,
+                4..8 if writes => Fate::DoneAndDenied,
+                8..12 if writes => Fate::DoneAndLost,
+                _ => Fate::Done,
+            };
+            return self.act(number, fate);
+        }
+        let share = match self.chance.u32(..100) {
+            0..8 => Share::Part(self.chance.usize(..400)),
+            8..11 => Share::Cut(self.chance.usize(..400)),
+            _ => Share::All,
+        };
+        self.answer(line, share);
+    }
+
+    fn act(&mut self, number: usize, fate: Fate) {
+        let status = self.upstream.act(number, fate);
+        let call = &mut self.upstream.calls[number];
+        if self.setting.flaw == Some(Flaw::OtherCallsWrite)
+            && status == 200
+            && matches!(call.what, What::Pass(_))
+        {
+            let organization = call.organization;
+            let version = self.upstream.change(organization, 0);
+            if let Some(answer) = &mut self.upstream.calls[number].answer {
+                (answer.wrote, answer.organization) = (Some(version), organization);
+            }
+        }
+        self.note(&Event::Acts { number, fate, status });
+    }
+
+    fn answer(&mut self, line: usize, share: Share) {
+        let now = self.stage.now();
+        let Some((number, sent)) = self.upstream.send(line, share, self.event) else { return };
+        self.note(&Event::Answers { number, sent });
+        match sent {
+            Sent::Whole => self.oracle.note_answered(&self.upstream.calls[number], now),
+            Sent::Cut => {
+                self.oracle.met.cut += 1;
+                // It may be noted as unreachable and answered before anybody looks at the time.
+                self.oracle.note_trouble(self.upstream.calls[number].organization, now);
+                self.oracle.note_unreachable();
+            }
+            Sent::Part | Sent::Unheard => {}
+        }
+    }
+}
+
+/// One of them, by what it is and not by its place among them: which one it is does not change when others are not there.
+fn favourite<T, K: Hash>(seed: u64, among: impl Iterator<Item = (T, K)>) -> Option<T> {
+    let liked = |(_, key): &(T, K)| {
+        let mut hasher = DefaultHasher::new();
+        (seed, key).hash(&mut hasher);
+        hasher.finish()
+    };
+    among.min_by_key(liked).map(|(one, _)| one)
+}

@@ -1,0 +1,26 @@
+//! [`Setting`]: what kind of world it is.
+
+/// What kind of world it is, beside its seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) replicas: usize,
+    pub(super) flaw: Option<Flaw>,
+}
+
+/// What is wrong with it on purpose, so that a promise is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// Other calls change a label, and whoever made one expects to see that.
+    OtherCallsWrite,
+}
+
+impl Setting {
+    /// One process, without a store.
+    pub(super) const ALONE: Self = Self { replicas: 1, flaw: None };
+    /// Several, with one.
+    pub(super) const FLEET: Self = Self { replicas: 3, flaw: None };
+
+    pub(super) const fn is_fleet(self) -> bool {
+        self.replicas > 1
+    }
+}
