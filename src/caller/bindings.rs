@@ -179,7 +179,7 @@ impl Bindings {
             return ProofResult::Late;
         }
         let digest = credential.digest();
-        let is_ended = begun <= shard.ended;
+        let is_ended = shard.has_ended(organization, begun);
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
             if is_ended {
                 return ProofResult::Late;
@@ -238,7 +238,7 @@ impl Bindings {
             return ProofResult::Late;
         }
         let digest = credential.digest();
-        let is_ended = begun <= shard.ended;
+        let is_ended = shard.has_ended(organization, begun);
         let Some(binding) = shard.bindings.peek_mut(&digest) else {
             if is_ended {
                 return ProofResult::Late;
@@ -387,12 +387,15 @@ impl Bindings {
     }
 
     /// Ends the proofs of one organization, or all, by whichever resource, and those that reads under way at `ended` would
-    /// still bring, first ones of whatever organization among them; returns how many there were.
+    /// still bring, first ones among them; returns how many there were.
     pub fn end_proofs(&self, organization: Option<OrganizationName>, ended: Tick) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
             let mut shard = shard.lock();
-            shard.ended = shard.ended.max(ended);
+            match organization {
+                Some(name) => shard.ended_of.note(name, ended),
+                None => shard.ended = shard.ended.max(ended),
+            }
             for (_, binding) in &mut shard.bindings {
                 if organization.is_some_and(|name| binding.organization.id().name() != name) {
                     continue;

@@ -13,7 +13,7 @@ use super::credential::{AuthorizationDigest, Credential, CredentialDigest, Route
 use super::standing::{BackgroundRead, Ended, Outage};
 use crate::bounded::bounded;
 use crate::clock::Moment;
-use crate::organization::Organization;
+use crate::organization::{Organization, OrganizationName};
 use crate::resource::Descriptor;
 use crate::tick::Tick;
 
@@ -36,9 +36,10 @@ pub(super) struct Shard {
     /// Refused by one resource alone.
     pub(super) refused_by: Refused<(CredentialDigest, &'static Descriptor)>,
     pub(super) routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
-    /// When an operator, or doubt, last ended proofs here. A credential that was not bound then may have had its first read under
-    /// way, which binds nothing either.
+    /// When all proofs were last ended, and when those of one organization were. A credential that was not bound then may have had
+    /// its first read under way, which binds nothing either.
     pub(super) ended: Tick,
+    pub(super) ended_of: Refused<OrganizationName>,
 }
 
 /// What is remembered of one credential: whose it is, and what each resource has told of it.
@@ -188,7 +189,13 @@ impl Shard {
             refused_by: Refused::default(),
             routes: bounded(REFUSALS),
             ended: Tick::default(),
+            ended_of: Refused::default(),
         }
+    }
+
+    /// Whether what was begun at `begun` would bring a first proof by an organization whose proofs have ended since.
+    pub(super) fn has_ended(&self, organization: &Organization, begun: Tick) -> bool {
+        begun <= self.ended || self.ended_of.refused_since(&organization.id().name(), begun)
     }
 
     pub(super) fn resize(&mut self, capacity: NonZeroUsize) {

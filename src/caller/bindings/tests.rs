@@ -254,6 +254,9 @@ fn a_first_proof_that_was_under_way_when_proofs_were_ended_binds_nothing() {
         let organization = world.organization(1);
         let adopted = world.bindings.adopt(&caller, &LEAD_LABEL, &organization, looked_up, world.clock.now());
         assert_eq!(adopted, ProofResult::Late);
+        let other = world.credential("b", None);
+        let of_another = world.answer(&other, 2, read);
+        assert_eq!(of_another, if purged.is_some() { ProofResult::Bound } else { ProofResult::Late });
         assert_eq!(world.prove(&caller, 1), ProofResult::Bound);
     }
 }

@@ -65,13 +65,14 @@ struct Connection {
 pub(super) struct Store {
     connections: Vec<Connection>,
     keys: Keys,
+    rung: usize,
     /// Those that last.
     pub(super) faults: Vec<Fault>,
 }
 
 impl Store {
     pub(super) fn new() -> Self {
-        Self { connections: Vec::new(), keys: Keys::new(1), faults: Vec::new() }
+        Self { connections: Vec::new(), keys: Keys::new(1), rung: 0, faults: Vec::new() }
     }
 
     pub(super) fn accept(&mut self, replica: usize, pipe: DuplexStream) {
@@ -135,6 +136,7 @@ impl Store {
     }
 
     fn ring(&mut self, channel: &[u8], message: &[u8], now: Moment) {
+        self.rung += 1;
         for connection in &mut self.connections {
             if connection.channel.as_deref() != Some(channel) {
                 continue;
@@ -142,6 +144,8 @@ impl Store {
             let replica = connection.replica;
             let times = match () {
                 () if self.faults.contains(&Fault::Deaf(replica)) => 0,
+                // A bell may be lost at any time: what counts is the log.
+                () if (self.rung + replica).is_multiple_of(2) => 0,
                 () if self.faults.contains(&Fault::Echo(replica)) => 2,
                 () => 1,
             };
