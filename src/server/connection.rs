@@ -49,6 +49,8 @@ pub(super) struct Context<H> {
     pub(super) handler: H,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) clock: Clock,
+    /// Streams of one HTTP/2 connection that may be open at a time.
+    pub(super) max_streams: u32,
 }
 
 /// Serves one connection until its client or its [`Progress`] ends it.
@@ -246,7 +248,9 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         answer(request, Protocol::Http2, peer.clone(), progress, &context.handler)
     });
-    let mut connection = pin!(http2_builder(&context.clock).serve_connection(TokioIo::new(bytes), service));
+    let mut connection = pin!(
+        http2_builder(&context.clock, context.max_streams).serve_connection(TokioIo::new(bytes), service)
+    );
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
@@ -316,7 +320,8 @@ fn http1_builder(clock: &Clock) -> http1::Builder {
     builder
 }
 
-const MAX_STREAMS: u32 = 256;
+/// Streams that a connection of the data port may have open: an ingress or a sidecar is one for everybody behind it.
+pub(super) const MAX_STREAMS: u32 = 256;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -327,11 +332,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_RESET_STREAMS: usize = 20;
 const MAX_FAULTY_STREAMS: usize = 128;
 
-fn http2_builder(clock: &Clock) -> http2::Builder<LocalExecutor> {
+fn http2_builder(clock: &Clock, max_streams: u32) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor(clock.clone()));
     builder
         .timer(clock.clone())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(max_streams)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("32 KiB fit"))
         .adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
