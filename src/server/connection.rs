@@ -248,9 +248,8 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         answer(request, Protocol::Http2, peer.clone(), progress, &context.handler)
     });
-    let mut connection = pin!(
-        http2_builder(&context.clock, context.max_streams).serve_connection(TokioIo::new(bytes), service)
-    );
+    let mut connection =
+        pin!(http2_builder(context, progress).serve_connection(TokioIo::new(bytes), service));
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
@@ -332,11 +331,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_RESET_STREAMS: usize = 20;
 const MAX_FAULTY_STREAMS: usize = 128;
 
-fn http2_builder(clock: &Clock, max_streams: u32) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor(clock.clone()));
+fn http2_builder<H>(context: &Context<H>, progress: &Rc<Progress>) -> http2::Builder<LocalExecutor> {
+    let clock = &context.clock;
+    let executor = LocalExecutor { clock: clock.clone(), progress: Rc::clone(progress) };
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(clock.clone())
-        .max_concurrent_streams(max_streams)
+        .max_concurrent_streams(context.max_streams)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("32 KiB fit"))
         .adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -350,9 +351,12 @@ fn http2_builder(clock: &Clock, max_streams: u32) -> http2::Builder<LocalExecuto
     builder
 }
 
-/// Runs an HTTP/2 stream on the thread of its connection.
+/// Runs an HTTP/2 stream on the thread of its connection, whose [`Progress`] may end it.
 #[derive(Clone, Debug)]
-struct LocalExecutor(Clock);
+struct LocalExecutor {
+    clock: Clock,
+    progress: Rc<Progress>,
+}
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
@@ -360,6 +364,7 @@ where
     F::Output: 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::task::spawn_local(self.0.by_polls(stream));
+        let task = tokio::task::spawn_local(self.clock.by_polls(stream));
+        self.progress.streams().note_task(task.abort_handle());
     }
 }

@@ -13,6 +13,7 @@ use http::Version;
 
 use super::limits::Limits;
 use super::room::{Silence, SilenceKind};
+use super::streams::{Stream, Streams};
 use crate::clock::Clock;
 use crate::received::Unread;
 
@@ -117,6 +118,8 @@ pub(super) struct Progress {
     /// Whether anything was done for a request since the latest sweep.
     moved: Cell<bool>,
     still_since: Cell<Duration>,
+    /// On HTTP/2: the requests under way, one by one.
+    streams: Streams,
     aborts: Cell<u32>,
     /// What is left to be read of the latest request's body.
     unread: RefCell<Option<Unread>>,
@@ -153,6 +156,7 @@ impl Progress {
             answered: Cell::new(0),
             moved: Cell::new(false),
             still_since: Cell::new(since),
+            streams: Streams::default(),
             aborts: Cell::new(0),
             unread: RefCell::new(None),
             fragment: Cell::new(false),
@@ -221,13 +225,24 @@ impl Progress {
         self.waiting.set(Waiting::Request { since: at });
     }
 
-    /// Notes that a request began.
-    pub(super) fn note_begun(&self) {
+    /// Notes that a request began; where a connection has several at a time, which one.
+    pub(super) fn note_begun(&self) -> Option<Rc<Stream>> {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
         self.kept.set(false);
         self.idle.set(false);
+        self.multiplexed.get().then(|| self.streams.begin())
+    }
+
+    /// On HTTP/2: the requests under way, one by one.
+    pub(super) const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// The uptime of now.
+    pub(super) fn uptime(&self) -> Duration {
+        self.clock.uptime()
     }
 
     /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
@@ -429,9 +444,11 @@ impl Progress {
         self.raise(if is_idle && self.stage() < Stage::Ending { Stage::Ending } else { Stage::Cut });
     }
 
-    /// Ends the connection if it waits longer than its limits allow.
+    /// Ends the connection if it waits longer than its limits allow, and streams that do.
     pub(super) fn sweep(&self, limits: Limits) {
         let now = self.clock.uptime();
+        // One stream among others has the longer of both: what it waits for may be the window that all of them share.
+        self.streams.end_stalled(now, limits.stream.max(STALL));
         if self.moved.take() {
             self.still_since.set(now);
         }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::progress::{Answer, Progress, Stage};
+use super::streams::Stream;
 use crate::body::Body;
 
 /// Keeps one request counted as under way.
@@ -11,13 +12,15 @@ use crate::body::Body;
 pub(super) struct UnderWay {
     progress: Rc<Progress>,
     answer: Cell<Answer>,
+    /// Which one it is, where a connection has several.
+    stream: Option<Rc<Stream>>,
 }
 
 impl Progress {
     /// Notes that a request began; it ends when the guard is dropped.
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
-        self.note_begun();
-        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited) }
+        let stream = self.note_begun();
+        UnderWay { progress: Rc::clone(self), answer: Cell::new(Answer::Awaited), stream }
     }
 }
 
@@ -28,6 +31,7 @@ impl UnderWay {
             Body::Whole(_) => Answer::InMemory,
             Body::Stream(_) => Answer::Streamed,
         });
+        self.note_offered();
     }
 
     /// Notes that a piece of the answer was handed over: hyper asks for more once the client has taken of it.
@@ -36,12 +40,22 @@ impl UnderWay {
         if self.answer.get() == Answer::Streamed {
             self.set(Answer::Streaming);
         }
+        self.note_offered();
     }
 
     /// Notes that a piece was asked for and is not there yet. How long it may take is not for this connection to say.
     pub(super) fn note_want(&self) {
         if self.answer.get() == Answer::Streaming {
             self.set(Answer::Streamed);
+        }
+        if let Some(stream) = &self.stream {
+            stream.note_wanted();
+        }
+    }
+
+    fn note_offered(&self) {
+        if let Some(stream) = &self.stream {
+            stream.note_offered(self.progress.uptime());
         }
     }
 
@@ -62,6 +76,9 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            self.progress.streams().end(stream);
+        }
         self.progress.end(self.answer.get());
     }
 }

@@ -124,6 +124,43 @@ fn a_streamed_answer_that_nobody_takes_is_cut_and_one_that_does_not_come_is_not(
     assert_stage_changes(&progress, &hand, LIMITS.stream, Stage::Cut);
 }
 
+/// The connection is never still, and its other requests go on.
+#[tokio::test]
+async fn an_http2_stream_that_nobody_takes_is_ended_whatever_else_its_connection_does() {
+    let body = || Body::stream(http_body_util::Empty::new().map_err(|never| match never {}));
+    for body in [body(), Body::empty()] {
+        let (progress, hand) = connected();
+        progress.note_multiplexed();
+        let begin = || {
+            let under_way = progress.begin();
+            let task = tokio::spawn(std::future::pending::<()>());
+            progress.streams().note_task(task.abort_handle());
+            (under_way, task)
+        };
+        let ((stalled, task), (awaited, others)) = (begin(), begin());
+        stalled.note_answered(&body);
+        stalled.note_piece();
+        stalled.note_want();
+        hand.advance(10 * LIMITS.stream);
+        progress.sweep(LIMITS);
+        stalled.note_piece();
+        for _ in 0..3 {
+            hand.advance(LIMITS.stream / 3 - SECOND);
+            drop(progress.begin());
+            progress.sweep(LIMITS);
+        }
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished(), "it has its time, from the latest piece");
+        hand.advance(3 * SECOND);
+        progress.sweep(LIMITS);
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(!others.is_finished());
+        assert_eq!(progress.stage(), Stage::Serving);
+        drop((stalled, awaited));
+        assert!(!progress.is_busy());
+    }
+}
+
 #[test]
 fn a_slow_reader_on_http1_is_not_cut_while_it_takes_something() {
     let (progress, hand) = connected();

@@ -19,6 +19,7 @@ const END_HEADERS: u8 = 4;
 
 /// `POST /held` with the static table's names (RFC 7541 appendix A).
 const POST: &[u8] = b"\x83\x86\x44\x05/held\x41\x01a";
+const GET_BIG: &[u8] = b"\x82\x86\x44\x04/big\x41\x01a";
 const GET_METRICS: &[u8] = b"\x82\x86\x44\x08/metrics\x41\x01a";
 
 const ACK: u8 = 1;
@@ -149,6 +150,29 @@ fn streams_that_are_opened_and_reset_end_the_connection() {
     };
     sent_away(&server, flood, 4000);
     assert_others_are_answered(&server);
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_ended_while_its_connection_is_at_work() {
+    const LONGEST: Duration = Duration::from_secs(60);
+    let server = TestServer::start();
+    let mut stalled = Stalled::new(server.connect());
+    stalled.ask(1, GET_BIG);
+    let (mut second, mut next) = (0, 3);
+    let passed = server.advance_until(|| {
+        if second % 10 == 0 {
+            stalled.ask(next, GET_BIG);
+            next += 2;
+        }
+        second += 1;
+        std::iter::from_fn(|| stalled.frame()).any(|(kind, _, stream, _)| {
+            assert_ne!(kind, GOAWAY);
+            kind == RST_STREAM && stream == 1
+        })
+    });
+    assert!(passed >= LONGEST, "{passed:?}");
+    stalled.client.send(&frame(PING, &[1; 8]));
+    while stalled.frame().is_none_or(|(kind, flags, ..)| (kind, flags) != (PING, ACK)) {}
 }
 
 #[test]
