@@ -274,6 +274,8 @@ fn answer<H: Handler>(
         let unread = (!body.is_end_stream()).then(|| body.unread());
         is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
         progress.note_request(head.version, unread);
+    } else if !body.is_end_stream() {
+        under_way.note_body(|| body.unread());
     }
     if progress.take_fragment() {
         head.extensions.insert(Fragment);

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use crate::received::Unread;
+
 /// The streams of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
@@ -23,10 +25,22 @@ pub(super) struct Streams {
 pub(super) struct Stream {
     /// Since when its client is to take something of the answer, by uptime; `None` while the answer is awaited.
     offered: Cell<Option<Duration>>,
+    /// What is left to be read of the request's body, until there is an answer.
+    unread: RefCell<Option<Unread>>,
     task: OnceCell<AbortHandle>,
 }
 
 impl Stream {
+    /// Notes that the request has a body.
+    pub(super) fn note_body(&self, unread: Unread) {
+        *self.unread.borrow_mut() = Some(unread);
+    }
+
+    /// Notes that the head of an answer is there: what is still sent of the request is waited for no longer.
+    pub(super) fn note_answered(&self) {
+        *self.unread.borrow_mut() = None;
+    }
+
     /// Notes that something of the answer was handed over.
     pub(super) fn note_offered(&self, now: Duration) {
         self.offered.set(Some(now));
@@ -60,6 +74,20 @@ impl Streams {
         if let Some(at) = under_way.iter().position(|stream| Rc::ptr_eq(stream, ended)) {
             under_way.swap_remove(at);
         }
+    }
+
+    /// How many of them wait for a client that sends nothing of a body.
+    pub(super) fn awaiting_body(&self) -> usize {
+        let is_awaited =
+            |stream: &&Rc<Stream>| stream.unread.borrow().as_ref().is_some_and(Unread::is_awaited);
+        self.under_way.borrow().iter().filter(is_awaited).count()
+    }
+
+    /// Whether anything of their bodies came since this was last asked.
+    pub(super) fn take_come(&self) -> bool {
+        let take = |stream: &Rc<Stream>| stream.unread.borrow().as_ref().is_some_and(Unread::take_come);
+        // Of all of them, not up to the first.
+        self.under_way.borrow().iter().filter(|stream| take(stream)).count() > 0
     }
 
     /// Ends those of whose answer nothing was taken for `limit`: the HTTP library resets a stream whose task is gone.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::progress::{Answer, Progress, Stage};
 use super::streams::Stream;
 use crate::body::Body;
+use crate::received::Unread;
 
 /// Keeps one request counted as under way.
 #[derive(Debug)]
@@ -25,12 +26,22 @@ impl Progress {
 }
 
 impl UnderWay {
+    /// Notes that the request has a body; where a connection has one request at a time, [`Progress::note_request`] knows it.
+    pub(super) fn note_body(&self, unread: impl FnOnce() -> Unread) {
+        if let Some(stream) = &self.stream {
+            stream.note_body(unread());
+        }
+    }
+
     /// Notes that the request got the head of an answer, with this body: it was not aborted before that.
     pub(super) fn note_answered(&self, body: &Body) {
         self.set(match body {
             Body::Whole(_) => Answer::InMemory,
             Body::Stream(_) => Answer::Streamed,
         });
+        if let Some(stream) = &self.stream {
+            stream.note_answered();
+        }
         self.note_offered();
     }
 

@@ -1,8 +1,10 @@
 use http_body_util::BodyExt;
 
+use super::silence::{COMING, STILL};
 use super::*;
 use crate::body::Body;
 use crate::clock::ManualClock;
+use crate::server::room::{Silence, SilenceKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: Limits = Limits {
@@ -232,6 +234,51 @@ fn a_connection_is_silent_until_something_is_done_for_it_and_once_its_reader_sta
     assert_eq!(progress.silence(), None);
     drop(request);
     assert_eq!(progress.silence(), silence(SilenceKind::Request, progress.clock.uptime()));
+}
+
+#[test]
+fn an_upload_is_silent_while_it_is_waited_for_and_nothing_of_it_comes() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let (progress, hand) = connected();
+        let unread = Unread::new();
+        let request = if version == Version::HTTP_2 {
+            progress.note_multiplexed();
+            let request = progress.begin();
+            request.note_body(|| unread.clone());
+            request
+        } else {
+            let request = progress.begin();
+            progress.note_request(version, Some(unread.clone()));
+            request
+        };
+        let pass = |time: Duration| {
+            progress.sweep(LIMITS);
+            hand.advance(time);
+        };
+        pass(10 * STILL);
+        assert_eq!(progress.silence(), None, "nobody waits for it: its sender may be held up by us");
+        unread.note_wait();
+        let begun = progress.clock.uptime() - 10 * STILL;
+        assert_eq!(progress.silence(), Some(Silence { kind: SilenceKind::Body, since: begun }));
+        for _ in 0..10 {
+            unread.note_came(1);
+            unread.note_wait();
+            assert_eq!(progress.silence(), None);
+            pass(STILL - SECOND);
+            assert_eq!(progress.silence(), None, "some of it came");
+        }
+        unread.note_came(0);
+        unread.note_wait();
+        hand.advance(SECOND);
+        let heard = progress.clock.uptime() - STILL;
+        assert_eq!(progress.silence(), Some(Silence { kind: SilenceKind::Body, since: heard }));
+        unread.note_came(5);
+        assert_eq!(progress.silence(), None, "it goes on, before the next sweep");
+        request.note_answered(&Body::empty());
+        unread.note_wait();
+        pass(STILL);
+        assert_eq!(progress.silence().map(|silence| silence.kind), Some(SilenceKind::Reader), "{version:?}");
+    }
 }
 
 #[test]
