@@ -5,6 +5,9 @@
 //! hyper, h2 and this process may buffer of it, and counts with that bound for as long as its call is under way. What is
 //! stored counts in the cache's bytes instead, and comes back here while a reader still has it that the cache let go of.
 //!
+//! What bodies of unverified callers hold is a part of the account with a bound of its own: anybody may announce a body, and none of
+//! it may keep those out whom the API knows. There, a body that has not come counts as well: its request is kept for it.
+//!
 //! Idle connections are not in it: what each of them takes is small, and `listen.max_connections` bounds their number.
 
 use std::fmt;
@@ -38,6 +41,11 @@ pub const UPLOAD: usize = PASSED_ON;
 const SMALL: usize = 16 * KIB;
 /// One in so many bytes is that part.
 const FOR_SMALL: usize = 8;
+/// One in so many bytes is for bodies of unverified callers, and no more, but room for the largest write.
+const FOR_UNVERIFIED: usize = 8;
+const LEAST_FOR_UNVERIFIED: usize = 2 * KIB * KIB;
+/// What a request takes that is kept until its body has come: its head, its task and its stream, about.
+const KEPT_REQUEST: usize = 8 * KIB;
 /// The first memory of a body of unknown length.
 const FIRST: usize = 1024;
 /// When a caller is told to come again for whose bytes there is no room.
@@ -51,6 +59,17 @@ pub struct Held(Arc<Account>);
 struct Account {
     size: usize,
     held: AtomicUsize,
+    /// Of those, the ones that bodies of unverified callers hold.
+    unverified: AtomicUsize,
+}
+
+/// Who brings a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A caller that the API has answered, or the API itself.
+    Known,
+    /// Anybody.
+    Unverified,
 }
 
 /// There is no room for more.
@@ -87,7 +106,7 @@ impl Held {
     /// An account of this many bytes.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self(Arc::new(Account { size, held: AtomicUsize::new(0) }))
+        Self(Arc::new(Account { size, held: AtomicUsize::new(0), unverified: AtomicUsize::new(0) }))
     }
 
     /// Bytes that may be held.
@@ -119,7 +138,7 @@ impl Held {
     ///
     /// [`Full`] if there is no room for them.
     pub fn take(&self, bytes: usize) -> Result<Charge, Full> {
-        let mut charge = Charge { held: self.clone(), bytes: 0 };
+        let mut charge = self.charge(Sender::Known);
         charge.grow(bytes)?;
         Ok(charge)
     }
@@ -128,13 +147,33 @@ impl Held {
     #[must_use]
     pub fn take_held(&self, bytes: usize) -> Charge {
         self.0.held.fetch_add(bytes, Ordering::Relaxed);
-        Charge { held: self.clone(), bytes }
+        let mut charge = self.charge(Sender::Known);
+        charge.bytes = bytes;
+        charge
     }
 
     /// Memory for a body of which nothing has been read, whose length may be known.
     #[must_use]
     pub fn gather(&self, length: Option<usize>) -> Gathering {
-        Gathering { bytes: Vec::new(), length, charge: Charge { held: self.clone(), bytes: 0 } }
+        Gathering { bytes: Vec::new(), length, beside: 0, charge: self.charge(Sender::Known) }
+    }
+
+    /// The same for a request's body. That of an unverified caller takes its room before it comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if unverified callers have all that they may.
+    pub fn gather_from(&self, sender: Sender, length: Option<usize>) -> Result<Gathering, Full> {
+        let mut gathering = self.gather(length);
+        if sender == Sender::Unverified {
+            (gathering.charge.sender, gathering.beside) = (sender, KEPT_REQUEST);
+            gathering.charge.grow(KEPT_REQUEST)?;
+        }
+        Ok(gathering)
+    }
+
+    fn charge(&self, sender: Sender) -> Charge {
+        Charge { held: self.clone(), sender, bytes: 0 }
     }
 
     /// What those may hold together with a call that holds `bytes`.
@@ -147,6 +186,7 @@ impl Held {
 #[derive(Debug)]
 pub struct Charge {
     held: Held,
+    sender: Sender,
     bytes: usize,
 }
 
@@ -157,20 +197,37 @@ impl Charge {
             self.shrink(bytes);
             return Ok(());
         };
-        let limit = self.held.limit(bytes);
-        let fits = |held: usize| held.checked_add(more).filter(|held| *held <= limit);
-        let account = &self.held.0;
-        let taken = account.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        taken.map_err(|held| Full { held, size: account.size })?;
+        let account = &*self.held.0;
+        if self.sender == Sender::Unverified {
+            let size = (account.size / FOR_UNVERIFIED).max(LEAST_FOR_UNVERIFIED);
+            take(&account.unverified, more, size).map_err(|held| Full { held, size })?;
+        }
+        if let Err(held) = take(&account.held, more, self.held.limit(bytes)) {
+            self.give_back_part(more);
+            return Err(Full { held, size: account.size });
+        }
         self.bytes = bytes;
         Ok(())
+    }
+
+    fn give_back_part(&self, less: usize) {
+        if self.sender == Sender::Unverified {
+            self.held.0.unverified.fetch_sub(less, Ordering::Relaxed);
+        }
     }
 
     fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.held.0.held.fetch_sub(less, Ordering::Relaxed);
+        self.give_back_part(less);
         self.bytes -= less;
     }
+}
+
+/// Takes so many more, or says how many are taken where that is over the limit.
+fn take(taken: &AtomicUsize, more: usize, limit: usize) -> Result<(), usize> {
+    let fits = |taken: usize| taken.checked_add(more).filter(|taken| *taken <= limit);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop)
 }
 
 impl Drop for Charge {
@@ -184,6 +241,8 @@ impl Drop for Charge {
 pub struct Gathering {
     bytes: Vec<u8>,
     length: Option<usize>,
+    /// What it counts for beside its memory, until it is whole.
+    beside: usize,
     charge: Charge,
 }
 
@@ -199,7 +258,7 @@ impl Gathering {
         if needed > self.bytes.capacity() {
             let doubled = (self.bytes.capacity() * 2).max(FIRST);
             let capacity = self.length.map_or(doubled, |length| length.min(doubled)).max(needed);
-            self.charge.grow(capacity)?;
+            self.charge.grow(self.beside.saturating_add(capacity))?;
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(piece);

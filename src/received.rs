@@ -41,15 +41,62 @@ pub struct Received {
 }
 
 /// Whether something of a body is still to be read: true until it has been dropped at its end. It stays true where trailers
-/// (RFC 9112 §7.1.2) came behind it: readers differ on where those end, so whatever follows has two readings.
+/// (RFC 9112 §7.1.2) came behind it: readers differ on where those end, so whatever follows has two readings. And whether its
+/// sender is waited for.
 #[derive(Clone, Debug)]
-pub struct Unread(Arc<AtomicBool>);
+pub struct Unread(Arc<Reading>);
+
+/// How far the reading of a body has come.
+#[derive(Debug)]
+struct Reading {
+    is_any: AtomicBool,
+    /// More of it was asked for, and is not there.
+    is_awaited: AtomicBool,
+    /// Some of it came since somebody looked.
+    has_come: AtomicBool,
+}
 
 impl Unread {
+    /// Of a body of which nothing has been read.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Reading {
+            is_any: AtomicBool::new(true),
+            is_awaited: AtomicBool::new(false),
+            has_come: AtomicBool::new(false),
+        }))
+    }
+
     /// Whether it is so now.
     #[must_use]
     pub fn is_any(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_any.load(Ordering::Relaxed)
+    }
+
+    /// Whether its sender is waited for, and has sent nothing since [`Self::take_come`]. One that nobody reads is not waited for:
+    /// its sender may be held up by that.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.0.is_awaited.load(Ordering::Relaxed) && !self.0.has_come.load(Ordering::Relaxed)
+    }
+
+    /// Whether a byte of it came since this was last asked.
+    #[must_use]
+    pub fn take_come(&self) -> bool {
+        self.0.has_come.swap(false, Ordering::Relaxed)
+    }
+
+    /// More of it was asked for, and is not there.
+    pub(crate) fn note_wait(&self) {
+        self.0.is_awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// So many bytes came, or its end.
+    pub(crate) fn note_came(&self, bytes: usize) {
+        self.0.is_awaited.store(false, Ordering::Relaxed);
+        if bytes > 0 {
+            self.0.has_come.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -158,9 +205,21 @@ impl Received {
         }
     }
 
-    /// Tells what becomes of it, once it is dropped.
+    /// Tells what becomes of it.
     pub fn unread(&mut self) -> Unread {
-        self.told.get_or_insert_with(|| Unread(Arc::new(AtomicBool::new(true)))).clone()
+        self.told.get_or_insert_with(Unread::new).clone()
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(told) = &self.told {
+            match &polled {
+                Poll::Pending => told.note_wait(),
+                Poll::Ready(Some(Ok(frame))) => told.note_came(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Ready(_) => told.note_came(0),
+            }
+        }
+        polled
     }
 
     fn is_whole(&self) -> bool {
@@ -185,7 +244,7 @@ impl http_body::Body for Received {
         if this.ended {
             return Poll::Ready(None);
         }
-        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+        let frame = match ready!(this.poll_body(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 (this.ended, this.tail) = (true, None);
@@ -224,9 +283,10 @@ impl http_body::Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if let Some(Unread(unread)) = &self.told {
+        if let Some(unread) = &self.told {
             let is_read = self.ended || self.body.is_end_stream();
-            unread.store(!is_read || self.has_trailers, Ordering::Relaxed);
+            unread.0.is_any.store(!is_read || self.has_trailers, Ordering::Relaxed);
+            unread.note_came(0);
         }
         if !self.end_is_told
             && self.body.is_end_stream()

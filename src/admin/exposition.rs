@@ -1,37 +1,113 @@
-//! How `/metrics` is asked for: in which of its two formats, and whether packed.
+//! How `/metrics` is asked for: in which of its two formats, and whether packed. And [`Pages`]: how often it is written.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 use crate::body::Body;
 use crate::metrics::Exposition;
 
-/// The answer: OpenMetrics where it is asked for and not less than the classic format is, packed where that is asked for.
-pub(super) fn answer(
-    fields: &HeaderMap,
-    render: impl FnOnce(Exposition) -> String,
-    whole: impl FnOnce(StatusCode, &'static str, Bytes) -> Response<Body>,
-) -> Response<Body> {
-    let format = format(fields);
-    let page = Bytes::from(render(format));
-    let (bytes, packed) = match takes_gzip(fields).then(|| pack(&page)).flatten() {
-        Some(packed) => (packed, true),
-        None => (page, false),
-    };
-    let length = HeaderValue::from(bytes.len());
-    let mut response = whole(StatusCode::OK, format.content_type(), bytes);
-    let answered = response.headers_mut();
-    answered.insert(CONTENT_LENGTH, length);
-    answered.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
-    if packed {
-        answered.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+/// Writes the page, for one asker at a time and for all that came meanwhile together.
+///
+/// To write and pack it takes milliseconds, which the control thread has not: every miss waits for that thread. It is done on
+/// another, one page after the other, so that who asks in a loop has one thread busy and no more. An answer is never older than
+/// its request: who comes while a page is written waits for the next one, with all others who do. A page of up to a second ago
+/// would spare more, and would tell who reads a counter behind its own request that nothing happened.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// How often it was asked for.
+    asked: AtomicU64,
+    /// The latest of each kind. Held while one is written.
+    latest: Arc<Mutex<[Latest; KINDS]>>,
+}
+
+/// Formats, times packed or not.
+const KINDS: usize = 4;
+
+/// The latest page of a kind.
+#[derive(Clone, Debug, Default)]
+struct Latest {
+    /// It was begun when so many had asked.
+    asked: u64,
+    page: Page,
+}
+
+/// A page as it is sent.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    bytes: Bytes,
+    is_packed: bool,
+}
+
+impl Pages {
+    /// The answer: OpenMetrics where it is asked for and not less than the classic format is, packed where that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// If the process ends meanwhile.
+    pub(super) async fn answer(
+        &self,
+        fields: &HeaderMap,
+        render: impl FnOnce(Exposition) -> String + Send + 'static,
+        whole: impl FnOnce(StatusCode, &'static str, Bytes) -> Response<Body>,
+    ) -> Result<Response<Body>, JoinError> {
+        let format = format(fields);
+        let page = self.page(format, coding(fields), render).await?;
+        let length = HeaderValue::from(page.bytes.len());
+        let mut response = whole(StatusCode::OK, format.content_type(), page.bytes);
+        let answered = response.headers_mut();
+        answered.insert(CONTENT_LENGTH, length);
+        answered.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+        if page.is_packed {
+            answered.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        Ok(response)
     }
-    response
+
+    async fn page(
+        &self,
+        format: Exposition,
+        coding: Coding,
+        render: impl FnOnce(Exposition) -> String + Send + 'static,
+    ) -> Result<Page, JoinError> {
+        let kind = 2 * usize::from(format == Exposition::OpenMetrics) + usize::from(coding == Coding::Gzip);
+        let mine = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut latest = Arc::clone(&self.latest).lock_owned().await;
+        if latest[kind].asked >= mine {
+            return Ok(latest[kind].page.clone());
+        }
+        let asked = self.asked.load(Ordering::Relaxed);
+        // It takes the lock along: where its asker leaves, the next one still waits for its end.
+        let writing = tokio::task::spawn_blocking(move || {
+            let page = Page::of(render(format).into(), coding);
+            latest[kind] = Latest { asked, page: page.clone() };
+            page
+        });
+        writing.await
+    }
+}
+
+impl Page {
+    fn of(text: Bytes, coding: Coding) -> Self {
+        let packed = if coding == Coding::Gzip { pack(&text) } else { None };
+        let is_packed = packed.is_some();
+        Self { bytes: packed.unwrap_or(text), is_packed }
+    }
+}
+
+/// How an answer is coded (RFC 9110 §8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
 }
 
 /// RFC 9110 §12.5.1, as far as two formats need it. Whoever asks for neither gets the classic one, which everything reads.
@@ -57,11 +133,12 @@ fn is_of_a_version(parameters: &str) -> bool {
 }
 
 /// RFC 9110 §12.5.3.
-fn takes_gzip(fields: &HeaderMap) -> bool {
+fn coding(fields: &HeaderMap) -> Coding {
     let weight = |of: &str| {
         weighed(fields, ACCEPT_ENCODING).find(|(coding, ..)| *coding == of).map(|(.., weight)| weight)
     };
-    weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*")).is_some_and(|weight| weight > 0)
+    let weight = weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*"));
+    if weight.is_some_and(|weight| weight > 0) { Coding::Gzip } else { Coding::Identity }
 }
 
 /// The members of a list with weights: what is named, its parameters, and its weight in thousandths (RFC 9110 §12.4.2). One
@@ -144,8 +221,9 @@ mod tests {
             ("identity", false),
             ("zstd", false),
         ] {
-            assert_eq!(takes_gzip(&asking(ACCEPT_ENCODING, accept)), expected, "{accept}");
+            let coding = coding(&asking(ACCEPT_ENCODING, accept));
+            assert_eq!(coding == Coding::Gzip, expected, "{accept}");
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert_eq!(coding(&HeaderMap::new()), Coding::Identity);
     }
 }

@@ -35,6 +35,7 @@ use crate::error::envelope;
 use crate::metrics::{AdminPath, Metrics};
 use crate::outcome::StatusClass;
 use crate::proxy::Proxy;
+use exposition::Pages;
 use history::History;
 use page::Page;
 use refusal::Refusal;
@@ -53,6 +54,7 @@ pub struct Admin {
     ready: Arc<AtomicBool>,
     access: Access,
     history: History,
+    metrics_pages: Pages,
     page: Page,
 }
 
@@ -75,6 +77,7 @@ impl Admin {
             ready,
             access,
             history: History::default(),
+            metrics_pages: Pages::default(),
             page: Page::default(),
         }
     }
@@ -128,13 +131,12 @@ impl Admin {
             AdminPath::Readyz if self.is_ready() => {
                 Ok(answer(StatusCode::OK, TEXT, Bytes::from_static(b"ready\n")))
             }
-            AdminPath::Readyz => {
-                let message = "The process is stopping: send requests elsewhere.";
-                Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
-            }
+            AdminPath::Readyz => Err(stopping()),
             AdminPath::Metrics => {
-                let render = |format| self.metrics.render_in(format, self.proxy.gauges());
-                Ok(exposition::answer(&head.headers, render, answer))
+                let (metrics, proxy) = (Arc::clone(&self.metrics), Arc::clone(&self.proxy));
+                let render = move |format| metrics.render_in(format, proxy.gauges());
+                let written = self.metrics_pages.answer(&head.headers, render, answer).await;
+                written.map_err(|_| stopping())
             }
             AdminPath::Status => {
                 self.access.read(&head)?;
@@ -198,6 +200,11 @@ impl Admin {
             }
         }
     }
+}
+
+fn stopping() -> Refusal {
+    let message = "The process is stopping: send requests elsewhere.";
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
 }
 
 fn unknown() -> Refusal {

@@ -54,6 +54,35 @@ fn a_body_that_finds_no_room_is_refused_and_gives_back_what_it_had() {
 }
 
 #[test]
+fn bodies_of_unverified_callers_have_a_part_of_the_account_that_they_fill_before_any_byte_comes() {
+    let held = Held::new(64 * MIB);
+    let ask = || held.gather_from(Sender::Unverified, None);
+    let mut silent: Vec<_> = std::iter::from_fn(|| ask().ok()).collect();
+    assert_eq!((silent.len() * KEPT_REQUEST, held.bytes()), (8 * MIB, 8 * MIB), "an eighth is theirs");
+    let full = Full { held: 8 * MIB, size: 8 * MIB };
+    assert_eq!(ask().unwrap_err(), full);
+    assert_eq!(silent[0].push(b"x"), Err(full), "nor may one of them grow");
+    let known: Vec<_> = std::iter::from_fn(|| held.take(MIB).ok()).collect();
+    assert_eq!(known.len(), 48, "the rest is for all others");
+    assert!(held.gather_from(Sender::Known, None).unwrap().push(b"x").is_ok());
+    silent.truncate(1);
+    silent[0].push(b"x").unwrap();
+    assert_eq!(held.bytes(), 48 * MIB + KEPT_REQUEST + FIRST);
+    let bytes = silent.remove(0).finish();
+    assert_eq!(held.bytes(), 48 * MIB + 1, "its request goes on: what is left is its body");
+    drop((known, bytes));
+    assert_eq!((held.bytes(), held.0.unverified.load(Ordering::Relaxed)), (0, 0), "all was given back");
+}
+
+#[test]
+fn a_part_that_finds_no_room_in_the_whole_account_is_given_back() {
+    let held = Held::new(64 * MIB);
+    let _others = held.take_held(64 * MIB);
+    assert!(held.gather_from(Sender::Unverified, None).is_err());
+    assert_eq!(held.0.unverified.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_length_that_was_announced_is_not_believed() {
     let held = Held::new(MIB);
     let mut gathering = held.gather(Some(usize::MAX));

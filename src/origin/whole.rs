@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use crate::body::{Body, BodyError};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ProxyError};
-use crate::held::{self, Charge, Full, Held};
+use crate::held::{self, Charge, Full, Gathering, Held};
 use crate::lock::Mutex;
 use crate::received::Received;
 use crate::semantics::{fields, owned};
@@ -48,13 +48,34 @@ pub struct Beginning<B = Received> {
 /// # Errors
 ///
 /// If the body ends early or is malformed; [`Full`] if there is no memory for it.
-pub async fn read<B>(mut body: B, limit: usize, held: &Held) -> Result<Read<B>, BodyError>
+pub async fn read<B>(body: B, limit: usize, held: &Held) -> Result<Read<B>, BodyError>
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let announced = body.size_hint();
-    let mut read = held.gather(announced.exact().and_then(|length| usize::try_from(length).ok()));
-    let mut is_over = announced.lower() > limit as u64;
+    let memory = held.gather(length_of(&body));
+    read_into(memory, body, limit, held).await
+}
+
+/// The length of a body, if it was announced and fits.
+pub fn length_of(body: &impl http_body::Body) -> Option<usize> {
+    body.size_hint().exact().and_then(|length| usize::try_from(length).ok())
+}
+
+/// The same with memory that was made for it.
+///
+/// # Errors
+///
+/// If the body ends early or is malformed; [`Full`] if there is no memory for it.
+pub async fn read_into<B>(
+    mut read: Gathering,
+    mut body: B,
+    limit: usize,
+    held: &Held,
+) -> Result<Read<B>, BodyError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let mut is_over = body.size_hint().lower() > limit as u64;
     while !is_over {
         let Some(frame) = body.frame().await else { return Ok(Read::Whole(read.finish())) };
         let Ok(data) = frame?.into_data() else { continue };

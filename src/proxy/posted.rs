@@ -17,9 +17,12 @@ use super::answer::Answer;
 use super::exchange::Asked;
 use super::{Proxy, Worker};
 use crate::body::{Body, BodyError};
+use crate::caller::credential::Credential;
+use crate::caller::identity::Caller;
 use crate::classify::Read;
+use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
-use crate::held::{Full, Gathering, Held};
+use crate::held::{Full, Gathering, Held, Sender};
 use crate::origin::Call;
 use crate::outcome::{BypassReason, CacheStatus};
 use crate::received::Received;
@@ -48,6 +51,18 @@ impl Posted {
     pub(super) fn new(body: Paced, held: &Held) -> Self {
         let framed = !body.is_end_stream();
         Self { read: held.gather(None), rest: framed.then_some(body), framed }
+    }
+
+    /// From now on, if nothing of it was read, it counts as `sender`'s.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there is no room for it.
+    fn count_for(&mut self, sender: Sender, held: &Held) -> Result<(), Full> {
+        if sender == Sender::Unverified && self.read.is_empty() && !self.is_read() {
+            self.read = held.gather_from(sender, None)?;
+        }
+        Ok(())
     }
 
     /// Reads on until `enough` bytes are there or the body has ended. Dropped half-way it has lost nothing.
@@ -178,6 +193,8 @@ impl Worker {
         let (proxy, mut body) = (&self.proxy, self.posted(body, asked));
         let mut reason = BypassReason::Body;
         if !body.is_longer_than(LONGEST_NOTHING) {
+            let sender = proxy.sender(asked.caller.as_ref(), asked.arrived_at);
+            body.count_for(sender, &proxy.held).map_err(Full::before_sending)?;
             let deadline = asked.arrived_at.plus(asked.rules.header_timeout);
             let reading = body.read_ahead(LONGEST_NOTHING + 1);
             if let Ok(Err(cause)) = proxy.clock.deadline(deadline, reading).await {
@@ -204,16 +221,27 @@ impl Proxy {
         body: &mut Posted,
     ) -> Result<Option<Arc<Unauthorized>>, ProxyError> {
         let now = self.clock.now();
-        let enough = if self.origin.shield().unverified.is_unverified(call.caller.into(), now) {
-            if let Some(remembered) = self.origin.remembered(call, now) {
-                return Ok(Some(remembered.answer));
+        let sender = self.sender(call.caller, now);
+        let enough = match sender {
+            Sender::Unverified => {
+                if let Some(remembered) = self.origin.remembered(call, now) {
+                    return Ok(Some(remembered.answer));
+                }
+                STRANGERS_PART
             }
-            STRANGERS_PART
-        } else {
-            usize::from(body.awaits_its_end())
+            Sender::Known => usize::from(body.awaits_its_end()),
         };
+        body.count_for(sender, &self.held).map_err(Full::before_sending)?;
         body.read_ahead(enough).await.map_err(unreadable)?;
         Ok(None)
+    }
+}
+
+impl Proxy {
+    /// Whose body a request of this caller brings.
+    pub(super) fn sender(&self, caller: Caller<&Credential>, now: Moment) -> Sender {
+        let is_unverified = self.origin.shield().unverified.is_unverified(caller.into(), now);
+        if is_unverified { Sender::Unverified } else { Sender::Known }
     }
 }
 

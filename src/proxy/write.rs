@@ -33,6 +33,7 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
+use crate::held::{Full, Sender};
 use crate::organization::Organization;
 use crate::origin::status::Meaning;
 use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
@@ -152,7 +153,11 @@ impl Proxy {
     ) -> Result<Write, ProxyError> {
         let is_framed = !body.is_end_stream();
         let body = Paced::new(body, self.clock.clone(), asked.rules.min_upload_rate);
-        let body = self.read_request(&head.headers, body, subject.resource).await?;
+        let sender = match is_framed {
+            true => self.sender(asked.caller.as_ref(), asked.arrived_at),
+            false => Sender::Known,
+        };
+        let body = self.read_request(&head.headers, body, sender, subject.resource).await?;
         // It may outlive its client: it takes along nothing of that one's connection.
         let caller = asked.caller.detached();
         let via = self.origin.upstream().via_of(head.version);
@@ -187,6 +192,7 @@ impl Proxy {
         &self,
         fields: &HeaderMap,
         body: Paced,
+        sender: Sender,
         resource: &'static Descriptor,
     ) -> Result<Bytes, ProxyError> {
         let too_large = || ErrorKind::BodyTooLarge.error().saying(resource.sentences.write_too_large);
@@ -194,8 +200,10 @@ impl Proxy {
         if announced.is_some_and(|length| length > MAX_REQUEST as u64) {
             return Err(too_large());
         }
+        let memory = self.held.gather_from(sender, whole::length_of(&body)).map_err(Full::before_sending)?;
         let deadline = self.clock.now().plus(REQUEST_TIMEOUT);
-        match self.clock.deadline(deadline, whole::read(body, MAX_REQUEST, &self.held)).await {
+        let reading = whole::read_into(memory, body, MAX_REQUEST, &self.held);
+        match self.clock.deadline(deadline, reading).await {
             Ok(Ok(whole::Read::Whole(body))) => Ok(body),
             Ok(Ok(whole::Read::TooLarge(..))) => Err(too_large()),
             Ok(Err(cause)) => Err(unreadable(cause)),

@@ -49,6 +49,8 @@ pub(super) struct Context<H> {
     pub(super) handler: H,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) clock: Clock,
+    /// Streams of one HTTP/2 connection that may be open at a time.
+    pub(super) max_streams: u32,
 }
 
 /// Serves one connection until its client or its [`Progress`] ends it.
@@ -246,7 +248,8 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         answer(request, Protocol::Http2, peer.clone(), progress, &context.handler)
     });
-    let mut connection = pin!(http2_builder(&context.clock).serve_connection(TokioIo::new(bytes), service));
+    let mut connection =
+        pin!(http2_builder(context, progress).serve_connection(TokioIo::new(bytes), service));
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
@@ -271,6 +274,8 @@ fn answer<H: Handler>(
         let unread = (!body.is_end_stream()).then(|| body.unread());
         is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
         progress.note_request(head.version, unread);
+    } else if !body.is_end_stream() {
+        under_way.note_body(|| body.unread());
     }
     if progress.take_fragment() {
         head.extensions.insert(Fragment);
@@ -316,7 +321,8 @@ fn http1_builder(clock: &Clock) -> http1::Builder {
     builder
 }
 
-const MAX_STREAMS: u32 = 256;
+/// Streams that a connection of the data port may have open: an ingress or a sidecar is one for everybody behind it.
+pub(super) const MAX_STREAMS: u32 = 256;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -327,11 +333,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_RESET_STREAMS: usize = 20;
 const MAX_FAULTY_STREAMS: usize = 128;
 
-fn http2_builder(clock: &Clock) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor(clock.clone()));
+fn http2_builder<H>(context: &Context<H>, progress: &Rc<Progress>) -> http2::Builder<LocalExecutor> {
+    let clock = &context.clock;
+    let executor = LocalExecutor { clock: clock.clone(), progress: Rc::clone(progress) };
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(clock.clone())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(context.max_streams)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("32 KiB fit"))
         .adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -345,9 +353,12 @@ fn http2_builder(clock: &Clock) -> http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Runs an HTTP/2 stream on the thread of its connection.
+/// Runs an HTTP/2 stream on the thread of its connection, whose [`Progress`] may end it.
 #[derive(Clone, Debug)]
-struct LocalExecutor(Clock);
+struct LocalExecutor {
+    clock: Clock,
+    progress: Rc<Progress>,
+}
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
@@ -355,6 +366,7 @@ where
     F::Output: 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::task::spawn_local(self.0.by_polls(stream));
+        let task = tokio::task::spawn_local(self.clock.by_polls(stream));
+        self.progress.streams().note_task(task.abort_handle());
     }
 }

@@ -47,6 +47,9 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// Heads are short there and come at once: who is slow must not keep a place for as long as callers of the API may.
 const ADMIN_PER_ADDRESS: usize = 16;
 
+/// Requests of one HTTP/2 connection to the admin port at a time: a browser with the page open has six.
+pub(super) const MAX_ADMIN_STREAMS: u32 = 8;
+
 /// Everything that was got ready before the thread started.
 pub(super) struct Plan<F> {
     pub(super) config: Config,
@@ -222,7 +225,7 @@ fn serve_admin(
     let (lane, orders) = Lane::new();
     let admin = Rc::new(admin);
     tokio::task::spawn_local(Rc::clone(&admin).follow());
-    let context = Context { handler: admin, tls: None, clock: clock.clone() };
+    let context = Context { handler: admin, tls: None, clock: clock.clone(), max_streams: MAX_ADMIN_STREAMS };
     tokio::task::spawn_local(Worker { orders, stages: stage, times, bounds, context }.run());
     let acceptor = Acceptor::new("admin", MAX_ADMIN_CONNECTIONS, vec![lane], None, clock);
     Ok((Accepting::start(acceptor, listener)?, stages))

@@ -20,6 +20,7 @@ mod progress;
 mod room;
 mod shutdown;
 mod start_error;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::io::{DuplexStream, duplex};
 
-use super::connection::{Context, serve_bytes};
+use super::connection::{Context, MAX_STREAMS, serve_bytes};
 use super::io::Watched;
 use super::limits::Limits;
 use super::progress::{Progress, Stage};
@@ -29,7 +29,8 @@ pub(crate) struct Pipes {
 impl Pipes {
     /// Made on the runtime that serves them.
     pub(crate) fn new(config: &Config, proxy: &Arc<Proxy>, clock: Clock) -> Self {
-        let context = Rc::new(Context { handler: Rc::new(proxy.worker()), tls: None, clock });
+        let handler = Rc::new(proxy.worker());
+        let context = Rc::new(Context { handler, tls: None, clock, max_streams: MAX_STREAMS });
         Self { context, limits: Limits::from(config), open: RefCell::default(), ports: Cell::new(0) }
     }
 

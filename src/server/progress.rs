@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::Version;
 
 use super::limits::Limits;
-use super::room::{Silence, SilenceKind};
+use super::streams::{Stream, Streams};
 use crate::clock::Clock;
 use crate::received::Unread;
 
@@ -35,12 +35,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A client takes something of an answer from memory at least this often.
 const STALL: Duration = Duration::from_secs(30);
-
-/// After this long without taking anything of its answer, a reader gives way to others where there is no room left.
-const STILL: Duration = Duration::from_secs(5);
-
-/// Who takes longer than this for a head takes longer than a handshake and a request need.
-const COMING: Duration = Duration::from_secs(1);
 
 /// Requests that a client may abort beyond those it lets be answered, before its connection ends (rapid reset).
 const ABORTS: u32 = 200;
@@ -117,6 +111,10 @@ pub(super) struct Progress {
     /// Whether anything was done for a request since the latest sweep.
     moved: Cell<bool>,
     still_since: Cell<Duration>,
+    /// When something last came of the body of a request under way, as the sweep saw it.
+    heard_at: Cell<Duration>,
+    /// On HTTP/2: the requests under way, one by one.
+    streams: Streams,
     aborts: Cell<u32>,
     /// What is left to be read of the latest request's body.
     unread: RefCell<Option<Unread>>,
@@ -153,6 +151,8 @@ impl Progress {
             answered: Cell::new(0),
             moved: Cell::new(false),
             still_since: Cell::new(since),
+            heard_at: Cell::new(since),
+            streams: Streams::default(),
             aborts: Cell::new(0),
             unread: RefCell::new(None),
             fragment: Cell::new(false),
@@ -221,13 +221,24 @@ impl Progress {
         self.waiting.set(Waiting::Request { since: at });
     }
 
-    /// Notes that a request began.
-    pub(super) fn note_begun(&self) {
+    /// Notes that a request began; where a connection has several at a time, which one.
+    pub(super) fn note_begun(&self) -> Option<Rc<Stream>> {
         self.under_way.set(self.under_way.get() + 1);
         self.waiting.set(Waiting::Answer);
         self.moved.set(true);
         self.kept.set(false);
         self.idle.set(false);
+        self.multiplexed.get().then(|| self.streams.begin())
+    }
+
+    /// On HTTP/2: the requests under way, one by one.
+    pub(super) const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// The uptime of now.
+    pub(super) fn uptime(&self) -> Duration {
+        self.clock.uptime()
     }
 
     /// Notes what the HTTP/1 request that just began is like: its version, and the rest of its body if it has one.
@@ -403,37 +414,16 @@ impl Progress {
         }
     }
 
-    /// Since when nothing is done on this connection, and what it waits for; `None` while something is done. Who has just
-    /// come, or just begun to ask, may be in the middle of it: it goes no sooner than those that stand idle.
-    pub(super) fn silence(&self) -> Option<Silence> {
-        let now = self.clock.uptime();
-        let (kind, since) = match self.waiting.get() {
-            Waiting::FirstByte { since } | Waiting::Head { since } if now.saturating_sub(since) >= COMING => {
-                (SilenceKind::Head, since)
-            }
-            Waiting::FirstByte { since } | Waiting::Head { since } => (SilenceKind::Request, since),
-            Waiting::Request { since } | Waiting::Close { latest: since, .. } => {
-                (SilenceKind::Request, since)
-            }
-            Waiting::Answer => (SilenceKind::Reader, self.still_since.get()),
-        };
-        let is_silent = kind != SilenceKind::Reader
-            || self.is_sending_all() && !self.moved.get() && now.saturating_sub(since) >= STILL;
-        is_silent.then_some(Silence { kind, since })
-    }
-
-    /// Ends a silent connection, because others need its place. One that was served before and stands idle is told so first,
-    /// where its protocol can (HTTP/2 until the peer agrees); it is cut when it is asked again.
-    pub(super) fn give_way(&self) {
-        let is_idle = matches!(self.waiting.get(), Waiting::Request { .. });
-        self.raise(if is_idle && self.stage() < Stage::Ending { Stage::Ending } else { Stage::Cut });
-    }
-
-    /// Ends the connection if it waits longer than its limits allow.
+    /// Ends the connection if it waits longer than its limits allow, and streams that do.
     pub(super) fn sweep(&self, limits: Limits) {
         let now = self.clock.uptime();
+        // One stream among others has the longer of both: what it waits for may be the window that all of them share.
+        self.streams.end_stalled(now, limits.stream.max(STALL));
         if self.moved.take() {
             self.still_since.set(now);
+        }
+        if self.take_come() {
+            self.heard_at.set(now);
         }
         let over = |since, limit: Duration| now.saturating_sub(since) >= limit;
         match self.waiting.get() {
@@ -478,5 +468,6 @@ fn may_begin_request(bytes: &[u8]) -> bool {
     bytes.get(start + method).is_none_or(|byte| method > 0 && *byte == b' ')
 }
 
+mod silence;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Who goes when there is no room for one more connection: silent ones, so that they lock out nobody.
 //!
 //! First those that have asked nothing for a second or more, then those that stand idle between requests or have just come,
-//! then those whose reader takes nothing; among equals the ones of the address that has most of them, and of those the oldest. A connection for which
+//! then those who send nothing of a body that is waited for, then those whose reader takes nothing; among equals the ones of the address that has most of them, and of those the oldest. A connection for which
 //! something is done never goes. Pure: when there is no room is for the listener to say.
 
 use std::cmp::Reverse;
@@ -18,6 +18,8 @@ pub(super) enum SilenceKind {
     Head,
     /// The next request, or one that has just begun to come.
     Request,
+    /// The body of a request, of which nothing comes.
+    Body,
     /// Its client, who takes nothing of an answer.
     Reader,
 }
@@ -94,18 +96,20 @@ mod tests {
 
     #[test]
     fn who_has_asked_nothing_goes_before_who_was_served_and_the_oldest_first() {
-        use SilenceKind::{Head, Reader, Request};
+        use SilenceKind::{Body, Head, Reader, Request};
         let all = [
             candidate(0, 1, Reader, 0),
             candidate(1, 1, Request, 1),
             candidate(2, 1, Head, 3),
             candidate(3, 1, Head, 2),
             candidate(4, 1, Request, 0),
+            candidate(5, 1, Body, 0),
         ];
-        let order: Vec<_> = (0..=5).map(|count| gone(&all, count)).collect();
-        let expected: [&[u64]; 6] = [&[], &[3], &[2, 3], &[2, 3, 4], &[1, 2, 3, 4], &[0, 1, 2, 3, 4]];
+        let order: Vec<_> = (0..=6).map(|count| gone(&all, count)).collect();
+        let expected: [&[u64]; 7] =
+            [&[], &[3], &[2, 3], &[2, 3, 4], &[1, 2, 3, 4], &[1, 2, 3, 4, 5], &[0, 1, 2, 3, 4, 5]];
         assert_eq!(order, expected);
-        assert_eq!(gone(&all, 9), [0, 1, 2, 3, 4]);
+        assert_eq!(gone(&all, 9), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl WorkerThread {
             started.send(Ok(())).ok();
             let cut = runtime.block_on(async {
                 let Seat { proxy, stages, times, tls, clock, handler } = seat;
-                let context = Context { handler: handler(&proxy), tls, clock };
+                let context =
+                    Context { handler: handler(&proxy), tls, clock, max_streams: connection::MAX_STREAMS };
                 Worker { orders, stages, times, bounds: Bounds::default(), context }.run().await
             });
             runtime.shutdown_background();

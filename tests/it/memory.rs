@@ -89,6 +89,38 @@ async fn large_writes_hold_no_more_memory_than_they_may_and_small_ones_go_on() {
     caller.patch(&label_path(1), &large).send().await.assert_status(200);
 }
 
+/// Whoever can connect can announce a body, and send as little of it as it likes.
+#[tokio::test]
+async fn bodies_of_unverified_callers_leave_the_memory_of_others_alone() {
+    const PART: f64 = (2 * MIB) as f64;
+    for (method, target, strangers, sent) in
+        [("PATCH", label_path(1), 40, 60 * 1024), ("POST", CAMPAIGNS.to_owned(), 300, 0)]
+    {
+        let (world, caller) = small_world().await;
+        world.upstream.reply_to("PATCH", &label_path(1), Answer::json(200, label("a", 1, "x")));
+        let mut open = Vec::new();
+        for number in 0..strangers {
+            let mut stranger = world.proxy.raw().await;
+            stranger
+                .send(format!(
+                    "{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+                     Content-Type: application/json\r\nContent-Length: 500000\r\n\r\n{}",
+                    token("b", number),
+                    "x".repeat(sent)
+                ))
+                .await;
+            open.push(stranger);
+        }
+        let refused = [("outcome", "error"), ("status", "5xx")];
+        world.proxy.metric_reaches("instantly_proxy_requests_total", &refused, 1.0).await;
+        assert!(held(&world).await <= PART, "{method}");
+        let large = format!(r#"{{"label":"{}"}}"#, "x".repeat(MIB - 100));
+        caller.patch(&label_path(1), &large).send().await.assert_status(200);
+        drop(open);
+        all_is_given_back(&world).await;
+    }
+}
+
 #[tokio::test]
 async fn calls_that_pass_through_hold_what_may_be_buffered_of_them_for_as_long_as_they_last() {
     let long = "x".repeat(2 * UPLOAD);

@@ -1,8 +1,10 @@
 use http_body_util::BodyExt;
 
+use super::silence::{COMING, STILL};
 use super::*;
 use crate::body::Body;
 use crate::clock::ManualClock;
+use crate::server::room::{Silence, SilenceKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: Limits = Limits {
@@ -124,6 +126,43 @@ fn a_streamed_answer_that_nobody_takes_is_cut_and_one_that_does_not_come_is_not(
     assert_stage_changes(&progress, &hand, LIMITS.stream, Stage::Cut);
 }
 
+/// The connection is never still, and its other requests go on.
+#[tokio::test]
+async fn an_http2_stream_that_nobody_takes_is_ended_whatever_else_its_connection_does() {
+    let body = || Body::stream(http_body_util::Empty::new().map_err(|never| match never {}));
+    for body in [body(), Body::empty()] {
+        let (progress, hand) = connected();
+        progress.note_multiplexed();
+        let begin = || {
+            let under_way = progress.begin();
+            let task = tokio::spawn(std::future::pending::<()>());
+            progress.streams().note_task(task.abort_handle());
+            (under_way, task)
+        };
+        let ((stalled, task), (awaited, others)) = (begin(), begin());
+        stalled.note_answered(&body);
+        stalled.note_piece();
+        stalled.note_want();
+        hand.advance(10 * LIMITS.stream);
+        progress.sweep(LIMITS);
+        stalled.note_piece();
+        for _ in 0..3 {
+            hand.advance(LIMITS.stream / 3 - SECOND);
+            drop(progress.begin());
+            progress.sweep(LIMITS);
+        }
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished(), "it has its time, from the latest piece");
+        hand.advance(3 * SECOND);
+        progress.sweep(LIMITS);
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(!others.is_finished());
+        assert_eq!(progress.stage(), Stage::Serving);
+        drop((stalled, awaited));
+        assert!(!progress.is_busy());
+    }
+}
+
 #[test]
 fn a_slow_reader_on_http1_is_not_cut_while_it_takes_something() {
     let (progress, hand) = connected();
@@ -195,6 +234,51 @@ fn a_connection_is_silent_until_something_is_done_for_it_and_once_its_reader_sta
     assert_eq!(progress.silence(), None);
     drop(request);
     assert_eq!(progress.silence(), silence(SilenceKind::Request, progress.clock.uptime()));
+}
+
+#[test]
+fn an_upload_is_silent_while_it_is_waited_for_and_nothing_of_it_comes() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let (progress, hand) = connected();
+        let unread = Unread::new();
+        let request = if version == Version::HTTP_2 {
+            progress.note_multiplexed();
+            let request = progress.begin();
+            request.note_body(|| unread.clone());
+            request
+        } else {
+            let request = progress.begin();
+            progress.note_request(version, Some(unread.clone()));
+            request
+        };
+        let pass = |time: Duration| {
+            progress.sweep(LIMITS);
+            hand.advance(time);
+        };
+        pass(10 * STILL);
+        assert_eq!(progress.silence(), None, "nobody waits for it: its sender may be held up by us");
+        unread.note_wait();
+        let begun = progress.clock.uptime() - 10 * STILL;
+        assert_eq!(progress.silence(), Some(Silence { kind: SilenceKind::Body, since: begun }));
+        for _ in 0..10 {
+            unread.note_came(1);
+            unread.note_wait();
+            assert_eq!(progress.silence(), None);
+            pass(STILL - SECOND);
+            assert_eq!(progress.silence(), None, "some of it came");
+        }
+        unread.note_came(0);
+        unread.note_wait();
+        hand.advance(SECOND);
+        let heard = progress.clock.uptime() - STILL;
+        assert_eq!(progress.silence(), Some(Silence { kind: SilenceKind::Body, since: heard }));
+        unread.note_came(5);
+        assert_eq!(progress.silence(), None, "it goes on, before the next sweep");
+        request.note_answered(&Body::empty());
+        unread.note_wait();
+        pass(STILL);
+        assert_eq!(progress.silence().map(|silence| silence.kind), Some(SilenceKind::Reader), "{version:?}");
+    }
 }
 
 #[test]

@@ -154,6 +154,30 @@ fn a_connection_at_work_is_never_closed_for_a_new_one() {
     assert_eq!(server.arrival(), "/second");
 }
 
+/// On either protocol: whoever may connect may announce a body, before anybody has looked at its key.
+#[test]
+fn uploads_that_send_nothing_give_way_to_callers() {
+    let uploads: [&[u8]; 2] = [
+        b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+          \0\0\x0c\x01\x04\0\0\0\x01\x83\x86\x44\x05/read\x41\x01a",
+    ];
+    for upload in uploads {
+        let server = TestServer::start_with(|config| config.listen.max_connections = 2);
+        let mut crowd = [server.connect(), server.connect()];
+        for client in &mut crowd {
+            client.send(upload);
+            assert_eq!(server.arrival(), "/read");
+        }
+        let mut caller = server.connect();
+        caller.get("/").0.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let passed = server.advance_until(|| caller.0.peek(&mut [0]).is_ok());
+        assert!(passed >= Duration::from_secs(5), "{passed:?}: an upload has time to begin");
+        caller.0.set_read_timeout(None).unwrap();
+        caller.assert_answer(200);
+    }
+}
+
 #[test]
 fn full_is_full_without_anybody_at_the_door() {
     let server = TestServer::start_with(|config| config.listen.max_connections = 2);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -27,7 +28,7 @@ use crate::received::Received;
 /// Larger than what the sockets' buffers take, so that most of it waits for its reader.
 const BIG: usize = 32 * 1024 * 1024;
 
-/// Answers `/big` with [`BIG`] bytes, `/held` once a test lets it, and anything else at once; from memory what [`fast_path`]
+/// Answers `/big` with [`BIG`] bytes, `/held` once a test lets it, `/read` once it has the request's body, and anything else at once; from memory what [`fast_path`]
 /// says.
 #[derive(Clone)]
 struct Scripted {
@@ -45,7 +46,7 @@ impl Handler for Scripted {
         let Self { gate, arrivals } = self.clone();
         async move {
             // Held until it has answered, as by who may still read it.
-            let _body = body;
+            let mut body = body;
             let path = head.uri.path().to_owned();
             let fragment = if head.extensions.get::<Fragment>().is_some() { "#" } else { "" };
             arrivals.send(format!("{path}{fragment}")).ok();
@@ -54,6 +55,10 @@ impl Handler for Scripted {
                 "/held" => {
                     gate.acquire().await.unwrap().forget();
                     Response::new(Body::whole(Bytes::from_static(b"held")))
+                }
+                "/read" => {
+                    while body.frame().await.is_some() {}
+                    Response::new(Body::whole(Bytes::from_static(b"read")))
                 }
                 _ => Response::new(Body::whole(Bytes::from_static(b"hello"))),
             }
