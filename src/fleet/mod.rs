@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::control::Status;
+use self::control::{Entry, Status};
 use self::heard::{Heard, Number};
 use self::lease::Lease;
 use self::names::{Names, SharedCredential};
@@ -108,6 +108,13 @@ impl Fleet {
     #[must_use]
     pub fn refuses_writes(&self, now: Moment) -> bool {
         self.when_lost == WhenLost::RefuseWrites && !self.lease.holds_at(now)
+    }
+
+    /// Whether this write is refused at this moment: also where the store has not said that the fleet knows of it, for then
+    /// nobody would tell the others if this replica died with it.
+    #[must_use]
+    pub fn refuses(&self, write: &OpenWrite, now: Moment) -> bool {
+        self.refuses_writes(now) || self.when_lost == WhenLost::RefuseWrites && write.entry() == Entry::Unsaid
     }
 
     /// The number of the last notice applied here: to be read before an upstream call is sent.
