@@ -406,6 +406,37 @@ async fn a_refusal_by_one_resource_leaves_the_proofs_by_the_others() {
 }
 
 #[tokio::test]
+async fn a_late_answer_to_a_look_up_of_a_proof_leaves_no_lock_behind() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        let probe = replica.tier.0.names.lock(&replica.tier.0.names.entry(ORGANIZATION, "/probe", None));
+        let probe = String::from_utf8(probe).unwrap();
+        while store.ask(&["EXISTS", &probe]) == "1" {
+            tokio::task::yield_now().await;
+        }
+        let freed = || {
+            let told = store.ask(&["INFO", "commandstats"]);
+            let of_del = told.lines().find_map(|line| line.strip_prefix("cmdstat_del:calls="));
+            of_del.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0_u64)
+        };
+        // The server knows the script from then on.
+        let Found::Mine(_lock) = replica.finds_proof(&credential("b")).await else { panic!("nobody asks") };
+        let before = freed();
+        store.ask(&["CLIENT", "PAUSE", "200", "ALL"]);
+        let mut patience = replica.tier.patience();
+        patience.spend(patience.left() - Duration::from_millis(20));
+        let mut look_up = replica.tier.look_up_proof(&credential("a"), LIST).unwrap();
+        assert!(matches!(replica.tier.ask_for_proof(&mut look_up, &mut patience).await, Found::Without));
+        let end = replica.clock.now().plus(Duration::from_secs(10));
+        while freed() == before {
+            assert!(!replica.clock.now().reached(end), "nobody frees it");
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn proofs_are_found_while_the_secret_is_changed() {
     for_each_engine(async |store| {
         let old = Replica::with_secrets(&store, &[1]).await;
