@@ -95,8 +95,9 @@ enum Presence {
 #[derive(Clone, Copy, Debug)]
 struct Appending {
     write: WriteId,
-    /// What had been applied when that was asked.
+    /// What had been applied when that was asked, and in which history.
     asked: Number,
+    history: Option<HistoryId>,
 }
 
 /// What a call under way is for.
