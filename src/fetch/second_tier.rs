@@ -238,8 +238,8 @@ impl Fetcher {
         let path = resource::target_path(resource, &Target::Item(item));
         Arc::clone(fleet.tier()).behind(async move {
             let taken = fleet.tier().take_out_entries(organization, &path, &credential).await;
-            if taken && !evicted {
-                fleet.tell(notice);
+            if !evicted {
+                fleet.tell_of_taken(notice, taken);
             }
         });
     }

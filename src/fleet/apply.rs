@@ -39,10 +39,13 @@ impl Apply for Applier {
         let opened = self.sealer.open(SealPurpose::Notice, NOTICE, body).ok();
         match opened.as_deref().and_then(Notice::from_bytes) {
             Some(notice) => {
+                // First: whoever judged by what was heard before this took its place in the order of fetches before that is
+                // raised below, and is shut out by it. The other way round, a read that begins while all that is stored is
+                // gone through would be given by the second tier what is from before the notice.
+                self.note(number, &notice);
                 // What this replica said itself it does again: until it came back with its number, the second tier could bring
                 // what was stored before it.
                 self.apply(number, &notice, own);
-                self.note(number, &notice);
             }
             // A newer form, or a secret that is not known here: it may say anything.
             None => {
@@ -181,5 +184,81 @@ impl Applier {
         let appended = Duration::from_micros(number.0);
         let age = self.clock.now().unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
         fate.settles_after().saturating_sub(age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::span;
+    use tracing::{Event, Metadata, Subscriber};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::classify::Target;
+    use crate::fence::Fence;
+    use crate::fleet::control::{HistoryId, Stamp};
+    use crate::fleet::seal::Secret;
+    use crate::lock::Mutex;
+    use crate::resource::RESOURCES;
+
+    const ORGANIZATION: Uuid = Uuid::from_u128(1);
+    const BEFORE: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
+
+    fn applier() -> Applier {
+        let (clock, _) = Clock::manual();
+        let (fence, metrics) = (Arc::<Fence>::default(), Arc::<Metrics>::default());
+        Applier {
+            cache: Arc::new(Cache::new(1 << 20, fence, clock.clone(), Arc::clone(&metrics))),
+            bindings: Arc::new(Bindings::new(std::num::NonZeroUsize::MIN)),
+            heard: Arc::default(),
+            sealer: Arc::new(Sealer::new(&[Secret::new(&[1; 32]).unwrap()], "fleet")),
+            resources: RESOURCES,
+            clock,
+            metrics,
+        }
+    }
+
+    /// Sees with each line of the log whether what was fetched before is still admitted.
+    struct Admitted {
+        heard: Arc<Heard>,
+        lines: Arc<Mutex<Vec<bool>>>,
+    }
+
+    impl Subscriber for Admitted {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            let target = Target::Item(Uuid::from_u128(2));
+            self.lines.lock().push(self.heard.admits_stamp(ORGANIZATION, &target, BEFORE));
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    /// To be ready a purge goes through all that is stored, which takes its time.
+    #[test]
+    fn the_store_gives_nothing_from_before_a_purge_while_that_is_being_done() {
+        for organization in [None, Some(ORGANIZATION)] {
+            let mut applier = applier();
+            applier.heard.stamp_with(Some(BEFORE));
+            let lines = Arc::<Mutex<Vec<_>>>::default();
+            let page = Admitted { heard: Arc::clone(&applier.heard), lines: Arc::clone(&lines) };
+            let purge = Notice::Purge { organization, label: None, resource: None };
+            let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &purge.to_bytes());
+            tracing::subscriber::with_default(page, || applier.notice(Number(8), &body, None));
+            assert_eq!(*lines.lock(), [false], "its line says that it is done");
+        }
     }
 }

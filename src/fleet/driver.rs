@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::Applier;
 use super::calls;
-use super::control::{Call, CallId, Control, Ring, Spelling, Step, WriteId};
+use super::control::{Call, CallId, Control, Entry, Ring, Spelling, Step, WriteId};
 use super::heard::Number;
 use super::roster::Introduction;
 use super::seal::Sealer;
@@ -65,7 +65,7 @@ enum Way {
 /// Who is to be told what becomes of a write.
 #[derive(Default)]
 struct Waiting {
-    entered: Option<oneshot::Sender<()>>,
+    entered: Option<oneshot::Sender<Entry>>,
     appended: Option<oneshot::Sender<()>>,
     settled: Option<oneshot::Sender<Receipt>>,
     number: Number,

@@ -15,6 +15,7 @@ pub use super::number::Number;
 use crate::bounded::bounded;
 use crate::caller::credential::AuthorizationDigest;
 use crate::classify::Target;
+use crate::clock::Moment;
 use crate::lock::Mutex;
 use crate::resource::Descriptor;
 
@@ -36,6 +37,8 @@ pub struct Heard {
     /// What upstream calls are stamped with now.
     stamp: Mutex<Option<Stamp>>,
     table: Mutex<Table>,
+    /// When `Authorization` values were last refused here, by which resource if that alone: uptime in microseconds.
+    refused_here: Mutex<Latest<(AuthorizationDigest, Option<&'static Descriptor>)>>,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,7 @@ impl Default for Heard {
             applied: AtomicU64::new(0),
             stamp: Mutex::default(),
             table: Mutex::new(Table::after(Number::default())),
+            refused_here: Mutex::new(Latest::new(REFUSALS)),
         }
     }
 }
@@ -182,6 +186,29 @@ impl Heard {
         self.table.lock().refusals_by.note((authorization, resource), number);
     }
 
+    /// The API has refused an `Authorization` value here, or its credential, be it by one resource alone. The others may not
+    /// know of it, so that it has no number.
+    pub fn note_refused_here(
+        &self,
+        authorization: AuthorizationDigest,
+        by: Option<&'static Descriptor>,
+        now: Moment,
+    ) {
+        self.refused_here.lock().note((authorization, by), Number(micros(now) + 1));
+    }
+
+    /// Whether it has since a read was sent.
+    #[must_use]
+    pub fn is_refused_here_since(
+        &self,
+        authorization: AuthorizationDigest,
+        resource: &'static Descriptor,
+        sent: Moment,
+    ) -> bool {
+        let refused = self.refused_here.lock();
+        [None, Some(resource)].iter().any(|by| refused.of(&(authorization, *by)) > Number(micros(sent)))
+    }
+
     /// Whether a proof of this `Authorization` by a resource, of a read that was sent under `stamp`, is from after its last
     /// refusal.
     #[must_use]
@@ -246,6 +273,10 @@ impl Heard {
                     Target::List(_) => table.lists.max(table.lists_of.of(&organization)),
                 }
     }
+}
+
+fn micros(moment: Moment) -> u64 {
+    u64::try_from(moment.uptime().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

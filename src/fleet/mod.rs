@@ -22,6 +22,7 @@ pub mod roster;
 pub mod seal;
 pub mod start;
 pub mod store;
+pub mod taken;
 pub mod tier;
 
 use std::num::NonZeroU32;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::control::Status;
+use self::control::{Entry, Status};
 use self::heard::{Heard, Number};
 use self::lease::Lease;
 use self::names::{Names, SharedCredential};
@@ -41,11 +42,12 @@ pub use self::order::Receipt;
 use self::roster::Replica;
 use self::seal::Sealer;
 use self::store::Data;
+use self::taken::{Taken, Unsure};
 use self::tier::Tier;
 use crate::caller::bindings::Refusal;
 use crate::caller::credential::{AuthorizationDigest, Credential, CredentialDigest};
 use crate::caller::standing::Ended;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::config::{CachedResource, WhenLost};
 use crate::lock::Mutex;
 use crate::resource::Descriptor;
@@ -64,6 +66,8 @@ pub struct Fleet {
     tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
+    unsure: Mutex<Unsure>,
+    clock: Clock,
 }
 
 /// What the link's task shows.
@@ -106,6 +110,13 @@ impl Fleet {
         self.when_lost == WhenLost::RefuseWrites && !self.lease.holds_at(now)
     }
 
+    /// Whether this write is refused at this moment: also where the store has not said that the fleet knows of it, for then
+    /// nobody would tell the others if this replica died with it.
+    #[must_use]
+    pub fn refuses(&self, write: &OpenWrite, now: Moment) -> bool {
+        self.refuses_writes(now) || self.when_lost == WhenLost::RefuseWrites && write.entry() == Entry::Unsaid
+    }
+
     /// The number of the last notice applied here: to be read before an upstream call is sent.
     #[must_use]
     pub fn stamp(&self) -> Number {
@@ -143,7 +154,7 @@ impl Fleet {
     }
 
     /// The API has refused a credential, which ended this here. All others are told if that was a proof, or if the store had
-    /// one: tokens that somebody made up must not fill the log.
+    /// one or did not say: tokens that somebody made up must not fill the log.
     pub fn note_refusal(self: &Arc<Self>, credential: &Credential, refusal: Refusal, ended: Ended) {
         let digests = |known: SharedCredential| Digests {
             authorization: *known.authorization.bytes(),
@@ -175,18 +186,35 @@ impl Fleet {
             Ended::Proofs => self.tell(notice.clone()),
             Ended::NoProof => {}
         }
+        // What another replica proved before counts here no more, whether or not this comes back with a number.
+        let now = self.clock.now();
+        for known in &what.named {
+            self.heard.note_refused_here(known.authorization, what.by, now);
+        }
         let fleet = Arc::clone(self);
         self.tier.behind(async move {
             let TakenOut { named, by } = what;
-            let had_one = match by {
+            let taken = match by {
                 Some(resource) => fleet.tier.take_out_proof(&named, resource.collection).await,
                 // All that this `Authorization` has there.
                 None => fleet.tier.take_out_proofs(&named).await,
             };
-            if had_one && ended == Ended::NoProof {
-                fleet.tell(notice);
+            if ended == Ended::NoProof {
+                fleet.tell_of_taken(notice, taken);
             }
         });
+    }
+
+    /// Tells all others that something is over which the store had, or may have had: then they may have it, too.
+    pub fn tell_of_taken(&self, notice: Notice, taken: Taken) {
+        let tells = match taken {
+            Taken::Nothing => false,
+            Taken::Unsure => self.unsure.lock().may_tell(self.clock.now()),
+            Taken::Something => true,
+        };
+        if tells {
+            self.tell(notice);
+        }
     }
 
     /// Tells all others and waits until they have applied it, or their leases are over.
@@ -241,21 +269,45 @@ impl Fleet {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::{AUTHORIZATION, HeaderMap};
+
+    use super::start::Unlinked;
     use super::*;
-    use crate::clock::Clock;
     use crate::config::{Shared, StoreAddress};
     use crate::metrics::SharedSeries;
 
-    #[tokio::test]
-    async fn replicas_are_seen_with_the_first_beat_and_not_before() {
+    /// A replica whose store does not answer.
+    fn replica(clock: &Clock) -> (Arc<Fleet>, Unlinked) {
         let files = tempfile::TempDir::new().unwrap();
         let secrets = files.path().join("secrets");
         std::fs::write(&secrets, "0123456789abcdef0123456789abcdef\n").unwrap();
         let shared = Shared::at(StoreAddress::new("127.0.0.1", 1), secrets);
-        let (clock, _hand) = Clock::manual();
         let runtime = tokio::runtime::Handle::current();
-        let (fleet, _unlinked) =
-            Fleet::new(&shared, "http://upstream", &clock, &SharedSeries::default(), &runtime).unwrap();
+        Fleet::new(&shared, "http://upstream", clock, &SharedSeries::default(), &runtime).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_where_the_store_did_not_say_whether_it_had_a_proof() {
+        let (clock, _hand) = Clock::manual();
+        let (fleet, mut unlinked) = replica(&clock);
+        let value = HeaderValue::from_static("Bearer a");
+        let fields = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let credential = fleet.names.digester().credential(&fields).unwrap();
+        // Something said here is unheard: there is no stamp.
+        assert_eq!(fleet.heard.stamp(), None);
+        fleet.lease.extend(clock.now().plus(Duration::from_secs(1)));
+        fleet.note_refusal(&credential, Refusal::Credential, Ended::NoProof);
+        let Some(Order::Announce { notices, .. }) = unlinked.orders.recv().await else {
+            panic!("nothing is announced")
+        };
+        assert!(matches!(&notices[..], [Notice::Refused { whom: Whom::Credential, .. }]), "{notices:?}");
+    }
+
+    #[tokio::test]
+    async fn replicas_are_seen_with_the_first_beat_and_not_before() {
+        let (clock, _hand) = Clock::manual();
+        let (fleet, _unlinked) = replica(&clock);
         for (members, seen) in [(0, None), (3, NonZeroU32::new(3))] {
             fleet.note_status(Status {
                 members,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::control::Entry;
 use super::notice::Notice;
 use super::order::{Order, Receipt};
 
@@ -17,6 +18,7 @@ pub struct OpenWrite {
     orders: mpsc::UnboundedSender<Order>,
     number: u64,
     last_will: Notice,
+    entry: Entry,
     state: State,
 }
 
@@ -55,10 +57,18 @@ impl OpenWrite {
     pub(super) async fn enter(orders: mpsc::UnboundedSender<Order>, last_will: Notice) -> Self {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let (entered, done) = oneshot::channel();
-        let open = Self { orders, number, last_will: last_will.clone(), state: State::Unsent };
-        let _ = open.orders.send(Order::Open { write: number, entered, last_will });
-        let _ = done.await;
+        let will = last_will.clone();
+        let mut open = Self { orders, number, last_will, entry: Entry::Unsaid, state: State::Unsent };
+        let _ = open.orders.send(Order::Open { write: number, entered, last_will: will });
+        // The task ends with the process.
+        open.entry = done.await.unwrap_or(Entry::Unsaid);
         open
+    }
+
+    /// Whether the store has said that the fleet knows of it.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        self.entry
     }
 
     /// The write is sent now: from here on it may have changed something.

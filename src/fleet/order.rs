@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::control::Settled;
+use super::control::{Entry, Settled};
 use super::heard::Number;
 use super::notice::Notice;
 use super::roster::Replica;
@@ -17,7 +17,7 @@ pub(crate) enum Order {
         /// Number of the write in this process.
         write: u64,
         /// Told when it has been entered, or cannot be.
-        entered: oneshot::Sender<()>,
+        entered: oneshot::Sender<Entry>,
         last_will: Notice,
     },
     /// A write changed nothing: it is open no more.

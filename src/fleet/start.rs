@@ -35,7 +35,7 @@ pub struct Unlinked {
     settings: Shared,
     heard: Arc<Heard>,
     lease: Arc<Lease>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
 }
 
 /// What notices change, and who carries the link.
@@ -102,6 +102,8 @@ impl Fleet {
             tier,
             orders,
             seen: Mutex::default(),
+            unsure: Mutex::default(),
+            clock: clock.clone(),
         });
         let settings = shared.clone();
         let unlinked = Unlinked { fleet: Arc::clone(&fleet), settings, heard, lease, orders: ordered };

@@ -17,7 +17,7 @@ use crate::config::{Config, Shared, StoreMode};
 use crate::fence::Fence;
 use crate::fetch::{self, Fetcher};
 use crate::fleet::Fleet;
-use crate::fleet::account::{Carrier, Slots};
+use crate::fleet::account::{Carrier, Slots, Unsaid};
 use crate::fleet::start::{Linking, Unlinked};
 use crate::held::Held;
 use crate::lock::Mutex;
@@ -192,6 +192,7 @@ impl Proxy {
                 StoreMode::Standalone | StoreMode::Sentinel { .. } => Slots::One,
                 StoreMode::Cluster => Slots::Many,
             },
+            unsaid: Unsaid::default(),
         };
         self.runtime.spawn(carrier.carry(orders));
     }

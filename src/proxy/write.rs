@@ -113,6 +113,11 @@ impl Proxy {
             Err(NotAdmitted::Rejected(error) | NotAdmitted::Unconnected(error)) => return Err(error),
             Err(NotAdmitted::Remembered(answer)) => return Ok(Answer::remembered(&answer, &write.method)),
         };
+        // Again: it may have waited for longer than a lease lasts.
+        if let Err(refused) = self.may_send(open.as_ref()) {
+            self.origin.call_off(turn);
+            return Err(refused);
+        }
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let mut watch = Abandoned::new(self, write.organization.as_ref(), write.subject.item);
         if write.says_nobody() {
@@ -302,9 +307,17 @@ impl Proxy {
     async fn open(&self, write: &Write) -> Result<Option<OpenWrite>, ProxyError> {
         let Some(fleet) = &self.fleet else { return Ok(None) };
         if fleet.refuses_writes(self.clock.now()) {
-            return Err(ErrorKind::StoreUnreachable.error().retry_after(Duration::from_secs(1)));
+            return Err(store_unreachable());
         }
         Ok(Some(fleet.open_write(write.last_will()).await))
+    }
+
+    /// Whether a write may be sent now by `shared.when_lost`.
+    fn may_send(&self, open: Option<&OpenWrite>) -> Result<(), ProxyError> {
+        match self.fleet.as_ref().zip(open) {
+            Some((fleet, open)) if fleet.refuses(open, self.clock.now()) => Err(store_unreachable()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -381,6 +394,10 @@ impl Write {
             trace: self.trace.clone(),
         }
     }
+}
+
+fn store_unreachable() -> ProxyError {
+    ErrorKind::StoreUnreachable.error().retry_after(Duration::from_secs(1))
 }
 
 /// The write has changed nothing for certain.

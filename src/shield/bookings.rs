@@ -284,6 +284,13 @@ impl Table {
         }
     }
 
+    /// Tells the store what it must hear of an account that it knows: whoever carries it keeps it while this replica is alone.
+    pub(super) fn tell_sooner_or_later(&self, key: AccountKey, order: Order) {
+        if let Some(bookings) = self.bookings.as_ref().filter(|_| self.is_common(key)) {
+            bookings.order(order);
+        }
+    }
+
     /// Tells the store something of an account that it knows.
     pub(super) fn tell_store(&self, key: AccountKey, order: impl FnOnce(Both) -> Order) {
         if let Some(bookings) = self.bookings.as_ref().filter(|_| self.is_told(key)) {

@@ -14,7 +14,7 @@ use super::waiter::Waiter;
 impl Table {
     pub(super) fn close_until(&mut self, key: AccountKey, until: Duration, now: Duration) {
         let key = self.key(key, now);
-        self.tell_store(key, |_| Order::Hold { account: key, lasts: until.saturating_sub(now) });
+        self.tell_sooner_or_later(key, Order::Hold { account: key, lasts: until.saturating_sub(now) });
         self.hold_back(key, until, now);
     }
 
@@ -60,7 +60,7 @@ impl Table {
             match self.accounts.get_mut(&key) {
                 Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
                     account.hold = hold;
-                    self.tell_store(key, |_| Order::Probed { account: key, probe: ended.0, fate });
+                    self.tell_sooner_or_later(key, Order::Probed { account: key, probe: ended.0, fate });
                 }
                 _ => {}
             }

@@ -7,9 +7,9 @@ use instantly_proxy::config::{Config, WhenLost};
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::fleet::TestFleet;
-use crate::support::labels::{LABELS, label_path, organization, token};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, organization, token};
 use crate::support::store::Engine;
-use crate::support::{Caller, patiently};
+use crate::support::{Answer, Caller, patiently};
 
 /// Writes through one replica, each read back through all.
 const WRITES: usize = 300;
@@ -191,6 +191,25 @@ async fn writes_are_refused_without_a_lease_where_that_is_configured() {
     let refused = caller.patch(&label_path(1), &change("never")).send().await;
     refused.assert_error(ErrorKind::StoreUnreachable);
     caller.get(LABELS).send().await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_write_whose_lease_ends_while_it_waits_for_its_turn_is_refused_where_that_is_configured() {
+    let patient = |config: &mut Config| {
+        by_leases_alone(config);
+        config.shield.max_wait = Duration::from_secs(8);
+    };
+    let mut fleet = TestFleet::start_with(Engine::Valkey, 1, patient).await;
+    let caller = fleet.warm("a", 1).await.remove(0);
+    let limited = Answer::json(429, error(429, "slow down")).field("retry-after", "4");
+    fleet.upstream.script(move |request| (request.target == CAMPAIGNS).then(|| limited.clone()));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(429);
+    let write = caller.patch(&label_path(1), &change("never")).spawn();
+    let is_open = |status: &serde_json::Value| status["fleet"]["open_writes"] == 1;
+    fleet.replicas[0].until("the write to be open", is_open).await;
+    fleet.store.kill();
+    write.await.expect("no panic").assert_error(ErrorKind::StoreUnreachable);
+    assert_eq!(fleet.upstream.count_of(|request| request.method == "PATCH"), 0, "nothing is sent");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 --
 -- Cost: for an account one GET, three LINDEX, LPUSH, LTRIM, PEXPIRE.
 local SECOND, MINUTE = 1000000, 60000000
--- Nobody books further ahead than this, so that a moment further ahead than SET_BACK means that this clock was set back.
+-- Nobody books further ahead than FURTHEST, so that a moment that is means that this clock was set back.
 local FURTHEST, SET_BACK = 4000000, 5000000
 -- No hold is longer. A probe counts as under way for so long, and who waits for it looks again after so long.
 local LONGEST_HOLD, PROBE_LASTS, PROBE_ANSWERS = 120000000, 10000000, 250000
@@ -59,7 +59,7 @@ end
 local earliest, at = math.huge, now + not_before
 for _, account in ipairs(accounts) do
     local last = nth_last(account.moments, 1)
-    if last > now + SET_BACK then
+    if last > now + FURTHEST + timeout then
         -- Nothing is known of what was sent, but that it may have been a full second's.
         redis.call('DEL', account.moments)
         for _ = 1, account.per_second do

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::script::{self, BOOK};
+use super::unsaid::{Unsaid, Word};
 use crate::clock::{Clock, Moment};
 use crate::fleet::Fleet;
 use crate::fleet::names::{AccountName, Names};
@@ -47,14 +48,22 @@ pub struct Carrier {
     pub timeout: Duration,
     /// Where accounts lie.
     pub slots: Slots,
+    /// What the store is yet to hear: nothing at first.
+    pub unsaid: Unsaid,
 }
 
 impl Carrier {
     /// Runs until the budget is gone.
     pub async fn carry(self, mut orders: UnboundedReceiver<Order>) {
         let carrier = Arc::new(self);
+        let mut said_again = carrier.clock.now();
         loop {
             carrier.follow_lease();
+            let now = carrier.clock.now();
+            if now.since(said_again) >= LOOKS_EVERY {
+                said_again = now;
+                carrier.say_again();
+            }
             let order = tokio::select! {
                 biased;
                 order = orders.recv() => order,
@@ -70,18 +79,38 @@ impl Carrier {
                     });
                 }
                 Order::Book(book) => carrier.answer(&book, Err(Unanswered)),
-                told if carrier.is_linked() => {
-                    let carrier = Arc::clone(&carrier);
-                    tokio::spawn(async move {
-                        if carrier.tell(&told).await.is_none() {
-                            carrier.untold(&told);
-                        }
-                    });
-                }
-                Order::Spent { .. } => carrier.untold(&order),
-                // Who is alone tells what it spent when it is back; a hold is its own until then.
-                _ => {}
+                told => match Word::of(&told, carrier.clock.now()) {
+                    Some(word) => carrier.say(word),
+                    None if carrier.is_linked() => {
+                        let carrier = Arc::clone(&carrier);
+                        tokio::spawn(async move {
+                            if carrier.tell(&told).await.is_none() {
+                                carrier.untold(&told);
+                            }
+                        });
+                    }
+                    // Who is alone tells what it spent when it is back.
+                    None => carrier.untold(&told),
+                },
             }
+        }
+    }
+
+    /// Says what must be heard; it is kept while nobody hears it.
+    fn say(self: &Arc<Self>, word: Word) {
+        let carrier = Arc::clone(self);
+        tokio::spawn(async move {
+            let Some(order) = word.order(carrier.clock.now()) else { return };
+            if !carrier.is_linked() || carrier.tell(&order).await.is_none() {
+                carrier.unsaid.keep(word);
+            }
+        });
+    }
+
+    fn say_again(self: &Arc<Self>) {
+        if self.is_linked() {
+            let words = self.unsaid.take();
+            words.into_iter().for_each(|word| self.say(word));
         }
     }
 
@@ -156,7 +185,12 @@ impl Carrier {
     /// What was booked for an account is given up: if it was to find out whether a hold is over, the next call is.
     async fn lose_probe(&self, book: &Book, account: AccountKey) {
         let lost = Order::Probed { account, probe: book.ticket.number, fate: ProbeFate::Lost };
-        self.tell(&lost).await;
+        let now = self.clock.now();
+        if self.tell(&lost).await.is_none()
+            && let Some(word) = Word::of(&lost, now)
+        {
+            self.unsaid.keep(word);
+        }
     }
 
     async fn ask(

@@ -5,8 +5,10 @@
 
 mod carrier;
 mod script;
+mod unsaid;
 
 pub use self::carrier::{Carrier, Slots};
+pub use self::unsaid::Unsaid;
 
 #[cfg(test)]
 pub(crate) mod model;

@@ -213,7 +213,7 @@ impl Account {
         let per_second = (asked.per_second * part / 1000).max(1);
         let per_minute = (asked.per_minute * part / 1000).max(1);
         let mut last = self.nth_last(1);
-        if last > now + SET_BACK {
+        if last > now + FURTHEST + asked.timeout {
             self.moments.clear();
             for _ in 0..per_second {
                 self.push(now, kept);

@@ -184,6 +184,18 @@ fn an_account_that_is_far_behind_takes_no_moment_of_the_other_with_it() {
     }
 }
 
+/// Nobody books so far ahead: an account whose last moment lies there has nothing to wait for.
+#[test]
+fn a_clock_that_was_set_back_by_more_than_anybody_books_ahead_shuts_no_account() {
+    for engine in ENGINES {
+        let mut both = Both::new(engine);
+        both.book(&asked(&[1]));
+        both.now -= 4 * SECOND + TIMEOUT + 1;
+        let patient = Asked { patience: 2 * SECOND, ..asked(&[1]) };
+        assert_eq!(both.book(&patient)[..2], [0, SECOND + TIMEOUT], "{engine:?}: as after a full second");
+    }
+}
+
 /// The commands of the ACL that `docs/FLEET.md` gives.
 const ALLOWED: &str = "+ping +info +role +eval +evalsha +subscribe +ssubscribe +publish +spublish +get +set +del +pexpire +time \
                        +zadd +zrem +zcard +zcount +zscore +zrange +zrangebyscore +zremrangebyrank +lindex +lpush +ltrim +hset \

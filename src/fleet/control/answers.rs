@@ -62,7 +62,9 @@ impl Control {
         let (page, log) = (digits(self.settings.page), digits(self.settings.log));
         let mut args = vec![self.applied.digits(), page, log];
         args.extend(said);
-        self.post(ControlScript::Append, Purpose::Append(Appending { write, asked: self.applied }), args);
+        let history = self.history.map(|history| history.id);
+        let appending = Appending { write, asked: self.applied, history };
+        self.post(ControlScript::Append, Purpose::Append(appending), args);
     }
 
     pub(super) fn append_answered(
@@ -72,9 +74,18 @@ impl Control {
         now: Moment,
         apply: &mut impl Apply,
     ) -> Result<(), Unreadable> {
-        let Appending { write, asked } = appended;
+        let Appending { write, asked, history: before } = appended;
         let reply = AppendReply::read(reply)?;
         let here = self.history.is_some_and(|history| history.id == reply.history);
+        if !here && before == Some(reply.history) {
+            // A beat that was answered earlier has told of another history since: this is in a log that is gone, from which it
+            // never comes back with its number.
+            self.writes.append_failed(write);
+            if self.rules.keep(Rule::AppendAnew) {
+                self.append_one(write);
+            }
+            return Ok(());
+        }
         // Between a beat that has missed something and the last of what there is, less is known than when this was asked.
         let complete = here && reply.brought.known && asked <= self.applied;
         if complete {

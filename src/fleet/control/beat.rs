@@ -10,6 +10,10 @@ use crate::clock::Moment;
 
 /// Between two beats there is at least this, times the members: else the notices of one second would fill the store.
 const SPACING: Duration = Duration::from_micros(40);
+/// For so long after a history was first seen here fewer members than before are not believed: the others come back as their
+/// back-off lets them, within two seconds and the time that a link takes, and whoever went by those that are there would
+/// have too large a share of the limit meanwhile.
+const COMES_BACK: Duration = Duration::from_secs(5);
 /// How often who waits for others beats at first, and at least.
 const PACE: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
 
@@ -165,7 +169,7 @@ impl Control {
         if !more {
             self.extend_lease(sent, now);
         }
-        self.seen.members = u32::try_from(reply.members).unwrap_or(u32::MAX);
+        self.note_members(u32::try_from(reply.members).unwrap_or(u32::MAX), now);
         self.seen.time = Some(StoreTime { sent, read: now, micros: reply.time });
         self.confirm(reply.lowest, now);
         self.take_over(&reply, now);
@@ -215,6 +219,12 @@ impl Control {
             self.writes.history_is(id);
         }
         self.events.push_back(Event::History { first: id.first(), begun_here: reply.began });
+    }
+
+    fn note_members(&mut self, members: u32, now: Moment) {
+        let come_back =
+            self.history.is_none_or(|history| now.uptime().saturating_sub(history.seen_at) >= COMES_BACK);
+        self.seen.members = if come_back { members } else { self.seen.members.max(members) };
     }
 
     /// Applies what was brought of this history's log, as far as it was not applied meanwhile.

@@ -37,8 +37,8 @@ use crate::clock::Moment;
 pub use self::parse::Reply;
 pub use self::scripts::{ControlScript, PARTS, Spelling};
 pub use self::types::{
-    Apply, Call, CallId, ControlSettings, Event, Held, HistoryId, LeaseLoss, MemberId, Number, Ring, Settled,
-    Stamp, Status, Step, StoreTime, WriteId,
+    Apply, Call, CallId, ControlSettings, Entry, Event, Held, HistoryId, LeaseLoss, MemberId, Number, Ring,
+    Settled, Stamp, Status, Step, StoreTime, WriteId,
 };
 
 /// One replica's part in the control of the fleet.
@@ -95,8 +95,9 @@ enum Presence {
 #[derive(Clone, Copy, Debug)]
 struct Appending {
     write: WriteId,
-    /// What had been applied when that was asked.
+    /// What had been applied when that was asked, and in which history.
     asked: Number,
+    history: Option<HistoryId>,
 }
 
 /// What a call under way is for.
@@ -327,7 +328,7 @@ impl Control {
         match purpose {
             Purpose::Beat { .. } => self.beats.was_not_answered(),
             Purpose::Append(appending) => self.writes.append_failed(appending.write),
-            Purpose::Open { write } => self.entered(write, types::Entry::Unsaid),
+            Purpose::Open { write } => self.entered(write, Entry::Unsaid),
             Purpose::TakeOver => self.lost_writes.was_answered(),
             Purpose::Leave => self.leave_is_over(),
             Purpose::Done | Purpose::Remove => {}

@@ -228,6 +228,38 @@ fn what_was_appended_to_a_history_that_is_over_is_appended_anew() {
 }
 
 #[test]
+fn the_share_does_not_grow_while_the_others_come_back_to_a_store_that_lost_all() {
+    let mut replica = Replica::settled();
+    assert_eq!(replica.control.status().members, 3);
+    let mut seen = |members: i64, later: u64| {
+        replica.hand.advance(Duration::from_millis(later));
+        replica.beat(&Said { history: SECOND, members, ..QUIET });
+        replica.control.status().members
+    };
+    assert_eq!([seen(1, 200), seen(2, 200), seen(4, 200), seen(3, 200)], [3, 3, 4, 4]);
+    assert_eq!(seen(2, 5000), 2, "who is not back by then is gone");
+}
+
+#[test]
+fn what_was_appended_to_a_history_that_a_beat_has_ended_meanwhile_is_appended_anew() {
+    let mut replica = Replica::settled();
+    let appended = |history_is: &str, number: i64, notices: &[&str]| {
+        let ints = [number, 100, 1, 0, 9].map(Reply::Int);
+        Reply::List([&[history(history_is)][..], &ints, &[bytes(notices)]].concat())
+    };
+    replica.control.announce(WRITE, vec![b"mine".to_vec()], Held::Nothing, replica.clock.now());
+    let append = replica.call();
+    replica.hand.advance(LEASE / 4);
+    replica.beat(&Said { history: SECOND, lowest: 300, notices: &["0000000000000300"], ..JOINED });
+    // It had been executed before the beat.
+    replica.answer(&append, appended(FIRST, 200, &["0000000000000200mine"]));
+    let append = replica.call();
+    assert_eq!(append.script, ControlScript::Append);
+    replica.answer(&append, appended(SECOND, 310, &["0000000000000310mine"]));
+    assert!(!replica.control.has_unheard(), "the second tier may be asked");
+}
+
+#[test]
 fn who_is_alone_before_a_write_answers_it_and_says_so_when_the_link_is_back() {
     let mut replica = Replica::settled();
     replica.control.link_down();

@@ -51,9 +51,9 @@ impl Running {
     /// Tells who waits.
     pub(super) fn tell(&mut self, event: Event) {
         match event {
-            Event::Entered { write, .. } => {
+            Event::Entered { write, entry } => {
                 let waiting = self.waiting.get_mut(&write).and_then(|waiting| waiting.entered.take());
-                waiting.map(|entered| entered.send(()));
+                waiting.map(|entered| entered.send(entry));
             }
             Event::Appended { write, number, .. } => {
                 if let Some(waiting) = self.waiting.get_mut(&write) {

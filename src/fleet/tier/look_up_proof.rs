@@ -76,7 +76,11 @@ impl Tier {
             let keys: [&[u8]; 2] = [&look_up.first.name, &look_up.lock];
             let args: [&[u8]; 4] = [&look_up.token, lasts.as_bytes(), &look_up.first.field, &look_up.unfit];
             let reply = self.within(patience, Operation::Proof, &LOOK_UP_PROOF, &keys, &args).await;
-            let Some(answer) = reply.and_then(|reply| Answer::of(reply).ok()) else { return Found::Without };
+            let Some(answer) = reply.and_then(|reply| Answer::of(reply).ok()) else {
+                // It may have been given the lock by an answer that came too late.
+                self.free(look_up.lock.clone(), look_up.token);
+                return Found::Without;
+            };
             let values = match answer {
                 Answer::Values(values) => values,
                 other => {

@@ -135,6 +135,11 @@ impl Tier {
         }
     }
 
+    /// Whether something may be taken out of the store now: that needs no stamp, for nothing is judged.
+    fn may_take_out(&self, now: Moment) -> bool {
+        self.0.lease.holds_at(now)
+    }
+
     /// Whether proofs are shared.
     #[must_use]
     pub fn shares_proofs(&self) -> bool {
@@ -147,7 +152,7 @@ impl Tier {
         &self.0.heard
     }
 
-    /// Whether a proof is from after all that ended proofs of this credential by this resource here.
+    /// Whether a proof is from after all that ended proofs of this credential by this resource here, heard of or met.
     #[must_use]
     pub fn admits_proof(
         &self,
@@ -155,11 +160,14 @@ impl Tier {
         resource: &'static Descriptor,
         proof: &SharedProof,
     ) -> bool {
-        let (heard, stamp) = (&self.0.heard, proof.stamp.number);
+        let (heard, stamp, now) = (&self.0.heard, proof.stamp.number, self.0.clock.now());
+        let Some(sent) = self.age(proof.sent, now).map(|age| now.back(age)) else { return false };
         let mut named = self.0.names.credentials(credential);
         // In this order, as for entries.
-        named.all(|named| heard.admits_proof(named.authorization, resource, proof.organization, stamp))
-            && heard.is_of_this_history(proof.stamp)
+        named.all(|named| {
+            heard.admits_proof(named.authorization, resource, proof.organization, stamp)
+                && !heard.is_refused_here_since(named.authorization, resource, sent)
+        }) && heard.is_of_this_history(proof.stamp)
     }
 
     /// Counts something that the store has and that does not count.

@@ -11,6 +11,7 @@ use super::super::heard::Number;
 use super::super::names::SharedCredential;
 use super::super::seal::Secret;
 use super::super::store::test_store::{Engine, TestStore};
+use super::super::taken::Taken;
 use super::entry::{Entry, LARGEST_BODY};
 use super::*;
 use crate::caller::credential::{Credential, Digester};
@@ -350,9 +351,30 @@ async fn a_proof_is_one_credentials_and_goes_with_a_refusal_of_its_key() {
             !other.tier.admits_proof(&a, &LEAD_LABEL, &proof),
             "of another history, whose numbers say nothing here"
         );
-        assert!(other.tier.take_out_proofs(&named).await);
-        assert!(!other.tier.take_out_proofs(&named).await, "once");
+        // As long as something said here has not come back, too.
+        other.heard.stamp_with(None);
+        assert_eq!(other.tier.take_out_proofs(&named).await, Taken::Something);
+        assert_eq!(other.tier.take_out_proofs(&named).await, Taken::Nothing, "once");
         assert!(!matches!(one.finds_proof(&a).await, Found::Some(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proof_from_before_a_refusal_that_was_met_here_does_not_count() {
+    for_each_engine(async |store| {
+        let (one, other) = (Replica::start(&store).await, Replica::start(&store).await);
+        let a = credential("a");
+        let named = other.tier.all_named(&a);
+        one.tier.keep_proof(one.proved(&a)).await;
+        let Found::Some(proofs) = other.finds_proof(&a).await else { panic!("it was stored") };
+        let (admits, now) = (|| other.tier.admits_proof(&a, &LEAD_LABEL, &proofs[0].1), other.clock.now());
+        other.heard.note_refused_here(named[0].authorization, Some(&OTHER), now);
+        assert!(admits(), "another resource's refusal");
+        other.heard.note_refused_here(named[0].authorization, None, now.back(MINUTE));
+        assert!(admits(), "it was proved since");
+        other.heard.note_refused_here(named[0].authorization, None, now);
+        assert!(!admits(), "nobody has said it with a number");
     })
     .await;
 }
@@ -369,14 +391,47 @@ async fn a_refusal_by_one_resource_leaves_the_proofs_by_the_others() {
             }
         }
         let (named, of) = (both.tier.all_named(&a), "/api/v2/others");
-        assert!(both.tier.take_out_proof(&named, of).await);
-        assert!(!both.tier.take_out_proof(&named, of).await, "once");
+        both.heard.stamp_with(None);
+        assert_eq!(both.tier.take_out_proof(&named, of).await, Taken::Something);
+        assert_eq!(both.tier.take_out_proof(&named, of).await, Taken::Nothing, "once");
+        both.heard.stamp_with(Some(STAMP));
         for replica in [&old, &both] {
             assert!(matches!(replica.finds_proof(&a).await, Found::Some(_)));
             assert!(!matches!(replica.finds_proof_by(&a, of).await, Found::Some(_)));
         }
         both.tier.keep_proof(Proved { collection: of, ..both.proved(&a) }).await;
         assert!(matches!(both.finds_proof_by(&a, of).await, Found::Some(_)), "it was proved again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_late_answer_to_a_look_up_of_a_proof_leaves_no_lock_behind() {
+    for_each_engine(async |store| {
+        let replica = Replica::start(&store).await;
+        let probe = replica.tier.0.names.lock(&replica.tier.0.names.entry(ORGANIZATION, "/probe", None));
+        let probe = String::from_utf8(probe).unwrap();
+        while store.ask(&["EXISTS", &probe]) == "1" {
+            tokio::task::yield_now().await;
+        }
+        let freed = || {
+            let told = store.ask(&["INFO", "commandstats"]);
+            let of_del = told.lines().find_map(|line| line.strip_prefix("cmdstat_del:calls="));
+            of_del.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0_u64)
+        };
+        // The server knows the script from then on.
+        let Found::Mine(_lock) = replica.finds_proof(&credential("b")).await else { panic!("nobody asks") };
+        let before = freed();
+        store.ask(&["CLIENT", "PAUSE", "200", "ALL"]);
+        let mut patience = replica.tier.patience();
+        patience.spend(patience.left() - Duration::from_millis(20));
+        let mut look_up = replica.tier.look_up_proof(&credential("a"), LIST).unwrap();
+        assert!(matches!(replica.tier.ask_for_proof(&mut look_up, &mut patience).await, Found::Without));
+        let end = replica.clock.now().plus(Duration::from_secs(10));
+        while freed() == before {
+            assert!(!replica.clock.now().reached(end), "nobody frees it");
+            tokio::task::yield_now().await;
+        }
     })
     .await;
 }

@@ -8,7 +8,8 @@ use http::HeaderValue;
 
 use super::super::control::Stamp;
 use super::super::names::SharedCredential;
-use super::super::store::{Reply, Script};
+use super::super::store::{Reply, Script, StoreError};
+use super::super::taken::Taken;
 use super::Tier;
 use super::entry::{Entry, EntryOf, LARGEST_BODY};
 use super::look_up_proof::bound_to;
@@ -125,28 +126,28 @@ impl Tier {
     }
 
     /// Takes out all proofs of an `Authorization`, by each of these names; whether there were any.
-    pub async fn take_out_proofs(&self, named: &[SharedCredential]) -> bool {
-        let mut any = false;
+    pub async fn take_out_proofs(&self, named: &[SharedCredential]) -> Taken {
+        let mut any = Taken::Nothing;
         // One by one: they may lie on several nodes.
         for named in named {
-            any |= self.take_out(Operation::Proof, &[self.0.names.proofs(named)]).await > 0;
+            any = any.max(self.take_out(Operation::Proof, &[self.0.names.proofs(named)]).await);
         }
         any
     }
 
     /// Takes out the proof of a credential by one resource, by its collection, under each of these names; whether there was one.
-    pub async fn take_out_proof(&self, named: &[SharedCredential], collection: &str) -> bool {
-        let mut any = false;
+    pub async fn take_out_proof(&self, named: &[SharedCredential], collection: &str) -> Taken {
+        let mut any = Taken::Nothing;
         for named in named {
             let now = self.0.clock.now();
-            if !self.may_ask(now) {
+            if !self.may_take_out(now) {
                 return any;
             }
             let (name, field) = (self.0.names.proofs(named), self.0.names.proof(named, collection));
             let (keys, args): ([&[u8]; 1], [&[u8]; 1]) = ([&name], [&field]);
             let deadline = now.plus(self.0.timeout);
             let taken = self.0.data.call(Operation::Proof, &TAKE_OUT_PROOF, &keys, &args, deadline).await;
-            any |= taken.and_then(|reply: Reply| reply.int()).unwrap_or(0) > 0;
+            any = any.max(Taken::of(taken));
         }
         any
     }
@@ -158,25 +159,36 @@ impl Tier {
         organization: OrganizationId,
         path: &str,
         credential: &Credential,
-    ) -> bool {
+    ) -> Taken {
         let owners = self.all_named(credential);
         let owners = std::iter::once(None).chain(owners.iter().map(Some));
         let names: Vec<_> = owners.map(|owner| self.0.names.entry(organization, path, owner)).collect();
-        self.take_out(Operation::Store, &names).await > 0
+        self.take_out(Operation::Store, &names).await
     }
 
-    async fn take_out(&self, operation: Operation, names: &[Vec<u8>]) -> i64 {
+    async fn take_out(&self, operation: Operation, names: &[Vec<u8>]) -> Taken {
         let now = self.0.clock.now();
-        if !self.may_ask(now) {
-            return 0;
+        if !self.may_take_out(now) {
+            return Taken::Nothing;
         }
         let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
         let taken = self.0.data.call(operation, &TAKE_OUT, &keys, &[], now.plus(self.0.timeout)).await;
-        taken.and_then(|reply: Reply| reply.int()).unwrap_or(0)
+        Taken::of(taken)
     }
 
     /// Runs what nobody waits for.
     pub fn behind(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         self.0.runtime.spawn(work);
+    }
+}
+
+impl Taken {
+    /// By the count that a script answers. Where there is no answer it may have run.
+    fn of(answer: Result<Reply, StoreError>) -> Self {
+        match answer.and_then(|reply| reply.int()) {
+            Ok(1..) => Self::Something,
+            Ok(_) => Self::Nothing,
+            Err(_) => Self::Unsure,
+        }
     }
 }
