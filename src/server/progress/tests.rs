@@ -155,7 +155,8 @@ async fn an_http2_stream_that_nobody_takes_is_ended_whatever_else_its_connection
         assert!(!task.is_finished(), "it has its time, from the latest piece");
         hand.advance(3 * SECOND);
         progress.sweep(LIMITS);
-        assert!(task.await.unwrap_err().is_cancelled());
+        tokio::task::yield_now().await;
+        assert!(task.is_finished());
         assert!(!others.is_finished());
         assert_eq!(progress.stage(), Stage::Serving);
         drop((stalled, awaited));
