@@ -85,8 +85,11 @@ fn test_modules(name: &Name, code: &str) -> Vec<Name> {
     let mut in_tests = false;
     let mut found = Vec::new();
     for line in code.lines() {
+        // However far its tests are let see it.
+        let declared = ["pub(crate) ", "pub(super) ", "pub "].iter().find_map(|seen| line.strip_prefix(seen));
+        let declared = declared.unwrap_or(line);
         if let (true, Some(child)) =
-            (in_tests, line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')))
+            (in_tests, declared.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')))
         {
             found.push(below(name, child));
         }
