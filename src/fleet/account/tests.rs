@@ -1,5 +1,6 @@
 //! The scripts on real servers against [`Model`]: the same calls at the same times must have the same answers.
 
+mod carried;
 mod server;
 
 use fastrand::Rng;
