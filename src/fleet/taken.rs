@@ -1,4 +1,4 @@
-//! [`Taken`]: whether the store had what was to be taken out of it, and [`Unsure`]: how often others are told although it did
+//! [`Taken`]: whether the store had what was to be taken out of it, and `Unsure`: how often others are told although it did
 //! not say.
 
 use std::time::Duration;
