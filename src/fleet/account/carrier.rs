@@ -102,7 +102,7 @@ impl Carrier {
         tokio::spawn(async move {
             let Some(order) = word.order(carrier.clock.now()) else { return };
             if !carrier.is_linked() || carrier.tell(&order).await.is_none() {
-                carrier.unsaid.keep(word);
+                carrier.unsaid.keep(word, carrier.clock.now());
             }
         });
     }
@@ -189,7 +189,7 @@ impl Carrier {
         if self.tell(&lost).await.is_none()
             && let Some(word) = Word::of(&lost, now)
         {
-            self.unsaid.keep(word);
+            self.unsaid.keep(word, now);
         }
     }
 

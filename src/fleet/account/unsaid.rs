@@ -33,14 +33,15 @@ enum Says {
     Probed { probe: u64, fate: ProbeFate },
 }
 
-/// What is kept to be said again, by account and by what it is about: one word of each.
+/// What is kept to be said again, by account and by what it is about: one word of each. A booking that nobody heard of is given up
+/// under a number of its own, and must not stand in the place of the probe that passed.
 #[derive(Debug, Default)]
 pub struct Unsaid(Mutex<HashMap<(AccountKey, About), Word>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum About {
     Hold,
-    Probe,
+    Probe(u64),
 }
 
 impl Word {
@@ -70,16 +71,19 @@ impl Word {
     const fn about(&self) -> About {
         match self.says {
             Says::Held => About::Hold,
-            Says::Probed { .. } => About::Probe,
+            Says::Probed { probe, .. } => About::Probe(probe),
         }
     }
 }
 
 impl Unsaid {
     /// Keeps a word until it is said again. Of two the one that counts for longer stays: it is the later one.
-    pub(super) fn keep(&self, word: Word) {
+    pub(super) fn keep(&self, word: Word, now: Moment) {
         let key = (word.account, word.about());
         let mut words = self.0.lock();
+        if words.len() >= WORDS {
+            words.retain(|_, kept| kept.until.uptime() > now.uptime());
+        }
         let has_room = words.len() < WORDS;
         let counts = match words.get(&key) {
             Some(kept) => kept.until.uptime() <= word.until.uptime(),
@@ -116,8 +120,8 @@ mod tests {
     fn a_hold_that_the_store_did_not_hear_of_is_told_until_its_end_and_no_later() {
         let (clock, hand) = Clock::manual();
         let unsaid = Unsaid::default();
-        unsaid.keep(Word::of(&hold(5), clock.now()).unwrap());
-        unsaid.keep(Word::of(&hold(3), clock.now()).unwrap());
+        unsaid.keep(Word::of(&hold(5), clock.now()).unwrap(), clock.now());
+        unsaid.keep(Word::of(&hold(3), clock.now()).unwrap(), clock.now());
         hand.advance(Duration::from_secs(2));
         let [word] = unsaid.take()[..] else { panic!("one of an account") };
         assert_eq!(word.order(clock.now()), Some(hold(3)), "what is left of the longer one");
@@ -132,15 +136,33 @@ mod tests {
         let unsaid = Unsaid::default();
         let passed = |probe| Order::Probed { account: ACCOUNT, probe, fate: ProbeFate::Passed };
         for order in [passed(1), hold(60)] {
-            unsaid.keep(Word::of(&order, clock.now()).unwrap());
+            unsaid.keep(Word::of(&order, clock.now()).unwrap(), clock.now());
         }
         hand.advance(Duration::from_secs(1));
-        let later = Word::of(&passed(2), clock.now()).unwrap();
-        unsaid.keep(later);
+        let lost = Order::Probed { account: ACCOUNT, probe: 2, fate: ProbeFate::Lost };
+        let later = Word::of(&lost, clock.now()).unwrap();
+        unsaid.keep(later, clock.now());
         let words = unsaid.take();
-        assert_eq!(words.len(), 2);
-        assert!(words.contains(&later), "the later probe: {words:?}");
+        assert_eq!(words.len(), 3, "each probe by its number: {words:?}");
+        assert!(words.contains(&later));
         hand.advance(PROBE_LASTS);
         assert_eq!(later.order(clock.now()), None);
+    }
+
+    #[test]
+    fn words_that_are_of_no_use_any_more_make_room_for_others() {
+        let (clock, hand) = Clock::manual();
+        let unsaid = Unsaid::default();
+        let of = |number: usize| {
+            let account = AccountKey::Organization(OrganizationName(Uuid::from_u128(number as u128)));
+            Word::of(&Order::Hold { account, lasts: Duration::from_secs(5) }, clock.now()).unwrap()
+        };
+        for number in 0..=WORDS {
+            unsaid.keep(of(number), clock.now());
+        }
+        hand.advance(Duration::from_secs(5));
+        let later = of(WORDS + 1);
+        unsaid.keep(later, clock.now());
+        assert_eq!(unsaid.take(), [later]);
     }
 }
