@@ -223,7 +223,7 @@ impl Fetcher {
     }
 
     /// Takes away what is stored of something that is gone, here and, where there was anything, at all replicas: or the
-    /// next look-up would bring it back. Ids that somebody made up are told to nobody.
+    /// next look-up would bring it back. Ids that somebody made up are told to nobody while the store says that it has none.
     pub fn evict(&self, key: CacheKey, credential: &Credential) {
         let (resource, organization, target) =
             (key.resource(), key.organization(), key.target().into_owned());

@@ -67,6 +67,8 @@ pub struct Fleet {
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
     unsure: Mutex<Unsure>,
+    /// The same of items that are gone: ids that somebody makes up must not keep refusals from being told.
+    unsure_of_gone: Mutex<Unsure>,
     clock: Clock,
 }
 
@@ -209,7 +211,11 @@ impl Fleet {
     pub fn tell_of_taken(&self, notice: Notice, taken: Taken) {
         let tells = match taken {
             Taken::Nothing => false,
-            Taken::Unsure => self.unsure.lock().may_tell(self.clock.now()),
+            Taken::Unsure => {
+                let is_gone = matches!(notice, Notice::Gone { .. });
+                let told = if is_gone { &self.unsure_of_gone } else { &self.unsure };
+                told.lock().may_tell(self.clock.now())
+            }
             Taken::Something => true,
         };
         if tells {

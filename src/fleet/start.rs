@@ -103,6 +103,7 @@ impl Fleet {
             orders,
             seen: Mutex::default(),
             unsure: Mutex::default(),
+            unsure_of_gone: Mutex::default(),
             clock: clock.clone(),
         });
         let settings = shared.clone();
