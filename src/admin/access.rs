@@ -105,13 +105,14 @@ fn host(head: &Parts) -> Option<Authority> {
 fn has_foreign_host(head: &Parts) -> bool {
     match host(head) {
         Some(host) => !is_address_or_localhost(host.host()),
-        None => head.headers.contains_key(HOST),
+        None => head.headers.get(HOST).is_some_and(|host| !host.is_empty()),
     }
 }
 
 fn is_address_or_localhost(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
+    let name = host.strip_suffix('.').unwrap_or(host);
+    bare.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 fn is_origin_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {

@@ -120,7 +120,9 @@ async fn reading_data_follows_the_token_rules() {
 #[tokio::test]
 async fn a_page_whose_name_was_made_to_mean_this_address_reads_nothing_without_the_token() {
     let bearer = format!("bearer {TOKEN}");
-    let rows: [Row; 5] = [
+    let rows: [Row; 7] = [
+        (loopback(), &[("host", "")], 200),
+        (loopback(), &[("host", "localhost.:8081")], 200),
         (loopback(), &[("host", "evil.example:8081")], 403),
         (loopback(), &[("host", "localhost.evil.example")], 403),
         (loopback(), &[("host", "not a host")], 403),
