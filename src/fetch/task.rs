@@ -193,6 +193,10 @@ impl Fetcher {
             self.bindings.note_failure(&fetch.credential, fetch.read.resource, self.clock.now());
         } else if result.is_answer() {
             self.bindings.note_answered(&fetch.credential, fetch.read.resource, begun.sent);
+        } else if matches!(result, Fetched::Failed(..)) {
+            // It says nothing of the upstream, and the next hit must not begin the same again at once.
+            let (credential, now) = (&fetch.credential, self.clock.now());
+            self.bindings.note_held(credential, fetch.read.resource, BackgroundRead::Proof, now);
         }
         result
     }
