@@ -188,14 +188,11 @@ impl Bindings {
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
-            // What a younger read has told since is the truth, and not what was true before it.
-            if begun < binding.answered() {
-                return ProofResult::Late;
-            }
             shard.unbind(digest, begun);
             return ProofResult::Moved;
         }
-        if begun <= binding.ended {
+        // Another resource may have bound it since proofs were ended.
+        if is_ended || begun <= binding.ended {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);
@@ -249,7 +246,8 @@ impl Bindings {
         if binding.organization.id() != organization.id() {
             return ProofResult::Moved;
         }
-        if begun <= binding.ended {
+        // Another resource may have bound it since proofs were ended.
+        if is_ended || begun <= binding.ended {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);

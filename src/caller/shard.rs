@@ -104,11 +104,6 @@ impl Binding {
         self.by_mut(resource).expect("it is there now")
     }
 
-    /// Tick of the latest read that any resource has answered 200.
-    pub(super) fn answered(&self) -> Tick {
-        self.others.iter().fold(self.first.answered, |latest, proof| latest.max(proof.answered))
-    }
-
     /// Ends all proofs; how many there were.
     pub(super) fn end_all(&mut self) -> usize {
         // All of them, and not as many as it takes to know.

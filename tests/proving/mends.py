@@ -119,8 +119,8 @@ MENDS = [
         [
             (
                 "src/caller/bindings.rs",
-                "        if binding.organization.id() != organization.id() {\n            // What a younger read",
-                "        if false {\n            // What a younger read",
+                "        if binding.organization.id() != organization.id() {\n            shard.unbind(digest, begun);",
+                "        if false {\n            shard.unbind(digest, begun);",
             )
         ],
         ["lib caller::bindings::tests::a_key_that_moved_to_another_organization_is_unbound"],
@@ -216,8 +216,8 @@ MENDS += [
             ),
             (
                 "src/caller/bindings.rs",
-                "        if binding.organization.id() != organization.id() {\n            // What a younger read",
-                "        if false {\n            // What a younger read",
+                "        if binding.organization.id() != organization.id() {\n            shard.unbind(digest, begun);",
+                "        if false {\n            shard.unbind(digest, begun);",
             ),
         ],
         [f"lib {SIMULATION}"],
