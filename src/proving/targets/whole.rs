@@ -4,10 +4,12 @@
 //! stand in no input, so whoever else hears of it heard it from the proxy. HTTP/1.1 and HTTP/2 on the clients' side; on the
 //! upstream's HTTP/1.1, or, in an input that begins with `h2:`, HTTP/2 for label calls, as if TLS had agreed on it.
 
+mod honest;
 mod http2;
 
 use std::time::Duration;
 
+use self::honest::{ORGANIZATION, OTHERS_SAY, PATH, SAYS, TOKEN, Whose, body_of, label};
 use self::http2::Http2;
 use crate::config::MaxHeldBytes;
 use crate::proving::wire::{End, Message};
@@ -22,15 +24,6 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// What an input begins with whose upstream speaks HTTP/2.
 const HTTP2: &[u8] = b"h2:";
-
-const PATH: &str = "/api/v2/lead-labels/01997c3e-25b5-7d2f-a5c8-0d1d1e6e4d10";
-/// What the honest caller has: a token, an organization, and what its label says.
-const TOKEN: &str = "Bearer 5b0e6f8efc1a4f6f9d3c";
-const ORGANIZATION: &str = "018f6d3b-9a41-7c55-8e0b-4f1f7a2be9d6";
-const SAYS: &str = "8c1f3e0d72b94a65";
-/// What the others' label says, where the upstream answers them honestly.
-const OTHERS_SAY: &str = "d1a7c94e60f2b835";
-const OTHERS: &str = "018f2a00-0000-7000-8000-000000000001";
 
 /// Steps, each a byte that says what is done, a length, and so many bytes.
 pub(super) fn steps(bytes: &[u8]) {
@@ -69,19 +62,6 @@ fn run(bytes: &[u8]) -> bool {
     })
 }
 
-fn label(organization: &str, says: &str) -> String {
-    format!(r#"{{"id":"{}","organization_id":"{organization}","label":"{says}"}}"#, &PATH[PATH.len() - 36..])
-}
-
-/// Their label, or a page of it.
-fn body_of(whose: Whose, reads_item: bool) -> String {
-    let label = match whose {
-        Whose::Honest => label(ORGANIZATION, SAYS),
-        Whose::Others => label(OTHERS, OTHERS_SAY),
-    };
-    if reads_item { label } else { format!(r#"{{"items":[{label}]}}"#) }
-}
-
 /// A whole answer of HTTP/1.1.
 fn answer(request: &[u8], whose: Whose) -> Vec<u8> {
     let reads_item = request.windows(PATH.len()).any(|window| window == PATH.as_bytes());
@@ -97,12 +77,6 @@ struct Line {
     /// Whose calls it carries, once it has carried one; of HTTP/2 nobody's alone.
     whose: Option<Whose>,
     http2: Option<Http2>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Honest,
-    Others,
 }
 
 impl Line {

@@ -1,7 +1,7 @@
 //! An upstream's side of the HTTP/2 connection that all label calls share: the honest caller's streams are answered, and what an
 //! input says goes to others' streams, or to none that anybody opened.
 
-use super::{Whose, body_of};
+use super::honest::{PATH, TOKEN, Whose, body_of};
 use crate::proving::wire::End;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,8 +42,8 @@ impl Http2 {
                 (PING, 0) => end.send(&frame(PING, ACK, 0, &payload)),
                 (RST_STREAM, _) => self.others.retain(|(open, _)| *open != stream),
                 (HEADERS, _) => {
-                    let reads_item = holds(&payload, super::PATH);
-                    if holds(&payload, super::TOKEN) {
+                    let reads_item = holds(&payload, PATH);
+                    if holds(&payload, TOKEN) {
                         end.send(&answer(stream, &body_of(Whose::Honest, reads_item)));
                     } else {
                         self.others.push((stream, reads_item));
