@@ -92,3 +92,17 @@ impl Fetched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_our_own_and_our_own_faults_say_nothing_of_the_upstream() {
+        let ours = [ErrorKind::NoMemoryForAnswer, ErrorKind::NoTimeForAnswer, ErrorKind::Internal];
+        for kind in ErrorKind::ALL {
+            let is_outage = Fetched::Failed(*kind, None).is_outage();
+            assert_eq!(is_outage, !ours.contains(kind), "{kind:?}");
+        }
+    }
+}
