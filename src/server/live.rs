@@ -168,3 +168,35 @@ impl AdminToken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_stood_in_a_token_file_counts_no_more_once_a_reload_has_named_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        let text = |of: &str| of.repeat(16);
+        let followed = |file: &Path, of: &str| {
+            fs::write(file, text(of)).unwrap();
+            Followed::read(Some(file)).unwrap()
+        };
+        let token = AdminToken::new(Access::new(([127, 0, 0, 1], 1).into(), None), followed(&old, "old-"));
+        let held = |token: &AdminToken| {
+            token.followed.lock().as_ref().map(|followed| followed.token.expose().to_owned())
+        };
+        // Somebody looks at the file, and has read it when the reload comes.
+        let read = followed(&old, "more");
+        assert!(token.with_file(&old, |_| ()).is_some());
+        token.take(followed(&new, "new-"));
+        assert!(token.with_file(&old, |followed| *followed = read.unwrap()).is_none());
+        assert_eq!(held(&token), Some(text("new-")));
+        // Of the file that is followed the news count.
+        fs::write(&new, text("news")).unwrap();
+        token.follow();
+        assert_eq!(held(&token), Some(text("news")));
+    }
+}
