@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| instantly_proxy::proving::targets::run("sealed", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| instantly_proxy::proving::targets::sealed(bytes));

@@ -34,7 +34,7 @@ fn every_target_has_its_file_and_its_binary() {
     for target in TARGETS {
         let source =
             fs::read_to_string(fuzz.join(format!("fuzz_targets/{}.rs", target.name))).expect("a file");
-        assert!(source.contains(&format!("run({:?}, ", target.name)), "{}", target.name);
+        assert!(source.contains(&format!("targets::{}(bytes)", target.name)), "{}", target.name);
         assert!(manifest.contains(&format!("name = {:?}", target.name)), "{}", target.name);
     }
 }
