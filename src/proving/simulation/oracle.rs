@@ -138,8 +138,22 @@ impl Oracle {
         });
     }
 
+    /// A call fails, or is late: so for the organization that it was proven for here, where its token has moved unseen, too.
+    pub(super) fn note_trouble_of(&mut self, call: &Call, until: Moment) {
+        for organization in self.taken_for(call) {
+            self.note_trouble(organization, until);
+        }
+    }
+
+    /// The organizations that a call may count as one of.
+    fn taken_for(&self, call: &Call) -> Vec<usize> {
+        let is_known =
+            |organization: &usize| self.known[call.replica].proof(call.party, *organization).is_some();
+        (0..ORGANIZATIONS).filter(|one| *one == call.organization || is_known(one)).collect()
+    }
+
     /// Calls of an organization fail, or are late.
-    pub(super) fn note_trouble(&mut self, organization: usize, until: Moment) {
+    fn note_trouble(&mut self, organization: usize, until: Moment) {
         let until = until.uptime() + TROUBLE;
         let trouble = &mut self.trouble[organization];
         *trouble = Some(trouble.map_or(until, |known| known.max(until)));
@@ -214,7 +228,10 @@ impl Oracle {
         if self.held[organization] {
             self.note_trouble(organization, now);
         }
-        self.held[organization] = answer.status == 429;
+        self.held[organization] = false;
+        if answer.status == 429 {
+            self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = true);
+        }
         if call.slipped {
             self.met.slipped += 1;
             self.known[call.replica].mix_up(party);
@@ -229,9 +246,9 @@ impl Oracle {
             403 if call.what.is_of_labels() => self.note_refusal(party.0, call, now),
             429 => {
                 let until = now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)));
-                self.note_trouble(organization, until);
+                self.note_trouble_of(call, until);
             }
-            500.. => self.note_trouble(organization, now),
+            500.. => self.note_trouble_of(call, now),
             _ => {}
         }
     }

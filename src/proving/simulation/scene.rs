@@ -286,7 +286,7 @@ impl Scene {
             Sent::Cut => {
                 self.oracle.met.cut += 1;
                 // It may be noted as unreachable and answered before anybody looks at the time.
-                self.oracle.note_trouble(self.upstream.calls[number].organization, now);
+                self.oracle.note_trouble_of(&self.upstream.calls[number], now);
                 self.oracle.note_unreachable();
             }
             Sent::Part | Sent::Unheard => {}

@@ -30,7 +30,7 @@ impl Scene {
             let now = self.stage.now();
             let waiting = self.upstream.lines.iter().filter_map(|line| line.call);
             for call in waiting.map(|number| &self.upstream.calls[number]) {
-                self.oracle.note_trouble(call.organization, now);
+                self.oracle.note_trouble_of(call, now);
                 if now.since(call.at) >= DEADLINE {
                     self.oracle.note_unreachable();
                 }
