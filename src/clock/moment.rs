@@ -40,6 +40,12 @@ impl Moment {
         Self { monotonic: self.monotonic.max(other.monotonic), wall: self.wall.max(other.wall) }
     }
 
+    /// The moment that is older than both `self` and `other` by either clock: the earlier reading of each.
+    #[must_use]
+    pub fn earliest(self, other: Self) -> Self {
+        Self { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
+    }
+
     /// Whether `deadline` has been reached on either clock.
     #[must_use]
     pub fn reached(self, deadline: Self) -> bool {

@@ -214,6 +214,8 @@ impl Fetcher {
         };
         let call = self.call_of(fetch, begun.sent, fetch.rules.max_wait(None));
         let answered = self.origin.send(&call, turn, request, || self.clock.sleep_until(deadline)).await?;
+        // A wall clock that was set back between two tries makes the first one the later of them by that clock.
+        let begun = Begun { sent: begun.sent.earliest(answered.sent.at()), ..begun };
         let extensions = answered.response.extensions().clone();
         let is_read = AtomicBool::new(false);
         let receiving = async {

@@ -50,6 +50,14 @@ pub struct Sent {
     pub(super) at: Moment,
 }
 
+impl Sent {
+    /// When it was let go, the last time if it was sent more than once.
+    #[must_use]
+    pub const fn at(&self) -> Moment {
+        self.at
+    }
+}
+
 impl Origin {
     /// Sends a call that has its turn. A read that failed on the way is tried once more, within a tenth of what was offered.
     /// What the head of the answer says of the limit, of the caller and of the key is noted when this returns.

@@ -1,5 +1,6 @@
 //! A broken upstream costs the answers that need it, and nothing afterwards.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use instantly_proxy::config::Config;
@@ -200,6 +201,28 @@ async fn a_suspended_machine_finds_its_stored_answers_old() {
     world.vendor.put_label("a", 1, "later");
     world.proxy.clock().jump_wall_ahead(Duration::from_secs(3600));
     caller.get(&label_path(1)).send().await.assert_label("later").assert_proof();
+}
+
+/// R1: by either clock, also where the first try failed.
+#[tokio::test]
+async fn a_proof_is_no_younger_than_the_try_that_gave_it_after_a_wall_clock_was_set_back() {
+    let world = World::start();
+    let caller = world.caller("a", 1);
+    let has_failed = AtomicBool::new(false);
+    world.upstream.script(move |request| {
+        let fails = is_label_read(request) && !has_failed.swap(true, Ordering::Relaxed);
+        fails.then(|| Answer::json(503, error(503, "no")))
+    });
+    let gate = world.upstream.hold(is_label_read);
+    let read = caller.get(&label_path(1)).spawn();
+    gate.held(1).await;
+    world.proxy.clock().jump_wall_back(Duration::from_secs(3600));
+    gate.release();
+    let read = world.proxy.advancing("a read that is tried again", read).await;
+    read.expect("no panic").assert_label("a-1");
+    assert_eq!(world.label_reads(), 2);
+    world.proxy.clock().jump_wall_ahead(Duration::from_secs(120));
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
 }
 
 #[tokio::test]
