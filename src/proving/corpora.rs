@@ -34,7 +34,9 @@ fn every_target_has_its_file_and_its_binary() {
     for target in TARGETS {
         let source =
             fs::read_to_string(fuzz.join(format!("fuzz_targets/{}.rs", target.name))).expect("a file");
-        assert!(source.contains(&format!("targets::{}(bytes)", target.name)), "{}", target.name);
+        let calls =
+            ["(bytes)", "_within(bytes, GAUGE)"].map(|rest| format!("targets::{}{rest}", target.name));
+        assert!(calls.iter().any(|call| source.contains(call)), "{}", target.name);
         assert!(manifest.contains(&format!("name = {:?}", target.name)), "{}", target.name);
     }
 }

@@ -34,7 +34,7 @@ impl Process {
         builder.on_thread_park(move || parked.note_parked());
         let runtime = builder.build_local(LocalOptions::default()).expect("a runtime without drivers");
         let (proxy, pipes) = runtime.block_on(async {
-            let proxy = proxy(config, clock);
+            let (proxy, _) = proxy(config, clock);
             let pipes = Rc::new(Pipes::new(config, &proxy, clock.clone()));
             (proxy, pipes)
         });

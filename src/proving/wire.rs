@@ -102,6 +102,11 @@ impl End {
         self.ended = true;
     }
 
+    /// What it holds itself, in bytes.
+    pub(super) const fn held(&self) -> usize {
+        self.unsent.capacity() + self.received.capacity()
+    }
+
     pub(super) const fn is_open(&self) -> bool {
         self.pipe.is_some() && !self.ended
     }

@@ -61,6 +61,7 @@ pub(super) struct World {
     pub(super) hand: ManualClock,
     pub(super) quiet: Quiet,
     pub(super) upstream: Dialled,
+    pub(super) metrics: Arc<Metrics>,
     pipes: Pipes,
 }
 
@@ -76,9 +77,9 @@ impl World {
         runtime.block_on(async {
             let (clock, hand) = Clock::manual();
             let upstream = Dialled::begin();
-            let proxy = proxy(config, &clock);
+            let (proxy, metrics) = proxy(config, &clock);
             let pipes = Pipes::new(config, &proxy, clock.clone());
-            what(Self { proxy, clock, hand, quiet, upstream, pipes }).await
+            what(Self { proxy, clock, hand, quiet, upstream, metrics, pipes }).await
         })
     }
 
@@ -100,12 +101,12 @@ impl World {
     }
 }
 
-/// A proxy on the runtime that this is called on.
-pub(super) fn proxy(config: &Config, clock: &Clock) -> Arc<Proxy> {
+/// A proxy on the runtime that this is called on, and what it counts.
+pub(super) fn proxy(config: &Config, clock: &Clock) -> (Arc<Proxy>, Arc<Metrics>) {
     let resources = RESOURCES.enabled(&config.cache);
     let metrics = Arc::new(Metrics::of(resources));
-    let proxy = Proxy::new(config, resources, clock.clone(), metrics, Handle::current());
-    proxy.expect("a sound configuration")
+    let proxy = Proxy::new(config, resources, clock.clone(), Arc::clone(&metrics), Handle::current());
+    (proxy.expect("a sound configuration"), metrics)
 }
 
 /// The configuration of every such proxy: the defaults, in front of an upstream that is a pipe.

@@ -4,11 +4,14 @@
 //! stand in no input, so whoever else hears of it heard it from the proxy. HTTP/1.1 and HTTP/2 on the clients' side; on the
 //! upstream's HTTP/1.1, or, in an input that begins with `h2:`, HTTP/2 for label calls, as if TLS had agreed on it.
 
+mod bounds;
 mod honest;
 mod http2;
 
 use std::time::Duration;
 
+pub use self::bounds::Gauge;
+use self::bounds::{Bill, assert_held, counted, run_within};
 use self::honest::{ORGANIZATION, OTHERS_SAY, PATH, SAYS, TOKEN, Whose, body_of, label};
 use self::http2::Http2;
 use crate::config::MaxHeldBytes;
@@ -27,19 +30,58 @@ const HTTP2: &[u8] = b"h2:";
 
 /// Steps, each a byte that says what is done, a length, and so many bytes.
 pub(super) fn steps(bytes: &[u8]) {
-    run(bytes);
+    if let Some(input) = Input::of(bytes) {
+        input.run(None);
+    }
 }
 
-/// The same; says whether one of the other clients has heard what its own label says.
-fn run(bytes: &[u8]) -> bool {
-    let names_it = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-    if [&TOKEN[7..], ORGANIZATION, SAYS].into_iter().any(names_it) {
-        return false;
+/// The same, and what they may cost.
+pub(super) fn steps_within(bytes: &[u8], gauge: Gauge) {
+    if let Some(input) = Input::of(bytes) {
+        run_within(&input, gauge);
     }
-    let (speaks_http2, bytes) = match bytes.strip_prefix(HTTP2) {
-        Some(rest) => (true, rest),
-        None => (false, bytes),
-    };
+}
+
+/// An input that names none of the honest caller's.
+struct Input<'a> {
+    speaks_http2: bool,
+    steps: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let names_it = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        if [&TOKEN[7..], ORGANIZATION, SAYS].into_iter().any(names_it) {
+            return None;
+        }
+        let http2 = bytes.strip_prefix(HTTP2);
+        Some(Self { speaks_http2: http2.is_some(), steps: http2.unwrap_or(bytes) })
+    }
+
+    /// What it cost.
+    fn run(&self, gauge: Option<Gauge>) -> Bill {
+        in_world(self.speaks_http2, gauge, async |stage| self.take_place(stage).await)
+    }
+
+    async fn take_place(&self, stage: &mut Stage) -> Bill {
+        stage.read_honestly().await;
+        stage.begin_bill();
+        let mut rest = self.steps;
+        for _ in 0..MOST_STEPS {
+            let Some((&[what, length], behind)) = rest.split_first_chunk() else { break };
+            let (given, behind) = behind.split_at(usize::from(length).min(behind.len()));
+            rest = behind;
+            stage.step(what, given).await;
+            stage.assert_held();
+        }
+        let bill = stage.bill;
+        stage.end_well().await;
+        bill
+    }
+}
+
+/// Does something in a world of its own.
+fn in_world<T>(speaks_http2: bool, gauge: Option<Gauge>, what: impl AsyncFnOnce(&mut Stage) -> T) -> T {
     let mut config = config();
     // Not what the machine has, which would be read from files for each input.
     config.listen.max_held_bytes = MaxHeldBytes::Bytes(256 << 20);
@@ -47,18 +89,7 @@ fn run(bytes: &[u8]) -> bool {
         if speaks_http2 {
             world.upstream.speak_http2();
         }
-        let mut stage =
-            Stage { world, clients: [None, None], lines: Vec::new(), heard: Vec::new(), others_heard: false };
-        stage.read_honestly().await;
-        let mut rest = bytes;
-        for _ in 0..MOST_STEPS {
-            let Some((&[what, length], behind)) = rest.split_first_chunk() else { break };
-            let (given, behind) = behind.split_at(usize::from(length).min(behind.len()));
-            rest = behind;
-            stage.step(what, given).await;
-        }
-        stage.end_well().await;
-        stage.others_heard
+        what(&mut Stage::new(world, gauge)).await
     })
 }
 
@@ -120,9 +151,42 @@ struct Stage {
     /// What the last client that went away had heard.
     heard: Vec<u8>,
     others_heard: bool,
+    gauge: Option<Gauge>,
+    /// What was held before the first step.
+    held_before: usize,
+    bill: Bill,
 }
 
 impl Stage {
+    const fn new(world: World, gauge: Option<Gauge>) -> Self {
+        Self {
+            world,
+            clients: [None, None],
+            lines: Vec::new(),
+            heard: Vec::new(),
+            others_heard: false,
+            gauge,
+            held_before: 0,
+            bill: Bill::NOTHING,
+        }
+    }
+
+    fn begin_bill(&mut self) {
+        self.bill = Bill::NOTHING;
+        self.held_before = self.held_by_proxy();
+    }
+
+    /// What is allocated, but for what this stage holds itself.
+    fn held_by_proxy(&self) -> usize {
+        let own = self.lines.iter().map(|line| &line.end).chain(self.clients.iter().flatten());
+        let own = own.map(End::held).sum::<usize>() + self.heard.capacity();
+        self.gauge.map_or(0, |gauge| (gauge.held)().saturating_sub(own))
+    }
+
+    fn assert_held(&self) {
+        assert_held(self.held_by_proxy().saturating_sub(self.held_before));
+    }
+
     async fn step(&mut self, what: u8, given: &[u8]) {
         let first = given.first().copied().unwrap_or_default();
         match what % 11 {
@@ -141,16 +205,37 @@ impl Stage {
                 line.end.send(&told);
             }),
             5 => self.with_others_line(|line| line.end.close()),
-            6 => self.world.pass(STEP * u32::from(first)).await,
+            // What time brings is nobody's bytes, and neither is what is done for the honest caller or for an operator.
+            6 => return self.pass(STEP * u32::from(first)).await,
             7 if first % 2 == 0 => self.world.upstream.refuse(),
             7 => self.world.upstream.listen_again(),
-            8 => self.read_honestly().await,
+            8 => return self.read_honestly().await,
             9 => {
-                drop(self.world.proxy.purge(Purge { organization: None, label: None, resource: None }).await)
+                drop(self.world.proxy.purge(Purge { organization: None, label: None, resource: None }).await);
+                return self.settle().await;
             }
             // The proxy goes on a little, and is not done.
-            _ => return tokio::task::yield_now().await,
+            _ => return self.counted(async |_| tokio::task::yield_now().await).await,
         }
+        self.settle_counted().await;
+    }
+
+    /// What this does is paid for by the input.
+    async fn counted(&mut self, what: impl AsyncFnOnce(&World)) {
+        let Some(gauge) = self.gauge else { return what(&self.world).await };
+        let (before, begun) = (counted(&self.world.metrics), (gauge.spent)());
+        what(&self.world).await;
+        self.bill.spent += (gauge.spent)().saturating_sub(begun);
+        self.bill.count(before, &self.world.metrics);
+    }
+
+    async fn settle_counted(&mut self) {
+        self.counted(async |world| world.quiet.reached().await).await;
+        self.settle().await;
+    }
+
+    async fn pass(&mut self, time: Duration) {
+        self.world.pass(time).await;
         self.settle().await;
     }
 
@@ -159,6 +244,7 @@ impl Stage {
         if !is_open {
             self.hang_up(number);
         }
+        self.bill.connections += u32::from(self.clients[number].is_none());
         let client = self.clients[number].get_or_insert_with(|| End::new(self.world.connect()));
         client.send(bytes);
         client.turn();
@@ -245,19 +331,62 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs;
+    use std::panic::catch_unwind;
     use std::path::Path;
+    use std::time::Duration;
 
-    use super::run;
+    use super::{Gauge, Input, in_world, steps_within};
+
+    fn seed(name: &str) -> Vec<u8> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/whole");
+        fs::read(corpus.join(name)).expect("a seed")
+    }
 
     /// A seed that reaches nothing proves nothing.
     #[test]
     fn the_seeds_of_the_whole_proxy_reach_answers_over_both_protocols() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/whole");
         let http2_upstream = ["h2up_read", "h2up_list", "h2up_write", "h2up_h2_read"];
         for name in ["read", "list", "h2_read", "write_in_parts", "leaves"].into_iter().chain(http2_upstream)
         {
-            assert!(run(&fs::read(corpus.join(name)).expect("a seed")), "{name}: nobody was answered");
+            let seed = seed(name);
+            let input = Input::of(&seed).expect("it names nobody");
+            let heard = in_world(input.speaks_http2, None, async |stage| {
+                input.take_place(stage).await;
+                stage.others_heard
+            });
+            assert!(heard, "{name}: nobody was answered");
         }
+    }
+
+    thread_local! {
+        static HELD: Cell<usize> = const { Cell::new(0) };
+        static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+        /// What is told to be held more, and to be spent, whenever it is asked for.
+        static STEPS: Cell<(usize, Duration)> = const { Cell::new((0, Duration::ZERO)) };
+    }
+
+    fn held() -> usize {
+        HELD.set(HELD.get() + STEPS.get().0);
+        HELD.get()
+    }
+
+    fn spent() -> Duration {
+        SPENT.set(SPENT.get() + STEPS.get().1);
+        SPENT.get()
+    }
+
+    #[test]
+    fn an_input_that_holds_or_costs_too_much_is_found() {
+        let microsecond = Duration::from_micros(1);
+        let run = |steps| {
+            STEPS.set(steps);
+            catch_unwind(|| steps_within(&seed("read"), Gauge { held, spent }))
+        };
+        assert!(run((1, microsecond)).is_ok(), "the prices are measured by this one");
+        let told = |steps| *run(steps).expect_err("too much").downcast::<String>().expect("what was wrong");
+        assert!(told((256 << 10, microsecond)).ends_with("bytes are held"));
+        assert!(told((1, Duration::from_secs(1))).contains("costs more than"));
     }
 }
