@@ -263,8 +263,8 @@ impl Bindings {
 
     /// Drops a binding whose organization is in doubt at `dropped`. What was begun before that binds nothing: an answer that was
     /// made before a key moved may arrive behind the one that showed it.
-    pub fn drop_binding(&self, credential: &Credential, dropped: Tick) {
-        self.shard(credential).unbind(credential.digest(), dropped);
+    pub fn drop_binding(&self, credential: &Credential, dropped: Tick) -> Ended {
+        self.shard(credential).unbind(credential.digest(), dropped)
     }
 
     /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns. Says what it was

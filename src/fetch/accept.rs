@@ -18,7 +18,9 @@ use super::task::{Begun, Fetch};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, ToStore};
+use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
+use crate::caller::standing::Ended;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -207,10 +209,16 @@ impl Fetcher {
         Fetched::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
     }
 
-    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more.
+    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more, here
+    /// and at other replicas. What they proved would bring the old organization back with the very next read.
     pub fn discard(&self, credential: Option<&Credential>, head: &Parts, reason: GateReason) {
         if let Some(credential) = credential {
-            self.bindings.drop_binding(credential, self.cache.fence().sequence().advance());
+            let ended = self.bindings.drop_binding(credential, self.cache.fence().sequence().advance());
+            if let Some(fleet) = &self.fleet {
+                // What it was bound to may have gone before this: others, and the store, have what it was proven by.
+                let ended = if reason == GateReason::OtherOrganization { Ended::Proofs } else { ended };
+                fleet.note_refusal(credential, Refusal::Credential, ended);
+            }
         }
         distrust_connection(&head.extensions);
         tracing::error!(reason = %reason, "an upstream answer belongs to another call and was discarded");
