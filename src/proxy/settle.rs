@@ -222,6 +222,8 @@ impl Proxy {
         };
         let wanted = write.rules.cache.write_through
             && carries_label
+            // What a query shapes (`?dry_run=true`) is no answer to a plain read.
+            && write.path.query().is_none()
             // What is stored of a singleton is no item.
             && !write.subject.resource.is_singleton()
             && own.before <= begun.tick
