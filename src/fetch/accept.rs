@@ -178,12 +178,13 @@ impl Fetcher {
             ..made(identity.organization, &head, packed, begun, allowed.limit())
         };
         let response = response.stored();
+        let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
         let stored = fetch.use_of.stores()
             && !allowed.is_nothing()
             && !self.cache.is_closed()
-            && fence.admits(&organization, target, begun.tick);
+            && fence.admits(&organization, target, begun.tick)
+            && !self.cache.has_younger(&key, &organization, sent);
         if stored {
-            let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
             let useful_for = useful_for(rules.of(fetch.read.resource, target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
@@ -287,7 +288,9 @@ impl Fetcher {
         let Written { organization, credential, rules, head, resource, target, packed, sent, begun, .. } =
             written;
         let allowed = Allowed::by(head, rules.of(resource, &target));
-        if gate::examine_head(head).is_err() || allowed.is_nothing() {
+        // What a cache on the way had before is no answer to this write.
+        let is_aged = !age::of(&head.headers).is_zero();
+        if gate::examine_head(head).is_err() || allowed.is_nothing() || is_aged {
             return;
         }
         let alone = written.grants || !rules.may_share(organization, resource, begun);

@@ -166,7 +166,7 @@ impl Fetcher {
         let item =
             if answers { None } else { self.item_of(fetch, organization, &response, &lesson, entry.stamp) };
         let key = CacheKey::new(resource, organization, owner, target.clone());
-        if !self.cache.is_closed() && !self.cache.has_younger(&key, organization, response.sent()) {
+        if !self.cache.is_closed() && !self.cache.has_as_young(&key, organization, response.sent()) {
             let useful_for = useful_for(rules.of(resource, &target));
             self.cache.keep(key, Arc::clone(&response), useful_for, organization, rules);
             if rules.shares() {

@@ -55,3 +55,14 @@ async fn what_a_write_with_a_query_answered_is_nobodys_label() {
     writer.patch(&target, CHANGE).send().await.assert_label("as it would be");
     writer.get(&label_path(1)).send().await.assert_label("a-1").assert_miss();
 }
+
+/// A cache on the way has had it since before.
+#[tokio::test]
+async fn what_has_an_age_is_no_answer_to_a_write() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    let writer = world.proven("a", 1).await;
+    let answer = Answer::json(200, label("a", 1, "of another time")).field("age", "30");
+    world.upstream.reply_to("PATCH", &label_path(1), answer);
+    writer.patch(&label_path(1), CHANGE).send().await.assert_status(200);
+    writer.get(&label_path(1)).send().await.assert_label("a-1").assert_miss();
+}

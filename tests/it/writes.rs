@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{LABELS, error, label, label_id, label_path, token};
+use crate::support::labels::{LABELS, error, label, label_id, label_path, page, token};
 use crate::support::{Answer, Caller, Peculiar, Recorded, World};
 
 const CHANGE: &str = r#"{"label":"changed"}"#;
@@ -300,6 +300,36 @@ async fn what_a_nearer_cache_has_had_since_before_a_write_is_fresh_for_a_second_
     caller.get(&label_path(1)).send().await.assert_miss();
     world.proxy.advance_seconds(20);
     assert!(hits(&caller, &label_path(1)).await);
+}
+
+#[tokio::test]
+async fn what_a_nearer_cache_has_had_since_before_a_write_takes_the_place_of_nothing_younger() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    world.proxy.advance_seconds(60);
+    let caller = world.proven("a", 1).await;
+    caller.patch(&label_path(1), CHANGE).send().await.assert_label("changed");
+    world.proxy.advance_seconds(40);
+    let old = Answer::json(200, label("a", 1, "a-1")).field("age", "50");
+    world.upstream.reply_to("GET", &label_path(1), old);
+    let fresh = caller.get(&label_path(1)).field("cache-control", "no-cache").send().await;
+    fresh.assert_label("a-1").assert_cache_status("fwd=request");
+    caller.get(&label_path(1)).send().await.assert_label("changed").assert_hit();
+}
+
+#[tokio::test]
+async fn what_a_nearer_cache_says_of_a_list_takes_the_place_of_no_younger_label() {
+    let world = World::start_with(|config| config.cache.list_fill = true);
+    let caller = world.proven("a", 1).await;
+    caller.get(LABELS).send().await.assert_status(200);
+    world.proxy.advance_seconds(30);
+    world.vendor.put_label("a", 2, "new");
+    caller.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_label("new");
+    world.proxy.advance_seconds(10);
+    let items = [label("a", 1, "a-1"), label("a", 2, "a-2")];
+    let old = Answer::json(200, page(&items, None)).field("age", "50");
+    world.upstream.reply_to("GET", LABELS, old);
+    caller.get(LABELS).field("cache-control", "no-cache").send().await.assert_status(200);
+    caller.get(&label_path(2)).send().await.assert_label("new").assert_hit();
 }
 
 #[tokio::test]
