@@ -10,7 +10,7 @@ use super::seal::{SealPurpose, Sealer};
 use crate::cache::{Cache, Purge};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::fence::{Fate, Reach};
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
@@ -83,8 +83,8 @@ impl Applier {
             Notice::Organization { id, item, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
                 let extent = item.map_or(Extent::Organization, Extent::Item);
-                let settles = self.settles(number, (*fate).into());
-                let (again, before) = fence.invalidate_settling(&organization, extent, settles, now);
+                let until = self.settles_until(number, (*fate).into(), now);
+                let (again, before) = fence.invalidate_settling(&organization, extent, until);
                 match own {
                     Some(_) => organization.note_invalidated_again(again, before),
                     None => self.metrics.invalidation(InvalidationCause::Fleet),
@@ -178,12 +178,12 @@ impl Applier {
         self.resources.iter().find(|known| Some(known.name) == name)
     }
 
-    /// How long what is read of an organization has to settle from now on. A notice may be old when it is read: its number is
-    /// the store's time at which it was appended, in microseconds.
-    fn settles(&self, number: Number, fate: Fate) -> Duration {
+    /// Until when what is read of an organization has to settle, which may be over. A notice may be old when it is read: its
+    /// number is the store's time at which it was appended, in microseconds.
+    fn settles_until(&self, number: Number, fate: Fate, now: Moment) -> Moment {
         let appended = Duration::from_micros(number.0);
-        let age = self.clock.now().unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
-        fate.settles_after().saturating_sub(age)
+        let age = now.unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
+        now.back(age).plus(fate.settles_after())
     }
 }
 
@@ -194,18 +194,22 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::caller::credential::Digester;
     use crate::classify::Target;
     use crate::fence::Fence;
     use crate::fleet::control::{HistoryId, Stamp};
+    use crate::fleet::notice::Told;
     use crate::fleet::seal::Secret;
     use crate::lock::Mutex;
-    use crate::resource::RESOURCES;
+    use crate::organization::Organization;
+    use crate::resource::{LEAD_LABEL, RESOURCES};
 
     const ORGANIZATION: Uuid = Uuid::from_u128(1);
     const BEFORE: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
 
     fn applier() -> Applier {
-        let (clock, _) = Clock::manual();
+        let (clock, hand) = Clock::manual();
+        hand.advance(Duration::from_secs(100));
         let (fence, metrics) = (Arc::<Fence>::default(), Arc::<Metrics>::default());
         Applier {
             cache: Arc::new(Cache::new(1 << 20, fence, clock.clone(), Arc::clone(&metrics))),
@@ -245,6 +249,43 @@ mod tests {
         fn enter(&self, _: &span::Id) {}
 
         fn exit(&self, _: &span::Id) {}
+    }
+
+    fn bound(applier: &Applier) -> Arc<Organization> {
+        let organization = applier.cache.fence().organizations().get(id(), applier.clock.now());
+        let fields = http::HeaderMap::from_iter([(
+            http::header::AUTHORIZATION,
+            http::HeaderValue::from_static("Bearer somebody"),
+        )]);
+        let credential = Digester::default().credential(&fields).unwrap();
+        let (tick, now) = (applier.cache.fence().sequence().advance(), applier.clock.now());
+        let _ = applier.bindings.prove(&credential, &LEAD_LABEL, &organization, tick, now);
+        organization
+    }
+
+    fn id() -> OrganizationId {
+        OrganizationId::sealed_by_replica(ORGANIZATION)
+    }
+
+    fn item() -> Target {
+        Target::Item(Uuid::from_u128(2))
+    }
+
+    /// A cache on the way may bring what is from before it as late as that.
+    #[test]
+    fn what_was_read_before_a_write_that_is_heard_of_late_has_not_settled() {
+        let mut applier = applier();
+        let (organization, now) = (bound(&applier), applier.clock.now());
+        let written = Number(u64::try_from(now.unix().as_micros()).unwrap() - 60_000_000);
+        let notice = Notice::Organization { id: ORGANIZATION, item: None, fate: Told::Known };
+        let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
+        applier.notice(written, &body, None);
+        let settles = |ago| {
+            let sent = now.back(Duration::from_secs(ago));
+            applier.cache.fence().is_settling(&organization, &item(), sent)
+        };
+        assert!(settles(61) && settles(56), "before it, and in the time that the API takes");
+        assert!(!settles(50) && !settles(0), "that is over");
     }
 
     /// To be ready a purge goes through all that is stored, which takes its time.
