@@ -383,7 +383,7 @@ mod tests {
             organizations.forget_idle(&sequence, clock.now());
             assert!(organizations.is_empty());
         };
-        let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance() };
+        let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance(), sent: clock.now() };
         for id in ids(FORGOTTEN_WITH_GRANTS.get()) {
             let _ = known(id).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         }

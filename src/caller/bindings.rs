@@ -199,7 +199,8 @@ impl Bindings {
         if begun > proof.answered {
             proof.answered = begun;
             proof.last_failure = None;
-            proof.sent = Some(sent);
+            // One that a cache on the way has had for a while makes no younger one old.
+            proof.sent = Some(proof.sent.map_or(sent, |proven| proven.latest(sent)));
             // The table may have forgotten and made the organization anew meanwhile.
             binding.organization = Arc::clone(organization);
         }

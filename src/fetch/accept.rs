@@ -100,8 +100,8 @@ impl Fetcher {
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
-                let (read, rules) = (&fetch.read, &fetch.rules);
-                self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, rules));
+                let (read, rules, sent) = (&fetch.read, &fetch.rules, sent_less_age(begun, &head));
+                self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, sent, rules));
             }
             Err(Unsound { grants: Some(grants), .. }) => {
                 self.tell_grants(self.cache.note_grants(*grants, bound.as_ref(), &fetch.rules));
@@ -149,9 +149,10 @@ impl Fetcher {
         let Sound { identity, packed, lesson } = sound;
         let fence = self.cache.fence();
         let organization = fence.organizations().get(identity.organization, self.clock.now());
+        let sent = sent_less_age(begun, &head);
         if fetch.use_of.proves() {
             let (credential, resource) = (&fetch.credential, fetch.read.resource);
-            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, begun.sent);
+            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, sent);
             self.metrics.proof(proof);
             match proof {
                 ProofResult::Moved => {
@@ -170,8 +171,6 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
-        // RFC 9111 §4.2.3: a cache on the way may have had it for a while, and since before a write.
-        let sent = begun.sent.back(age::of(&head.headers));
         let response = ToStore {
             sent,
             settling: fence.is_settling(&organization, target, sent),
@@ -314,6 +313,12 @@ impl Fetch {
             (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest());
         CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())
     }
+}
+
+/// When what an answer says was true. RFC 9111 §4.2.3: a cache on the way may have had it for a while: since before a write,
+/// before grants, and before its key was revoked.
+fn sent_less_age(begun: Begun, head: &Parts) -> Moment {
+    begun.sent.back(age::of(&head.headers))
 }
 
 /// A stored response of a body that passed the check.

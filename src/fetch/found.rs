@@ -109,7 +109,8 @@ impl Fetcher {
             }
         };
         let read = Read { target: target.clone(), ..fetch.read.clone() };
-        self.tell_grants(self.cache.note_identity(&read, sound.identity, *tick, rules));
+        let sent = self.clock.now().back(found.age);
+        self.tell_grants(self.cache.note_identity(&read, sound.identity, *tick, sent, rules));
         if !is_own && !rules.may_share(organization, resource, *tick) {
             // As long as nothing has shown that it is for everybody, or now that it is not.
             return Ok(None);

@@ -53,6 +53,15 @@ pub struct Shown {
     pub is_witness: bool,
     /// Place of its fetch in the order of writes.
     pub begun: Tick,
+    /// When what it says was true: when it was sent for, less its age.
+    pub sent: Moment,
+}
+
+impl Shown {
+    /// Whether it shows what was after something that came here then.
+    fn is_since(&self, arrived: Tick, at: Moment) -> bool {
+        self.begun > arrived && self.sent.reached(at)
+    }
 }
 
 /// What an answer changed.
@@ -162,7 +171,7 @@ impl Sharing {
             self.witnessed.store(true, Ordering::SeqCst);
         }
         let Some(granted) = &mut known.granted else { return Change::None };
-        granted.denied |= shown.is_witness && shown.begun > granted.arrived;
+        granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at);
         if !granted.denied || now.since(granted.at) < ttl {
             return Change::None;
         }
@@ -241,7 +250,7 @@ mod tests {
             for (at, grants, is_witness) in *answers {
                 hand.advance(Duration::from_secs(at - second));
                 second = *at;
-                let shown = answer(&sequence, *grants, *is_witness);
+                let shown = answer(&sequence, *grants, *is_witness, clock.now());
                 let _ = sharing.note(shown, &sequence, TTL, clock.now());
             }
             assert_eq!(sharing.admits(sequence.advance(), Witness::NotRequired), *shared, "{row}");
@@ -253,11 +262,14 @@ mod tests {
     fn a_list_that_was_asked_for_before_the_grants_arrived_says_nothing_against_them() {
         let (clock, hand) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
-        let early = answer(&sequence, false, true);
-        assert_eq!(sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now()), Change::Ended);
+        let early = answer(&sequence, false, true, clock.now());
+        assert_eq!(
+            sharing.note(answer(&sequence, true, false, clock.now()), &sequence, TTL, clock.now()),
+            Change::Ended
+        );
         hand.advance(TTL);
         assert_eq!(sharing.note(early, &sequence, TTL, clock.now()), Change::None);
-        let late = answer(&sequence, false, true);
+        let late = answer(&sequence, false, true, clock.now());
         assert_eq!(sharing.note(late, &sequence, TTL, clock.now()), Change::Resumed);
     }
 
@@ -266,10 +278,10 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
         let before = sequence.advance();
-        let _ = sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now());
+        let _ = sharing.note(answer(&sequence, true, false, clock.now()), &sequence, TTL, clock.now());
         let meanwhile = sequence.advance();
         hand.advance(TTL);
-        let ending = answer(&sequence, false, true);
+        let ending = answer(&sequence, false, true, clock.now());
         assert_eq!(sharing.note(ending, &sequence, TTL, clock.now()), Change::Resumed);
         for begun in [before, meanwhile, ending.begun] {
             assert!(!sharing.admits(begun, Witness::NotRequired), "{begun:?}");
@@ -281,7 +293,7 @@ mod tests {
     fn where_a_witness_is_needed_nothing_is_shared_before_a_list_was_seen() {
         let (clock, _) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
-        let first = answer(&sequence, false, false);
+        let first = answer(&sequence, false, false, clock.now());
         let _ = sharing.note(first, &sequence, TTL, clock.now());
         assert!(!sharing.admits(first.begun, Witness::Required));
         assert!(sharing.admits(first.begun, Witness::NotRequired));
@@ -289,7 +301,7 @@ mod tests {
             (sharing.shared(Witness::Required), sharing.shared(Witness::NotRequired)),
             (Shared::Unwitnessed, Shared::Organization)
         );
-        let list = answer(&sequence, false, true);
+        let list = answer(&sequence, false, true, clock.now());
         let _ = sharing.note(list, &sequence, TTL, clock.now());
         assert!(sharing.admits(list.begun, Witness::Required) && sharing.is_witnessed());
     }
@@ -310,7 +322,7 @@ mod tests {
             hand.advance(Duration::from_secs(1));
         }
         assert_eq!(sharing.asked_for_witness(), Some(somebody));
-        let _ = sharing.note(answer(&sequence, false, true), &sequence, TTL, clock.now());
+        let _ = sharing.note(answer(&sequence, false, true, clock.now()), &sequence, TTL, clock.now());
         hand.advance(TTL * 100);
         assert!(!sharing.asks_for_witness(somebody, clock.now()));
     }
