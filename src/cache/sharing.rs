@@ -54,7 +54,7 @@ impl Cache {
         let organizations = self.fence.organizations();
         let organization = organizations.get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
-        let is_witness = matches!(read.target, Target::List(_));
+        let is_witness = matches!(read.target, Target::List(_)) && !organizations.doubts(begun, sent);
         self.note_shown(
             read.resource,
             &organization,
@@ -74,6 +74,7 @@ impl Cache {
         let ttl = rules.of_lists(resource).ttl;
         match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => None,
+            Change::Repeated => Some(organization.id()),
             Change::Ended => {
                 self.end_sharing(organization);
                 tracing::warn!(
