@@ -129,7 +129,7 @@ impl Fence {
         fate: Fate,
         now: Moment,
     ) -> (Tick, Tick) {
-        self.invalidate_settling(organization, extent, fate.settles_after(), now)
+        self.invalidate_settling(organization, extent, now.plus(fate.settles_after()))
     }
 
     /// Invalidates the organization that an operator names.
@@ -145,18 +145,15 @@ impl Fence {
         (tick, before)
     }
 
-    /// Invalidates what a write has changed that another process may have told of: what is left of its settling is this.
-    /// Returns as [`Self::invalidate`] does.
+    /// Invalidates what a write has changed that another process may have told of, late: it settles until then, be that over.
+    /// A cache on the way may bring yet what it has had since before. Returns as [`Self::invalidate`] does.
     pub fn invalidate_settling(
         &self,
         organization: &Organization,
         extent: Extent,
-        settles: Duration,
-        now: Moment,
+        until: Moment,
     ) -> (Tick, Tick) {
-        if !settles.is_zero() {
-            organization.settle_until(extent, now.plus(settles));
-        }
+        organization.settle_until(extent, until);
         self.invalidate_settled(organization, extent)
     }
 

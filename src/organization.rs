@@ -172,10 +172,14 @@ impl Organization {
         if !shown.grants {
             return self.sharing(resource).note(shown, sequence, ttl, now);
         }
-        let noted = self.sharings().map(|sharing| sharing.note(shown, sequence, ttl, now));
         // All of them, and not as many as it takes to know.
-        let ended = noted.filter(|change| *change == Change::Ended).count();
-        if ended > 0 { Change::Ended } else { Change::None }
+        self.sharings().fold(Change::None, |changed, sharing| {
+            match (changed, sharing.note(shown, sequence, ttl, now)) {
+                (Change::Ended, _) | (_, Change::Ended) => Change::Ended,
+                (Change::None, noted) => noted,
+                (noted, _) => noted,
+            }
+        })
     }
 
     /// Forgets what is known of the lists of every resource.
@@ -213,6 +217,8 @@ struct Table {
     known: HashMap<OrganizationId, Seen>,
     /// Epoch of every organization that is not in the table.
     forgotten: Tick,
+    /// When it was last forgotten what lists have shown.
+    doubted: Option<(Tick, Moment)>,
     /// Those of them that showed who may see their labels: forgetting must not end that.
     granted: LruCache<OrganizationId, ()>,
     /// Whether one of those has been lost.
@@ -224,6 +230,7 @@ impl Default for Table {
         Self {
             known: HashMap::new(),
             forgotten: Tick::default(),
+            doubted: None,
             granted: bounded(FORGOTTEN_WITH_GRANTS),
             granted_were_lost: false,
         }
@@ -252,7 +259,7 @@ impl Organizations {
     /// The organization with this id; made if it is new.
     #[must_use]
     pub fn get(&self, id: OrganizationId, now: Moment) -> Arc<Organization> {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.table.lock();
+        let Table { known, forgotten, granted, granted_were_lost, .. } = &mut *self.table.lock();
         let seen = known.entry(id).or_insert_with(|| {
             let had_grants = granted.pop(&id).is_some() || *granted_were_lost;
             let sharing = || if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
@@ -289,9 +296,23 @@ impl Organizations {
         }
     }
 
+    /// Forgets what lists have shown of every organization, known or not: others may have been shown grants, and nobody here was
+    /// told.
+    pub fn doubt_witnesses(&self, sequence: &Sequence, now: Moment) {
+        let mut table = self.table.lock();
+        table.doubted = Some((sequence.advance(), now));
+        table.known.values().flat_map(|seen| seen.organization.sharings()).for_each(Sharing::doubt);
+    }
+
+    /// Whether what was asked for at `begun`, and was true at `sent`, is from before that.
+    #[must_use]
+    pub fn doubts(&self, begun: Tick, sent: Moment) -> bool {
+        self.table.lock().doubted.is_some_and(|(tick, at)| begun <= tick || !sent.reached(at))
+    }
+
     /// Forgets what nobody holds and nobody asked for in the last [`IDLE`].
     pub fn forget_idle(&self, sequence: &Sequence, now: Moment) {
-        let Table { known, forgotten, granted, granted_were_lost } = &mut *self.table.lock();
+        let Table { known, forgotten, granted, granted_were_lost, .. } = &mut *self.table.lock();
         let before = known.len();
         known.retain(|id, seen| {
             // Nobody else can take a hold of it meanwhile: holds are given out under this lock or cloned from one.
@@ -383,7 +404,7 @@ mod tests {
             organizations.forget_idle(&sequence, clock.now());
             assert!(organizations.is_empty());
         };
-        let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance() };
+        let shown = |grants| Shown { grants, is_witness: true, begun: sequence.advance(), sent: clock.now() };
         for id in ids(FORGOTTEN_WITH_GRANTS.get()) {
             let _ = known(id).sharing(&LEAD_LABEL).note(shown(true), &sequence, IDLE, clock.now());
         }

@@ -26,6 +26,7 @@ pub use self::purge::{Purge, Purged};
 use self::purged::PurgedResources;
 pub use self::sharing::Grants;
 use self::store::Store;
+use self::stored::StoredResponse;
 use crate::caller::credential::Credential;
 use crate::classify::Target;
 use crate::clock::{Clock, Moment};
@@ -92,13 +93,21 @@ impl Cache {
         shared || own
     }
 
-    /// Whether what is stored under a key may be served and was fetched later than `sent`.
+    /// Whether what is stored under a key may be served and is from later than `sent`: an answer that a cache on the way has had
+    /// since before that is no news, whenever it was asked for.
     #[must_use]
     pub fn has_younger(&self, key: &CacheKey, organization: &Organization, sent: Moment) -> bool {
-        self.store.get(key).is_some_and(|stored| {
-            self.fence.admits(organization, &key.target(), stored.begun)
-                && stored.sent().uptime() >= sent.uptime()
-        })
+        self.admitted(key, organization).is_some_and(|stored| stored.sent().uptime() > sent.uptime())
+    }
+
+    /// The same, or from that very moment: then it is what another replica has as well.
+    #[must_use]
+    pub fn has_as_young(&self, key: &CacheKey, organization: &Organization, sent: Moment) -> bool {
+        self.admitted(key, organization).is_some_and(|stored| stored.sent().uptime() >= sent.uptime())
+    }
+
+    fn admitted(&self, key: &CacheKey, organization: &Organization) -> Option<Arc<StoredResponse>> {
+        self.store.get(key).filter(|stored| self.fence.admits(organization, &key.target(), stored.begun))
     }
 
     /// Takes away what is stored of an item that is gone, as another replica has told: what everybody may have. What is one

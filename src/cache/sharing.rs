@@ -8,6 +8,7 @@ use super::gate::{self, Identity};
 use super::key::CacheKey;
 use super::stored::StoredResponse;
 use crate::classify::{Read, Target};
+use crate::clock::Moment;
 use crate::metrics::InvalidationCause;
 use crate::organization::sharing::{Change, Shown};
 use crate::organization::{Organization, OrganizationId};
@@ -39,23 +40,25 @@ impl Grants {
 
 impl Cache {
     /// Notes what a sound body, the answer to `read` in a fetch of `begun`, shows of who may see the items of its
-    /// organization, before anything else is done with it. The organization whose sharing that ended, if it did: other
-    /// replicas are to be told.
+    /// organization, before anything else is done with it; `sent` is when that was true. The organization whose sharing that
+    /// ended, or may have to end elsewhere: other replicas are to be told.
     #[must_use]
     pub fn note_identity(
         &self,
         read: &Read,
         identity: Identity,
         begun: Tick,
+        sent: Moment,
         rules: &Rules,
     ) -> Option<OrganizationId> {
-        let organization = self.fence.organizations().get(identity.organization, self.clock.now());
+        let organizations = self.fence.organizations();
+        let organization = organizations.get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
-        let is_witness = matches!(read.target, Target::List(_));
+        let is_witness = matches!(read.target, Target::List(_)) && !organizations.doubts(begun, sent);
         self.note_shown(
             read.resource,
             &organization,
-            Shown { grants: identity.grants, is_witness, begun },
+            Shown { grants: identity.grants, is_witness, begun, sent },
             rules,
         )
     }
@@ -71,6 +74,7 @@ impl Cache {
         let ttl = rules.of_lists(resource).ttl;
         match organization.note_shown(resource, shown, self.fence.sequence(), ttl, self.clock.now()) {
             Change::None => None,
+            Change::Repeated => Some(organization.id()),
             Change::Ended => {
                 self.end_sharing(organization);
                 tracing::warn!(
@@ -122,7 +126,8 @@ impl Cache {
     }
 
     fn grants_now(&self) -> Shown {
-        Shown { grants: true, is_witness: false, begun: self.fence.sequence().current() }
+        let (begun, sent) = (self.fence.sequence().current(), self.clock.now());
+        Shown { grants: true, is_witness: false, begun, sent }
     }
 
     /// Whether a response that others wait for is still for everybody: sharing may have ended while they did.

@@ -199,7 +199,8 @@ impl Bindings {
         if begun > proof.answered {
             proof.answered = begun;
             proof.last_failure = None;
-            proof.sent = Some(sent);
+            // One that a cache on the way has had for a while makes no younger one old.
+            proof.sent = Some(proof.sent.map_or(sent, |proven| proven.latest(sent)));
             // The table may have forgotten and made the organization anew meanwhile.
             binding.organization = Arc::clone(organization);
         }
@@ -263,8 +264,8 @@ impl Bindings {
 
     /// Drops a binding whose organization is in doubt at `dropped`. What was begun before that binds nothing: an answer that was
     /// made before a key moved may arrive behind the one that showed it.
-    pub fn drop_binding(&self, credential: &Credential, dropped: Tick) {
-        self.shard(credential).unbind(credential.digest(), dropped);
+    pub fn drop_binding(&self, credential: &Credential, dropped: Tick) -> Ended {
+        self.shard(credential).unbind(credential.digest(), dropped)
     }
 
     /// Notes a refusal that arrived at `arrived`; every proof that it concerns has ended when this returns. Says what it was

@@ -220,11 +220,11 @@ impl Shard {
 
     /// Forgets whose a credential is. What was begun no later than `dropped` binds and proves it no more: an answer from
     /// before the doubt would bring the old organization back.
-    pub(super) fn unbind(&mut self, credential: CredentialDigest, dropped: Tick) {
+    pub(super) fn unbind(&mut self, credential: CredentialDigest, dropped: Tick) -> Ended {
         self.refused_credentials.note(credential, dropped);
-        if let Some(binding) = self.bindings.pop(&credential) {
-            self.forget_credential(binding.authorization, credential);
-        }
+        let Some(mut binding) = self.bindings.pop(&credential) else { return Ended::NoProof };
+        self.forget_credential(binding.authorization, credential);
+        Ended::of(binding.end_all())
     }
 
     pub(super) fn forget_credential(

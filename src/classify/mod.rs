@@ -123,6 +123,12 @@ pub fn says_nobody(fields: &HeaderMap, query: &str) -> bool {
         && !query::has_parameter(query, API_KEY)
 }
 
+/// Whether anything in a request beside its credential may choose whose data it is about: what forbids caching a read.
+#[must_use]
+pub fn may_say_another(fields: &HeaderMap, query: &str) -> bool {
+    fields::bypass(fields).is_some() || query::has_parameter(query, API_KEY)
+}
+
 /// Where older versions of the API took a key.
 const API_KEY: &str = "api_key";
 

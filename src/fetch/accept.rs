@@ -18,7 +18,9 @@ use super::task::{Begun, Fetch};
 use crate::cache::gate::{self, Expected};
 use crate::cache::key::CacheKey;
 use crate::cache::stored::{Packed, ToStore};
+use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
+use crate::caller::standing::Ended;
 use crate::classify::Target;
 use crate::clock::Moment;
 use crate::error::{ErrorKind, ProxyError};
@@ -98,8 +100,8 @@ impl Fetcher {
         // Whatever the answer proves and whether it may be stored: what it shows concerns its whole organization.
         match &judged {
             Ok(sound) => {
-                let (read, rules) = (&fetch.read, &fetch.rules);
-                self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, rules));
+                let (read, rules, sent) = (&fetch.read, &fetch.rules, sent_less_age(begun, &head));
+                self.tell_grants(self.cache.note_identity(read, sound.identity, begun.tick, sent, rules));
             }
             Err(Unsound { grants: Some(grants), .. }) => {
                 self.tell_grants(self.cache.note_grants(*grants, bound.as_ref(), &fetch.rules));
@@ -147,9 +149,10 @@ impl Fetcher {
         let Sound { identity, packed, lesson } = sound;
         let fence = self.cache.fence();
         let organization = fence.organizations().get(identity.organization, self.clock.now());
+        let sent = sent_less_age(begun, &head);
         if fetch.use_of.proves() {
             let (credential, resource) = (&fetch.credential, fetch.read.resource);
-            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, begun.sent);
+            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, sent);
             self.metrics.proof(proof);
             match proof {
                 ProofResult::Moved => {
@@ -168,20 +171,19 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
-        // RFC 9111 §4.2.3: a cache on the way may have had it for a while, and since before a write.
-        let sent = begun.sent.back(age::of(&head.headers));
         let response = ToStore {
             sent,
             settling: fence.is_settling(&organization, target, sent),
             ..made(identity.organization, &head, packed, begun, allowed.limit())
         };
         let response = response.stored();
+        let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
         let stored = fetch.use_of.stores()
             && !allowed.is_nothing()
             && !self.cache.is_closed()
-            && fence.admits(&organization, target, begun.tick);
+            && fence.admits(&organization, target, begun.tick)
+            && !self.cache.has_younger(&key, &organization, sent);
         if stored {
-            let key = CacheKey::new(fetch.read.resource, &organization, owner, target.clone());
             let useful_for = useful_for(rules.of(fetch.read.resource, target));
             self.cache.keep(key, Arc::clone(&response), useful_for, &organization, rules);
             if rules.shares() {
@@ -207,10 +209,16 @@ impl Fetcher {
         Fetched::Own(OwnAnswer::Whole(Arc::new(WholeAnswer::new(head, body))))
     }
 
-    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more.
+    /// An answer that belongs to somebody else: neither its connection nor what is known of the caller is trusted any more, here
+    /// and at other replicas. What they proved would bring the old organization back with the very next read.
     pub fn discard(&self, credential: Option<&Credential>, head: &Parts, reason: GateReason) {
         if let Some(credential) = credential {
-            self.bindings.drop_binding(credential, self.cache.fence().sequence().advance());
+            let ended = self.bindings.drop_binding(credential, self.cache.fence().sequence().advance());
+            if let Some(fleet) = &self.fleet {
+                // What it was bound to may have gone before this: others, and the store, have what it was proven by.
+                let ended = if reason == GateReason::OtherOrganization { Ended::Proofs } else { ended };
+                fleet.note_refusal(credential, Refusal::Credential, ended);
+            }
         }
         distrust_connection(&head.extensions);
         tracing::error!(reason = %reason, "an upstream answer belongs to another call and was discarded");
@@ -279,7 +287,9 @@ impl Fetcher {
         let Written { organization, credential, rules, head, resource, target, packed, sent, begun, .. } =
             written;
         let allowed = Allowed::by(head, rules.of(resource, &target));
-        if gate::examine_head(head).is_err() || allowed.is_nothing() {
+        // What a cache on the way had before is no answer to this write.
+        let is_aged = !age::of(&head.headers).is_zero();
+        if gate::examine_head(head).is_err() || allowed.is_nothing() || is_aged {
             return;
         }
         let alone = written.grants || !rules.may_share(organization, resource, begun);
@@ -303,6 +313,12 @@ impl Fetch {
             (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest());
         CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())
     }
+}
+
+/// When what an answer says was true. RFC 9111 §4.2.3: a cache on the way may have had it for a while: since before a write,
+/// before grants, and before its key was revoked.
+fn sent_less_age(begun: Begun, head: &Parts) -> Moment {
+    begun.sent.back(age::of(&head.headers))
 }
 
 /// A stored response of a body that passed the check.

@@ -109,7 +109,8 @@ impl Fetcher {
             }
         };
         let read = Read { target: target.clone(), ..fetch.read.clone() };
-        self.tell_grants(self.cache.note_identity(&read, sound.identity, *tick, rules));
+        let sent = self.clock.now().back(found.age);
+        self.tell_grants(self.cache.note_identity(&read, sound.identity, *tick, sent, rules));
         if !is_own && !rules.may_share(organization, resource, *tick) {
             // As long as nothing has shown that it is for everybody, or now that it is not.
             return Ok(None);
@@ -166,7 +167,7 @@ impl Fetcher {
         let item =
             if answers { None } else { self.item_of(fetch, organization, &response, &lesson, entry.stamp) };
         let key = CacheKey::new(resource, organization, owner, target.clone());
-        if !self.cache.is_closed() && !self.cache.has_younger(&key, organization, response.sent()) {
+        if !self.cache.is_closed() && !self.cache.has_as_young(&key, organization, response.sent()) {
             let useful_for = useful_for(rules.of(resource, &target));
             self.cache.keep(key, Arc::clone(&response), useful_for, organization, rules);
             if rules.shares() {

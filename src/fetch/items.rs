@@ -84,7 +84,11 @@ impl Fetcher {
                 ..ToStore::like(response, item.packed)
             };
             let key = CacheKey::new(resource, organization, owner, target);
-            if stamp.is_none() || !self.cache.has_younger(&key, organization, response.sent) {
+            let is_known = match stamp {
+                None => self.cache.has_younger(&key, organization, response.sent),
+                Some(_) => self.cache.has_as_young(&key, organization, response.sent),
+            };
+            if !is_known {
                 self.cache.keep(key, response.stored(), useful_for, organization, rules);
             }
         }

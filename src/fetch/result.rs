@@ -74,14 +74,17 @@ impl Fetched {
     }
 
     /// Whether it says that the upstream cannot be asked. A 429 is an answer, and what it says ends with the hold that it
-    /// began; want of our own memory or time says nothing of the upstream.
+    /// began; want of our own memory, time, files or ports says nothing of the upstream.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Blocked => true,
             Self::Upstream(answer) => answer.status() != StatusCode::TOO_MANY_REQUESTS,
             Self::Failed(kind, _) => !matches!(
                 kind,
-                ErrorKind::NoMemoryForAnswer | ErrorKind::NoTimeForAnswer | ErrorKind::Internal
+                ErrorKind::NoMemoryForAnswer
+                    | ErrorKind::NoTimeForAnswer
+                    | ErrorKind::OutOfResources
+                    | ErrorKind::Internal
             ),
             Self::Checked { .. }
             | Self::Shared { .. }
@@ -99,7 +102,12 @@ mod tests {
 
     #[test]
     fn want_of_our_own_and_our_own_faults_say_nothing_of_the_upstream() {
-        let ours = [ErrorKind::NoMemoryForAnswer, ErrorKind::NoTimeForAnswer, ErrorKind::Internal];
+        let ours = [
+            ErrorKind::NoMemoryForAnswer,
+            ErrorKind::NoTimeForAnswer,
+            ErrorKind::OutOfResources,
+            ErrorKind::Internal,
+        ];
         for kind in ErrorKind::ALL {
             let is_outage = Fetched::Failed(*kind, None).is_outage();
             assert_eq!(is_outage, !ours.contains(kind), "{kind:?}");

@@ -12,7 +12,7 @@ use super::flight::Publisher;
 use super::following::{Following, Pause};
 use super::result::Fetched;
 use super::spared::{Asks, Behind, Spared};
-use super::task::{Begun, Fetch};
+use super::task::Fetch;
 use super::{BRIEF_MAX_WAIT, Fetcher};
 use crate::cache::items;
 use crate::cache::key::CacheKey;
@@ -181,7 +181,6 @@ impl Fetcher {
     pub(super) fn behind(
         &self,
         fetch: &Fetch,
-        begun: Begun,
         stamp: Stamp,
         result: &Fetched,
         lock: Option<FillLock>,
@@ -214,7 +213,7 @@ impl Fetcher {
                     collection: resource.collection,
                     organization: response.organization,
                     stamp,
-                    sent: begun.sent,
+                    sent: response.sent(),
                     max_age: fetch.rules.proof.max_age,
                 });
             }

@@ -161,7 +161,7 @@ impl Fetcher {
             lock.note_sent();
         }
         let result = self.run(fetch, begun, turn).await;
-        let behind = stamp.and_then(|stamp| self.behind(fetch, begun, stamp, &result, lock));
+        let behind = stamp.and_then(|stamp| self.behind(fetch, stamp, &result, lock));
         (result, behind)
     }
 

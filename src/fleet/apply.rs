@@ -10,7 +10,7 @@ use super::seal::{SealPurpose, Sealer};
 use crate::cache::{Cache, Purge};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::fence::{Fate, Reach};
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
@@ -50,7 +50,7 @@ impl Apply for Applier {
             // A newer form, or a secret that is not known here: it may say anything.
             None => {
                 self.metrics.shared().rejected(Rejected::Unreadable);
-                self.everything(number);
+                self.drop_everything(number, Fate::Unknown);
             }
         }
         // Last: whoever reads this stamp has had all of it applied.
@@ -58,24 +58,33 @@ impl Apply for Applier {
     }
 
     fn everything(&mut self, number: Number) {
-        let now = self.clock.now();
+        self.drop_everything(number, Fate::Known);
+    }
+}
+
+impl Applier {
+    /// Nobody knows what was said, or written; what became of that is this at the worst.
+    fn drop_everything(&self, number: Number, fate: Fate) {
+        let (now, fence) = (self.clock.now(), self.cache.fence());
         // First: whoever sees this invalidation in the order of fetches knows that the history may be another.
         self.heard.stamp_with(None);
         // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
         // missed nothing, and should not begin with a time in which nothing is kept.
         let has_read = !self.bindings.is_empty();
-        let settles = if has_read { Fate::Known.settles_after() } else { Duration::ZERO };
-        self.cache.fence().invalidate_all_settling(settles, now);
         if has_read {
-            self.bindings.end_proofs(None, self.cache.fence().sequence().advance());
+            // And grants. Before anything is invalidated: what is read after that must not be shared by what lists have shown.
+            fence.organizations().doubt_witnesses(fence.sequence(), now);
+        }
+        let settles = if has_read { fate.settles_after() } else { Duration::ZERO };
+        fence.invalidate_all_settling(settles, now);
+        if has_read {
+            self.bindings.end_proofs(None, fence.sequence().advance());
         }
         self.metrics.invalidation(InvalidationCause::Fleet);
         self.heard.note_everything(number);
         self.heard.note_applied(number);
     }
-}
 
-impl Applier {
     fn apply(&self, number: Number, notice: &Notice, own: Option<WriteId>) {
         let now = self.clock.now();
         let fence = self.cache.fence();
@@ -83,8 +92,8 @@ impl Applier {
             Notice::Organization { id, item, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
                 let extent = item.map_or(Extent::Organization, Extent::Item);
-                let settles = self.settles(number, (*fate).into());
-                let (again, before) = fence.invalidate_settling(&organization, extent, settles, now);
+                let until = self.settles_until(number, (*fate).into(), now);
+                let (again, before) = fence.invalidate_settling(&organization, extent, until);
                 match own {
                     Some(_) => organization.note_invalidated_again(again, before),
                     None => self.metrics.invalidation(InvalidationCause::Fleet),
@@ -178,12 +187,12 @@ impl Applier {
         self.resources.iter().find(|known| Some(known.name) == name)
     }
 
-    /// How long what is read of an organization has to settle from now on. A notice may be old when it is read: its number is
-    /// the store's time at which it was appended, in microseconds.
-    fn settles(&self, number: Number, fate: Fate) -> Duration {
+    /// Until when what is read of an organization has to settle, which may be over. A notice may be old when it is read: its
+    /// number is the store's time at which it was appended, in microseconds.
+    fn settles_until(&self, number: Number, fate: Fate, now: Moment) -> Moment {
         let appended = Duration::from_micros(number.0);
-        let age = self.clock.now().unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
-        fate.settles_after().saturating_sub(age)
+        let age = now.unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
+        now.back(age).plus(fate.settles_after())
     }
 }
 
@@ -194,18 +203,26 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::classify::Target;
+    use crate::cache::gate::Identity;
+    use crate::caller::credential::Digester;
+    use crate::classify::{ListQuery, Read, Target};
+    use crate::config::Config;
     use crate::fence::Fence;
     use crate::fleet::control::{HistoryId, Stamp};
+    use crate::fleet::notice::Told;
     use crate::fleet::seal::Secret;
     use crate::lock::Mutex;
-    use crate::resource::RESOURCES;
+    use crate::organization::Organization;
+    use crate::organization::sharing::Shown;
+    use crate::resource::{LEAD_LABEL, RESOURCES};
+    use crate::rules::Rules;
 
     const ORGANIZATION: Uuid = Uuid::from_u128(1);
     const BEFORE: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
 
     fn applier() -> Applier {
-        let (clock, _) = Clock::manual();
+        let (clock, hand) = Clock::manual();
+        hand.advance(Duration::from_secs(100));
         let (fence, metrics) = (Arc::<Fence>::default(), Arc::<Metrics>::default());
         Applier {
             cache: Arc::new(Cache::new(1 << 20, fence, clock.clone(), Arc::clone(&metrics))),
@@ -245,6 +262,83 @@ mod tests {
         fn enter(&self, _: &span::Id) {}
 
         fn exit(&self, _: &span::Id) {}
+    }
+
+    fn bound(applier: &Applier) -> Arc<Organization> {
+        let organization = applier.cache.fence().organizations().get(id(), applier.clock.now());
+        let fields = http::HeaderMap::from_iter([(
+            http::header::AUTHORIZATION,
+            http::HeaderValue::from_static("Bearer somebody"),
+        )]);
+        let credential = Digester::default().credential(&fields).unwrap();
+        let (tick, now) = (applier.cache.fence().sequence().advance(), applier.clock.now());
+        let _ = applier.bindings.prove(&credential, &LEAD_LABEL, &organization, tick, now);
+        organization
+    }
+
+    fn id() -> OrganizationId {
+        OrganizationId::sealed_by_replica(ORGANIZATION)
+    }
+
+    fn item() -> Target {
+        Target::Item(Uuid::from_u128(2))
+    }
+
+    /// A cache on the way may bring what is from before it as late as that.
+    #[test]
+    fn what_was_read_before_a_write_that_is_heard_of_late_has_not_settled() {
+        let mut applier = applier();
+        let (organization, now) = (bound(&applier), applier.clock.now());
+        let written = Number(u64::try_from(now.unix().as_micros()).unwrap() - 60_000_000);
+        let notice = Notice::Organization { id: ORGANIZATION, item: None, fate: Told::Known };
+        let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
+        applier.notice(written, &body, None);
+        let settles = |ago| {
+            let sent = now.back(Duration::from_secs(ago));
+            applier.cache.fence().is_settling(&organization, &item(), sent)
+        };
+        assert!(settles(61) && settles(56), "before it, and in the time that the API takes");
+        assert!(!settles(50) && !settles(0), "that is over");
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_be_a_write_of_unknown_fate_and_may_have_told_of_grants() {
+        let mut applier = applier();
+        let (organization, now) = (bound(&applier), applier.clock.now());
+        let (resource, sequence) = (&LEAD_LABEL, applier.cache.fence().sequence());
+        let list = Shown { grants: false, is_witness: true, begun: sequence.advance(), sent: now };
+        let _ = organization.sharing(resource).note(list, sequence, Duration::ZERO, now);
+        assert!(organization.sharing(resource).is_witnessed());
+        applier.notice(Number(8), b"of another version", None);
+        assert!(!organization.sharing(resource).is_witnessed());
+        let settles = |seconds| {
+            let sent = now.plus(Duration::from_secs(seconds));
+            applier.cache.fence().is_settling(&organization, &item(), sent)
+        };
+        assert!(settles(59) && !settles(60));
+    }
+
+    #[test]
+    fn what_is_missed_may_have_told_of_grants_of_organizations_that_are_not_known_here() {
+        let mut applier = applier();
+        let _ = bound(&applier);
+        let (begun, now) = (applier.cache.fence().sequence().advance(), applier.clock.now());
+        applier.everything(Number(8));
+        let (fence, rules) = (applier.cache.fence(), Rules::new(&Config::default()));
+        let target = Target::List(ListQuery::default());
+        let read = Read { resource: &LEAD_LABEL, target, storable: true, head: false };
+        let is_witness = |begun, sent| {
+            let identity = Identity { organization: OrganizationId::example(3), grants: false };
+            let _ = applier.cache.note_identity(&read, identity, begun, sent, &rules);
+            fence.organizations().get(identity.organization, now).sharing(&LEAD_LABEL).is_witnessed()
+        };
+        assert!(!is_witness(begun, now), "it was asked for before");
+        let later = fence.sequence().advance();
+        assert!(
+            !is_witness(later, now.back(Duration::from_secs(1))),
+            "a cache on the way has had it since before"
+        );
+        assert!(is_witness(later, now));
     }
 
     /// To be ready a purge goes through all that is stored, which takes its time.

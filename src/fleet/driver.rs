@@ -18,7 +18,7 @@ use super::control::{Call, CallId, Control, Entry, Ring, Spelling, Step, WriteId
 use super::heard::Number;
 use super::roster::Introduction;
 use super::seal::Sealer;
-use super::store::{Backoff, Bells, Link, Reply, StoreError, StoreErrorKind};
+use super::store::{Backoff, Bells, First, Link, Reply, StoreError, StoreErrorKind};
 use super::{Fleet, Order, Receipt};
 use crate::clock::{Clock, Moment};
 use crate::config::StoreSettings;
@@ -75,6 +75,7 @@ struct Waiting {
 struct Running {
     driver: Driver,
     way: Way,
+    first: First,
     backoff: Backoff,
     answers: mpsc::UnboundedSender<Answer>,
     waiting: HashMap<WriteId, Waiting>,
@@ -102,6 +103,7 @@ impl Driver {
         let mut running = Running {
             driver: self,
             way: Way::Waiting(now),
+            first: First::default(),
             backoff: Backoff::default(),
             answers,
             waiting: HashMap::new(),
@@ -145,7 +147,7 @@ impl Running {
     }
 
     async fn wait(&mut self, answered: &mut mpsc::UnboundedReceiver<Answer>, due: Option<Duration>) -> Woken {
-        let Self { driver, way, .. } = self;
+        let Self { driver, way, first, .. } = self;
         let Driver { settings, bell, runtime, clock, orders, metrics, .. } = driver;
         let sleep = async {
             match due {
@@ -158,10 +160,11 @@ impl Running {
                 Way::Waiting(until) => {
                     let (done, connected) = oneshot::channel();
                     clock.sleep_until(*until).await;
-                    let (settings, bell, clock) = (settings.clone(), bell.clone(), clock.clone());
+                    let (first, settings, bell) = (first.clone(), settings.clone(), bell.clone());
+                    let clock = clock.clone();
                     let series = metrics.shared().clone();
                     runtime.spawn(async move {
-                        let _ = done.send(Link::connect(&settings, &bell, &clock, &series).await);
+                        let _ = done.send(Link::connect(&first, &settings, &bell, &clock, &series).await);
                     });
                     *way = Way::Connecting(connected);
                     Woken::Due

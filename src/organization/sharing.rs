@@ -18,6 +18,8 @@ use crate::tick::{Sequence, Tick};
 
 /// A tick that no fetch has: nothing is shared.
 const NEVER: u64 = u64::MAX;
+/// Other replicas are not told of grants more often than this, however short the time is in which sharing could resume there.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long after a list that was asked for as a witness the next one may be, at first and at last.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
@@ -53,6 +55,15 @@ pub struct Shown {
     pub is_witness: bool,
     /// Place of its fetch in the order of writes.
     pub begun: Tick,
+    /// When what it says was true: when it was sent for, less its age.
+    pub sent: Moment,
+}
+
+impl Shown {
+    /// Whether it shows what was after something that came here then.
+    fn is_since(&self, arrived: Tick, at: Moment) -> bool {
+        self.begun > arrived && self.sent.reached(at)
+    }
 }
 
 /// What an answer changed.
@@ -64,6 +75,8 @@ pub enum Change {
     Ended,
     /// What is read from now on is shared again.
     Resumed,
+    /// Nothing here; where other replicas were not shown these grants, sharing may resume before long.
+    Repeated,
 }
 
 /// Whether the credentials of one organization share what they read.
@@ -88,6 +101,8 @@ struct Known {
 struct Granted {
     arrived: Tick,
     at: Moment,
+    /// When other replicas were last told of them, or told so here.
+    told: Option<Moment>,
     /// Whether a list that was asked for since shows no grants.
     denied: bool,
 }
@@ -104,7 +119,7 @@ impl Sharing {
         let mut sharing = Self::new();
         sharing.since = AtomicU64::new(NEVER);
         let known = sharing.known.get_mut();
-        known.granted = Some(Granted { arrived, at, denied: false });
+        known.granted = Some(Granted { arrived, at, told: None, denied: false });
         sharing
     }
 
@@ -148,27 +163,47 @@ impl Sharing {
     }
 
     /// Notes an answer that arrived at `now`. Sharing resumes after a full `ttl` without grants in which a list was asked
-    /// for that showed none; what was begun before that is not shared even then.
+    /// for that showed none; what was begun before that is not shared even then. Where it resumes by itself elsewhere, others
+    /// have to be told of grants that go on: [`Change::Repeated`] at most once in half of that time.
     pub fn note(&self, shown: Shown, sequence: &Sequence, ttl: Duration, now: Moment) -> Change {
         let mut known = self.known.lock();
         if shown.grants {
             // First: from here on no look-up and no delivery finds anything shared.
             let began = self.since.swap(NEVER, Ordering::SeqCst) != NEVER;
             self.witnessed.store(true, Ordering::SeqCst);
-            known.granted = Some(Granted { arrived: sequence.advance(), at: now, denied: false });
-            return if began { Change::Ended } else { Change::None };
+            let told = known.granted.and_then(|granted| granted.told).filter(|told| {
+                // Others may share again after a full one.
+                now.since(*told) < (ttl / 2).max(TOLD_AGAIN_AFTER)
+            });
+            let (arrived, denied) = (sequence.advance(), false);
+            known.granted = Some(Granted { arrived, at: now, told: told.or(Some(now)), denied });
+            return match (began, told) {
+                (true, _) => Change::Ended,
+                (false, None) => Change::Repeated,
+                (false, Some(_)) => Change::None,
+            };
         }
         if shown.is_witness {
             self.witnessed.store(true, Ordering::SeqCst);
         }
         let Some(granted) = &mut known.granted else { return Change::None };
-        granted.denied |= shown.is_witness && shown.begun > granted.arrived;
+        granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at);
         if !granted.denied || now.since(granted.at) < ttl {
             return Change::None;
         }
         known.granted = None;
         self.since.store(sequence.advance().0, Ordering::SeqCst);
         Change::Resumed
+    }
+
+    /// Forgets what lists have shown. Nothing is shared that wants a witness before there is another.
+    pub fn doubt(&self) {
+        let mut known = self.known.lock();
+        self.witnessed.store(false, Ordering::SeqCst);
+        (known.ask, known.ask_again_after) = (None, ASK_AGAIN.0);
+        if let Some(granted) = &mut known.granted {
+            granted.denied = false;
+        }
     }
 
     /// Whether a list may be asked for as a witness now, with the token of `credential`; not again for a while then, and
@@ -202,8 +237,8 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(60);
 
-    fn answer(sequence: &Sequence, grants: bool, is_witness: bool) -> Shown {
-        Shown { grants, is_witness, begun: sequence.advance() }
+    fn answer(sequence: &Sequence, grants: bool, is_witness: bool, sent: Moment) -> Shown {
+        Shown { grants, is_witness, begun: sequence.advance(), sent }
     }
 
     #[test]
@@ -241,7 +276,7 @@ mod tests {
             for (at, grants, is_witness) in *answers {
                 hand.advance(Duration::from_secs(at - second));
                 second = *at;
-                let shown = answer(&sequence, *grants, *is_witness);
+                let shown = answer(&sequence, *grants, *is_witness, clock.now());
                 let _ = sharing.note(shown, &sequence, TTL, clock.now());
             }
             assert_eq!(sharing.admits(sequence.advance(), Witness::NotRequired), *shared, "{row}");
@@ -253,12 +288,62 @@ mod tests {
     fn a_list_that_was_asked_for_before_the_grants_arrived_says_nothing_against_them() {
         let (clock, hand) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
-        let early = answer(&sequence, false, true);
-        assert_eq!(sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now()), Change::Ended);
+        let early = answer(&sequence, false, true, clock.now());
+        assert_eq!(
+            sharing.note(answer(&sequence, true, false, clock.now()), &sequence, TTL, clock.now()),
+            Change::Ended
+        );
         hand.advance(TTL);
         assert_eq!(sharing.note(early, &sequence, TTL, clock.now()), Change::None);
-        let late = answer(&sequence, false, true);
+        let late = answer(&sequence, false, true, clock.now());
         assert_eq!(sharing.note(late, &sequence, TTL, clock.now()), Change::Resumed);
+    }
+
+    /// Each replica goes by what itself was shown, and by what it was told.
+    #[test]
+    fn grants_that_go_on_are_told_again_before_sharing_can_resume_elsewhere() {
+        let (clock, hand) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let mut second = 0;
+        for (at, ttl, change) in [
+            (0, TTL, Change::Ended),
+            (0, TTL, Change::None),
+            (29, TTL, Change::None),
+            (30, TTL, Change::Repeated),
+            (59, TTL, Change::None),
+            (90, TTL, Change::Repeated),
+            // As it is told by others.
+            (110, Duration::ZERO, Change::Repeated),
+            (120, TTL, Change::None),
+            (140, TTL, Change::Repeated),
+            (140, Duration::ZERO, Change::None),
+        ] {
+            hand.advance(Duration::from_secs(at - second));
+            second = at;
+            let shown = answer(&sequence, true, false, clock.now());
+            assert_eq!(sharing.note(shown, &sequence, ttl, clock.now()), change, "at {at}");
+        }
+    }
+
+    #[test]
+    fn what_lists_have_shown_counts_no_more_once_it_is_in_doubt() {
+        let (clock, hand) = Clock::manual();
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let list = || answer(&sequence, false, true, clock.now());
+        let _ = sharing.note(list(), &sequence, TTL, clock.now());
+        assert_eq!(sharing.shared(Witness::Required), Shared::Organization);
+        sharing.doubt();
+        assert_eq!(sharing.shared(Witness::Required), Shared::Unwitnessed);
+        let _ = sharing.note(list(), &sequence, TTL, clock.now());
+        assert_eq!(sharing.shared(Witness::Required), Shared::Organization);
+        // Nor does one that showed no grants any more.
+        let _ = sharing.note(answer(&sequence, true, true, clock.now()), &sequence, TTL, clock.now());
+        let _ = sharing.note(list(), &sequence, TTL, clock.now());
+        hand.advance(TTL);
+        sharing.doubt();
+        let label = answer(&sequence, false, false, clock.now());
+        assert_eq!(sharing.note(label, &sequence, TTL, clock.now()), Change::None);
+        assert_eq!(sharing.note(list(), &sequence, TTL, clock.now()), Change::Resumed);
     }
 
     #[test]
@@ -266,10 +351,10 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
         let before = sequence.advance();
-        let _ = sharing.note(answer(&sequence, true, false), &sequence, TTL, clock.now());
+        let _ = sharing.note(answer(&sequence, true, false, clock.now()), &sequence, TTL, clock.now());
         let meanwhile = sequence.advance();
         hand.advance(TTL);
-        let ending = answer(&sequence, false, true);
+        let ending = answer(&sequence, false, true, clock.now());
         assert_eq!(sharing.note(ending, &sequence, TTL, clock.now()), Change::Resumed);
         for begun in [before, meanwhile, ending.begun] {
             assert!(!sharing.admits(begun, Witness::NotRequired), "{begun:?}");
@@ -281,7 +366,7 @@ mod tests {
     fn where_a_witness_is_needed_nothing_is_shared_before_a_list_was_seen() {
         let (clock, _) = Clock::manual();
         let (sequence, sharing) = (Sequence::default(), Sharing::new());
-        let first = answer(&sequence, false, false);
+        let first = answer(&sequence, false, false, clock.now());
         let _ = sharing.note(first, &sequence, TTL, clock.now());
         assert!(!sharing.admits(first.begun, Witness::Required));
         assert!(sharing.admits(first.begun, Witness::NotRequired));
@@ -289,7 +374,7 @@ mod tests {
             (sharing.shared(Witness::Required), sharing.shared(Witness::NotRequired)),
             (Shared::Unwitnessed, Shared::Organization)
         );
-        let list = answer(&sequence, false, true);
+        let list = answer(&sequence, false, true, clock.now());
         let _ = sharing.note(list, &sequence, TTL, clock.now());
         assert!(sharing.admits(list.begun, Witness::Required) && sharing.is_witnessed());
     }
@@ -310,7 +395,7 @@ mod tests {
             hand.advance(Duration::from_secs(1));
         }
         assert_eq!(sharing.asked_for_witness(), Some(somebody));
-        let _ = sharing.note(answer(&sequence, false, true), &sequence, TTL, clock.now());
+        let _ = sharing.note(answer(&sequence, false, true, clock.now()), &sequence, TTL, clock.now());
         hand.advance(TTL * 100);
         assert!(!sharing.asks_for_witness(somebody, clock.now()));
     }

@@ -1,33 +1,23 @@
 //! [`Abandoned`]: a write whose client leaves while it is under way.
 
-use std::sync::Arc;
-
-use uuid::Uuid;
-
 use super::Proxy;
+use super::write::Write;
 use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
 use crate::metrics::InvalidationCause;
-use crate::organization::{Extent, Organization};
+use crate::organization::Extent;
 
 /// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
 /// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again.
 pub(super) struct Abandoned<'a> {
     proxy: &'a Proxy,
-    /// Of the writer.
-    organization: Option<&'a Arc<Organization>>,
-    /// What its path names.
-    item: Option<Uuid>,
+    write: &'a Write,
     answered: bool,
 }
 
 impl<'a> Abandoned<'a> {
-    pub(super) const fn new(
-        proxy: &'a Proxy,
-        organization: Option<&'a Arc<Organization>>,
-        item: Option<Uuid>,
-    ) -> Self {
-        Self { proxy, organization, item, answered: false }
+    pub(super) const fn new(proxy: &'a Proxy, write: &'a Write) -> Self {
+        Self { proxy, write, answered: false }
     }
 
     /// Its answer, or its loss, is known, and has been seen to; or it cannot come to anything.
@@ -39,16 +29,21 @@ impl<'a> Abandoned<'a> {
         if self.answered {
             return;
         }
+        let organization = self.write.organization.as_ref();
+        let is_anybodys = organization.is_none() || self.write.may_be_anothers();
+        let everywhere = is_anybodys.then(|| self.reach());
         if let Some(fleet) = &self.proxy.fleet {
             // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
-            fleet.tell(Notice::of_write(self.organization, self.reach(), Told::Known));
+            let of = |organization| Notice::of_write(Some(organization), self.reach(), Told::Known);
+            let elsewhere = everywhere.map(|reach| Notice::everywhere(reach, Told::Known));
+            organization.map(of).into_iter().chain(elsewhere).for_each(|notice| fleet.tell(notice));
         }
         let fence = self.proxy.cache.fence();
-        match self.organization {
-            Some(organization) => {
-                fence.invalidate_settled(organization, Extent::Organization);
-            }
-            None => fence.invalidate_everywhere(self.reach(), None),
+        if let Some(organization) = organization {
+            fence.invalidate_settled(organization, Extent::Organization);
+        }
+        if let Some(reach) = everywhere {
+            fence.invalidate_everywhere(reach, None);
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
     }
@@ -57,7 +52,7 @@ impl<'a> Abandoned<'a> {
     /// the API does not know, and must not be able to empty the cache of others by it. What its path leaves open goes when
     /// its answer, or its loss, is known.
     fn reach(&self) -> Reach {
-        self.item.map_or(Reach::Lists, Reach::Item)
+        self.write.subject.item.map_or(Reach::Lists, Reach::Item)
     }
 }
 

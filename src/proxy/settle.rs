@@ -13,7 +13,7 @@ use super::changed::Changed;
 use super::write::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
-use crate::classify::Target;
+use crate::classify::{Target, may_say_another};
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Reach};
 use crate::fetch::{Told, WriteQuestion, Written};
@@ -31,12 +31,12 @@ use crate::tick::Tick;
 #[derive(Debug)]
 pub(super) struct Invalidated {
     own: Option<OwnInvalidation>,
-    /// Of the writer, and the one that the answer names where it is another.
-    organizations: [Option<OrganizationId>; 2],
+    /// Of the writer, the one that its key has moved to meanwhile, and the one that the answer names: each once.
+    organizations: Vec<OrganizationId>,
     /// How much of them.
     extent: Extent,
-    /// Where neither is known, this much is invalidated everywhere.
-    reach: Reach,
+    /// Where it may be of any other, this much is invalidated everywhere.
+    everywhere: Option<Reach>,
     fate: Fate,
 }
 
@@ -66,13 +66,14 @@ impl Invalidated {
 
     /// What all others have to know of it.
     fn notices(&self) -> Vec<Notice> {
-        let (fate, named) = (self.fate.into(), self.organizations.iter().flatten());
+        let fate = self.fate.into();
         let item = match self.extent {
             Extent::Organization => None,
             Extent::Item(id) => Some(id),
         };
-        let notices: Vec<_> = named.map(|id| Notice::Organization { id: id.name().0, item, fate }).collect();
-        if notices.is_empty() { vec![Notice::everywhere(self.reach, fate)] } else { notices }
+        let of = |id: &OrganizationId| Notice::Organization { id: id.name().0, item, fate };
+        let everywhere = self.everywhere.map(|reach| Notice::everywhere(reach, fate));
+        self.organizations.iter().map(of).chain(everywhere).collect()
     }
 }
 
@@ -87,6 +88,20 @@ struct OwnInvalidation {
 }
 
 impl Write {
+    /// Whether something beside its credential may have chosen whose data it changes: what makes a read uncached.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        may_say_another(&self.fields, self.path.query().unwrap_or_default())
+    }
+
+    /// What is invalidated if nobody learns what became of it.
+    pub(super) fn last_will(&self) -> Notice {
+        match &self.organization {
+            // One notice for its organization and for what it may be of.
+            Some(_) if self.may_be_anothers() => Notice::Everything { fate: Fate::Unknown.into() },
+            organization => Notice::of_write(organization.as_ref(), self.reach(), Fate::Unknown.into()),
+        }
+    }
+
     /// What a write has changed whose fate is known: the label that its answer names, and nothing else, where its path names
     /// the same one or makes one. Whatever else was said, or done, may have changed anything.
     fn extent(&self, told: &Told) -> Extent {
@@ -171,40 +186,48 @@ impl Proxy {
     }
 
     /// Shuts out what is older than this write of all that it may have changed: of the writer's organization and of the one
-    /// that the answer names, or everywhere if neither is known.
+    /// that the answer names; and everywhere if neither is known, or nobody knows any more whose it is.
     pub(super) fn invalidate(
         &self,
         write: &Write,
         named: Option<OrganizationId>,
         changed: Changed,
     ) -> Invalidated {
-        let (Changed { extent, fate }, now, writer) = (changed, self.clock.now(), self.writer(write));
-        let named = named
-            .filter(|id| writer.as_ref().is_none_or(|own| own.id() != *id))
-            .map(|id| self.cache.fence().organizations().get(id, now));
-        let own = writer.as_ref().map(|organization| {
-            let (tick, before) = self.cache.fence().invalidate(organization, extent, fate, now);
-            OwnInvalidation { extent, tick, before, settling: false }
-        });
-        if let Some(organization) = &named {
-            self.cache.fence().invalidate(organization, extent, fate, now);
+        let (Changed { extent, fate }, now) = (changed, self.clock.now());
+        let fence = self.cache.fence();
+        let bound = write.credential().and_then(|known| self.bindings.organization(known));
+        let id = |organization: &Arc<Organization>| organization.id();
+        // Its key has moved meanwhile, or what that was bound to is in doubt: the API may have taken the write for either.
+        let has_moved =
+            write.organization.is_some() && write.organization.as_ref().map(id) != bound.as_ref().map(id);
+        let extent = if has_moved { Extent::Organization } else { extent };
+        let is_anybodys = match named {
+            Some(_) => false,
+            None => bound.is_none() || write.may_be_anothers(),
+        };
+        let mut own = None;
+        let mut organizations = Vec::with_capacity(1);
+        let named = named.map(|id| fence.organizations().get(id, now));
+        for organization in [&write.organization, &bound, &named].into_iter().flatten() {
+            if organizations.contains(&organization.id()) {
+                continue;
+            }
+            organizations.push(organization.id());
+            let (tick, before) = fence.invalidate(organization, extent, fate, now);
+            own.get_or_insert(OwnInvalidation { extent, tick, before, settling: false });
         }
-        if own.is_none() && named.is_none() {
-            self.cache.fence().invalidate_everywhere(write.reach(), Some((fate, now)));
+        let everywhere = is_anybodys.then(|| write.reach());
+        if let Some(reach) = everywhere {
+            fence.invalidate_everywhere(reach, Some((fate, now)));
         }
         self.metrics.invalidation(match (fate, extent) {
             (Fate::Known, Extent::Item(_)) => InvalidationCause::LabelWrite,
             (Fate::Known, Extent::Organization) => InvalidationCause::Write,
             (Fate::Unknown, _) => InvalidationCause::UnknownWrite,
         });
-        let id = |organization: &Arc<Organization>| organization.id();
-        Invalidated {
-            own: own.filter(|_| named.is_none()),
-            organizations: [writer.as_ref().map(id), named.as_ref().map(id)],
-            extent,
-            reach: write.reach(),
-            fate,
-        }
+        let is_the_writers =
+            organizations.len() == 1 && write.organization.is_some() && !write.may_be_anothers();
+        Invalidated { own: own.filter(|_| is_the_writers), organizations, extent, everywhere, fate }
     }
 
     /// Stores the label that a proven writer's answer carries, if nothing but its own invalidation happened since it was sent.
@@ -222,6 +245,8 @@ impl Proxy {
         };
         let wanted = write.rules.cache.write_through
             && carries_label
+            // What a query shapes (`?dry_run=true`) is no answer to a plain read.
+            && write.path.query().is_none()
             // What is stored of a singleton is no item.
             && !write.subject.resource.is_singleton()
             && own.before <= begun.tick

@@ -31,7 +31,6 @@ use crate::clock::Moment;
 use crate::config::WriteInvalidates;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::Reach;
-use crate::fleet::notice::{Notice, Told};
 use crate::fleet::open_write::OpenWrite;
 use crate::held::{Full, Sender};
 use crate::organization::Organization;
@@ -77,7 +76,7 @@ pub(super) struct Write {
     pub(super) rules: Arc<Rules>,
     pub(super) method: Method,
     pub(super) path: PathAndQuery,
-    fields: HeaderMap,
+    pub(super) fields: HeaderMap,
     body: Bytes,
     route: RouteDigest,
     peer: IpAddr,
@@ -119,7 +118,7 @@ impl Proxy {
             return Err(refused);
         }
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
-        let mut watch = Abandoned::new(self, write.organization.as_ref(), write.subject.item);
+        let mut watch = Abandoned::new(self, &write);
         if write.says_nobody() {
             // It cannot come to anything.
             watch.note_answered();
@@ -340,11 +339,6 @@ impl Write {
     /// Whether nothing in it tells the upstream who asks.
     fn says_nobody(&self) -> bool {
         says_nobody(&self.fields, self.path.query().unwrap_or_default())
-    }
-
-    /// What is invalidated if nobody learns what became of it.
-    fn last_will(&self) -> Notice {
-        Notice::of_write(self.organization.as_ref(), self.reach(), Told::Unknown)
     }
 
     /// What it may have changed of every organization, while nobody knows of which: as much as its path leaves open. What would

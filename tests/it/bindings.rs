@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use instantly_proxy::config::Config;
 
-use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, token};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, token};
 use crate::support::{Answer, Caller, Recorded, Reply, World, is_label_read};
 
 /// Lifetimes far beyond every age of a proof.
@@ -55,6 +55,24 @@ async fn a_credential_that_did_not_read_for_a_minute_is_asked_again() {
     assert_unproven(&caller).await;
     assert_proven(&caller).await;
     assert_eq!(world.label_reads(), 2);
+}
+
+/// A cache on the way says nothing of a key now.
+#[tokio::test]
+async fn a_proof_is_as_old_as_the_answer_that_brings_it() {
+    let world = World::start_with(long_lived);
+    let caller = world.caller("a", 1);
+    let old = |age| Answer::json(200, label("a", 1, "a-1")).field("age", age);
+    world.upstream.reply_to("GET", &label_path(1), old("50"));
+    caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();
+    world.proxy.advance_seconds(15);
+    world.upstream.clear_scripts();
+    assert_unproven(&caller).await;
+    // And makes no younger one old.
+    world.upstream.reply_to("GET", &label_path(1), old("80"));
+    world.proxy.advance_seconds(15);
+    caller.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_label("a-1");
+    assert_proven(&caller).await;
 }
 
 #[tokio::test]

@@ -95,6 +95,22 @@ async fn a_write_through_one_replica_leaves_other_labels_at_all_of_them() {
     }
 }
 
+/// A cookie may have made it a write of anybody's, and its answer says nothing.
+#[tokio::test]
+async fn a_write_that_may_be_anybodys_is_told_as_one() {
+    for engine in Engine::ALL {
+        let fleet = TestFleet::start(engine, 2).await;
+        let (a, b) = (fleet.warm("a", 1).await, fleet.warm("b", 1).await);
+        fleet.upstream.script(|request| (request.method == "PATCH").then(|| Answer::status(204)));
+        let write = a[0].patch(&label_path(1), &change("of b")).field("cookie", "session=1");
+        write.send().await.assert_status(204);
+        fleet.vendor.put_label("b", 1, "of b");
+        for reader in &b {
+            reader.get(&label_path(1)).send().await.assert_label("of b");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_read_is_older_than_an_answered_write_whatever_becomes_of_the_store() {
     for engine in Engine::ALL {

@@ -251,6 +251,24 @@ async fn sharing_resumes_only_after_a_full_ttl_with_a_list_and_without_grants() 
     two.get(&label_path(1)).send().await.assert_label("a-1").assert_hit();
 }
 
+/// A cache on the way has had it since before there were grants.
+#[tokio::test]
+async fn a_list_that_is_older_than_the_grants_brings_no_sharing_back() {
+    let (world, one, _two) = sharing().await;
+    world.proxy.advance_seconds(10);
+    let fresh = |caller: &Caller| caller.get(LABELS).field("cache-control", "no-cache").send();
+    world.vendor.own("a", Grants::InLists);
+    fresh(&one).await.assert_status(200);
+    world.vendor.disown("a");
+    world.proxy.advance_seconds(90);
+    for (age, shares) in [("91", "access_grants"), ("89", "organization")] {
+        let list = Answer::json(200, page(&[label("a", 1, "a-1")], None)).field("age", age);
+        world.upstream.reply_to("GET", LABELS, list);
+        fresh(&one).await.assert_status(200);
+        assert_eq!(shared(&world).await, json!(shares), "{age}");
+    }
+}
+
 #[tokio::test]
 async fn an_organization_that_is_new_here_has_its_list_read_once_behind_its_first_answer() {
     let world = World::start_by_default();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use instantly_proxy::clock::Clock;
 use instantly_proxy::config::Config;
+use instantly_proxy::error::ErrorKind;
 
 use crate::support::fleet::{Replica, TestFleet};
 use crate::support::labels::{LABELS, label_path, token};
@@ -311,6 +312,28 @@ async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_
         new.caller("a", 1).get(&label_path(1)).send().await.assert_status(401);
         let rejected = metric(new, "instantly_proxy_shared_rejected_total", r#"reason="superseded""#).await;
         assert!(rejected >= 1.0, "{rejected}");
+    }
+}
+
+/// The key has moved: what one replica has proved it by serves it at none.
+#[tokio::test]
+async fn an_organization_that_an_answer_contradicts_comes_back_neither_from_the_store_nor_from_other_replicas()
+ {
+    for engine in Engine::ALL {
+        let mut fleet = fleet_of(engine, 2).await;
+        let callers = fleet.warm("a", 1).await;
+        told(&fleet, 1, 1).await;
+        fleet.vendor.admit(&token("a", 1), "b");
+        callers[0].get(&label_path(2)).send().await.assert_error(ErrorKind::MixedUpAnswer);
+        callers[0].get(&label_path(1)).send().await.assert_label("b-1").assert_proof();
+        patiently("the other to hear of it", async {
+            while !callers[1].get(&label_path(1)).send().await.text().contains("b-1") {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let new = fleet.add(patient).await;
+        new.caller("a", 1).get(&label_path(1)).send().await.assert_label("b-1");
     }
 }
 

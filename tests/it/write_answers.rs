@@ -45,3 +45,24 @@ async fn what_a_write_answers_is_not_stored_where_the_vendor_forbids_it_and_is_o
         assert_eq!(read.cache_status().starts_with("hit"), hits, "{read:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_write_with_a_query_answered_is_nobodys_label() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    let writer = world.proven("a", 1).await;
+    let target = format!("{}?dry_run=true", label_path(1));
+    world.upstream.reply_to("PATCH", &target, Answer::json(200, label("a", 1, "as it would be")));
+    writer.patch(&target, CHANGE).send().await.assert_label("as it would be");
+    writer.get(&label_path(1)).send().await.assert_label("a-1").assert_miss();
+}
+
+/// A cache on the way has had it since before.
+#[tokio::test]
+async fn what_has_an_age_is_no_answer_to_a_write() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    let writer = world.proven("a", 1).await;
+    let answer = Answer::json(200, label("a", 1, "of another time")).field("age", "30");
+    world.upstream.reply_to("PATCH", &label_path(1), answer);
+    writer.patch(&label_path(1), CHANGE).send().await.assert_status(200);
+    writer.get(&label_path(1)).send().await.assert_label("a-1").assert_miss();
+}

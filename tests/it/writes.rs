@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{LABELS, error, label, label_id, label_path, token};
+use crate::support::labels::{LABELS, error, label, label_id, label_path, page, token};
 use crate::support::{Answer, Caller, Peculiar, Recorded, World};
 
 const CHANGE: &str = r#"{"label":"changed"}"#;
@@ -241,6 +241,67 @@ async fn an_unbound_write_that_says_neither_which_label_nor_whose_invalidates_al
     }
 }
 
+/// What makes a read uncached may choose whose label a write changes.
+#[tokio::test]
+async fn a_write_that_something_beside_its_key_may_have_made_anothers_counts_as_anybodys() {
+    let (cookie, edge) = (("cookie", "session=1"), ("cookie", "__cf_bm=1"));
+    for (field, query, leaves) in [
+        (Some(cookie), "", false),
+        (Some(("x-organization-id", "1")), "", false),
+        (None, "?api_key=another", false),
+        (Some(edge), "", true),
+        (None, "", true),
+    ] {
+        for is_left in [false, true] {
+            let (world, caller) = warm().await;
+            let bystander = world.proven("b", 1).await;
+            world.upstream.script(|request| is_write(request).then(|| Answer::status(204)));
+            let target = format!("{}{query}", label_path(1));
+            let write = caller.delete(&target);
+            let write = field.into_iter().fold(write, |write, (name, value)| write.field(name, value));
+            if is_left && query.is_empty() {
+                let gate = world.upstream.hold(is_write);
+                let write = write.spawn();
+                gate.held(1).await;
+                write.abort();
+                world.proxy.metric_reaches("instantly_proxy_cache_invalidations_total", &[], 1.0).await;
+            } else {
+                write.send().await.assert_status(204);
+            }
+            assert_eq!(hits(&bystander, &label_path(1)).await, leaves, "{field:?} {query} {is_left}");
+            assert!(!hits(&caller, &label_path(1)).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_key_moves_while_it_is_under_way_counts_in_the_old_organization_and_in_the_new() {
+    for is_bound_anew in [true, false] {
+        let (world, caller) = warm().await;
+        let (old, new) = (world.proven("a", 2).await, world.proven("b", 1).await);
+        for reader in [&old, &new] {
+            reader.get(&label_path(3)).send().await.assert_status(200);
+        }
+        world.upstream.script(|request| is_write(request).then(|| Answer::status(204)));
+        let gate = world.upstream.hold(is_write);
+        let write = caller.delete(&label_path(1)).spawn();
+        gate.held(1).await;
+        world.vendor.admit(&token("a", 1), "b");
+        let read = caller.get(&label_path(2)).field("cache-control", "no-cache").send();
+        read.await.assert_error(ErrorKind::MixedUpAnswer);
+        if is_bound_anew {
+            caller.get(&label_path(2)).send().await.assert_label("b-2").assert_proof();
+        }
+        gate.release();
+        write.await.expect("no panic").assert_status(204);
+        for reader in [&old, &new] {
+            assert!(!hits(reader, &label_path(1)).await, "{is_bound_anew}");
+        }
+        assert!(!hits(&old, &label_path(3)).await, "all of the old one");
+        assert_eq!(hits(&new, &label_path(3)).await, !is_bound_anew, "all of the new one, if it is known");
+    }
+}
+
 #[tokio::test]
 async fn acting_for_another_workspace_invalidates_that_one() {
     let (world, caller) = warm().await;
@@ -300,6 +361,36 @@ async fn what_a_nearer_cache_has_had_since_before_a_write_is_fresh_for_a_second_
     caller.get(&label_path(1)).send().await.assert_miss();
     world.proxy.advance_seconds(20);
     assert!(hits(&caller, &label_path(1)).await);
+}
+
+#[tokio::test]
+async fn what_a_nearer_cache_has_had_since_before_a_write_takes_the_place_of_nothing_younger() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    world.proxy.advance_seconds(60);
+    let caller = world.proven("a", 1).await;
+    caller.patch(&label_path(1), CHANGE).send().await.assert_label("changed");
+    world.proxy.advance_seconds(40);
+    let old = Answer::json(200, label("a", 1, "a-1")).field("age", "50");
+    world.upstream.reply_to("GET", &label_path(1), old);
+    let fresh = caller.get(&label_path(1)).field("cache-control", "no-cache").send().await;
+    fresh.assert_label("a-1").assert_cache_status("fwd=request");
+    caller.get(&label_path(1)).send().await.assert_label("changed").assert_hit();
+}
+
+#[tokio::test]
+async fn what_a_nearer_cache_says_of_a_list_takes_the_place_of_no_younger_label() {
+    let world = World::start_with(|config| config.cache.list_fill = true);
+    let caller = world.proven("a", 1).await;
+    caller.get(LABELS).send().await.assert_status(200);
+    world.proxy.advance_seconds(30);
+    world.vendor.put_label("a", 2, "new");
+    caller.get(&label_path(2)).field("cache-control", "no-cache").send().await.assert_label("new");
+    world.proxy.advance_seconds(10);
+    let items = [label("a", 1, "a-1"), label("a", 2, "a-2")];
+    let old = Answer::json(200, page(&items, None)).field("age", "50");
+    world.upstream.reply_to("GET", LABELS, old);
+    caller.get(LABELS).field("cache-control", "no-cache").send().await.assert_status(200);
+    caller.get(&label_path(2)).send().await.assert_label("new").assert_hit();
 }
 
 #[tokio::test]

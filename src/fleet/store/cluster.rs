@@ -71,8 +71,8 @@ impl Cluster {
             Err(error) => Err(error),
         };
         let doubtful = |error: &StoreError| {
-            use StoreErrorKind::{Lost, Moved, ReadOnly, Timeout};
-            matches!(error.kind(), Lost | Moved | ReadOnly | Timeout)
+            use StoreErrorKind::{Lost, Moved, NoReplicas, ReadOnly, Timeout};
+            matches!(error.kind(), Lost | Moved | NoReplicas | ReadOnly | Timeout)
         };
         if answer.as_ref().err().is_some_and(doubtful) {
             self.map.doubted.notify_one();

@@ -51,7 +51,7 @@ pub(super) async fn slots(way: &Way) -> Result<Slots, StoreError> {
     first_answer(way, ask_node).await
 }
 
-/// What the first address says that says anything. They are asked in order, each one a little after the one before it or as
+/// What the first address says that says anything. They are asked in order from [`First`](super::First) on, each one a little after the one before it or as
 /// soon as that has failed, and none is given up for the next: one that takes connections and says nothing costs that little
 /// and not the whole attempt, which would begin with it again, and one that is slow may still be the first. (All at once
 /// would be three handshakes for each of a thousand replicas that lose a store together.)
@@ -72,7 +72,8 @@ where
     let end = clock.now().plus(FIND);
     let mut asked = JoinSet::new();
     let mut failure = None;
-    let mut addresses = addresses.iter();
+    let first = way.first().next(addresses.len());
+    let mut addresses = addresses.iter().cycle().skip(first).take(addresses.len());
     loop {
         let until = match addresses.next() {
             Some(address) => {

@@ -12,7 +12,7 @@ use super::find;
 use super::reply::Reply;
 use super::script::Script;
 use super::server::Server;
-use super::way::{As, CONNECT, Way, run, within};
+use super::way::{As, CONNECT, First, Way, run, within};
 use crate::clock::Clock;
 use crate::config::{StoreAddress, StoreMode, StoreSettings};
 use crate::metrics::{Operation, OperationResult, SharedSeries};
@@ -46,12 +46,13 @@ impl Link {
     ///
     /// [`ReadOnly`](super::StoreErrorKind::ReadOnly) of a replica, [`TooOld`](super::StoreErrorKind::TooOld), and whatever connecting fails of.
     pub async fn connect(
+        first: &First,
         settings: &StoreSettings,
         bell: &[u8],
         clock: &Clock,
         series: &SharedSeries,
     ) -> Result<(Self, Bells), StoreError> {
-        let way = Way::new(settings.clone(), clock.clone());
+        let way = Way::beginning_with(first.clone(), settings.clone(), clock.clone());
         let deadline = clock.now().plus(CONNECT);
         // Boxed, or whoever connects would be as large as all of its steps.
         within(clock, deadline, Box::pin(Self::connect_by(way, bell, series.clone()))).await

@@ -33,6 +33,7 @@ pub use self::link::{Bells, Link};
 pub use self::probe::{Gravity, Shortfall, probe};
 pub use self::reply::Reply;
 pub use self::script::Script;
+pub use self::way::First;
 pub use crate::metrics::Operation;
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ async fn a_link_runs_scripts_and_hears_the_bell() {
         let store = TestStore::start(engine);
         let clock = Clock::system();
         let (link, mut bells) =
-            Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
+            Link::connect(&First::default(), &settings(&store), BELL, &clock, &SharedSeries::default())
+                .await
+                .unwrap();
         assert_eq!(link.run_id().len(), 40);
         assert!(link.version().starts_with(match engine {
             Engine::Redis => "Redis 7.",
@@ -81,14 +83,19 @@ async fn a_link_that_is_lost_says_so_and_stays_lost() {
     let mut store = TestStore::start(Engine::Redis);
     let clock = Clock::system();
     let (link, mut bells) =
-        Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
+        Link::connect(&First::default(), &settings(&store), BELL, &clock, &SharedSeries::default())
+            .await
+            .unwrap();
     let old_run = link.run_id().to_owned();
     store.restart();
     assert_eq!(bells.next().await, None);
     let error = link.call(Operation::Beat, &ECHO, &[b"k"], &[b"v"]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Lost);
     assert!(link.is_lost());
-    let (new, _) = Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
+    let (new, _) =
+        Link::connect(&First::default(), &settings(&store), BELL, &clock, &SharedSeries::default())
+            .await
+            .unwrap();
     assert_ne!(new.run_id(), old_run);
 }
 
@@ -97,7 +104,8 @@ async fn a_frozen_server_costs_a_call_its_deadline_and_no_reply_comes_late() {
     let store = TestStore::start(Engine::Valkey);
     let clock = Clock::system();
     let quick = StoreSettings { timeout: Duration::from_millis(100), ..settings(&store) };
-    let (link, _bells) = Link::connect(&quick, BELL, &clock, &SharedSeries::default()).await.unwrap();
+    let (link, _bells) =
+        Link::connect(&First::default(), &quick, BELL, &clock, &SharedSeries::default()).await.unwrap();
     store.freeze();
     let error = link.call(Operation::Beat, &ECHO, &[b"old"], &[b"v"]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
@@ -111,9 +119,15 @@ async fn a_replica_is_no_server_for_a_link() {
     let primary = TestStore::start(Engine::Redis);
     let replicaof = format!("replicaof 127.0.0.1 {}", primary.port());
     let replica = TestStore::start_with(Engine::Redis, &[&replicaof]);
-    let error = Link::connect(&settings(&replica), BELL, &Clock::system(), &SharedSeries::default())
-        .await
-        .unwrap_err();
+    let error = Link::connect(
+        &First::default(),
+        &settings(&replica),
+        BELL,
+        &Clock::system(),
+        &SharedSeries::default(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
 }
 
@@ -122,7 +136,9 @@ async fn a_link_to_nobody_is_an_error_at_once() {
     let mut store = TestStore::start(Engine::Redis);
     store.kill();
     let error =
-        Link::connect(&settings(&store), BELL, &Clock::system(), &SharedSeries::default()).await.unwrap_err();
+        Link::connect(&First::default(), &settings(&store), BELL, &Clock::system(), &SharedSeries::default())
+            .await
+            .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Lost, "{error}");
 }
 
@@ -192,7 +208,9 @@ async fn what_a_server_refuses_has_its_kind() {
         {
             let store = TestStore::start_with(engine, lines);
             let (link, _bells) =
-                Link::connect(&settings(&store), BELL, &clock, &SharedSeries::default()).await.unwrap();
+                Link::connect(&First::default(), &settings(&store), BELL, &clock, &SharedSeries::default())
+                    .await
+                    .unwrap();
             let error = link.call(Operation::Beat, &WRITE, &[b"k"], &[b"v"]).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{engine:?}: {error}");
         }

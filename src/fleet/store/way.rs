@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -19,10 +20,23 @@ use crate::config::{StoreAddress, StoreSettings, StoreTransport, files};
 /// once keep a server busy for longer than one call may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
 
+/// Which address is asked first where everything is: each time the one behind that of the last time. One that is cut off with
+/// the servers that it knows answers as promptly as any, and what it names is of no use to anybody.
+#[derive(Clone, Debug, Default)]
+pub struct First(Arc<AtomicUsize>);
+
+impl First {
+    /// One of so many.
+    pub(super) fn next(&self, count: usize) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) % count.max(1)
+    }
+}
+
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
     settings: StoreSettings,
+    first: First,
     clock: Clock,
     tls: Option<Arc<Tls>>,
 }
@@ -38,13 +52,21 @@ pub(super) enum As {
 
 impl Way {
     pub(super) fn new(settings: StoreSettings, clock: Clock) -> Self {
+        Self::beginning_with(First::default(), settings, clock)
+    }
+
+    pub(super) fn beginning_with(first: First, settings: StoreSettings, clock: Clock) -> Self {
         let tls = match &settings.transport {
             StoreTransport::Plain => None,
             StoreTransport::Tls { ca_file, client } => {
                 Some(Arc::new(Tls::new(ca_file.clone(), client.clone())))
             }
         };
-        Self { settings, clock, tls }
+        Self { settings, first, clock, tls }
+    }
+
+    pub(super) const fn first(&self) -> &First {
+        &self.first
     }
 
     pub(super) const fn settings(&self) -> &StoreSettings {

@@ -30,10 +30,38 @@ async fn a_silent_first_sentinel_or_node_keeps_nobody_from_the_store() {
         let addresses = vec![nothing.clone(), nothing.clone(), address(answers)];
         let settings = StoreSettings { mode, addresses, ..settings(&primary) };
         let (clock, series) = (Clock::system(), SharedSeries::default());
-        let linked = Link::connect(&settings, BELL, &clock, &series).await;
+        let linked = Link::connect(&First::default(), &settings, BELL, &clock, &series).await;
         linked.unwrap_or_else(|error| panic!("{:?}: {error}", settings.mode));
         let data = Data::start(settings, clock.clone(), series, &Handle::current());
         connected(&data, &clock).await;
+    }
+}
+
+/// It goes on naming the primary that is cut off with it, which takes no write.
+#[tokio::test]
+async fn a_sentinel_that_is_cut_off_and_stands_first_keeps_nobody_from_the_store() {
+    let lonely = TestStore::start_with(Engine::Redis, &["min-replicas-to-write 1"]);
+    let primary = TestStore::start(Engine::Redis);
+    let of = |store: &TestStore| {
+        let monitor = format!("sentinel monitor ours 127.0.0.1 {} 1", store.port());
+        TestStore::start_sentinel(Engine::Redis, &[&monitor])
+    };
+    let sentinels = [of(&lonely), of(&primary)];
+    let settings = StoreSettings {
+        mode: StoreMode::Sentinel { master_name: "ours".to_owned() },
+        addresses: sentinels.iter().map(address).collect(),
+        ..settings(&primary)
+    };
+    let (first, clock, series) = (First::default(), Clock::system(), SharedSeries::default());
+    for named in [&lonely, &primary] {
+        let (link, _bells) = Link::connect(&first, &settings, BELL, &clock, &series).await.unwrap();
+        assert_eq!(link.address(), &address(named));
+    }
+    let data = Data::start(settings, clock.clone(), series, &Handle::current());
+    let end = clock.now().plus(Duration::from_secs(20));
+    while let Err(error) = data.call(Operation::Lookup, &WRITE, &[b"k"], &[b"v"], soon(&clock)).await {
+        assert!(!clock.now().reached(end), "{error}");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -49,7 +77,9 @@ async fn what_a_sentinel_said_is_told_though_another_one_is_silent() {
         addresses: vec![nothing, address(&sentinel)],
         ..settings(&primary)
     };
-    let error = Link::connect(&settings, BELL, &Clock::system(), &SharedSeries::default()).await.unwrap_err();
+    let error = Link::connect(&First::default(), &settings, BELL, &Clock::system(), &SharedSeries::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("knows no primary of the name unknown"), "{error}");
 }
 
@@ -72,9 +102,10 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_new_one() {
         ..settings(&primary)
     };
     let series = SharedSeries::default();
-    let (link, mut bells) = Link::connect(&of("ours"), BELL, &clock, &series).await.unwrap();
+    let (link, mut bells) =
+        Link::connect(&First::default(), &of("ours"), BELL, &clock, &series).await.unwrap();
     assert_eq!(link.address(), &address(&primary));
-    let error = Link::connect(&of("unknown"), BELL, &clock, &series).await.unwrap_err();
+    let error = Link::connect(&First::default(), &of("unknown"), BELL, &clock, &series).await.unwrap_err();
     assert!(error.to_string().contains("knows no primary of the name unknown"), "{error}");
     let data = Data::start(of("ours"), clock.clone(), series.clone(), &Handle::current());
     connected(&data, &clock).await;
@@ -90,7 +121,7 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_new_one() {
     let end = clock.now().plus(Duration::from_secs(20));
     // The Sentinel tells of the new primary a moment after it has made it one.
     let link = loop {
-        match Link::connect(&settings, BELL, &clock, &series).await {
+        match Link::connect(&First::default(), &settings, BELL, &clock, &series).await {
             Ok((link, _bells)) => break link,
             Err(error) => assert!(!clock.now().reached(end), "{error}"),
         }
@@ -135,7 +166,7 @@ async fn in_a_cluster_each_key_is_asked_of_its_owner_and_one_that_moves_is_found
     let owner = |key: &str| {
         nodes.iter().find(|node| !node.ask(&["GET", key]).starts_with("-MOVED")).expect("somebody owns it")
     };
-    let (link, mut bells) = Link::connect(&settings, BELL, &clock, &series).await.unwrap();
+    let (link, mut bells) = Link::connect(&First::default(), &settings, BELL, &clock, &series).await.unwrap();
     assert_eq!(link.address(), &address(owner("{test}:bell")));
     static TELL_SLOT: Script = Script::new("tell slot", "return redis.call('SPUBLISH', KEYS[1], ARGV[1])");
     assert!(link.hears_slot_channels());

@@ -26,7 +26,7 @@ fn as_user(store: &TestStore, password_file: PathBuf) -> StoreSettings {
 }
 
 async fn link(settings: &StoreSettings) -> Result<(Link, Bells), StoreError> {
-    Link::connect(settings, CHANNEL, &Clock::system(), &SharedSeries::default()).await
+    Link::connect(&First::default(), settings, CHANNEL, &Clock::system(), &SharedSeries::default()).await
 }
 
 #[tokio::test]
