@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use self::manual::ManualClock;
 use self::manual::{ManualSleep, ManualTime};
-pub use self::moment::Moment;
+pub use self::moment::{Moment, ShortMoment};
 pub use self::poll::{ByPolls, forget};
 use crate::lock::Mutex;
 

@@ -12,8 +12,8 @@ pub mod sharing;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -23,7 +23,7 @@ use self::lists::Lists;
 use self::settling::Settling;
 use self::sharing::{Change, Sharing, Shown};
 use crate::bounded::bounded;
-use crate::clock::Moment;
+use crate::clock::{Moment, ShortMoment};
 use crate::lock::Mutex;
 use crate::resource::{ByResource, Descriptor, RESOURCES, Resources, Target};
 use crate::tick::{Sequence, Tick};
@@ -47,11 +47,12 @@ pub struct Organization {
     private: AtomicBool,
     /// Answers that needed no upstream call of their own.
     avoided: AtomicU64,
-    known: ByResource<Knowledge>,
+    /// From the first answer on that teaches something: most organizations read one resource or two.
+    known: ByResource<OnceLock<Box<Knowledge>>>,
 }
 
 /// What answers have taught of one resource of an organization: it says nothing of its other resources.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Knowledge {
     sharing: Sharing,
     lists: Lists,
@@ -62,7 +63,7 @@ impl Organization {
         id: OrganizationId,
         invalidated: Tick,
         resources: Resources,
-        sharing: impl Fn() -> Sharing,
+        known: impl Fn() -> Option<Knowledge>,
     ) -> Self {
         Self {
             id,
@@ -70,7 +71,9 @@ impl Organization {
             settling: Settling::default(),
             private: AtomicBool::new(false),
             avoided: AtomicU64::new(0),
-            known: ByResource::new(resources, || Knowledge { sharing: sharing(), lists: Lists::default() }),
+            known: ByResource::new(resources, || {
+                known().map_or_else(OnceLock::new, |known| OnceLock::from(Box::new(known)))
+            }),
         }
     }
 
@@ -145,18 +148,22 @@ impl Organization {
     /// Whether its credentials share what they read of a resource.
     #[must_use]
     pub fn sharing(&self, resource: &'static Descriptor) -> &Sharing {
-        &self.known.of(resource).sharing
-    }
-
-    /// The same of every resource.
-    fn sharings(&self) -> impl Iterator<Item = &Sharing> {
-        self.known.iter().map(|known| &known.sharing)
+        &self.knowledge(resource).sharing
     }
 
     /// What is known of its lists of a resource.
     #[must_use]
     pub fn lists(&self, resource: &'static Descriptor) -> &Lists {
-        &self.known.of(resource).lists
+        &self.knowledge(resource).lists
+    }
+
+    fn knowledge(&self, resource: &'static Descriptor) -> &Knowledge {
+        self.known.of(resource).get_or_init(Box::default)
+    }
+
+    /// What has been taught of any resource so far.
+    fn taught(&self) -> impl Iterator<Item = &Knowledge> {
+        self.known.iter().filter_map(OnceLock::get).map(Box::as_ref)
     }
 
     /// Notes what an answer showed of who may see the items of a resource. Grants are a matter of the whole workspace: they
@@ -173,8 +180,9 @@ impl Organization {
             return self.sharing(resource).note(shown, sequence, ttl, now);
         }
         // All of them, and not as many as it takes to know.
-        self.sharings().fold(Change::None, |changed, sharing| {
-            match (changed, sharing.note(shown, sequence, ttl, now)) {
+        let of_all = self.known.iter().map(|known| known.get_or_init(Box::default));
+        of_all.fold(Change::None, |changed, known| {
+            match (changed, known.sharing.note(shown, sequence, ttl, now)) {
                 (Change::Ended, _) | (_, Change::Ended) => Change::Ended,
                 (Change::None, noted) => noted,
                 (noted, _) => noted,
@@ -184,13 +192,11 @@ impl Organization {
 
     /// Forgets what is known of the lists of every resource.
     pub fn forget_lists(&self) {
-        for known in self.known.iter() {
-            known.lists.forget();
-        }
+        self.taught().for_each(|known| known.lists.forget());
     }
 
     fn has_grants(&self) -> bool {
-        self.sharings().any(Sharing::has_grants)
+        self.taught().any(|known| known.sharing.has_grants())
     }
 
     /// Counts an answer that needed no upstream call of its own.
@@ -240,7 +246,7 @@ impl Default for Table {
 #[derive(Debug)]
 struct Seen {
     organization: Arc<Organization>,
-    last: Moment,
+    last: ShortMoment,
 }
 
 impl Default for Organizations {
@@ -262,11 +268,13 @@ impl Organizations {
         let Table { known, forgotten, granted, granted_were_lost, .. } = &mut *self.table.lock();
         let seen = known.entry(id).or_insert_with(|| {
             let had_grants = granted.pop(&id).is_some() || *granted_were_lost;
-            let sharing = || if had_grants { Sharing::granted(*forgotten, now) } else { Sharing::new() };
-            let organization = Organization::new(id, *forgotten, self.resources, sharing);
-            Seen { organization: Arc::new(organization), last: now }
+            let granted =
+                || Knowledge { sharing: Sharing::granted(*forgotten, now), lists: Lists::default() };
+            let known = || had_grants.then(granted);
+            let organization = Organization::new(id, *forgotten, self.resources, known);
+            Seen { organization: Arc::new(organization), last: now.into() }
         });
-        seen.last = now;
+        seen.last = now.into();
         Arc::clone(&seen.organization)
     }
 
@@ -301,7 +309,8 @@ impl Organizations {
     pub fn doubt_witnesses(&self, sequence: &Sequence, now: Moment) {
         let mut table = self.table.lock();
         table.doubted = Some((sequence.advance(), now));
-        table.known.values().flat_map(|seen| seen.organization.sharings()).for_each(Sharing::doubt);
+        let taught = table.known.values().flat_map(|seen| seen.organization.taught());
+        taught.for_each(|known| known.sharing.doubt());
     }
 
     /// Whether what was asked for at `begun`, and was true at `sent`, is from before that.
@@ -318,9 +327,9 @@ impl Organizations {
             // Nobody else can take a hold of it meanwhile: holds are given out under this lock or cloned from one.
             let held = Arc::strong_count(&seen.organization) > 1;
             if held {
-                seen.last = now;
+                seen.last = now.into();
             }
-            let stays = held || now.since(seen.last) < IDLE;
+            let stays = held || now.since(seen.last.moment()) < IDLE;
             if !stays && seen.organization.has_grants() {
                 *granted_were_lost |= granted.push(*id, ()).is_some_and(|(lost, ())| lost != *id);
             }
@@ -420,6 +429,30 @@ mod tests {
         hand.advance(IDLE);
         let _ = known(unheard_of).sharing(&LEAD_LABEL).note(shown(false), &sequence, IDLE, clock.now());
         assert!(!known(unheard_of).sharing(&LEAD_LABEL).has_grants(), "and a list tells");
+    }
+
+    #[test]
+    fn an_organization_of_which_one_resource_is_read_has_room_for_no_other() {
+        let (clock, _) = Clock::manual();
+        let organization = Organizations::default().get(OrganizationId::example(1), clock.now());
+        assert!(size_of::<Organization>() <= 112 && size_of::<Knowledge>() <= 160);
+        assert!(organization.admits(&Target::Item(uuid::Uuid::from_u128(1)), Tick::default()));
+        assert_eq!(organization.taught().count(), 0);
+        assert!(!organization.sharing(&LEAD_LABEL).has_grants());
+        assert_eq!(organization.taught().count(), 1);
+    }
+
+    #[test]
+    fn grants_of_one_resource_end_the_sharing_of_those_that_were_never_read() {
+        let (clock, _) = Clock::manual();
+        let (sequence, organizations) = (Sequence::default(), Organizations::default());
+        let organization = organizations.get(OrganizationId::example(1), clock.now());
+        let begun = sequence.advance();
+        let shown = Shown { grants: true, is_witness: false, begun, sent: clock.now() };
+        assert_eq!(organization.note_shown(&LEAD_LABEL, shown, &sequence, IDLE, clock.now()), Change::Ended);
+        for resource in RESOURCES.iter() {
+            assert!(organization.sharing(resource).has_grants(), "{}", resource.name);
+        }
     }
 
     #[test]

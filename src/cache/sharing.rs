@@ -55,12 +55,13 @@ impl Cache {
         let organization = organizations.get(identity.organization, self.clock.now());
         // A page that passed has an item, which would have shown it.
         let is_witness = matches!(read.target, Target::List(_)) && !organizations.doubts(begun, sent);
-        self.note_shown(
-            read.resource,
-            &organization,
-            Shown { grants: identity.grants, is_witness, begun, sent },
-            rules,
-        )
+        let shown = Shown { grants: identity.grants, is_witness, begun, sent };
+        let told = self.note_shown(read.resource, &organization, shown, rules);
+        // What lists have shown may have been forgotten since this was asked, and that was before this was noted.
+        if is_witness && organizations.doubts(begun, sent) {
+            organization.sharing(read.resource).doubt();
+        }
+        told
     }
 
     fn note_shown(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, ShortMoment};
 use crate::held::{Held, Keeping};
 use crate::organization::OrganizationId;
 use crate::semantics::{media_type, owned, validator};
@@ -24,7 +24,7 @@ pub const SETTLING_LIFETIME: Duration = Duration::from_secs(1);
 pub struct StoredResponse<B: ?Sized = [u8]> {
     /// The organization that the body names.
     pub organization: OrganizationId,
-    sent: Sent,
+    sent: ShortMoment,
     /// Place of its fetch in the order of writes.
     pub begun: Tick,
     apart: Option<Box<Apart>>,
@@ -45,10 +45,6 @@ pub struct StoredResponse<B: ?Sized = [u8]> {
 
 /// The upstream sets no limit.
 const UNLIMITED: u32 = u32::MAX;
-
-/// A moment in half the room: seconds and nanoseconds of both clocks. The seconds last until 2106.
-#[derive(Clone, Copy, Debug)]
-struct Sent([(u32, u32); 2]);
 
 /// What is not in one piece.
 #[derive(Debug)]
@@ -121,18 +117,6 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Sent {
-    fn at(moment: Moment) -> Self {
-        let short = |time: Duration| (u32::try_from(time.as_secs()).unwrap_or(u32::MAX), time.subsec_nanos());
-        Self([moment.uptime(), moment.unix()].map(short))
-    }
-
-    fn moment(self) -> Moment {
-        let [uptime, unix] = self.0.map(|(seconds, nanos)| Duration::new(u64::from(seconds), nanos));
-        Moment::of(uptime, unix)
-    }
-}
-
 /// The shortest of these pieces that is long enough.
 macro_rules! in_shortest {
     ($small:expr, $length:expr, $($piece:literal)+) => {
@@ -181,7 +165,7 @@ impl ToStore {
         let limit = self.limit.map(|limit| u32::try_from(limit.as_millis()).unwrap_or(UNLIMITED - 1));
         StoredResponse {
             organization: self.organization,
-            sent: Sent::at(self.sent),
+            sent: self.sent.into(),
             begun: self.begun,
             apart: None,
             limit: limit.unwrap_or(UNLIMITED),

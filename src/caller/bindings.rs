@@ -92,7 +92,7 @@ impl Bindings {
         };
         let organization = Arc::clone(&binding.organization);
         // What another resource has told gives no right to this one.
-        let proof = binding.by(resource).and_then(|proof| Some((proof, now.since(proof.sent?))));
+        let proof = binding.by(resource).and_then(|proof| Some((proof, now.since(proof.sent()?))));
         match proof {
             // A `max_age` of zero asks each time.
             Some((_, age)) if age <= rules.max_age && !rules.max_age.is_zero() => {
@@ -140,7 +140,7 @@ impl Bindings {
         now: Moment,
     ) -> Option<Duration> {
         let shard = self.shard(credential);
-        shard.bindings.peek(&credential.digest())?.by(resource)?.sent.map(|sent| now.since(sent))
+        shard.bindings.peek(&credential.digest())?.by(resource)?.sent().map(|sent| now.since(sent))
     }
 
     /// The organization that this credential was last bound to, proven or not.
@@ -192,15 +192,15 @@ impl Bindings {
             return ProofResult::Moved;
         }
         // Another resource may have bound it since proofs were ended.
-        if is_ended || begun <= binding.ended {
+        if is_ended || binding.has_ended(begun) {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);
         if begun > proof.answered {
             proof.answered = begun;
-            proof.last_failure = None;
             // One that a cache on the way has had for a while makes no younger one old.
-            proof.sent = Some(proof.sent.map_or(sent, |proven| proven.latest(sent)));
+            let younger = proof.sent().filter(|proven| proven.uptime() > sent.uptime());
+            proof.renew(younger.unwrap_or(sent));
             // The table may have forgotten and made the organization anew meanwhile.
             binding.organization = Arc::clone(organization);
         }
@@ -211,11 +211,7 @@ impl Bindings {
     /// Notes that a read of a resource by this credential, sent at `sent`, was answered, whatever it says: the upstream can be
     /// asked, so what failed before that excuses nothing.
     pub fn note_answered(&self, credential: &Credential, resource: &'static Descriptor, sent: Moment) {
-        self.note(credential, resource, |proof| {
-            if proof.last_failure.is_some_and(|failed| sent.reached(failed)) {
-                proof.last_failure = None;
-            }
-        });
+        self.note(credential, resource, |proof| proof.forget_failure(|failed| sent.reached(failed)));
     }
 
     /// Takes over what another replica proved: that a read of a resource sent at `sent` was answered 200 and named
@@ -241,21 +237,19 @@ impl Bindings {
             if is_ended {
                 return ProofResult::Late;
             }
-            shard.bind(credential, organization, Proof::adopted(resource, sent));
+            shard.bind(credential, organization, Proof::of_replica(resource, sent));
             return ProofResult::Bound;
         };
         if binding.organization.id() != organization.id() {
             return ProofResult::Moved;
         }
         // Another resource may have bound it since proofs were ended.
-        if is_ended || begun <= binding.ended {
+        if is_ended || binding.has_ended(begun) {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);
-        if proof.sent.is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
-            proof.sent = Some(sent);
-            proof.adopted = Some(sent);
-            proof.last_failure = None;
+        if proof.sent().is_none_or(|proof| sent.since(proof) > Duration::ZERO) {
+            proof.adopt(sent);
             binding.organization = Arc::clone(organization);
         }
         shard.bindings.promote(&digest);
@@ -339,12 +333,12 @@ impl Bindings {
 
     /// Notes that a read of a resource by this credential is sent now.
     pub fn note_attempt(&self, credential: &Credential, resource: &'static Descriptor, now: Moment) {
-        self.note(credential, resource, |proof| proof.last_attempt = Some(now));
+        self.note(credential, resource, |proof| proof.note_attempt(now));
     }
 
     /// Notes that a read of a resource by this credential failed: a time-out, a 5xx, an edge block, no connection.
     pub fn note_failure(&self, credential: &Credential, resource: &'static Descriptor, now: Moment) {
-        self.note(credential, resource, |proof| proof.last_failure = Some(now));
+        self.note(credential, resource, |proof| proof.note_failure(now));
     }
 
     /// Notes that a background read of a resource by this credential was held back.
@@ -355,10 +349,7 @@ impl Bindings {
         read: BackgroundRead,
         now: Moment,
     ) {
-        self.note(credential, resource, |proof| match read {
-            BackgroundRead::Proof => proof.last_held_proof = Some(now),
-            BackgroundRead::Refresh => proof.last_held = Some(now),
-        });
+        self.note(credential, resource, |proof| proof.note_held(read, now));
     }
 
     /// Whether a background read of a resource by this credential may begin: for a moment it may not where the latest one
@@ -399,8 +390,7 @@ impl Bindings {
                 if organization.is_some_and(|name| binding.organization.id().name() != name) {
                     continue;
                 }
-                binding.ended = binding.ended.max(ended);
-                count += binding.end_all() as u64;
+                count += binding.end_all_at(ended) as u64;
             }
         }
         count

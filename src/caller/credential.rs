@@ -53,6 +53,12 @@ impl AuthorizationDigest {
 }
 
 impl AuthorizationDigest {
+    /// Stands for the credential that is this value alone, without an `x-as-workspace`.
+    #[must_use]
+    pub const fn key_digest(self) -> CredentialDigest {
+        CredentialDigest(self.0)
+    }
+
     /// That which another replica made under the same key.
     #[must_use]
     pub const fn told(bytes: [u8; 32]) -> Self {
@@ -178,7 +184,7 @@ fn credential_digest_of(
     authorization: AuthorizationDigest,
     workspace: Option<&[u8]>,
 ) -> CredentialDigest {
-    let Some(workspace) = workspace else { return CredentialDigest(authorization.0) };
+    let Some(workspace) = workspace else { return authorization.key_digest() };
     // No `Authorization` value can hold the leading zero byte, so the two kinds of input cannot meet.
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&[0]).update(&authorization.0).update(workspace);
@@ -226,7 +232,7 @@ impl Credential {
     /// Stands for the same key without `x-as-workspace`.
     #[must_use]
     pub const fn key_digest(&self) -> CredentialDigest {
-        CredentialDigest(self.authorization_digest.0)
+        self.authorization_digest.key_digest()
     }
 
     /// The same digests under a key that other processes have as well.

@@ -12,7 +12,7 @@ use lru::LruCache;
 use super::credential::{AuthorizationDigest, Credential, CredentialDigest, RouteDigest};
 use super::standing::{BackgroundRead, Ended, Outage};
 use crate::bounded::bounded;
-use crate::clock::Moment;
+use crate::clock::{Moment, ShortMoment};
 use crate::organization::{Organization, OrganizationName};
 use crate::resource::Descriptor;
 use crate::tick::Tick;
@@ -30,7 +30,8 @@ pub(super) const REFUSALS: NonZeroUsize = NonZeroUsize::new(1024).expect("not ze
 pub(super) struct Shard {
     /// Ordered by latest proof: looking one up moves nothing.
     pub(super) bindings: LruCache<CredentialDigest, Binding>,
-    pub(super) by_authorization: HashMap<AuthorizationDigest, Vec<CredentialDigest>>,
+    /// Those that act for a workspace, by their `Authorization` values; what stands for one of those alone is the same as it.
+    pub(super) acting: HashMap<AuthorizationDigest, Vec<CredentialDigest>>,
     pub(super) refused_authorizations: Refused<AuthorizationDigest>,
     pub(super) refused_credentials: Refused<CredentialDigest>,
     /// Refused by one resource alone.
@@ -45,32 +46,43 @@ pub(super) struct Shard {
 /// What is remembered of one credential: whose it is, and what each resource has told of it.
 #[derive(Debug)]
 pub(super) struct Binding {
-    pub(super) authorization: AuthorizationDigest,
     pub(super) organization: Arc<Organization>,
-    /// When an operator ended its proofs: what was sent before proves nothing.
-    pub(super) ended: Tick,
     /// By the resource that bound it. Most credentials read one alone.
     first: Proof,
+    rest: Option<Box<Rest>>,
+}
+
+/// What is remembered of few credentials.
+#[derive(Debug, Default)]
+struct Rest {
+    /// Of one that acts for a workspace.
+    authorization: Option<AuthorizationDigest>,
+    /// When an operator ended its proofs: what was sent before proves nothing.
+    ended: Tick,
     others: Vec<Proof>,
 }
 
 /// What the reads of one resource have told of a credential. A key has scopes by resource: what one says is nothing to the
 /// next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Proof {
     resource: &'static Descriptor,
-    /// When the latest proving read was sent; `None` once refused.
-    pub(super) sent: Option<Moment>,
-    /// When the latest read of another replica was sent that proves this credential here.
-    pub(super) adopted: Option<Moment>,
+    sent: Option<ShortMoment>,
     /// Tick of the latest read that was answered 200; outlives refusals.
     pub(super) answered: Tick,
-    pub(super) last_attempt: Option<Moment>,
-    pub(super) last_failure: Option<Moment>,
+    tries: Option<Box<Tries>>,
+}
+
+/// What is remembered of a credential that has read more than once, or elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    adopted: Option<ShortMoment>,
+    last_attempt: Option<ShortMoment>,
+    last_failure: Option<ShortMoment>,
     /// When a refresh was last held back here.
-    pub(super) last_held: Option<Moment>,
+    last_held: Option<ShortMoment>,
     /// When a proof was; it is held back more seldom.
-    pub(super) last_held_proof: Option<Moment>,
+    last_held_proof: Option<ShortMoment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +98,7 @@ impl Binding {
         if self.first.resource == resource {
             return Some(&self.first);
         }
-        self.others.iter().find(|proof| proof.resource == resource)
+        self.others().iter().find(|proof| proof.resource == resource)
     }
 
     /// The same, to be changed.
@@ -97,9 +109,10 @@ impl Binding {
     /// The same; from now on it has.
     pub(super) fn told_by(&mut self, resource: &'static Descriptor) -> &mut Proof {
         if self.by(resource).is_none() {
+            let others = &mut self.rest.get_or_insert_default().others;
             // A vector's first room is for four: most credentials read by one more resource, if any.
-            self.others.reserve_exact(1);
-            self.others.push(Proof::none(resource));
+            others.reserve_exact(1);
+            others.push(Proof { resource, sent: None, answered: Tick::default(), tries: None });
         }
         self.by_mut(resource).expect("it is there now")
     }
@@ -107,61 +120,129 @@ impl Binding {
     /// Ends all proofs; how many there were.
     pub(super) fn end_all(&mut self) -> usize {
         // All of them, and not as many as it takes to know.
-        self.proofs().filter(|proof| proof.sent.is_some()).map(|proof| proof.sent = None).count()
+        self.proofs().map(|proof| usize::from(proof.end())).sum()
+    }
+
+    /// The same, by an operator: what was sent before proves nothing.
+    pub(super) fn end_all_at(&mut self, ended: Tick) -> usize {
+        let rest = self.rest.get_or_insert_default();
+        rest.ended = rest.ended.max(ended);
+        self.end_all()
+    }
+
+    /// Whether an operator has ended its proofs since.
+    pub(super) fn has_ended(&self, begun: Tick) -> bool {
+        begun <= self.rest.as_ref().map_or_else(Tick::default, |rest| rest.ended)
     }
 
     fn proofs(&mut self) -> impl Iterator<Item = &mut Proof> {
-        std::iter::once(&mut self.first).chain(&mut self.others)
+        std::iter::once(&mut self.first).chain(self.rest.iter_mut().flat_map(|rest| &mut rest.others))
+    }
+
+    fn others(&self) -> &[Proof] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.others)
     }
 
     /// Whether a resource has answered it since a refusal on the path of `but`, here or at another replica. What that resource
     /// says itself is no witness for it.
     fn is_sound_since(&self, refusal: &RouteRefusal, but: Option<&'static Descriptor>) -> bool {
-        std::iter::once(&self.first).chain(&self.others).any(|proof| {
+        std::iter::once(&self.first).chain(self.others()).any(|proof| {
             Some(proof.resource) != but
                 && (proof.answered > refusal.arrived
-                    || proof.adopted.is_some_and(|sent| sent.uptime() > refusal.at.uptime()))
+                    || proof.adopted().is_some_and(|sent| sent.uptime() > refusal.at.uptime()))
         })
     }
 }
 
 impl Proof {
-    fn none(resource: &'static Descriptor) -> Self {
-        Self {
-            resource,
-            sent: None,
-            adopted: None,
-            answered: Tick::default(),
-            last_attempt: None,
-            last_failure: None,
-            last_held: None,
-            last_held_proof: None,
-        }
-    }
-
     /// By a read that was begun at `begun`, sent at `sent`, and answered 200.
     pub(super) fn of_read(resource: &'static Descriptor, begun: Tick, sent: Moment) -> Self {
-        Self { sent: Some(sent), answered: begun, last_attempt: Some(sent), ..Self::none(resource) }
+        Self { resource, sent: Some(sent.into()), answered: begun, tries: None }
     }
 
     /// By a read of another replica, sent at `sent`.
-    pub(super) fn adopted(resource: &'static Descriptor, sent: Moment) -> Self {
-        Self { adopted: Some(sent), ..Self::of_read(resource, Tick::default(), sent) }
+    pub(super) fn of_replica(resource: &'static Descriptor, sent: Moment) -> Self {
+        let mut proof = Self::of_read(resource, Tick::default(), sent);
+        proof.tries().adopted = proof.sent;
+        proof
+    }
+
+    /// When the latest proving read was sent; `None` once refused.
+    pub(super) fn sent(&self) -> Option<Moment> {
+        self.sent.map(ShortMoment::moment)
+    }
+
+    /// A later read proves it.
+    pub(super) fn renew(&mut self, sent: Moment) {
+        self.sent = Some(sent.into());
+        self.forget_failure(|_| true);
+    }
+
+    /// A later read of another replica does.
+    pub(super) fn adopt(&mut self, sent: Moment) {
+        self.renew(sent);
+        self.tries().adopted = self.sent;
+    }
+
+    /// No read proves it any more; whether one did.
+    fn end(&mut self) -> bool {
+        self.sent.take().is_some()
+    }
+
+    /// When the latest read of another replica was sent that proves this credential here.
+    fn adopted(&self) -> Option<Moment> {
+        self.tries.as_ref()?.adopted.map(ShortMoment::moment)
+    }
+
+    pub(super) fn note_attempt(&mut self, now: Moment) {
+        self.tries().last_attempt = Some(now.into());
+    }
+
+    pub(super) fn note_failure(&mut self, now: Moment) {
+        self.tries().last_failure = Some(now.into());
+    }
+
+    pub(super) fn note_held(&mut self, read: BackgroundRead, now: Moment) {
+        match read {
+            BackgroundRead::Proof => self.tries().last_held_proof = Some(now.into()),
+            BackgroundRead::Refresh => self.tries().last_held = Some(now.into()),
+        }
+    }
+
+    /// A failure of which this holds says no more that the upstream cannot be asked.
+    pub(super) fn forget_failure(&mut self, is_over: impl FnOnce(Moment) -> bool) {
+        if let Some(tries) = &mut self.tries
+            && tries.last_failure.is_some_and(|failed| is_over(failed.moment()))
+        {
+            tries.last_failure = None;
+        }
+    }
+
+    fn tries(&mut self) -> &mut Tries {
+        let so_far = self.tried();
+        self.tries.get_or_insert_with(|| Box::new(so_far))
+    }
+
+    /// What was tried so far: where nothing else is remembered, the read that proves it was the latest attempt.
+    fn tried(&self) -> Tries {
+        let none = || Tries { last_attempt: self.sent, ..Tries::default() };
+        self.tries.as_deref().copied().unwrap_or_else(none)
     }
 
     pub(super) fn outage(&self, now: Moment) -> Outage {
+        let tried = self.tried();
         Outage {
-            confirmed: within(self.last_failure, FAILURE_COUNTS_FOR, now),
-            attempt_due: !within(self.last_attempt, NEXT_ATTEMPT_AFTER, now),
+            confirmed: within(tried.last_failure, FAILURE_COUNTS_FOR, now),
+            attempt_due: !within(tried.last_attempt, NEXT_ATTEMPT_AFTER, now),
         }
     }
 
     pub(super) fn may_ask_behind(&self, read: BackgroundRead, now: Moment) -> bool {
-        let outage = self.outage(now);
+        let (tried, outage) = (self.tried(), self.outage(now));
         let was_held = |at| within(at, NEXT_ATTEMPT_AFTER, now);
         (outage.attempt_due || !outage.confirmed)
-            && !was_held(self.last_held_proof)
-            && (read == BackgroundRead::Proof || !was_held(self.last_held))
+            && !was_held(tried.last_held_proof)
+            && (read == BackgroundRead::Proof || !was_held(tried.last_held))
     }
 }
 
@@ -170,15 +251,15 @@ pub(super) fn share_of(max_credentials: NonZeroUsize, shards: usize) -> NonZeroU
     NonZeroUsize::new(max_credentials.get() / shards).unwrap_or(NonZeroUsize::MIN)
 }
 
-pub(super) fn within(moment: Option<Moment>, span: Duration, now: Moment) -> bool {
-    moment.is_some_and(|moment| now.since(moment) < span)
+fn within(moment: Option<ShortMoment>, span: Duration, now: Moment) -> bool {
+    moment.is_some_and(|moment| now.since(moment.moment()) < span)
 }
 
 impl Shard {
     pub(super) fn new(capacity: NonZeroUsize) -> Self {
         Self {
             bindings: bounded(capacity),
-            by_authorization: HashMap::new(),
+            acting: HashMap::new(),
             refused_authorizations: Refused::default(),
             refused_credentials: Refused::default(),
             refused_by: Refused::default(),
@@ -197,25 +278,24 @@ impl Shard {
         while self.bindings.len() > capacity.get()
             && let Some((evicted, binding)) = self.bindings.pop_lru()
         {
-            self.forget_credential(binding.authorization, evicted);
+            self.forget_acting(&binding, evicted);
         }
         self.bindings.resize(capacity);
     }
 
     /// Binds a credential by what this says.
     pub(super) fn bind(&mut self, credential: &Credential, organization: &Arc<Organization>, proof: Proof) {
-        let authorization = credential.authorization_digest();
-        let binding = Binding {
-            authorization,
-            organization: Arc::clone(organization),
-            ended: Tick::default(),
-            first: proof,
-            others: Vec::new(),
-        };
-        if let Some((evicted, binding)) = self.bindings.push(credential.digest(), binding) {
-            self.forget_credential(binding.authorization, evicted);
+        let digest = credential.digest();
+        let authorization =
+            Some(credential.authorization_digest()).filter(|_| digest != credential.key_digest());
+        let rest = authorization.is_some().then(|| Box::new(Rest { authorization, ..Rest::default() }));
+        let binding = Binding { organization: Arc::clone(organization), first: proof, rest };
+        if let Some((evicted, binding)) = self.bindings.push(digest, binding) {
+            self.forget_acting(&binding, evicted);
         }
-        self.by_authorization.entry(authorization).or_default().push(credential.digest());
+        if let Some(authorization) = authorization {
+            self.acting.entry(authorization).or_default().push(digest);
+        }
     }
 
     /// Forgets whose a credential is. What was begun no later than `dropped` binds and proves it no more: an answer from
@@ -223,19 +303,16 @@ impl Shard {
     pub(super) fn unbind(&mut self, credential: CredentialDigest, dropped: Tick) -> Ended {
         self.refused_credentials.note(credential, dropped);
         let Some(mut binding) = self.bindings.pop(&credential) else { return Ended::NoProof };
-        self.forget_credential(binding.authorization, credential);
+        self.forget_acting(&binding, credential);
         Ended::of(binding.end_all())
     }
 
-    pub(super) fn forget_credential(
-        &mut self,
-        authorization: AuthorizationDigest,
-        credential: CredentialDigest,
-    ) {
-        if let Some(credentials) = self.by_authorization.get_mut(&authorization) {
+    fn forget_acting(&mut self, binding: &Binding, credential: CredentialDigest) {
+        let Some(authorization) = binding.rest.as_ref().and_then(|rest| rest.authorization) else { return };
+        if let Some(credentials) = self.acting.get_mut(&authorization) {
             credentials.retain(|known| *known != credential);
             if credentials.is_empty() {
-                self.by_authorization.remove(&authorization);
+                self.acting.remove(&authorization);
             }
         }
     }
@@ -257,7 +334,8 @@ impl Shard {
         arrived: Tick,
     ) -> Ended {
         self.refused_authorizations.note(authorization, arrived);
-        let credentials = self.by_authorization.get(&authorization).into_iter().flatten();
+        let own = authorization.key_digest();
+        let credentials = self.acting.get(&authorization).into_iter().flatten().chain([&own]);
         let ended =
             credentials.map(|credential| self.bindings.peek_mut(credential).map_or(0, Binding::end_all));
         Ended::of(ended.sum())
@@ -276,7 +354,7 @@ impl Shard {
     ) -> Ended {
         self.refused_by.note((credential, resource), arrived);
         let proof = self.bindings.peek_mut(&credential).and_then(|binding| binding.by_mut(resource));
-        Ended::of(usize::from(proof.is_some_and(|proof| proof.sent.take().is_some())))
+        Ended::of(usize::from(proof.is_some_and(Proof::end)))
     }
 
     /// A 401 on a route that was refused before, while a read of another resource sent after that refusal was answered 200, says

@@ -1,5 +1,6 @@
-//! [`Moment`]: a reading of both clocks.
+//! [`Moment`]: a reading of both clocks; [`ShortMoment`]: the same in half the room.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A point in time on both clocks.
@@ -62,5 +63,63 @@ impl Moment {
     #[must_use]
     pub const fn uptime(self) -> Duration {
         self.monotonic
+    }
+}
+
+/// A moment in half the room, for tables: seconds and nanoseconds of both clocks. The seconds last until 2106. One that may be
+/// missing takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortMoment {
+    monotonic: Short,
+    wall: Short,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Short {
+    seconds: u32,
+    /// And one, so that it is never zero.
+    nanos: NonZeroU32,
+}
+
+impl ShortMoment {
+    /// The moment as it was, if that is before 2106.
+    #[must_use]
+    pub fn moment(self) -> Moment {
+        Moment { monotonic: self.monotonic.whole(), wall: self.wall.whole() }
+    }
+}
+
+impl From<Moment> for ShortMoment {
+    fn from(moment: Moment) -> Self {
+        Self { monotonic: Short::of(moment.monotonic), wall: Short::of(moment.wall) }
+    }
+}
+
+impl Short {
+    fn of(time: Duration) -> Self {
+        let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        Self { seconds, nanos: NonZeroU32::MIN.saturating_add(time.subsec_nanos()) }
+    }
+
+    fn whole(self) -> Duration {
+        Duration::new(u64::from(self.seconds), self.nanos.get() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_moment_is_the_moment_in_half_the_room() {
+        assert_eq!((size_of::<Moment>(), size_of::<Option<ShortMoment>>()), (32, 16));
+        for (uptime, unix) in [
+            (Duration::ZERO, Duration::from_nanos(999_999_999)),
+            (Duration::from_nanos(1), Duration::new(1_800_000_000, 1)),
+            (Duration::new(7, 999_999_999), Duration::new(u64::from(u32::MAX), 0)),
+        ] {
+            let moment = Moment::of(uptime, unix);
+            assert_eq!(ShortMoment::from(moment).moment(), moment);
+        }
     }
 }

@@ -31,12 +31,19 @@ const PLACES: usize = 256;
 pub(super) struct Epochs {
     /// Of all of it.
     organization: AtomicU64,
-    /// Of its lists, beyond that.
+    /// Made by the first write: most organizations are read and not written.
+    written: OnceLock<Box<Written>>,
+}
+
+/// What only an organization needs that was written.
+#[derive(Debug, Default)]
+struct Written {
+    /// Epoch of its lists, beyond its own.
     lists: AtomicU64,
-    /// Of its items, beyond that; none before one was invalidated by itself.
-    items: OnceLock<Box<[AtomicU64]>>,
-    /// The latest of all invalidations, whatever their extent.
+    /// The latest of all invalidations by writes, whatever their extent.
     latest: AtomicU64,
+    /// Epochs of its items, beyond its own; none before one was invalidated by itself.
+    items: OnceLock<Box<[AtomicU64]>>,
     /// Invalidations follow each other, so that a writer can tell whether anything but its own came since it began.
     invalidating: Mutex<()>,
     /// The latest invalidation that one of this replica's own writes has made once more, in its place among those of the
@@ -47,7 +54,7 @@ pub(super) struct Epochs {
 impl Epochs {
     /// Nothing from before this counts.
     pub(super) fn after(tick: Tick) -> Self {
-        Self { organization: AtomicU64::new(tick.0), latest: AtomicU64::new(tick.0), ..Self::default() }
+        Self { organization: AtomicU64::new(tick.0), ..Self::default() }
     }
 
     /// That of the whole organization: nothing of it from before this counts.
@@ -57,63 +64,78 @@ impl Epochs {
 
     /// That of its lists.
     pub(super) fn of_lists(&self) -> Tick {
-        self.of_all().max(load(&self.lists))
+        self.of_all().max(self.beyond(|written| load(&written.lists)))
     }
 
     /// Whether what was fetched of a target at `begun` counts.
     pub(super) fn admit(&self, target: &Target, begun: Tick) -> bool {
         begun >= self.of_all()
             && match target {
-                Target::List(_) => begun >= load(&self.lists),
+                Target::List(_) => begun >= self.beyond(|written| load(&written.lists)),
                 Target::Item(id) => begun >= self.of_item(*id),
             }
     }
 
     /// Invalidates so much; the tick of that, and of the latest invalidation before it that concerns anything of it.
     pub(super) fn invalidate(&self, extent: Extent, sequence: &Sequence) -> (Tick, Tick) {
-        let _invalidating = self.invalidating.lock();
+        let written = self.written();
+        let _invalidating = written.invalidating.lock();
         let before = self.latest_of(extent);
         let tick = sequence.advance();
         match extent {
             Extent::Organization => raise(&self.organization, tick),
             Extent::Item(id) => {
-                raise(&self.lists, tick);
-                raise(&self.places()[place_of(id)], tick);
+                raise(&written.lists, tick);
+                raise(&written.places()[place_of(id)], tick);
             }
         }
-        raise(&self.latest, tick);
+        raise(&written.latest, tick);
         (tick, before)
     }
 
     /// Invalidates all from before a tick that was taken for all organizations.
     pub(super) fn invalidate_to(&self, tick: Tick) {
         raise(&self.organization, tick);
-        raise(&self.latest, tick);
     }
 
     /// Notes that a write of this replica has invalidated once more, and after which invalidation.
     pub(super) fn note_again(&self, tick: Tick, before: Tick) {
-        *self.again.lock() = (tick, before);
+        *self.written().again.lock() = (tick, before);
     }
 
     /// The latest invalidation that concerns anything of this extent, if it is that of a write at `own`, or of the same write
     /// once more with nothing between the two.
     pub(super) fn latest_by(&self, own: Tick, extent: Extent) -> Option<Tick> {
-        let (latest, (again, before)) = (self.latest_of(extent), *self.again.lock());
+        let latest = self.latest_of(extent);
+        let (again, before) =
+            self.written.get().map_or_else(Default::default, |written| *written.again.lock());
         (latest == own || (latest == again && before == own)).then_some(latest)
     }
 
     fn latest_of(&self, extent: Extent) -> Tick {
         match extent {
-            Extent::Organization => load(&self.latest),
+            Extent::Organization => self.of_all().max(self.beyond(|written| load(&written.latest))),
             Extent::Item(id) => self.of_all().max(self.of_item(id)),
         }
     }
 
     fn of_item(&self, id: Uuid) -> Tick {
-        self.items.get().map_or_else(Tick::default, |places| load(&places[place_of(id)]))
+        self.beyond(|written| {
+            written.items.get().map_or_else(Tick::default, |places| load(&places[place_of(id)]))
+        })
     }
 
+    /// What writes have made of something; nothing where there were none.
+    fn beyond(&self, tick: impl FnOnce(&Written) -> Tick) -> Tick {
+        self.written.get().map_or_else(Tick::default, |written| tick(written))
+    }
+
+    fn written(&self) -> &Written {
+        self.written.get_or_init(Box::default)
+    }
+}
+
+impl Written {
     fn places(&self) -> &[AtomicU64] {
         self.items.get_or_init(|| (0..PLACES).map(|_| AtomicU64::default()).collect())
     }

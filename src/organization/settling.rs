@@ -2,6 +2,8 @@
 //!
 //! Asked for each answer that is stored, never for a hit.
 
+use std::sync::OnceLock;
+
 use uuid::Uuid;
 
 use super::Extent;
@@ -13,9 +15,9 @@ use crate::resource::Target;
 /// that was written first.
 const ITEMS: usize = 64;
 
-/// What of an organization settles, and until when. No time of it is ever shortened.
+/// What of an organization settles, and until when. No time of it is ever shortened. Of most nothing is written here.
 #[derive(Debug, Default)]
-pub(super) struct Settling(Mutex<Windows>);
+pub(super) struct Settling(OnceLock<Box<Mutex<Windows>>>);
 
 #[derive(Debug, Default)]
 struct Windows {
@@ -29,7 +31,7 @@ struct Windows {
 impl Settling {
     /// So much settles until then.
     pub(super) fn extend(&self, extent: Extent, until: Moment) {
-        let Windows { all, lists, items } = &mut *self.0.lock();
+        let Windows { all, lists, items } = &mut *self.0.get_or_init(Box::default).lock();
         let Extent::Item(id) = extent else { return merge(all, until) };
         merge(lists, until);
         let mut own = Some(until);
@@ -43,7 +45,8 @@ impl Settling {
 
     /// Whether what was sent for at `sent` may be from before a write.
     pub(super) fn is_open(&self, target: &Target, sent: Moment) -> bool {
-        let windows = self.0.lock();
+        let Some(windows) = self.0.get() else { return false };
+        let windows = windows.lock();
         let own = match target {
             Target::List(_) => windows.lists,
             Target::Item(id) => windows.items.iter().find(|(known, _)| known == id).map(|(_, until)| *until),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::caller::credential::CredentialDigest;
-use crate::clock::Moment;
+use crate::clock::{Moment, ShortMoment};
 use crate::closed_enum::closed_enum;
 use crate::lock::Mutex;
 use crate::tick::{Sequence, Tick};
@@ -22,6 +22,8 @@ const NEVER: u64 = u64::MAX;
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long after a list that was asked for as a witness the next one may be, at first and at last.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// How long behind the moment at which another might be asked for a list that was asked for as a witness has landed.
+const LANDED_AFTER: Duration = Duration::from_secs(60);
 
 closed_enum! {
     /// Who may get what one credential of an organization has read.
@@ -80,47 +82,52 @@ pub enum Change {
 }
 
 /// Whether the credentials of one organization share what they read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sharing {
     since: AtomicU64,
     witnessed: AtomicBool,
-    known: Mutex<Known>,
+    known: Mutex<Option<Box<Known>>>,
 }
 
+/// What few organizations need: it takes room from the first grants or the first wish for a witness on.
 #[derive(Debug)]
 struct Known {
     /// The latest answer that showed grants, while nothing is shared.
     granted: Option<Granted>,
     /// When a list may be asked for as a witness, how long after that again, and who asked last.
-    ask: Option<Moment>,
+    ask: Option<ShortMoment>,
     ask_again_after: Duration,
     asked: Option<CredentialDigest>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { granted: None, ask: None, ask_again_after: ASK_AGAIN.0, asked: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Granted {
     arrived: Tick,
-    at: Moment,
+    at: ShortMoment,
     /// When other replicas were last told of them, or told so here.
-    told: Option<Moment>,
+    told: Option<ShortMoment>,
     /// Whether a list that was asked for since shows no grants.
     denied: bool,
 }
 
 impl Sharing {
     /// Of an organization that is new here.
-    pub(super) fn new() -> Self {
-        let known = Known { granted: None, ask: None, ask_again_after: ASK_AGAIN.0, asked: None };
-        Self { since: AtomicU64::new(0), witnessed: AtomicBool::new(false), known: Mutex::new(known) }
+    #[cfg(test)]
+    fn new() -> Self {
+        Self::default()
     }
 
     /// Of one that showed grants when it was last known.
     pub(super) fn granted(arrived: Tick, at: Moment) -> Self {
-        let mut sharing = Self::new();
-        sharing.since = AtomicU64::new(NEVER);
-        let known = sharing.known.get_mut();
-        known.granted = Some(Granted { arrived, at, told: None, denied: false });
-        sharing
+        let granted = Some(Granted { arrived, at: at.into(), told: None, denied: false });
+        let known = Mutex::new(Some(Box::new(Known { granted, ..Known::default() })));
+        Self { since: AtomicU64::new(NEVER), known, ..Self::default() }
     }
 
     /// Whether what a fetch of `begun` brought may go to other credentials. Asked **after** what is to be served is at hand, so
@@ -171,12 +178,13 @@ impl Sharing {
             // First: from here on no look-up and no delivery finds anything shared.
             let began = self.since.swap(NEVER, Ordering::SeqCst) != NEVER;
             self.witnessed.store(true, Ordering::SeqCst);
-            let told = known.granted.and_then(|granted| granted.told).filter(|told| {
+            let granted = &mut known.get_or_insert_default().granted;
+            let told = granted.and_then(|granted| granted.told).filter(|told| {
                 // Others may share again after a full one.
-                now.since(*told) < (ttl / 2).max(TOLD_AGAIN_AFTER)
+                now.since(told.moment()) < (ttl / 2).max(TOLD_AGAIN_AFTER)
             });
-            let (arrived, denied) = (sequence.advance(), false);
-            known.granted = Some(Granted { arrived, at: now, told: told.or(Some(now)), denied });
+            let (arrived, at) = (sequence.advance(), now.into());
+            *granted = Some(Granted { arrived, at, told: told.or(Some(at)), denied: false });
             return match (began, told) {
                 (true, _) => Change::Ended,
                 (false, None) => Change::Repeated,
@@ -186,12 +194,20 @@ impl Sharing {
         if shown.is_witness {
             self.witnessed.store(true, Ordering::SeqCst);
         }
-        let Some(granted) = &mut known.granted else { return Change::None };
-        granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at);
-        if !granted.denied || now.since(granted.at) < ttl {
+        let Some(asking) = known.as_mut() else { return Change::None };
+        let Some(granted) = &mut asking.granted else {
+            // The list that was the witness has long been landed: nobody waits for it any more.
+            if self.is_witnessed() && asking.ask.is_none_or(|at| now.reached(at.moment().plus(LANDED_AFTER)))
+            {
+                *known = None;
+            }
+            return Change::None;
+        };
+        granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at.moment());
+        if !granted.denied || now.since(granted.at.moment()) < ttl {
             return Change::None;
         }
-        known.granted = None;
+        asking.granted = None;
         self.since.store(sequence.advance().0, Ordering::SeqCst);
         Change::Resumed
     }
@@ -200,6 +216,7 @@ impl Sharing {
     pub fn doubt(&self) {
         let mut known = self.known.lock();
         self.witnessed.store(false, Ordering::SeqCst);
+        let Some(known) = known.as_mut() else { return };
         (known.ask, known.ask_again_after) = (None, ASK_AGAIN.0);
         if let Some(granted) = &mut known.granted {
             granted.denied = false;
@@ -213,10 +230,11 @@ impl Sharing {
             return false;
         }
         let mut known = self.known.lock();
-        if known.ask.is_some_and(|at| !now.reached(at)) {
+        let known = known.get_or_insert_default();
+        if known.ask.is_some_and(|at| !now.reached(at.moment())) {
             return false;
         }
-        known.ask = Some(now.plus(known.ask_again_after));
+        known.ask = Some(now.plus(known.ask_again_after).into());
         known.ask_again_after = (known.ask_again_after * 2).min(ASK_AGAIN.1);
         known.asked = Some(credential);
         true
@@ -225,7 +243,7 @@ impl Sharing {
     /// Whose token last asked for a list as a witness.
     #[must_use]
     pub fn asked_for_witness(&self) -> Option<CredentialDigest> {
-        self.known.lock().asked
+        self.known.lock().as_ref()?.asked
     }
 }
 
@@ -396,7 +414,12 @@ mod tests {
         }
         assert_eq!(sharing.asked_for_witness(), Some(somebody));
         let _ = sharing.note(answer(&sequence, false, true, clock.now()), &sequence, TTL, clock.now());
+        assert_eq!(sharing.asked_for_witness(), Some(somebody), "it may still be landing");
         hand.advance(TTL * 100);
         assert!(!sharing.asks_for_witness(somebody, clock.now()));
+        let _ = sharing.note(answer(&sequence, false, false, clock.now()), &sequence, TTL, clock.now());
+        assert!(sharing.known.lock().is_none(), "who asked is nothing to anybody any more");
+        assert!(!sharing.asks_for_witness(somebody, clock.now()));
+        assert!(sharing.admits(sequence.advance(), Witness::Required));
     }
 }

@@ -10,8 +10,9 @@ use super::booked::Booking;
 use super::limits::Limits;
 pub use super::payers::{AccountKey, Accounts};
 use super::queue::Queue;
+use super::rare::{AtFirst, Rare};
 use super::spare::Spare;
-use super::window::{CallerId, Minute, Second};
+use super::window::{CallerId, Minute, Second, WINDOW};
 use crate::config::Burst;
 
 /// For how long after a call had to wait, or was turned away, callers with a large part are paced.
@@ -45,23 +46,69 @@ pub(super) enum Hold {
 pub(super) struct Account {
     pub(super) second: Second,
     pub(super) minute: Minute,
-    /// The proofs among the last second's sends.
-    pub(super) proofs: Second,
-    pub(super) hold: Hold,
-    /// What it may spend of its limits.
-    pub(super) beside: Beside,
+    pub(super) restraint: Rare<Restraint>,
     /// What it knows of the moments that the store books for it.
-    pub(super) booking: Booking,
-    pub(super) queue: Queue,
+    pub(super) booking: Rare<Booking>,
+    pub(super) queue: Rare<Queue>,
     /// What is left for callers that have what others leave.
-    pub(super) spare: Spare,
-    /// When the next call of a caller with a large part may go, while the account is contended.
-    pace: Duration,
-    contended_until: Duration,
+    pub(super) spare: Rare<Spare>,
     /// Calls since it was made.
     pub(super) calls: u64,
     /// When it was last asked for.
     pub(super) used_at: Duration,
+}
+
+/// What holds an account's calls back besides its windows.
+#[derive(Debug, Default)]
+pub(super) struct Restraint {
+    pub(super) hold: Hold,
+    /// What it may spend of its limits.
+    pub(super) beside: Beside,
+    /// When the next call of a caller with a large part may go, while the account is contended.
+    pace: Duration,
+    contended_until: Duration,
+}
+
+impl AtFirst for Restraint {
+    fn at_first() -> &'static Self {
+        static AT_FIRST: Restraint = Restraint {
+            hold: Hold::None,
+            beside: Beside::NONE,
+            pace: Duration::ZERO,
+            contended_until: Duration::ZERO,
+        };
+        &AT_FIRST
+    }
+}
+
+impl Restraint {
+    fn close_until(&mut self, until: Duration) {
+        self.hold = match self.hold {
+            Hold::Until { until: earlier } => Hold::Until { until: until.max(earlier) },
+            Hold::None | Hold::Probing { .. } => Hold::Until { until },
+        };
+    }
+
+    fn merge(&mut self, other: Self, now: Duration) {
+        match other.hold {
+            Hold::None => {}
+            Hold::Until { until } => self.close_until(until),
+            // That probe asked for another account; the next call here finds out for this one.
+            Hold::Probing { .. } if self.hold == Hold::None => {
+                self.hold = Hold::Until { until: Duration::ZERO };
+            }
+            Hold::Probing { .. } => {}
+        }
+        self.beside.merge(other.beside, now);
+        self.pace = self.pace.max(other.pace);
+        self.contended_until = self.contended_until.max(other.contended_until);
+    }
+
+    /// Whether nothing of it matters any more: no pace is behind by more than a window.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        let paced_until = self.pace.saturating_add(WINDOW);
+        self.hold == Hold::None && self.beside.is_none() && paced_until.max(self.contended_until) <= now
+    }
 }
 
 /// A caller with its weight, beside the weights of all that had calls in the last second.
@@ -80,7 +127,7 @@ impl Account {
     /// What it may send now: all of `limits`, or less while it is lowered. The limits that its methods are told are the
     /// whole ones.
     pub(super) fn limits(&self, limits: &Limits, now: Duration) -> Limits {
-        limits.lowered(self.beside.part(now))
+        limits.lowered(self.restraint.beside.part(now))
     }
 
     /// What it has spent of its limits: of the window that is fuller, since that is the likelier to be the one that the
@@ -104,8 +151,8 @@ impl Account {
             second = second.max(self.second.paced_at(limits.per_second, nth, now));
         }
         let free = second.max(self.limited_minute().free_at(limits.per_minute, nth, now));
-        if self.contended_until > now && self.has_large_part(who, limits) {
-            free.max(self.pace.saturating_add(limits.interval().saturating_mul(ahead)))
+        if self.restraint.contended_until > now && self.has_large_part(who, limits) {
+            free.max(self.restraint.pace.saturating_add(limits.interval().saturating_mul(ahead)))
         } else {
             free
         }
@@ -113,7 +160,7 @@ impl Account {
 
     /// The calls that count for the limit of a minute here.
     fn limited_minute(&self) -> &Minute {
-        self.booking.alone.as_ref().unwrap_or(&self.minute)
+        self.booking.changed().and_then(|booking| booking.alone.as_ref()).unwrap_or(&self.minute)
     }
 
     /// Whether a caller had half of its part of the last second or more: an equal one, or what its weight says. Such a caller is paced while calls have to wait.
@@ -126,7 +173,7 @@ impl Account {
 
     /// When the hold lets the next call go.
     pub(super) fn opens_at(&self) -> Duration {
-        match self.hold {
+        match self.restraint.hold {
             Hold::None => Duration::ZERO,
             Hold::Until { until } | Hold::Probing { until, .. } => until,
         }
@@ -134,7 +181,7 @@ impl Account {
 
     /// When the hold is expected to let calls go.
     pub(super) fn expected_to_open_at(&self, now: Duration) -> Duration {
-        match self.hold {
+        match self.restraint.hold {
             Hold::Probing { until, .. } => until.min(now.saturating_add(PROBE_ANSWERS)),
             Hold::None | Hold::Until { .. } => self.opens_at(),
         }
@@ -142,10 +189,7 @@ impl Account {
 
     /// Holds its calls, never for a shorter time than they are held already.
     pub(super) fn close_until(&mut self, until: Duration) {
-        self.hold = match self.hold {
-            Hold::Until { until: earlier } => Hold::Until { until: until.max(earlier) },
-            Hold::None | Hold::Probing { .. } => Hold::Until { until },
-        };
+        self.restraint.close_until(until);
     }
 
     /// A call goes at `at` by the windows of this process: the next one of a caller with a large part goes no earlier than
@@ -154,7 +198,8 @@ impl Account {
         if self.second.of(caller) > 0 {
             let limits = self.limits(limits, at);
             let interval = limits.interval();
-            self.pace = self.pace.max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
+            let pace = &mut self.restraint.pace;
+            *pace = (*pace).max(at.saturating_sub(interval.max(PACE_LAG))) + interval;
         }
     }
 
@@ -164,9 +209,9 @@ impl Account {
         self.minute.take(at);
         self.calls = self.calls.saturating_add(1);
         self.used_at = at;
-        let probing = self.hold != Hold::None;
+        let probing = self.restraint.hold != Hold::None;
         if probing {
-            self.hold = Hold::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
+            self.restraint.hold = Hold::Probing { probe, until: at.saturating_add(PROBE_LASTS) };
         }
         probing
     }
@@ -182,13 +227,14 @@ impl Account {
     /// Undoes the pace, so that a test can tell what it is good for.
     #[cfg(test)]
     pub(super) fn forget_pace(&mut self) {
-        self.pace = Duration::ZERO;
+        self.restraint.pace = Duration::ZERO;
     }
 
     /// Undoes what [`Self::keep_pace`] did for a call that was given back.
     pub(super) fn give_pace_back(&mut self, caller: CallerId, limits: &Limits) {
         if self.second.of(caller) > 0 {
-            self.pace = self.pace.saturating_sub(limits.interval());
+            let pace = &mut self.restraint.pace;
+            *pace = pace.saturating_sub(limits.interval());
         }
     }
 
@@ -196,18 +242,17 @@ impl Account {
     pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
         self.second.give_back(caller, at);
         self.minute.give_back(at);
-        self.proofs.give_back(caller, at);
         self.calls = self.calls.saturating_sub(1);
     }
 
     /// Notes that a call has to wait or go without.
     pub(super) fn contend(&mut self, now: Duration) {
-        self.contended_until = now.saturating_add(CONTENDED_FOR);
+        self.restraint.contended_until = now.saturating_add(CONTENDED_FOR);
     }
 
     /// Whether a call had to wait, or go without, in the last two seconds.
     pub(super) fn is_contended(&self, now: Duration) -> bool {
-        self.contended_until > now
+        self.restraint.contended_until > now
     }
 
     /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
@@ -240,29 +285,28 @@ impl Account {
     pub(super) fn merge(&mut self, other: Self, now: Duration) {
         self.second.merge(other.second, now);
         self.minute.merge(other.minute, now);
-        self.proofs.merge(other.proofs, now);
         self.calls = self.calls.saturating_add(other.calls);
-        match other.hold {
-            Hold::None => {}
-            Hold::Until { until } => self.close_until(until),
-            // That probe asked for another account; the next call here finds out for this one.
-            Hold::Probing { .. } if self.hold == Hold::None => {
-                self.hold = Hold::Until { until: Duration::ZERO };
-            }
-            Hold::Probing { .. } => {}
+        if let Some(restraint) = other.restraint.into_changed() {
+            self.restraint.merge(restraint, now);
         }
-        self.beside.merge(other.beside, now);
-        self.booking.merge(other.booking, now);
-        self.pace = self.pace.max(other.pace);
-        self.contended_until = self.contended_until.max(other.contended_until);
+        if let Some(booking) = other.booking.into_changed() {
+            self.booking.merge(booking, now);
+        }
         self.used_at = self.used_at.max(other.used_at);
-        self.queue.merge(other.queue);
+        if let Some(queue) = other.queue.into_changed() {
+            self.queue.merge(queue);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_without_restraint_queue_or_store_takes_128_bytes() {
+        assert_eq!(size_of::<Account>(), 128);
+    }
 
     #[test]
     fn a_closed_door_is_never_closed_for_less() {

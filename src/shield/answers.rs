@@ -46,7 +46,7 @@ impl Table {
         if let Some(allowed) = answer.ok().map(Answer::allowed)
             && let Some(account) = self.accounts.get_mut(&asked.paid().first)
         {
-            account.beside.learn(allowed, now);
+            account.restraint.beside.learn(allowed, now);
         }
         let Some(account) = self.accounts.get_mut(&ticket.queue) else { return };
         match answer.ok() {
@@ -157,9 +157,11 @@ impl Table {
     fn note_gate(&mut self, accounts: Accounts, gate: Gate, now: Duration) {
         for key in accounts.keys() {
             let Some(account) = self.accounts.get_mut(&key) else { continue };
-            match account.hold {
-                Hold::None if gate == Gate::Probed => account.hold = Hold::Until { until: now },
-                Hold::Until { until } if until <= now && gate == Gate::Open => account.hold = Hold::None,
+            match account.restraint.hold {
+                Hold::None if gate == Gate::Probed => account.restraint.hold = Hold::Until { until: now },
+                Hold::Until { until } if until <= now && gate == Gate::Open => {
+                    account.restraint.hold = Hold::None
+                }
                 _ => {}
             }
         }

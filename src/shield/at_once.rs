@@ -25,7 +25,7 @@ impl Table {
         let key = if self.single_workspace { AccountKey::Everybody } else { self.named(call.accounts.first) };
         let (caller, limits) = (self.caller_of(call), self.limits);
         let account = self.accounts.get_mut(&key)?;
-        if account.hold != Hold::None || !account.queue.is_empty() {
+        if account.restraint.hold != Hold::None || !account.queue.is_empty() {
             return None;
         }
         account.second.expire(now);

@@ -69,6 +69,14 @@ struct Lowered {
 }
 
 impl Beside {
+    /// All of them.
+    pub(super) const NONE: Self = Self(None);
+
+    /// Whether nothing has lowered the account, or what did is forgotten.
+    pub(super) const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// What the account may spend now.
     pub(super) fn part(&self, now: Duration) -> Part {
         self.0.map_or(Part::WHOLE, |lowered| lowered.part(now))

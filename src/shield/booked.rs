@@ -2,12 +2,14 @@
 //!
 //! A state and nothing else: `bookings` asks and is answered, `turns` hands the moment out.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use foldhash::HashMap;
 
 use super::booking::Urgency;
 use super::payers::{AccountKey, Accounts};
+use super::rare::AtFirst;
 use super::window::{Minute, WINDOW};
 
 /// What is known of a queue's moments.
@@ -37,6 +39,13 @@ pub(super) struct Booking {
     next: Duration,
     /// How far apart this replica's moments are, while calls have to wait.
     gap: Duration,
+}
+
+impl AtFirst for Booking {
+    fn at_first() -> &'static Self {
+        static AT_FIRST: LazyLock<Booking> = LazyLock::new(Booking::default);
+        &AT_FIRST
+    }
 }
 
 /// What the store said of two accounts together.

@@ -9,7 +9,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::{Account, AccountKey, Accounts};
+use super::account::{AccountKey, Accounts};
 use super::booked::{Apart, Asked, Granted, Paying};
 use super::booking::{Book, Both, Order, ProbeFate, Spacing, Ticket, Urgency};
 use super::forecast::TICK;
@@ -199,7 +199,7 @@ impl Table {
             let share = all().map(|account| account.booking.share_until).filter(|until| *until > now);
             return share.min().unwrap_or(Duration::MAX);
         }
-        let opens_at = all().map(Account::opens_at).max().unwrap_or_default();
+        let opens_at = all().map(|account| account.opens_at()).max().unwrap_or_default();
         let queue = self.accounts.get(&accounts.first);
         queue.map_or(opens_at, |account| account.booking.asks_at(accounts).max(opens_at))
     }

@@ -36,7 +36,7 @@ impl Table {
                 Some(Granted { moment, .. }) => {
                     self.tell_store(key, |limits| Order::Refused { account: key, moment, limits });
                 }
-                None => self.account(key, now).beside.on_limited(had, slot.at, now),
+                None => self.account(key, now).restraint.beside.on_limited(had, slot.at, now),
             }
         }
     }
@@ -58,8 +58,9 @@ impl Table {
         };
         for key in accounts.keys() {
             match self.accounts.get_mut(&key) {
-                Some(account) if matches!(account.hold, Hold::Probing { probe, .. } if probe == ended) => {
-                    account.hold = hold;
+                Some(account) if matches!(account.restraint.hold, Hold::Probing { probe, .. } if probe == ended) =>
+                {
+                    account.restraint.hold = hold;
                     self.tell_sooner_or_later(key, Order::Probed { account: key, probe: ended.0, fate });
                 }
                 _ => {}

@@ -26,6 +26,7 @@ pub mod payers;
 mod place;
 pub mod probe;
 mod queue;
+mod rare;
 pub mod refetch;
 pub mod refusals;
 pub mod retry;

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::num::NonZeroU32;
 
+use super::rare::AtFirst;
 use super::window::CallerId;
 
 /// Tells one waiter from another; never used twice.
@@ -57,6 +58,13 @@ pub(super) struct Seat {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: VecDeque<Lane>,
+}
+
+impl AtFirst for Queue {
+    fn at_first() -> &'static Self {
+        static AT_FIRST: Queue = Queue { lanes: VecDeque::new() };
+        &AT_FIRST
+    }
 }
 
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::limits::Limits;
 use super::queue::Line;
+use super::rare::AtFirst;
 use super::window::WINDOW;
 
 const HALF: Duration = Duration::from_nanos(WINDOW.as_nanos() as u64 / 2);
@@ -25,6 +26,14 @@ pub(super) struct Spare {
     peak: u32,
     earlier_peak: u32,
     period: u64,
+}
+
+impl AtFirst for Spare {
+    fn at_first() -> &'static Self {
+        static AT_FIRST: Spare =
+            Spare { own: VecDeque::new(), others: VecDeque::new(), peak: 0, earlier_peak: 0, period: 0 };
+        &AT_FIRST
+    }
 }
 
 impl Spare {

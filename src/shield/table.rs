@@ -37,7 +37,8 @@ pub(super) struct Table {
     /// Until when every call takes from everybody's account, too.
     pub(super) parting_until: Duration,
     pub(super) max_queued: usize,
-    pub(super) accounts: HashMap<AccountKey, Account>,
+    /// Each in memory of its own: a table of them would be twice as large as it is full.
+    pub(super) accounts: HashMap<AccountKey, Box<Account>>,
     pub(super) unbound: usize,
     /// Where an account went that was merged, and when.
     pub(super) merged: HashMap<AccountKey, (AccountKey, Duration)>,
@@ -212,10 +213,14 @@ impl Table {
         for key in accounts.keys() {
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.give_back(caller, at);
-                account.spare.give_back(at);
+                if let Some(spare) = account.spare.changed_mut() {
+                    spare.give_back(at);
+                }
                 if booked.is_none_or(|granted| !granted.pays(key)) {
                     account.give_pace_back(caller, &self.limits);
-                    account.booking.give_back(at);
+                    if let Some(booking) = account.booking.changed_mut() {
+                        booking.give_back(at);
+                    }
                 }
             }
         }
@@ -264,9 +269,9 @@ impl Table {
     /// Whether a proof of this caller goes ahead of calls. One that has just had one goes as they do: a key whose reads
     /// prove nothing would hold everybody up by trying.
     fn may_go_ahead(&mut self, key: AccountKey, caller: CallerId, now: Duration) -> bool {
-        let proofs = &mut self.account(key, now).proofs;
-        proofs.expire(now);
-        proofs.of(caller) == 0
+        let second = &mut self.account(key, now).second;
+        second.expire(now);
+        !second.has_proof_of(caller)
     }
 
     /// Spends a slot of each account.
@@ -306,7 +311,7 @@ impl Table {
         }
         let [first, second] = spent;
         if line == Line::Proofs {
-            self.account(accounts.first, now).proofs.take(caller, at);
+            self.account(accounts.first, now).second.note_proof();
         }
         let had = Had { first, second };
         Slot { accounts, caller, observed, at, had, booked, probe: probing.then_some(probe) }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::account::{Account, AccountKey, Accounts};
 use super::limits::ShieldRules;
+use super::queue::Queue;
 use super::table::{MAX_ACCOUNTS, MAX_UNBOUND, Table};
 use super::window::Minute;
 
@@ -41,7 +42,7 @@ impl Table {
     fn join_all(&mut self, now: Duration) {
         for (_, mut account) in std::mem::take(&mut self.accounts) {
             self.move_booking(&mut account);
-            self.account(AccountKey::Everybody, now).merge(account, now);
+            self.account(AccountKey::Everybody, now).merge(*account, now);
         }
         self.unbound = 0;
         for waiter in self.waiters.values_mut() {
@@ -88,13 +89,15 @@ impl Table {
         let (unbound, has_store) = (&mut self.unbound, self.bookings.is_some());
         self.accounts.entry(key).or_insert_with(|| {
             *unbound += usize::from(matches!(key, AccountKey::Authorization(_)));
-            let mut account = Account::new(now);
-            account.booking.alone = has_store.then(Minute::default);
+            let mut account = Box::new(Account::new(now));
+            if has_store {
+                account.booking.alone = Some(Minute::default());
+            }
             account
         })
     }
 
-    pub(super) fn remove(&mut self, key: AccountKey) -> Option<Account> {
+    pub(super) fn remove(&mut self, key: AccountKey) -> Option<Box<Account>> {
         let account = self.accounts.remove(&key)?;
         self.unbound -= usize::from(matches!(key, AccountKey::Authorization(_)));
         Some(account)
@@ -112,7 +115,7 @@ impl Table {
         let Some(mut left) = self.remove(from) else { return };
         self.move_booking(&mut left);
         let to = self.key(to, now);
-        self.account(to, now).merge(left, now);
+        self.account(to, now).merge(*left, now);
         for waiter in self.waiters.values_mut() {
             waiter.accounts = waiter.accounts.renamed(from, to);
         }
@@ -124,6 +127,9 @@ impl Table {
     /// An account goes on under another name: what was booked under the first is given up, and whether it was booked there or
     /// not, under the other one the store does not know of it.
     fn move_booking(&mut self, left: &mut Account) {
+        if self.bookings.is_none() {
+            return;
+        }
         left.booking.unbooked = left.minute.clone();
         if let Some(granted) = left.booking.granted.filter(|granted| granted.is_probe) {
             self.lose_probe(granted.number, granted.paid());
@@ -146,7 +152,9 @@ impl Table {
         self.merged.retain(|_, (_, when)| now.saturating_sub(*when) < IDLE);
         self.accounts.retain(|_, account| {
             account.second.shrink(now);
-            account.proofs.shrink(now);
+            account.minute.shrink(now);
+            account.queue.forget_if(Queue::is_empty);
+            account.restraint.forget_if(|restraint| restraint.is_over(now));
             let idle = now.saturating_sub(account.used_at) >= IDLE && account.minute.used(now) == 0;
             !idle || !account.queue.is_empty() || account.opens_at() > now
         });
@@ -167,6 +175,7 @@ mod tests {
     use crate::caller::credential::Digester;
     use crate::config::Burst;
     use crate::organization::OrganizationName;
+    use crate::shield::beside::Part;
 
     fn table() -> Table {
         let positive = |number| NonZeroU32::new(number).unwrap();
@@ -200,6 +209,23 @@ mod tests {
         let later = now + IDLE;
         assert!(table.key(organization(MAX_ACCOUNTS), later) == organization(MAX_ACCOUNTS));
         assert_eq!(table.accounts.len(), 0);
+    }
+
+    #[test]
+    fn what_restrains_an_account_is_forgotten_when_it_restrains_nothing_and_not_before() {
+        let mut table = table();
+        let at = Duration::from_secs;
+        table.account(organization(1), at(1)).contend(at(1));
+        table.account(organization(2), at(1)).close_until(at(2));
+        let lowered = &mut table.account(organization(3), at(1)).restraint.beside;
+        lowered.learn(Part::thousandths(900), at(1));
+        let restrained = |table: &Table| {
+            [1, 2, 3].map(|number| table.accounts[&organization(number)].restraint.changed().is_some())
+        };
+        table.sweep(at(2));
+        assert_eq!(restrained(&table), [true; 3]);
+        table.sweep(at(4));
+        assert_eq!(restrained(&table), [false, true, true], "a hold waits for its probe");
     }
 
     #[test]

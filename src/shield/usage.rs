@@ -68,8 +68,8 @@ impl Table {
     }
 
     pub(super) fn snapshot(&self, top: usize, now: Duration) -> Snapshot {
-        let usage = |(key, account)| usage(key, account, now);
-        let mut usages: Vec<Usage> = self.accounts.iter().map(usage).collect();
+        let usages = self.accounts.iter().map(|(key, account)| usage(key, account, now));
+        let mut usages: Vec<Usage> = usages.collect();
         usages.sort_unstable_by_key(|usage| Reverse((usage.minute, usage.queued)));
         let others = usages.split_off(top.min(usages.len()));
         Snapshot {
@@ -97,7 +97,7 @@ impl Table {
 
     /// What the account that is lowered most may spend of its limits.
     pub(super) fn least_allowed(&self, now: Duration) -> Part {
-        self.accounts.values().map(|account| account.beside.part(now)).min().unwrap_or(Part::WHOLE)
+        self.accounts.values().map(|account| account.restraint.beside.part(now)).min().unwrap_or(Part::WHOLE)
     }
 
     pub(super) fn used_ratio(&self, now: Duration) -> UsedRatio {
@@ -121,7 +121,7 @@ fn usage(key: &AccountKey, account: &Account, now: Duration) -> Usage {
         minute: account.minute.used(now),
         calls: account.calls,
         queued: account.queue.len(Line::Proofs) + account.queue.len(Line::Calls),
-        allowed: account.beside.part(now),
+        allowed: account.restraint.beside.part(now),
         closed_for: (!closed_for.is_zero()).then_some(closed_for),
     }
 }

@@ -23,17 +23,29 @@ const CELL_STAYS: u64 = 61;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CallerId(pub(super) u64);
 
+/// So many sends are counted each time that it is asked whose they are.
+const FEW: usize = 8;
+
 /// The sends of the last second, each with its moment and its caller.
 #[derive(Debug, Default)]
 pub(super) struct Second {
     log: VecDeque<Sent>,
-    callers: HashMap<CallerId, u32>,
+    /// How many of them each caller has, since they were more than a few.
+    callers: Option<Box<HashMap<CallerId, u32>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sent {
     at: Duration,
     caller: CallerId,
+    kind: Kind,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Call,
+    Proof,
 }
 
 impl Second {
@@ -81,13 +93,25 @@ impl Second {
 
     /// Logs a send that is yet to come: what is inside now stays.
     pub(super) fn take_ahead(&mut self, caller: CallerId, at: Duration) {
-        self.log.push_back(Sent { at, caller });
-        *self.callers.entry(caller).or_default() += 1;
+        make_room(&mut self.log);
+        self.log.push_back(Sent { at, caller, kind: Kind::Call });
+        match &mut self.callers {
+            Some(callers) => *callers.entry(caller).or_default() += 1,
+            None => self.count_callers(),
+        }
+    }
+
+    /// Counts from now on whose sends they are, where they are more than a few.
+    fn count_callers(&mut self) {
+        if self.log.len() > FEW {
+            let callers = self.callers.insert(Box::default());
+            self.log.iter().for_each(|sent| *callers.entry(sent.caller).or_default() += 1);
+        }
     }
 
     /// Takes back a send that never happened.
     pub(super) fn give_back(&mut self, caller: CallerId, at: Duration) {
-        if let Some(position) = self.log.iter().rposition(|sent| *sent == Sent { at, caller }) {
+        if let Some(position) = self.log.iter().rposition(|sent| (sent.at, sent.caller) == (at, caller)) {
             self.log.remove(position);
             self.forget(caller);
         }
@@ -104,7 +128,28 @@ impl Second {
 
     /// Sends of one caller that were inside at the last [`Self::expire`].
     pub(super) fn of(&self, caller: CallerId) -> u32 {
-        self.callers.get(&caller).copied().unwrap_or(0)
+        match &self.callers {
+            Some(callers) => callers.get(&caller).copied().unwrap_or(0),
+            None => count(self.log.iter().filter(|sent| sent.caller == caller).count()),
+        }
+    }
+
+    /// Notes that the latest send is a proof.
+    pub(super) fn note_proof(&mut self) {
+        if let Some(latest) = self.log.back_mut() {
+            latest.kind = Kind::Proof;
+        }
+    }
+
+    /// Whether a caller had a proof inside at the last [`Self::expire`].
+    pub(super) fn has_proof_of(&self, caller: CallerId) -> bool {
+        self.log.iter().any(|sent| sent.kind == Kind::Proof && sent.caller == caller)
+    }
+
+    /// Undoes [`Self::note_proof`], so that a test can tell what it is good for.
+    #[cfg(test)]
+    pub(super) fn forget_proofs(&mut self) {
+        self.log.iter_mut().for_each(|sent| sent.kind = Kind::Call);
     }
 
     /// When the latest send of a caller leaves, if it had any.
@@ -114,12 +159,17 @@ impl Second {
 
     /// Those callers.
     pub(super) fn who(&self) -> impl Iterator<Item = CallerId> {
-        self.callers.keys().copied()
+        let counted = self.callers.iter().flat_map(|callers| callers.keys().copied());
+        let few = if self.callers.is_some() { 0 } else { self.log.len() };
+        counted.chain((0..few).filter_map(|place| {
+            let caller = self.log[place].caller;
+            (!self.log.range(..place).any(|sent| sent.caller == caller)).then_some(caller)
+        }))
     }
 
     /// Callers that had a send inside at the last [`Self::expire`].
     pub(super) fn callers(&self) -> u32 {
-        count(self.callers.len())
+        count(self.callers.as_ref().map_or_else(|| self.who().count(), |callers| callers.len()))
     }
 
     /// Adds what another window holds. What has left is dropped first: a window that is merged into again and again, and
@@ -132,9 +182,8 @@ impl Second {
             let position = self.log.partition_point(|own| own.at <= sent.at);
             self.log.insert(position, sent);
         }
-        for (caller, sent) in other.callers {
-            *self.callers.entry(caller).or_default() += sent;
-        }
+        self.callers = None;
+        self.count_callers();
     }
 
     /// Gives the memory of an empty window back.
@@ -153,10 +202,11 @@ impl Second {
     }
 
     fn forget(&mut self, caller: CallerId) {
-        if let Some(sent) = self.callers.get_mut(&caller) {
+        let Some(callers) = &mut self.callers else { return };
+        if let Some(sent) = callers.get_mut(&caller) {
             *sent -= 1;
             if *sent == 0 {
-                self.callers.remove(&caller);
+                callers.remove(&caller);
             }
         }
     }
@@ -171,14 +221,19 @@ pub(super) struct Minute {
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    second: u64,
+    /// Of the uptime, which takes 136 years to need more.
+    second: u32,
     sent: u32,
 }
 
 impl Cell {
-    const fn leaves_at(self) -> Duration {
-        Duration::from_secs(self.second.saturating_add(CELL_STAYS)).saturating_add(JITTER)
+    fn leaves_at(self) -> Duration {
+        Duration::from_secs(u64::from(self.second) + CELL_STAYS).saturating_add(JITTER)
     }
+}
+
+fn second_of(at: Duration) -> u32 {
+    u32::try_from(at.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl Minute {
@@ -189,7 +244,7 @@ impl Minute {
 
     /// Sends of the last second, and of up to a second before it.
     pub(super) fn recent(&self, now: Duration) -> u32 {
-        let recent = self.cells.iter().filter(|cell| cell.second.saturating_add(2) > now.as_secs());
+        let recent = self.cells.iter().filter(|cell| cell.second.saturating_add(2) > second_of(now));
         recent.fold(0, |sum, cell| sum.saturating_add(cell.sent))
     }
 
@@ -230,15 +285,19 @@ impl Minute {
     }
 
     fn count(&mut self, sent: u32, at: Duration) {
+        let second = second_of(at);
         match self.cells.back_mut() {
-            Some(cell) if cell.second >= at.as_secs() => cell.sent = cell.sent.saturating_add(sent),
-            _ => self.cells.push_back(Cell { second: at.as_secs(), sent }),
+            Some(cell) if cell.second >= second => cell.sent = cell.sent.saturating_add(sent),
+            _ => {
+                make_room(&mut self.cells);
+                self.cells.push_back(Cell { second, sent });
+            }
         }
     }
 
     /// Takes back a send that never happened.
     pub(super) fn give_back(&mut self, at: Duration) {
-        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.second == at.as_secs()) {
+        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.second == second_of(at)) {
             cell.sent = cell.sent.saturating_sub(1);
         }
     }
@@ -256,6 +315,13 @@ impl Minute {
         }
     }
 
+    /// Gives the memory of an empty window back.
+    pub(super) fn shrink(&mut self, now: Duration) {
+        if self.used(now) == 0 {
+            *self = Self::default();
+        }
+    }
+
     fn expire(&mut self, now: Duration) {
         while self.cells.front().is_some_and(|cell| cell.leaves_at() <= now) {
             self.cells.pop_front();
@@ -264,6 +330,13 @@ impl Minute {
 
     fn inside(&self, now: Duration) -> impl Iterator<Item = Cell> {
         self.cells.iter().copied().skip_while(move |cell| cell.leaves_at() <= now)
+    }
+}
+
+/// Room for one more, where there is none at all: by itself a queue begins with room for four.
+fn make_room<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() == 0 {
+        queue.reserve_exact(1);
     }
 }
 

@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 use uuid::Uuid;
 
-use super::super::shard::REFUSALS;
+use super::super::shard::{Binding, REFUSALS};
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::{Clock, ManualClock};
@@ -489,4 +489,25 @@ fn a_401_for_want_of_a_resources_scope_is_learnt_and_then_ends_the_proof_by_that
     }
     assert!(world.refuse(&caller, world.unauthorized("/api/v2/lead-labels", Some(&LEAD_LABEL))));
     assert_eq!(world.proven_by(&caller), (false, false), "a revocation ends all");
+}
+
+#[test]
+fn a_binding_takes_56_bytes_beside_its_place_in_the_table() {
+    assert_eq!(size_of::<Binding>(), 56);
+}
+
+#[test]
+fn who_acts_by_a_token_is_listed_by_it_until_it_leaves_and_nobody_else_is() {
+    let world = world_of(2);
+    let listed = || world.bindings.shards[0].lock().acting.values().map(Vec::len).sum::<usize>();
+    let (plain, first, second) =
+        (world.credential("a", None), world.credential("a", Some(2)), world.credential("a", Some(3)));
+    assert_eq!((world.prove(&plain, 1), listed()), (ProofResult::Bound, 0));
+    assert_eq!((world.prove(&first, 2), listed()), (ProofResult::Bound, 1));
+    assert_eq!((world.prove(&second, 3), listed()), (ProofResult::Bound, 2), "the plain one has left");
+    assert_eq!((world.prove(&plain, 1), listed()), (ProofResult::Bound, 1), "the first one has left");
+    world.refuse(&plain, world.unauthorized("/api/v2/leads", None));
+    assert!(!world.is_proven(&plain) && !world.is_proven(&second));
+    world.bindings.drop_binding(&second, world.tick());
+    assert_eq!(listed(), 0);
 }

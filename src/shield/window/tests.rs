@@ -124,7 +124,7 @@ fn a_window_that_is_merged_into_again_and_again_does_not_grow() {
         own_minute.take(now);
         second.merge(own_second, now);
         minute.merge(own_minute, now);
-        assert!(second.log.len() <= 101 && second.callers.len() <= 101, "{}", second.log.len());
+        assert!(second.log.len() <= 101 && second.callers() <= 101, "{}", second.log.len());
         assert!(minute.cells.len() <= 63, "{}", minute.cells.len());
     }
     let now = ms(999_990);
@@ -161,4 +161,22 @@ fn an_empty_window_gives_its_memory_back() {
     assert_eq!(second.used(WINDOW - ms(1)), 90);
     second.shrink(WINDOW);
     assert_eq!((second.log.capacity(), second.callers()), (0, 0));
+}
+
+#[test]
+fn whose_sends_are_inside_is_told_the_same_of_few_and_of_many() {
+    let mut second = Second::default();
+    let (mut sent, mut at) = (Vec::new(), 0);
+    for step in 0..200_u64 {
+        at += if step / 25 % 2 == 0 { 10 } else { 300 };
+        second.take(CallerId(step % 5), Duration::from_millis(at));
+        sent.push((at, step % 5));
+        sent.retain(|(sent, _)| sent + 1005 > at);
+        let of = |caller: u64| sent.iter().filter(|(_, other)| *other == caller).count();
+        let mut who: Vec<u64> = second.who().map(|caller| caller.0).collect();
+        who.sort_unstable();
+        assert_eq!(who, (0..5).filter(|caller| of(*caller) > 0).collect::<Vec<_>>(), "{step}");
+        assert_eq!(second.callers() as usize, who.len(), "{step}");
+        assert!((0..5).all(|caller| second.of(CallerId(caller)) as usize == of(caller)), "{step}");
+    }
 }

@@ -7,7 +7,6 @@ mod beside;
 
 use super::*;
 use crate::shield::account::Account;
-use crate::shield::window::Second;
 
 const LENGTH: Duration = ms(60_000);
 const GREEDY: usize = 0;
@@ -132,7 +131,7 @@ async fn one_proof_a_second_goes_ahead_and_others_do_not_wait_for_more() {
         let world = default_world();
         let proving = |caller| Offer { class: Class::Proof, ..Offer::new(caller, 25.0, 2 * WINDOW) };
         let offers = [(10..15).map(proving).collect(), modest(5.0)].concat();
-        let undo = |world: &World| policy.undo(world, |account| account.proofs = Second::default());
+        let undo = |world: &World| policy.undo(world, |account| account.second.forget_proofs());
         let sent = world.run_with(key(), &offers, LENGTH, undo).await;
         let served = sent.iter().filter(|sent| sent.caller < 10).count();
         (millis_p99(&sent, |caller| caller < 10), served as f64 * 100.0 / (4.0 * 5.0 * 60.0))

@@ -62,7 +62,7 @@ async fn measure(policy: Policy) -> (usize, usize) {
     let upstream: Arc<Mutex<Upstream>> = Arc::default();
     let backoff = Arc::default();
     for step in 0..3 * 60_000_usize {
-        policy.undo(&world, |account| account.beside = Beside::default());
+        policy.undo(&world, |account| account.restraint.beside = Beside::default());
         let now = world.clock.now().uptime();
         if step % 25 == 0 {
             upstream.lock().unwrap().lets_in(now);
