@@ -168,7 +168,11 @@ impl Origin {
         let meaning = Meaning::of(status, response.headers(), call.path());
         note_status(call, status);
         let sent = Sent { credential: call.digest(), route: call.route, at };
-        pass.answered(status);
+        match meaning {
+            // The edge's word, not the API's: it has never seen the caller.
+            Meaning::EdgeBlock => drop(pass),
+            _ => pass.answered(status),
+        }
         if meaning == Meaning::Limited {
             let now = self.clock.now();
             let wait = retry_after::of(response.headers(), now.unix());
