@@ -247,12 +247,14 @@ impl Fetcher {
             whole::Read::TooLarge(body) => return Ok(self.streamed(fetch, head, body)),
         };
         if meaning == Meaning::EdgeBlock {
-            if self.origin.shield().edge.on_block(self.clock.now()) == Blocked::Began {
+            let wording =
+                self.wording(&fetch.credential, &fetch.read, fetch.organization.as_ref(), self.clock.now());
+            if self.origin.shield().edge.on_block(wording, self.clock.now()) == Blocked::Began {
                 tracing::warn!(
                     "the edge in front of the API turns the proxy's own reads away: passing reads through"
                 );
             }
-            return Ok(Fetched::Blocked);
+            return Ok(Fetched::Blocked(wording));
         }
         self.origin.shield().edge.on_other();
         if meaning == Meaning::KeyRefused {

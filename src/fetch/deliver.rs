@@ -248,10 +248,10 @@ impl Fetcher {
             }
             Fetched::Own(OwnAnswer::MixedUp) => Err(ErrorKind::MixedUpAnswer.error()),
             Fetched::Remembered(answer) => Ok(Delivery::Remembered(answer)),
-            Fetched::Blocked if own => Ok(Delivery::Blocked),
+            Fetched::Blocked(_) if own => Ok(Delivery::Blocked),
             // A 403 speaks of the one who asked: the others ask for themselves (R7).
-            Fetched::Blocked if !has_fallback => Ok(Delivery::Again),
-            Fetched::Blocked => Err(ErrorKind::UpstreamFailed.error()),
+            Fetched::Blocked(_) if !has_fallback => Ok(Delivery::Again),
+            Fetched::Blocked(_) => Err(ErrorKind::UpstreamFailed.error()),
             Fetched::Upstream(answer) if own && !has_fallback => Ok(Delivery::Whole(answer)),
             Fetched::Upstream(answer) => Err(self.shared_failure(&answer, wanted.organization)),
             // A local 429 is never shared: who has time left asks for itself.

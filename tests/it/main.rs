@@ -22,6 +22,7 @@ mod drain;
 mod drips;
 mod early_answers;
 mod economy;
+mod edge;
 mod egress;
 mod explain;
 mod explain_shield;
