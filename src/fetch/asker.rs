@@ -16,6 +16,7 @@ use crate::organization::Organization;
 use crate::purpose::Purpose;
 use crate::shield::budget::Class;
 use crate::shield::edge::Wording;
+use crate::shield::share::Urgency;
 use crate::telemetry::Context;
 use crate::tick::Tick;
 
@@ -149,6 +150,11 @@ impl Asker<'_> {
 
     pub(super) fn digest(&self) -> CredentialDigest {
         self.reader.credential.digest()
+    }
+
+    /// When the calls of who reads may go.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.ledger.identity().map(|identity| identity.share().urgency).unwrap_or(Urgency::Turns)
     }
 
     /// The key of a flight that this read's credential shares with nobody.
