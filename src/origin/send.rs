@@ -126,7 +126,13 @@ impl Origin {
                 Ok(response) => return Ok(self.note_head(call, *places, response)),
                 Err(unanswered) => unanswered,
             };
-            if fate == RequestFate::Unknown || left == 0 {
+            let may_go_again = match fate {
+                RequestFate::Unprocessed => true,
+                // What looks like a read may be a write by its query, and then it is not harmless.
+                RequestFate::Harmless => call.retries != Retries::Never,
+                RequestFate::Unknown => false,
+            };
+            if !may_go_again || left == 0 {
                 return Err(error);
             }
             let Some(again) = request() else { return Err(error) };
