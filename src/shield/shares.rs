@@ -21,22 +21,33 @@ use super::waiter::{Readiness, Waiter};
 use super::window::{CallerId, Minute};
 use crate::config::Mode;
 
+/// Callers with a share of their own; whoever makes keys up can make callers as well.
+pub(super) const MAX_SHARES: usize = 2048;
 /// A share that nobody has asked by for so long is forgotten: its window is empty.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// Whether a share says nothing but whose it is.
+fn is_common(share: &Share) -> bool {
+    *share == Share { caller: share.caller, ..Share::default() }
+}
 
 impl Table {
     /// Who takes turns: a caller that is told apart by more than its credential, or the credential.
     pub(super) fn caller_of(&self, call: &Call) -> CallerId {
-        CallerId(match call.share.caller {
-            Some(caller) => self.hasher.hash_one(("caller", caller)),
-            None => self.hasher.hash_one(call.caller),
-        })
+        let Some(caller) = call.share.caller else { return CallerId(self.hasher.hash_one(call.caller)) };
+        let own = CallerId(self.hasher.hash_one(("caller", caller)));
+        if self.shares.len() < MAX_SHARES || is_common(&call.share) || self.shares.contains_key(&own) {
+            return own;
+        }
+        // Those beyond have one share together, and one cap: all who have the same limits.
+        let Share { weight, cap, urgency, mode, .. } = call.share;
+        CallerId(self.hasher.hash_one(("others", weight, cap, urgency as u8, mode as u8)))
     }
 
     /// Notes what a call's caller has of the turns now.
     pub(super) fn note_share(&mut self, call: &Call, now: Duration) -> CallerId {
         let caller = self.caller_of(call);
-        if call.share != (Share { caller: call.share.caller, ..Share::default() }) {
+        if !is_common(&call.share) {
             self.notes_spare |= call.share.urgency == Urgency::Spare;
             let (share, minute) = (call.share, Minute::default());
             let held = self.shares.entry(caller).or_insert(HeldShare { share, minute, used_at: now });
