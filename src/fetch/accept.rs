@@ -90,7 +90,7 @@ impl Fetcher {
             }
             Ok(whole::Read::TooLarge(body)) => {
                 self.reject(fetch, GateReason::TooLarge);
-                return Ok(self.streamed(fetch, head, body));
+                return self.streamed(fetch, head, body);
             }
         };
         is_read.store(true, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Fetcher {
         }
         let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
-            whole::Read::TooLarge(body) => return Ok(self.streamed(fetch, head, body)),
+            whole::Read::TooLarge(body) => return self.streamed(fetch, head, body),
         };
         if meaning == Meaning::EdgeBlock {
             let wording =
@@ -266,9 +266,10 @@ impl Fetcher {
         Ok(Fetched::Own(OwnAnswer::Whole(answer)))
     }
 
-    fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {
-        let streamed = StreamedAnswer::new(head, body, &self.clock, fetch.rules.timeouts.idle_timeout, None);
-        Fetched::Own(OwnAnswer::Streamed(Arc::new(streamed)))
+    fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Result<Fetched, ProxyError> {
+        let call = self.call_of(fetch, self.clock.now(), Duration::ZERO);
+        let streamed = self.origin.stream(&call, head, body, fetch.rules.timeouts.idle_timeout)?;
+        Ok(Fetched::Own(OwnAnswer::Streamed(Arc::new(StreamedAnswer::new(streamed)))))
     }
 
     /// What the body that answers a write says; nothing if it is no JSON, or its fate is not known.

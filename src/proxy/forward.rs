@@ -18,7 +18,7 @@ use crate::classify;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
-use crate::origin::whole::{self, Holding, StreamedAnswer, WholeAnswer};
+use crate::origin::whole::{self, Holding, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries};
 use crate::outcome::{CacheStatus, Outcome};
 use crate::purpose::Purpose;
@@ -162,8 +162,7 @@ impl Worker {
                 (answer.unauthorized(), answer.response(method))
             }
             whole::Read::TooLarge(body) => {
-                let streamed = StreamedAnswer::new(head, body, &proxy.clock, idle, permit).take();
-                (Unauthorized::default(), streamed.ok_or(ErrorKind::Internal.error())?)
+                (Unauthorized::default(), whole::streamed(head, body, &proxy.clock, idle, permit))
             }
         })
     }

@@ -44,6 +44,7 @@ mod http2_conformance;
 mod http2_upstream;
 mod http2_upstream_conformance;
 mod isolation;
+mod large_answers;
 mod latch;
 mod limits;
 mod logging;
