@@ -415,6 +415,19 @@ def check_release(binary):
         expect(f"USER {own['User']}" in written and f"STOPSIGNAL {own['StopSignal']}" in written, "the image is not the Dockerfile's")
 
 
+def check_image_context():
+    """Cargo takes the manifest where nothing is but what .dockerignore lets in: it looks for each target that has no path."""
+    root = DEPLOY.parent
+    with tempfile.TemporaryDirectory() as folder:
+        for line in (root / ".dockerignore").read_text().splitlines():
+            if line.startswith("!"):
+                pathlib.Path(folder, line[1:]).symlink_to(root / line[1:])
+        # A target that there is not: nothing is compiled, and the manifest has been taken before that is said.
+        asked = subprocess.run(["cargo", "check", "--offline", "--locked", "--quiet", "--bin", "none"], cwd=folder,
+                               capture_output=True, text=True, check=False)
+        expect("no bin target named `none`" in asked.stderr, f"the image's build: {asked.stderr}")
+
+
 def main():
     """Checks all, and tells every fault."""
     binary = os.path.abspath(sys.argv[1])
@@ -427,6 +440,7 @@ def main():
     check_valkey(overlays["valkey"], overlays["fleet"])
     check_chart(binary, overlays["gateway"], overlays["fleet"])
     check_compose(binary)
+    check_image_context()
     check_documents()
     check_release(binary)
     validate("podmonitor.yaml", observed())

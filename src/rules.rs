@@ -114,7 +114,8 @@ impl Rules {
     /// How long a call of a caller waits at most that asks for `wait`.
     #[must_use]
     pub fn max_wait_of(&self, identity: Option<&Arc<Identity>>, wait: Option<Duration>) -> Duration {
-        let own = identity.and_then(|identity| identity.limit.max_wait).unwrap_or(self.max_wait);
+        let holds = identity.filter(|identity| identity.is_enforced());
+        let own = holds.and_then(|identity| identity.limit.max_wait).unwrap_or(self.max_wait);
         wait.map_or(own, |wait| wait.min(own))
     }
 

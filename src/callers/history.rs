@@ -13,6 +13,8 @@ pub(super) const STEP: Duration = Duration::from_secs(10);
 const STEPS_A_MINUTE: u64 = 6;
 const LONG_STEP: u64 = 60;
 const LONG_STEPS_AN_HOUR: u64 = 6;
+/// The largest number of a step: 256 TiB, or 8.9 years of waiting.
+const MOST: u64 = (1 << 48) - 1;
 
 /// The last hour of one row.
 #[derive(Debug, Default)]
@@ -25,22 +27,23 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Step {
     number: u64,
-    /// A place and a number of four bytes, packed: of a pair nearly half would be padding, in each of a row's steps.
-    counted: Box<[[u8; 5]]>,
+    /// A place and a number of six bytes, packed: of a pair half would be padding, in each of a row's steps. Four bytes are full
+    /// after 4 GiB, or 72 minutes that calls have waited, which ten minutes can bring.
+    counted: Box<[[u8; 7]]>,
 }
 
 impl Step {
     fn new(number: u64, figures: &Figures) -> Self {
         let packed = |(place, number): (u8, u64)| {
-            let [a, b, c, d] = u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-            [place, a, b, c, d]
+            let [a, b, c, d, e, f, ..] = number.min(MOST).to_le_bytes();
+            [place, a, b, c, d, e, f]
         };
         Self { number, counted: figures.counted().map(packed).collect() }
     }
 
     fn add_to(&self, figures: &mut Figures) {
-        for &[place, a, b, c, d] in &self.counted {
-            figures.add_at(place, u64::from(u32::from_le_bytes([a, b, c, d])));
+        for &[place, a, b, c, d, e, f] in &self.counted {
+            figures.add_at(place, u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
         }
     }
 }
@@ -142,6 +145,20 @@ mod tests {
         assert_eq!(calls(history.minute(&all, 370)), 0);
         history.note(&counters.figures(), 1000);
         assert!(history.short.len() <= 7 && history.long.len() <= 7);
+    }
+
+    #[test]
+    fn an_hour_of_terabytes_and_of_days_of_waiting_is_told_in_full() {
+        const WAITED: u64 = 8 * 24 * 3600 * 1_000_000;
+        const BYTES: u64 = 3 << 40;
+        let (counters, mut history) = (Counters::default(), History::default());
+        for step in 0..6 {
+            counters.add(Figure::WaitedMicros, WAITED);
+            counters.add(Figure::Bytes, BYTES);
+            history.note(&counters.figures(), step);
+        }
+        let hour = history.hour(&counters.figures(), 5);
+        assert_eq!((hour.of(Figure::WaitedMicros), hour.of(Figure::Bytes)), (6 * WAITED, 6 * BYTES));
     }
 
     #[test]

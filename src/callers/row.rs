@@ -10,7 +10,7 @@ use crate::lock::Mutex;
 /// One caller, or one credential.
 #[derive(Debug)]
 pub struct Row {
-    /// Tells it from all others that there were.
+    /// Tells who it is of from all others, whether it has had another row before or not.
     id: u64,
     pub(super) slot: usize,
     name: Box<str>,
@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// Tells it from all others that there were.
+    /// Tells who it is of from all others, whether it has had another row before or not.
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id

@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn the_root_stands_for_every_path() {
+        // As the configuration has it: without the slash at its end.
+        let of = |paths: &[&str], denied_paths: &[&str]| {
+            let texts = |of: &[&str]| of.iter().map(ToString::to_string).collect();
+            let (paths, denied_paths) = (texts(paths), texts(denied_paths));
+            limit(&CallerLimit { paths, denied_paths, ..CallerLimit::default() })
+        };
+        for path in ["/", "/api/v2/leads", "//", "/..", "/a/../b", "/%2e%2e/x", "\\", "/\u{E9}"] {
+            assert_eq!(of(&[], &[""]).denies(&Method::GET, path), Some(Denied::Path), "{path}");
+            assert_eq!(of(&[""], &[]).denies(&Method::GET, path), None, "{path}");
+            assert_eq!(of(&["", "/x"], &["", "/x"]).denies(&Method::GET, path), Some(Denied::Path), "{path}");
+        }
+    }
+
+    #[test]
     fn nothing_but_the_allowed_paths_is_allowed() {
         let limit = limit(&CallerLimit { paths: vec!["/api/v2/leads".into()], ..CallerLimit::default() });
         for path in ["/api/v2/leads", "/api/v2/leads/1", "/api/v2/leads/a%40b"] {

@@ -5,7 +5,7 @@
 //! shown as a part of `other` meanwhile.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,12 +32,13 @@ struct Rows<K> {
     keys: Vec<K>,
     /// Rows that have lost their places, and that somebody still has.
     retired: Vec<Arc<Row>>,
-    last_id: u64,
+    /// How many rows were made.
+    made: u64,
 }
 
 impl<K: Hash + Eq + Clone> Table<K> {
     pub(super) fn new(size: usize) -> Self {
-        let rows = Rows { by_key: HashMap::new(), keys: Vec::new(), retired: Vec::new(), last_id: 0 };
+        let rows = Rows { by_key: HashMap::new(), keys: Vec::new(), retired: Vec::new(), made: 0 };
         Self {
             rows: Mutex::new(rows),
             seen: (0..size).map(|_| AtomicU64::new(0)).collect(),
@@ -71,7 +72,7 @@ impl<K: Hash + Eq + Clone> Table<K> {
         }
         let Some(slot) = self.place(&mut rows, step) else { return Arc::clone(&self.other) };
         let row = rows.put(key, &name(), slot);
-        self.seen[slot].store(second << 32 | (row.id() & 0xFFFF_FFFF), Ordering::Relaxed);
+        self.seen[slot].store(second << 32 | (rows.made & 0xFFFF_FFFF), Ordering::Relaxed);
         row
     }
 
@@ -160,8 +161,10 @@ impl<K: Hash + Eq + Clone> Table<K> {
 
 impl<K: Hash + Eq + Clone> Rows<K> {
     fn put(&mut self, key: &K, name: &str, slot: usize) -> Arc<Row> {
-        self.last_id += 1;
-        let row = Arc::new(Row::new(self.last_id, slot, name));
+        self.made += 1;
+        // Of its key, under a seed of this process: who comes again after it has lost its place is who it was, and its cap with it.
+        let id = self.by_key.hasher().hash_one(key);
+        let row = Arc::new(Row::new(id, slot, name));
         match self.keys.get_mut(slot) {
             Some(place) => place.clone_from(key),
             None => self.keys.push(key.clone()),
@@ -195,6 +198,19 @@ mod tests {
         table.row(&4, || "4".to_owned(), 5, 0).counters.request(Outcome::Miss);
         assert_eq!((names(&table), sum(&table)), (["1", "3", "4", "other"].map(String::from).to_vec(), 5));
         assert_eq!(table.other().counters.figures().requests(), 1);
+    }
+
+    #[test]
+    fn who_has_lost_its_place_is_the_same_when_it_comes_again() {
+        let table = Table::new(2);
+        let row = |key: u32| table.row(&key, || key.to_string(), 1, 0);
+        let (id, other) = (row(1).id(), row(2).id());
+        for key in 3..50 {
+            row(key);
+        }
+        let again = row(1);
+        assert_eq!((again.id(), again.counters.figures().requests()), (id, 0));
+        assert_ne!(id, other);
     }
 
     #[test]

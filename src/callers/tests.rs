@@ -1,7 +1,7 @@
 use super::*;
 use crate::caller::credential::Digester;
 use crate::callers::figures::Figure;
-use crate::config::{CallerSource, Config};
+use crate::config::{CallerSource, Config, Mode};
 use crate::outcome::Outcome;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -161,4 +161,21 @@ fn a_hundred_thousand_callers_and_keys_keep_sums_equal_and_series_and_tables_sma
     assert_eq!(sums.named.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["billing"]);
     assert_eq!(sums.named[0].1.requests(), 100);
     assert_eq!(sums.others.of(Figure::UpstreamCalls), 100_000);
+}
+
+#[test]
+fn the_wait_of_a_caller_whose_limits_are_observed_alone_is_everybodys() {
+    for (mode, expected) in
+        [(Mode::Enforce, Duration::from_millis(100)), (Mode::Observe, Duration::from_secs(8))]
+    {
+        let mut config = config(&["billing"]);
+        let limits = &mut config.callers.as_mut().unwrap().limits;
+        let limit = limits.get_mut("billing").unwrap();
+        (limit.mode, limit.max_wait) = (mode, Some(Duration::from_millis(100)));
+        let rules = crate::rules::Rules::new(&config);
+        let (callers, told) = (Callers::default(), CallerRules::new(&config).unwrap());
+        let world = World { callers, rules: told, digester: Digester::default() };
+        let identity = world.identify(&Memo::default(), "billing", "Bearer a", SECOND);
+        assert_eq!(rules.max_wait_of(Some(&identity), None), expected, "{mode:?}");
+    }
 }

@@ -97,7 +97,7 @@ pub(crate) fn classify_by(
     let query = head.uri.query().unwrap_or_default();
 
     // A framework behind the upstream's front that obeys it makes a write of anything that carries it (Q9).
-    let overridden = query::has_parameter(query, "_method");
+    let overridden = overrides_method(query);
     if !overridden && head.method == Method::POST && resource.harmless_posts.contains(&head.uri.path()) {
         return Class::PassThrough;
     }
@@ -111,6 +111,12 @@ pub(crate) fn classify_by(
         Ok(read) => Class::Read(read),
         Err(reason) => Class::Uncached { resource, item: place.is_below(), reason },
     }
+}
+
+/// Whether a query carries what a framework behind the upstream's front may take for the method: then even a `GET` may write.
+#[must_use]
+pub fn overrides_method(query: &str) -> bool {
+    query::has_parameter(query, "_method")
 }
 
 /// Whether nothing in a request tells the upstream who asks: no `Authorization`, and nothing else that may stand for one.

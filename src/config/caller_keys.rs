@@ -332,9 +332,11 @@ fn limit_value(limit: &CallerLimit) -> Dict {
             table.insert(leaf.to_owned(), methods(list));
         }
     }
+    // The root is kept without its slash, as every path is.
+    let given = |path: &String| if path.is_empty() { "/".to_owned() } else { path.clone() };
     for (leaf, list) in [("paths", &limit.paths), ("denied_paths", &limit.denied_paths)] {
         if !list.is_empty() {
-            table.insert(leaf.to_owned(), texts(list.clone()));
+            table.insert(leaf.to_owned(), texts(list.iter().map(given).collect()));
         }
     }
     if let Some(wait) = limit.max_wait {

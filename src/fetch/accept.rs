@@ -92,7 +92,7 @@ impl Fetcher {
             }
             Ok(whole::Read::TooLarge(body)) => {
                 self.reject(fetch, GateReason::TooLarge);
-                return Ok(self.streamed(fetch, head, body));
+                return self.streamed(fetch, head, body);
             }
         };
         is_read.store(true, Ordering::Relaxed);
@@ -252,15 +252,17 @@ impl Fetcher {
         }
         let answer = match whole::read(body, MAX_REFUSAL, &self.held).await.map_err(whole::unread)? {
             whole::Read::Whole(body) => Arc::new(WholeAnswer::new(head, body)),
-            whole::Read::TooLarge(body) => return Ok(self.streamed(fetch, head, body)),
+            whole::Read::TooLarge(body) => return self.streamed(fetch, head, body),
         };
         if meaning == Meaning::EdgeBlock {
-            if self.origin.shield().edge.on_block(self.clock.now()) == Blocked::Began {
+            let wording =
+                self.wording(&fetch.credential, &fetch.read, fetch.organization.as_ref(), self.clock.now());
+            if self.origin.shield().edge.on_block(wording, self.clock.now()) == Blocked::Began {
                 tracing::warn!(
                     "the edge in front of the API turns the proxy's own reads away: passing reads through"
                 );
             }
-            return Ok(Fetched::Blocked);
+            return Ok(Fetched::Blocked(wording));
         }
         self.origin.shield().edge.on_other();
         if meaning == Meaning::KeyRefused {
@@ -272,9 +274,10 @@ impl Fetcher {
         Ok(Fetched::Own(OwnAnswer::Whole(answer)))
     }
 
-    fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Fetched {
-        let streamed = StreamedAnswer::new(head, body, &self.clock, fetch.rules.timeouts.idle_timeout, None);
-        Fetched::Own(OwnAnswer::Streamed(Arc::new(streamed)))
+    fn streamed(&self, fetch: &Fetch, head: Parts, body: whole::Beginning) -> Result<Fetched, ProxyError> {
+        let call = self.call_of(fetch, self.clock.now(), Duration::ZERO);
+        let streamed = self.origin.stream(&call, head, body, fetch.rules.timeouts.idle_timeout)?;
+        Ok(Fetched::Own(OwnAnswer::Streamed(Arc::new(StreamedAnswer::new(streamed)))))
     }
 
     /// What the body that answers a write says; nothing if it is no JSON, or its fate is not known.

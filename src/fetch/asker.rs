@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use super::Fetcher;
 use super::flight::{FlightKey, Storing};
-use crate::cache::Reader;
-use crate::caller::credential::CredentialDigest;
+use crate::cache::{Reader, items};
+use crate::caller::credential::{Credential, CredentialDigest};
+use crate::caller::identity::Caller;
 use crate::callers::Ledger;
-use crate::classify::Target;
+use crate::classify::{ListQuery, Read, Target};
 use crate::clock::Moment;
 use crate::organization::Organization;
 use crate::purpose::Purpose;
 use crate::shield::budget::Class;
+use crate::shield::edge::Wording;
+use crate::shield::share::Urgency;
 use crate::telemetry::Context;
 use crate::tick::Tick;
 
@@ -149,6 +152,11 @@ impl Asker<'_> {
         self.reader.credential.digest()
     }
 
+    /// When the calls of who reads may go.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.ledger.identity().map(|identity| identity.share().urgency).unwrap_or(Urgency::Turns)
+    }
+
     /// The key of a flight that this read's credential shares with nobody.
     pub(super) fn own_key(&self, target: &Target, storing: Storing) -> FlightKey {
         FlightKey::Own {
@@ -185,6 +193,30 @@ impl Fetcher {
             class: Class::Interactive,
             ground,
         }
+    }
+
+    /// Whose words a fetch of this read is made of, by a credential that is bound to `organization`. A caller chooses its key
+    /// and what it asks of a list; a key that the API has accepted, and an id, are no words that an edge would dislike.
+    #[must_use]
+    pub fn wording(
+        &self,
+        credential: &Credential,
+        read: &Read,
+        organization: Option<&Arc<Organization>>,
+        now: Moment,
+    ) -> Wording {
+        let is_plain = match &read.target {
+            Target::Item(_) => true,
+            Target::List(ListQuery(parameters)) => {
+                parameters.is_empty() || read.target == items::whole_list(read.resource)
+            }
+        };
+        // Where the edge turns all that is fetched away from the beginning on, nobody is ever bound.
+        let is_accepted = || {
+            let caller = Caller::Credential(credential).into();
+            organization.is_some() || self.origin.shield().unverified.is_accepted(caller, now)
+        };
+        if is_plain && is_accepted() { Wording::Ours } else { Wording::Callers }
     }
 
     fn shared_key(

@@ -13,7 +13,7 @@ use crate::cache::items;
 use crate::cache::stored::StoredResponse;
 use crate::caller::attempts::Attempt;
 use crate::caller::standing::BackgroundRead;
-use crate::classify::Target;
+use crate::classify::{Read, Target};
 use crate::clock::Moment;
 use crate::organization::Organization;
 use crate::purpose::Purpose;
@@ -28,12 +28,14 @@ impl Fetcher {
             return;
         }
         let Some(attempt) = self.attempts.begin(asker.digest(), resource) else { return };
-        // Last: where fetches are stopped, asking takes the one trial.
-        if !self.origin.shield().edge.may_fetch(now) {
-            return;
-        }
         let target = self.target_behind(asker, organization, None, now);
         let storing = Storing::of(asker.reader.read);
+        let read = Read { target: target.clone(), ..asker.reader.read.clone() };
+        let wording = self.wording(asker.reader.credential, &read, Some(organization), now);
+        // Last: where fetches are stopped, asking takes the one trial.
+        if !self.origin.shield().edge.may_fetch(wording, now) {
+            return;
+        }
         let wanted = Wanted {
             key: asker.own_key(&target, storing),
             after: self.cache.fence().sequence().current(),

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 
 use super::Fetcher;
 use super::asker::{Asker, Fallback, Ground, Wanted};
-use super::flight::{Crashed, Flight, FlightKey, Join, Storing};
+use super::flight::{Crashed, Flight, FlightKey, Join, Leader, Storing};
 use super::result::{Fetched, OwnAnswer};
 use super::spared::Asks;
 use super::task::{Fetch, Use, Waited};
@@ -22,6 +22,7 @@ use crate::organization::Organization;
 use crate::origin::whole::WholeAnswer;
 use crate::shield::budget::Class;
 use crate::shield::refusals::Unauthorized;
+use crate::shield::share::Urgency;
 
 /// Times that a read joins flights at all, before it flies alone.
 const JOINED_ROUNDS: u8 = 4;
@@ -109,7 +110,8 @@ impl Fetcher {
     ) -> Join<Fetched, S> {
         let joinable = |flight: &Flight<Fetched>| self.may_join(asker, wanted, flight);
         let begin = || self.cache.fence().sequence().advance();
-        self.flights.join(wanted.key.clone(), asker.digest(), joinable, found, begin)
+        let leader = Leader { credential: asker.digest(), urgency: asker.urgency() };
+        self.flights.join(wanted.key.clone(), leader, joinable, found, begin)
     }
 
     /// Whether a fetch is under way that a read may share.
@@ -125,10 +127,14 @@ impl Fetcher {
             Some(organization) => fence.admits(organization, &wanted.target, flight.begun),
             None => fence.nothing_invalidated_since(flight.begun),
         };
+        // What waits for what others leave may wait for long: who takes turns does not wait behind it.
+        let is_left_behind =
+            flight.leader.urgency == Urgency::Spare && asker.urgency() == Urgency::Turns && !flight.is_sent();
         unwritten
             && !self.cache.is_purged_since(asker.reader.read.resource, flight.begun)
             && flight.begun > wanted.after
             && asker.rounds < JOINED_ROUNDS
+            && !is_left_behind
     }
 
     /// The fetch of a read that leads its flight and waits for it.
@@ -220,7 +226,7 @@ impl Fetcher {
         part: Part,
         result: Fetched,
     ) -> Result<Delivery, ProxyError> {
-        let own = flight.leader == asker.digest();
+        let own = flight.leader.credential == asker.digest();
         let has_fallback = wanted.ground.fallback() == Fallback::Stored;
         // A read that came after a refusal may have joined what its credential was granted before.
         let Reader { credential, read, .. } = asker.reader;
@@ -248,10 +254,10 @@ impl Fetcher {
             }
             Fetched::Own(OwnAnswer::MixedUp) => Err(ErrorKind::MixedUpAnswer.error()),
             Fetched::Remembered(answer) => Ok(Delivery::Remembered(answer)),
-            Fetched::Blocked if own => Ok(Delivery::Blocked),
+            Fetched::Blocked(_) if own => Ok(Delivery::Blocked),
             // A 403 speaks of the one who asked: the others ask for themselves (R7).
-            Fetched::Blocked if !has_fallback => Ok(Delivery::Again),
-            Fetched::Blocked => Err(ErrorKind::UpstreamFailed.error()),
+            Fetched::Blocked(_) if !has_fallback => Ok(Delivery::Again),
+            Fetched::Blocked(_) => Err(ErrorKind::UpstreamFailed.error()),
             Fetched::Upstream(answer) if own && !has_fallback => Ok(Delivery::Whole(answer)),
             Fetched::Upstream(answer) => Err(self.shared_failure(&answer, wanted.organization)),
             // A local 429 is never shared: who has time left asks for itself.

@@ -19,6 +19,7 @@ use crate::caller::credential::CredentialDigest;
 use crate::classify::{Read, Target};
 use crate::clock::{Clock, Elapsed, Moment};
 use crate::lock::Mutex;
+use crate::shield::share::Urgency;
 use crate::telemetry::Context;
 use crate::tick::Tick;
 use crate::told::{self, Listener, Teller};
@@ -68,12 +69,27 @@ impl Storing {
 pub struct Flight<R> {
     /// Place of the fetch in the order of writes.
     pub begun: Tick,
-    /// The credential whose token the fetch carries.
-    pub leader: CredentialDigest,
+    /// Whose token the fetch carries.
+    pub leader: Leader,
     /// Where it stands in a trace, once that is known.
     pub trace: Arc<OnceLock<Context>>,
     state: Listener<State<R>>,
     waiting: Arc<Waiting>,
+}
+
+/// Who began a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The credential whose token the fetch carries.
+    pub credential: CredentialDigest,
+    /// When its calls may go: until it is sent, whoever joins waits for that.
+    pub urgency: Urgency,
+}
+
+impl From<CredentialDigest> for Leader {
+    fn from(credential: CredentialDigest) -> Self {
+        Self { credential, urgency: Urgency::Turns }
+    }
 }
 
 /// Where a flight is.
@@ -209,7 +225,7 @@ impl<R> Flights<R> {
     pub fn join<S>(
         &self,
         key: FlightKey,
-        leader: CredentialDigest,
+        leader: impl Into<Leader>,
         joinable: impl FnOnce(&Flight<R>) -> bool,
         found: impl FnOnce() -> Option<S>,
         begin: impl FnOnce() -> Tick,
@@ -228,7 +244,7 @@ impl<R> Flights<R> {
         let trace = Arc::default();
         let flight = Flight {
             begun: begin(),
-            leader,
+            leader: leader.into(),
             trace: Arc::clone(&trace),
             state,
             waiting: Arc::clone(&waiting),

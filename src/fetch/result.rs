@@ -9,6 +9,7 @@ use crate::cache::stored::StoredResponse;
 use crate::caller::credential::CredentialDigest;
 use crate::error::ErrorKind;
 use crate::origin::whole::{StreamedAnswer, WholeAnswer};
+use crate::shield::edge::Wording;
 use crate::shield::refusals::Unauthorized;
 
 /// What came of a fetch, in the form in which those who wait for it can share it.
@@ -33,8 +34,8 @@ pub(super) enum Fetched {
     Own(OwnAnswer),
     /// The upstream failed or is limited: concerns everybody who asks it, but the body is the fetcher's own.
     Upstream(Arc<WholeAnswer>),
-    /// The edge turned the fetch away with a 403 that is not JSON.
-    Blocked,
+    /// The edge turned the fetch away with a 403 that is not JSON; and whose words that speaks of.
+    Blocked(Wording),
     /// The vendor refused this credential a moment ago: not asked again.
     Remembered(Arc<Unauthorized>),
     /// Not sent: its turn did not come, and when to come again.
@@ -61,7 +62,7 @@ impl Fetched {
             Self::Own(OwnAnswer::MixedUp)
             | Self::Proven(_)
             | Self::Upstream(_)
-            | Self::Blocked
+            | Self::Blocked(_)
             | Self::Remembered(_)
             | Self::Held(..)
             | Self::Failed(..) => false,
@@ -74,10 +75,11 @@ impl Fetched {
     }
 
     /// Whether it says that the upstream cannot be asked. A 429 is an answer, and what it says ends with the hold that it
-    /// began; want of our own memory, time, files or ports says nothing of the upstream.
+    /// began; want of our own memory, time, files or ports says nothing of the upstream, and what the edge says to what a caller
+    /// worded nothing of other reads.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::Blocked => true,
+            Self::Blocked(wording) => *wording == Wording::Ours,
             Self::Upstream(answer) => answer.status() != StatusCode::TOO_MANY_REQUESTS,
             Self::Failed(kind, _) => !matches!(
                 kind,

@@ -186,14 +186,14 @@ impl Fetcher {
             tracing::warn!(error = %error.kind(), cause = error.causes(), purpose = %fetch.purpose, "fetch failed");
             Fetched::Failed(error.kind(), error.wait())
         });
-        if matches!(result, Fetched::Failed(..) | Fetched::Upstream(_) | Fetched::Blocked) {
+        if matches!(result, Fetched::Failed(..) | Fetched::Upstream(_) | Fetched::Blocked(_)) {
             self.metrics.proof(ProofResult::Failed);
         }
         if result.is_outage() {
             self.bindings.note_failure(&fetch.credential, fetch.read.resource, self.clock.now());
         } else if result.is_answer() {
             self.bindings.note_answered(&fetch.credential, fetch.read.resource, begun.sent);
-        } else if matches!(result, Fetched::Failed(..)) {
+        } else if matches!(result, Fetched::Failed(..) | Fetched::Blocked(_)) {
             // It says nothing of the upstream, and the next hit must not begin the same again at once.
             let (credential, now) = (&fetch.credential, self.clock.now());
             self.bindings.note_held(credential, fetch.read.resource, BackgroundRead::Proof, now);

@@ -57,15 +57,6 @@ pub(super) struct Admitted {
     pub(super) ready: Ready,
 }
 
-/// Whether the upstream has answered a call's caller lately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verification {
-    /// It has: its word is taken for the workspace that it names.
-    Verified,
-    /// It has not: garbage would spend the budget of others.
-    Unverified,
-}
-
 /// What a call that goes holds until the head of its answer.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -166,10 +157,9 @@ impl Origin {
                 Err(turned) => return Err(rejected(turned.reason.into(), turned.retry_after)),
             },
         };
-        let verification =
-            if pass.is_unverified() { Verification::Unverified } else { Verification::Verified };
-        let accounts = self.accounts(call, verification);
-        let max_wait = call.max_wait.saturating_sub(self.clock.now().since(now));
+        let admitted = self.clock.now();
+        let accounts = self.accounts(call, admitted);
+        let max_wait = call.max_wait.saturating_sub(admitted.since(now));
         let asked = budget::Call {
             accounts,
             caller: call.who(),
@@ -261,8 +251,10 @@ impl Origin {
         self.shield.refusals.check(call.digest()?, call.route, now)
     }
 
-    /// Who pays: the organization; with `x-as-workspace` the key's own account, too.
-    pub(super) fn accounts(&self, call: &Call<'_>, verification: Verification) -> Accounts {
+    /// Who pays: the organization; with `x-as-workspace` the key's own account, too. Who names a workspace is not believed
+    /// before the API has done something for that very credential: anybody could spend that workspace's budget, or have a 429 of
+    /// its own hold it.
+    pub(super) fn accounts(&self, call: &Call<'_>, now: Moment) -> Accounts {
         let bound = call.organization.map(|id| AccountKey::Organization(id.name()));
         let Some(acting) = call.credential().filter(|credential| credential.workspace().is_some()) else {
             return Accounts::one(self.shield.account(bound.unwrap_or_else(|| call.own_account())));
@@ -273,7 +265,7 @@ impl Origin {
         );
         let named = acting
             .workspace()
-            .filter(|_| verification == Verification::Verified)
+            .filter(|_| self.shield.unverified.is_accepted(call.caller.into(), now))
             .map(AccountKey::Organization);
         let (first, second) = (self.shield.account(bound.or(named).unwrap_or(key)), self.shield.account(key));
         if first == second { Accounts::one(first) } else { Accounts::acting(first, second) }

@@ -66,7 +66,7 @@ pub enum Retries {
     Once,
     /// Not tried again, and counted among the calls of which a tenth is.
     Counted,
-    /// A write: neither.
+    /// A write, or what may be one: neither, and it goes again only where it was certainly not processed.
     Never,
 }
 

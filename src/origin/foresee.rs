@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Origin;
-use super::admit::Verification;
 use super::call::Call;
 use crate::clock::Moment;
 use crate::config::Mode;
@@ -92,10 +91,8 @@ impl Origin {
     }
 
     fn spending(&self, call: &Call<'_>, now: Moment) -> budget::Call {
-        let is_unverified = self.shield.unverified.is_unverified(call.caller.into(), now);
-        let verification = if is_unverified { Verification::Unverified } else { Verification::Verified };
         budget::Call {
-            accounts: self.accounts(call, verification),
+            accounts: self.accounts(call, now),
             caller: call.who(),
             share: call.payer.share(),
             class: call.class,

@@ -15,15 +15,18 @@ pub mod whole;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Response, response};
 use tokio::runtime::Handle;
 
 pub use self::admit::{NotAdmitted, Turn};
 pub use self::call::{Call, Lane, Retries};
 pub use self::foresee::{Foreseen, Obstacle};
 pub use self::send::{Answered, Sent};
+use crate::body::Body;
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::Credential;
 use crate::clock::{Clock, Moment};
+use crate::error::{ErrorKind, ProxyError};
 use crate::fleet::Fleet;
 use crate::lock::Mutex;
 use crate::metrics::Metrics;
@@ -37,6 +40,10 @@ use crate::upstream::connections::UpstreamClient;
 use crate::upstream::permits::Permits;
 use crate::upstream::way::Way;
 
+/// Answers on label connections that are passed on as they come, at once; a quarter of them for one account.
+const STREAMS: usize = 32;
+/// What a call is told to wait whose answer found no place among them.
+const STREAM_RETRY: Duration = Duration::from_secs(1);
 /// A shorter wait is the time that asking takes.
 const WORTH_A_SPAN: Duration = Duration::from_millis(1);
 
@@ -47,6 +54,8 @@ pub struct Origin {
     /// Of label calls; replaced where connections are to be made in another way.
     label_client: Mutex<UpstreamClient>,
     permits: Permits,
+    /// Label answers that are passed on as they come.
+    streams: Permits,
     shield: Shield,
     /// What the API has proved and refused of each credential.
     bindings: Arc<Bindings>,
@@ -97,6 +106,7 @@ impl Origin {
             upstream,
             label_client,
             permits,
+            streams: Permits::new(STREAMS, clock.clone()),
             shield,
             bindings,
             fleet,
@@ -152,6 +162,26 @@ impl Origin {
     pub fn tidy(&self, now: Moment) {
         self.upstream.tidy();
         self.shield.tidy(now);
+    }
+
+    /// An answer on a label connection that is too large to keep, to be passed on as it comes. A client that does not read holds
+    /// up part of what the upstream may send there, where all organizations' answers come: so many at once, and no more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoMemoryForAnswer`] where as many are under way as may be, in all or for one account; this one is dropped.
+    pub fn stream(
+        &self,
+        call: &Call<'_>,
+        head: response::Parts,
+        body: whole::Beginning,
+        idle: Duration,
+    ) -> Result<Response<Body>, ProxyError> {
+        let place = self.streams.try_take(call.permits()).ok_or_else(|| {
+            let full = ErrorKind::NoMemoryForAnswer.error().retry_after(STREAM_RETRY);
+            full.because("as many large answers as may be are being passed on")
+        })?;
+        Ok(whole::streamed(head, body, &self.clock, idle, Some(place)))
     }
 
     /// The account that an organization's calls are on.

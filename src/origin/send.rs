@@ -134,7 +134,13 @@ impl Origin {
                 Ok(response) => return Ok(self.note_head(call, *places, response)),
                 Err(unanswered) => unanswered,
             };
-            if fate == RequestFate::Unknown || left == 0 {
+            let may_go_again = match fate {
+                RequestFate::Unprocessed => true,
+                // What looks like a read may be a write by its query, and then it is not harmless.
+                RequestFate::Harmless => call.retries != Retries::Never,
+                RequestFate::Unknown => false,
+            };
+            if !may_go_again || left == 0 {
                 return Err(error);
             }
             let Some(again) = request() else { return Err(error) };
@@ -176,7 +182,11 @@ impl Origin {
         let meaning = Meaning::of(status, response.headers(), call.path());
         note_status(call, status);
         let sent = Sent { credential: call.digest(), route: call.route, at };
-        pass.answered(status);
+        match meaning {
+            // The edge's word, not the API's: it has never seen the caller.
+            Meaning::EdgeBlock => drop(pass),
+            _ => pass.answered(status),
+        }
         if meaning == Meaning::Limited {
             let now = self.clock.now();
             let wait = retry_after::of(response.headers(), now.unix());

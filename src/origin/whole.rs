@@ -177,6 +177,22 @@ impl WholeAnswer {
     }
 }
 
+/// The answer with `head` and a body that begins so, as a stream; it holds the permit of its call until its end.
+pub fn streamed(
+    head: Parts,
+    body: Beginning,
+    clock: &Clock,
+    idle: Duration,
+    permit: Option<Permit>,
+) -> Response<Body> {
+    let activity = Activity::begin(clock.clone());
+    let download = Download::new(body.rest, activity, idle, permit).after(body.read);
+    let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = fields::forwardable_response(head.headers);
+    response
+}
+
 /// An upstream answer too large to keep: whoever asks first gets it as a stream.
 pub struct StreamedAnswer(Mutex<Option<Response<Body>>>);
 
@@ -187,14 +203,9 @@ impl fmt::Debug for StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// The answer with `head` and a body that begins so; it holds the permit of its call until its end.
-    pub fn new(head: Parts, body: Beginning, clock: &Clock, idle: Duration, permit: Option<Permit>) -> Self {
-        let activity = Activity::begin(clock.clone());
-        let download = Download::new(body.rest, activity, idle, permit).after(body.read);
-        let mut response = Response::new(Body::stream(Holding::new(download, body.charge)));
-        *response.status_mut() = head.status;
-        *response.headers_mut() = fields::forwardable_response(head.headers);
-        Self(Mutex::new(Some(response)))
+    /// Of this answer.
+    pub const fn new(answer: Response<Body>) -> Self {
+        Self(Mutex::new(Some(answer)))
     }
 
     /// The answer, once.

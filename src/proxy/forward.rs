@@ -14,10 +14,11 @@ use super::{Proxy, Worker};
 use crate::body::Body;
 use crate::caller::credential::Credential;
 use crate::callers::Payer;
+use crate::classify;
 use crate::error::{ErrorKind, ProxyError};
 use crate::held::{self, Charge, Full};
 use crate::organization::OrganizationId;
-use crate::origin::whole::{self, Holding, StreamedAnswer, WholeAnswer};
+use crate::origin::whole::{self, Holding, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries};
 use crate::outcome::{CacheStatus, Outcome};
 use crate::purpose::Purpose;
@@ -60,6 +61,8 @@ impl Worker {
         let holds = held::DOWNLOAD + upload.map_or(held::UPLOAD, |length| length.min(held::UPLOAD));
         proxy.held.check(holds).map_err(Full::before_sending)?;
         let retries = match (&head.method, body.is_absent()) {
+            // It may be a write behind the API's front.
+            _ if classify::overrides_method(head.uri.query().unwrap_or_default()) => Retries::Never,
             (&Method::GET, true) => Retries::Once,
             _ => Retries::Counted,
         };
@@ -159,8 +162,7 @@ impl Worker {
                 (answer.unauthorized(), answer.response(method))
             }
             whole::Read::TooLarge(body) => {
-                let streamed = StreamedAnswer::new(head, body, &proxy.clock, idle, permit).take();
-                (Unauthorized::default(), streamed.ok_or(ErrorKind::Internal.error())?)
+                (Unauthorized::default(), whole::streamed(head, body, &proxy.clock, idle, permit))
             }
         })
     }

@@ -158,7 +158,9 @@ impl Proxy {
         {
             return Ok(Step::Again);
         }
-        if !shield.edge.may_fetch(now) {
+        let Reader { credential, read, .. } = reading.asker.reader;
+        let wording = || self.fetcher.wording(credential, read, organization, now);
+        if shield.edge.is_blocked() && !shield.edge.may_fetch(wording(), now) {
             return Ok(Step::Pass);
         }
         let wanted = self.fetcher.wanted(&reading.asker, organization, ground, now);

@@ -228,6 +228,9 @@ impl Circumstances for Around<'_> {
     }
 
     fn edge_is_open(&self) -> bool {
-        self.proxy.origin.shield().edge.would_fetch(self.now)
+        let Reader { credential, read, .. } = self.reading.asker.reader;
+        let wording = || self.proxy.fetcher.wording(credential, read, self.standing.organization(), self.now);
+        let edge = &self.proxy.origin.shield().edge;
+        !edge.is_blocked() || edge.would_fetch(wording(), self.now)
     }
 }

@@ -35,7 +35,7 @@ use crate::fleet::open_write::OpenWrite;
 use crate::held::{Full, Sender};
 use crate::organization::Organization;
 use crate::origin::status::Meaning;
-use crate::origin::whole::{self, StreamedAnswer, WholeAnswer};
+use crate::origin::whole::{self, WholeAnswer};
 use crate::origin::{Answered, Call, Lane, NotAdmitted, Retries, Turn};
 use crate::outcome::{CacheStatus, Outcome};
 use crate::peer::Peer;
@@ -286,9 +286,9 @@ impl Proxy {
                 }
                 answer.response(&write.method)
             }
-            whole::Read::TooLarge(body) => StreamedAnswer::new(head, body, &self.clock, idle, None)
-                .take()
-                .ok_or(ErrorKind::Internal.error())?,
+            whole::Read::TooLarge(body) => {
+                self.origin.stream(&write.call(self.clock.now()), head, body, idle)?
+            }
         })
     }
 

@@ -156,6 +156,10 @@ pub fn may_lead_to(path: &str, below: &str) -> bool {
 #[must_use]
 pub fn surely_leads_to(path: &str, below: &str) -> bool {
     let Some(rest) = path.strip_prefix(below) else { return false };
+    if below.is_empty() {
+        // The root: nothing leads out of it.
+        return true;
+    }
     if !(rest.is_empty() || rest.starts_with('/')) {
         return false;
     }
@@ -202,6 +206,10 @@ enum DotSegments {
 /// segment or the last name), but none of them reorders: what is left is always a subsequence.
 fn reaches(segments: &[&str], dots: DotSegments, collection: &str) -> bool {
     let names: Vec<&str> = collection.split('/').skip(1).collect();
+    if names.is_empty() {
+        // The root, above everything.
+        return true;
+    }
     let mut matched = 0;
     for segment in segments {
         let last = matched + 1 == names.len();

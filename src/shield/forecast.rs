@@ -28,7 +28,8 @@ impl Table {
         };
         let queue = self.accounts.get(&call.accounts.first).map(|account| &account.queue);
         // Nobody waits who could go: what is free is handed out when it comes free.
-        if self.ready_at(call.accounts, caller, now) <= now {
+        let has_spare = line != Line::Spare || self.leaves_spare(call.accounts, now);
+        if has_spare && self.ready_at(call.accounts, caller, now) <= now {
             return Ok(Duration::ZERO);
         }
         if self.needs_booking(call.accounts, now) && self.expected_at(call.accounts, line, caller, now) <= now
@@ -128,10 +129,11 @@ impl Table {
         let closed = !self.all(accounts, |account, _| account.opens_at() <= now);
         let held = self.apart(accounts).is_some_and(|apart| apart.until > now && apart.cause == Cause::Held);
         let capped = || self.capped_until(caller, 1, now) > now;
-        let reason = match (closed || held, capped()) {
-            (true, _) => Reason::Hold,
-            (false, true) => Reason::CallerCap,
-            (false, false) => Reason::Budget,
+        let reason = match (closed || held, capped(), line) {
+            (true, ..) => Reason::Hold,
+            (false, true, _) => Reason::CallerCap,
+            (false, false, Line::Spare | Line::Background) => Reason::NoSpare,
+            (false, false, Line::Proofs | Line::Calls) => Reason::Budget,
         };
         Rejection { reason, retry_after: expected - now }
     }

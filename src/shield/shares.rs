@@ -7,35 +7,47 @@ use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::{Account, Accounts, Weighted};
+use super::account::{Account, AccountKey, Accounts, Weighted};
 use super::beside::Part;
 use super::call::{Call, Rejection};
 use super::held_share::HeldShare;
-use super::queue::{Had, Line};
+use super::queue::{Had, Line, WaiterId};
 use super::share::{Observed, Share, Urgency};
 use super::slot::{self, Slot};
 use super::spare::LOOK_AGAIN;
 use super::table::Table;
-use super::waiter::Waiter;
+use super::turns::turn_kept_until;
+use super::waiter::{Readiness, Waiter};
 use super::window::{CallerId, Minute};
 use crate::config::Mode;
 
+/// Callers with a share of their own; whoever makes keys up can make callers as well.
+pub(super) const MAX_SHARES: usize = 2048;
 /// A share that nobody has asked by for so long is forgotten: its window is empty.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// Whether a share says nothing but whose it is.
+fn is_common(share: &Share) -> bool {
+    *share == Share { caller: share.caller, ..Share::default() }
+}
 
 impl Table {
     /// Who takes turns: a caller that is told apart by more than its credential, or the credential.
     pub(super) fn caller_of(&self, call: &Call) -> CallerId {
-        CallerId(match call.share.caller {
-            Some(caller) => self.hasher.hash_one(("caller", caller)),
-            None => self.hasher.hash_one(call.caller),
-        })
+        let Some(caller) = call.share.caller else { return CallerId(self.hasher.hash_one(call.caller)) };
+        let own = CallerId(self.hasher.hash_one(("caller", caller)));
+        if self.shares.len() < MAX_SHARES || is_common(&call.share) || self.shares.contains_key(&own) {
+            return own;
+        }
+        // Those beyond have one share together, and one cap: all who have the same limits.
+        let Share { weight, cap, urgency, mode, .. } = call.share;
+        CallerId(self.hasher.hash_one(("others", weight, cap, urgency as u8, mode as u8)))
     }
 
     /// Notes what a call's caller has of the turns now.
     pub(super) fn note_share(&mut self, call: &Call, now: Duration) -> CallerId {
         let caller = self.caller_of(call);
-        if call.share != (Share { caller: call.share.caller, ..Share::default() }) {
+        if !is_common(&call.share) {
             self.notes_spare |= call.share.urgency == Urgency::Spare;
             let (share, minute) = (call.share, Minute::default());
             let held = self.shares.entry(caller).or_insert(HeldShare { share, minute, used_at: now });
@@ -115,27 +127,66 @@ impl Table {
         }
     }
 
-    /// Whether those who have what others leave may have what is free.
+    /// Whether those who have what others leave may have what is free, as far as others' likely needs go.
+    fn has_room_for_spare(&self, key: AccountKey, account: &Account, now: Duration) -> bool {
+        let books = self.books(key, now);
+        // What is booked is of the whole limit, whatever this replica's share would be.
+        let limits = if books { self.usable() } else { self.limits };
+        account.spare.has_room(&account.limits(&limits, now), now)
+            && (books || account.has_fifth(&self.limits, now))
+    }
+
+    /// Whether those who have what others leave may have what is free, and connect for it.
     pub(super) fn leaves_spare(&self, accounts: Accounts, now: Duration) -> bool {
         accounts.keys().all(|key| {
             let Some(account) = self.accounts.get(&key) else { return true };
-            let has_room = account.spare.has_room(&account.limits(&self.limits, now), now);
-            let has_fifth = self.books(key, now) || account.has_fifth(&self.limits, now);
-            has_room && has_fifth && !account.queue.has_turns()
+            !account.queue.has_turns() && self.has_room_for_spare(key, account, now)
         })
+    }
+
+    /// Whether one of them that is connected may go: who still connects is overtaken, for it may be connections that are short.
+    pub(super) fn lets_spare_go(&self, accounts: Accounts, now: Duration) -> bool {
+        let takes_turns = |id: &WaiterId| {
+            let waiter = self.waiters.get(id);
+            waiter.is_some_and(|waiter| waiter.takes_turns() && waiter.readiness != Readiness::Near)
+        };
+        accounts.keys().all(|key| {
+            let Some(account) = self.accounts.get(&key) else { return true };
+            let is_waited_for =
+                account.queue.has_turns() && account.queue.waiters().any(|id| takes_turns(&id));
+            !is_waited_for && self.has_room_for_spare(key, account, now)
+        })
+    }
+
+    /// Whether one more of them may connect: there is something to be had, and no other of them connects for it or has. They go
+    /// one by one, and would keep connections from calls that take turns.
+    pub(super) fn lets_spare_connect(&self, accounts: Accounts, now: Duration) -> bool {
+        let connects = |id: WaiterId| {
+            self.waiters.get(&id).is_some_and(|waiter| {
+                waiter.line == Line::Spare
+                    && match waiter.readiness {
+                        Readiness::Far => false,
+                        Readiness::Near => now < turn_kept_until(waiter.due, waiter.ahead),
+                        Readiness::Connected => true,
+                    }
+            })
+        };
+        let queue = self.accounts.get(&accounts.first).map(|account| &account.queue);
+        self.leaves_spare(accounts, now) && !queue.is_some_and(|queue| queue.waiters().any(connects))
     }
 
     /// When those may go, as far as it is known.
     pub(super) fn spare_at(&self, accounts: Accounts, now: Duration) -> Duration {
-        let accounts = accounts.keys().filter_map(|key| self.accounts.get(&key));
-        let spare_in = accounts.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
-        now.saturating_add(spare_in)
+        let known = accounts.keys().filter_map(|key| self.accounts.get(&key));
+        let spare_in = known.map(|account| account.spare_in(&self.limits, now)).max().unwrap_or_default();
+        let look_in = if self.leaves_spare(accounts, now) { Duration::ZERO } else { LOOK_AGAIN };
+        now.saturating_add(spare_in.max(look_in))
     }
 
     /// When a waiter that is connected may go, if nobody else comes.
     pub(super) fn may_go_at(&self, waiter: &Waiter, now: Duration) -> Duration {
         let ready_at = self.ready_at(waiter.accounts, waiter.caller, now);
-        if waiter.line != Line::Spare || self.leaves_spare(waiter.accounts, now) {
+        if waiter.line != Line::Spare || self.lets_spare_go(waiter.accounts, now) {
             return ready_at;
         }
         ready_at.max(self.spare_at(waiter.accounts, now)).max(now.saturating_add(LOOK_AGAIN))
@@ -143,8 +194,11 @@ impl Table {
 
     /// Whether a moment may be asked of the store for a waiter, as far as its caller's share goes.
     pub(super) fn share_lets_go(&self, waiter: &Waiter, now: Duration) -> bool {
-        self.capped_until(waiter.caller, 1, now) <= now
-            && (waiter.line != Line::Spare || self.leaves_spare(waiter.accounts, now))
+        let leaves = || match waiter.readiness {
+            Readiness::Connected => self.lets_spare_go(waiter.accounts, now),
+            Readiness::Near | Readiness::Far => self.leaves_spare(waiter.accounts, now),
+        };
+        self.capped_until(waiter.caller, 1, now) <= now && (waiter.line != Line::Spare || leaves())
     }
 
     /// Lets a call go that limits would hold up or refuse, and says what they would have done. What would have waited counts

@@ -68,7 +68,8 @@ impl Spare {
             _ => 0,
         };
         let reserved = peak + half.div_ceil(5);
-        let allowed = half.saturating_sub(reserved);
+        // Of a small share nothing would ever be left: where others had nothing, one of theirs may go.
+        let allowed = half.saturating_sub(reserved).max(u32::from(peak == 0));
         let gap = HALF / allowed.max(1);
         let apart = self.own.back().is_none_or(|last| now.saturating_sub(*last) >= gap);
         (sent as u64) < u64::from(allowed) && apart
@@ -131,5 +132,28 @@ mod tests {
         }
         assert_eq!(go(&mut spare, 2000), 14, "twenty at once may come again");
         assert_eq!(go(&mut spare, 20_000), 34);
+    }
+
+    #[test]
+    fn of_the_smallest_share_too_something_is_left_where_others_had_nothing() {
+        for per_second in 1..=4 {
+            let positive = |number| NonZeroU32::new(number).unwrap();
+            let limits = Limits::new(&ShieldRules {
+                requests_per_second: positive(per_second),
+                requests_per_minute: positive(60 * per_second),
+                replicas: NonZeroU32::MIN,
+                single_workspace: false,
+                max_queued: 10,
+                burst: Burst::Half,
+            });
+            let mut spare = Spare::default();
+            let at = Duration::from_millis;
+            assert!(spare.has_room(&limits, at(0)), "{per_second} a second");
+            spare.note(Line::Spare, at(0));
+            assert!(!spare.has_room(&limits, at(499)) && spare.has_room(&limits, at(503)), "{per_second}");
+            spare.note(Line::Calls, at(600));
+            assert!(!spare.has_room(&limits, at(1200)), "{per_second}: others may need all of it");
+            assert!(spare.has_room(&limits, at(11_000)), "{per_second}");
+        }
     }
 }

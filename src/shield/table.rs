@@ -120,13 +120,15 @@ impl Table {
             return Entry::Granted(self.spend(accounts, caller, line, now));
         }
         let expected_at = self.expected_at(accounts, line, caller, now);
-        let free = expected_at <= now;
+        // Who waits for what others leave holds nothing and is not on its way, however soon that may be.
+        let waits_for_spare = line == Line::Spare && !self.lets_spare_connect(accounts, now);
+        let free = expected_at <= now && !waits_for_spare;
         let deadline = now.saturating_add(call.max_wait);
         if !free && let Err(rejection) = self.check_queue(accounts, line, caller, deadline, now) {
             return Entry::Refused(rejection);
         }
         let readiness = match readiness {
-            _ if expected_at > now.saturating_add(call.ahead) => Readiness::Far,
+            _ if waits_for_spare || expected_at > now.saturating_add(call.ahead) => Readiness::Far,
             Readiness::Far => Readiness::Near,
             Readiness::Near | Readiness::Connected => readiness,
         };

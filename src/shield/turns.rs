@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::account::{Account, AccountKey, Accounts};
 use super::forecast::TICK;
 use super::queue::{Line, WaiterId};
+use super::spare::LOOK_AGAIN;
 use super::table::Table;
 use super::waiter::{Readiness, Waiter};
 use super::window::CallerId;
@@ -25,7 +26,7 @@ struct Outlook {
 }
 
 /// Until when who is behind leaves a slot for one that connects `ahead` of its turn.
-fn turn_kept_until(due: Duration, ahead: Duration) -> Duration {
+pub(super) fn turn_kept_until(due: Duration, ahead: Duration) -> Duration {
     due.saturating_add(ahead).saturating_add(TURN_KEPT)
 }
 
@@ -98,7 +99,7 @@ impl Table {
         match line {
             Line::Proofs | Line::Calls => true,
             Line::Background => self.may_background(accounts, now),
-            Line::Spare => self.leaves_spare(accounts, now),
+            Line::Spare => self.lets_spare_go(accounts, now),
         }
     }
 
@@ -137,8 +138,11 @@ impl Table {
     fn look_ahead(&self, account: &Account, now: Duration) -> Outlook {
         let mut outlook = Outlook { near: Vec::new(), look_at: Duration::MAX };
         let (mut before, mut kept_until, mut proofs_wait) = (0, Duration::MAX, false);
+        let mut spare_connects = false;
         for id in account.queue.in_turn(|caller| self.had(account, caller)) {
             let Some(waiter) = self.waiters.get(&id) else { continue };
+            let lets_spare_connect =
+                |waiter: &Waiter| !spare_connects && self.lets_spare_connect(waiter.accounts, now);
             match waiter.readiness {
                 Readiness::Connected => before += 1,
                 Readiness::Near => {
@@ -149,12 +153,17 @@ impl Table {
                     }
                 }
                 Readiness::Far if proofs_wait && waiter.line == Line::Proofs => {}
+                Readiness::Far if waiter.line == Line::Spare && !lets_spare_connect(waiter) => {
+                    let next = self.spare_at(waiter.accounts, now).max(now.saturating_add(LOOK_AGAIN));
+                    outlook.look_at = outlook.look_at.min(next);
+                }
                 Readiness::Far => {
                     let comes_at = self.comes_at(waiter, before, now);
                     let begins_at = comes_at.saturating_sub(waiter.ahead);
                     if begins_at <= now {
                         before += 1;
                         kept_until = kept_until.min(turn_kept_until(comes_at, waiter.ahead));
+                        spare_connects |= waiter.line == Line::Spare;
                         outlook.near.push((id, comes_at));
                         continue;
                     }

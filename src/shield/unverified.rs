@@ -3,7 +3,8 @@
 //! Whoever guesses tokens through this proxy costs the vendor at most a few calls at once and a few refusals a second,
 //! from one address half of that. Attempts are not rationed, so that honest callers do not starve when the proxy has
 //! just started; refusals are. A slot is held until the head of the caller's answer, and one answer other than a 401
-//! makes a caller known for ten minutes: then the budget alone limits it.
+//! makes a caller known for ten minutes: then the budget alone limits it. That the upstream has accepted a caller is more:
+//! it takes a 2xx, and a caller's word counts for nothing without it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use self::door::{Door, Entry};
+use self::door::{Door, Entry, Said};
 use super::who::Who;
 use crate::clock::{Clock, Moment};
 use crate::closed_enum::closed_enum;
@@ -157,6 +158,12 @@ impl UnverifiedCallers {
         !self.lock().knows(caller, now)
     }
 
+    /// Whether the upstream has lately done what this very caller asked.
+    #[must_use]
+    pub fn is_accepted(&self, caller: Who, now: Moment) -> bool {
+        self.lock().has_accepted(caller, now)
+    }
+
     /// Forgets who is an unverified caller again, and refusals that have long been made up for.
     pub fn tidy(&self, now: Moment) {
         self.lock().tidy(now);
@@ -170,7 +177,8 @@ impl UnverifiedCallers {
 
     /// Notes an upstream answer to this caller; that of a call with a [`Pass`] goes to [`Pass::answered`].
     pub fn note_answer(&self, caller: Who, status: StatusCode, now: Moment) {
-        if status != StatusCode::UNAUTHORIZED && self.lock().note_known(caller, now) {
+        let said = if status.is_success() { Said::Accepted } else { Said::Something };
+        if status != StatusCode::UNAUTHORIZED && self.lock().note_known(caller, said, now) {
             self.let_in(now);
         }
     }

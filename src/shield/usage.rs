@@ -58,7 +58,7 @@ pub struct UsedRatio {
 
 impl Table {
     /// What an account may spend here: with a store all of it, for nobody else may be asking.
-    fn usable(&self) -> Limits {
+    pub(super) fn usable(&self) -> Limits {
         match &self.bookings {
             Some(bookings) if bookings.link == Link::Linked => {
                 Limits::new(&ShieldRules { replicas: NonZeroU32::MIN, ..bookings.rules })

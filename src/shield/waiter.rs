@@ -56,6 +56,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiter {
+    /// Whether it waits for a turn, and not for what others leave.
+    pub(super) const fn takes_turns(&self) -> bool {
+        matches!(self.line, Line::Proofs | Line::Calls)
+    }
+
     /// Its turn is near, and comes at `due`: it is told to connect.
     pub(super) fn tell_near(&mut self, due: Duration) {
         (self.readiness, self.due) = (Readiness::Near, due);

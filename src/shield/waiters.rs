@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::account::AccountKey;
-use super::call::{Reason, Rejection};
 use super::forecast::TICK;
 use super::queue::{Line, Seat, WaiterId};
 use super::table::Table;
@@ -80,13 +79,7 @@ impl Table {
     pub(super) fn turn_away(&mut self, id: WaiterId, now: Duration) {
         let Some(waiter) = self.withdraw(id, now) else { return };
         let rejection = self.rejection(waiter.accounts, waiter.line, waiter.caller, now);
-        let reason =
-            if matches!(waiter.line, Line::Background | Line::Spare) && rejection.reason == Reason::Budget {
-                Reason::NoSpare
-            } else {
-                rejection.reason
-            };
-        waiter.tell(Err(Rejection { reason, ..rejection }));
+        waiter.tell(Err(rejection));
     }
 
     /// A waiter leaves, if it has not been told its verdict.

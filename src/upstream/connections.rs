@@ -183,7 +183,7 @@ impl Connections {
                 Ok(Carrier::Shared(open))
             }
             Ok(Err(stream)) => {
-                attempt.agreed_on_http1();
+                attempt.agreed_on_http1(self.clock.now());
                 self.begin(stream, owner).await
             }
             Err(error) => {

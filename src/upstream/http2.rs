@@ -270,8 +270,12 @@ impl Attempt {
     }
 
     /// The upstream agreed on HTTP/1.1.
-    pub(super) fn agreed_on_http1(self) {
-        self.shared.state.lock().http1 = true;
+    pub(super) fn agreed_on_http1(self, now: Moment) {
+        let mut state = self.shared.state.lock();
+        // It has no successor to wait for any more.
+        state.open.take_if(|open| now.reached(open.expires));
+        state.http1 = true;
+        drop(state);
         self.tell.send_replace(Told::Http1);
     }
 

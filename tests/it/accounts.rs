@@ -1,7 +1,7 @@
 //! Whose calls count together, and how a caller's organization becomes known that reads no labels.
 
 use crate::limits::{assert_goes, assert_over_budget, both_bound, bound, per_second};
-use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, organization};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, organization, token};
 use crate::support::{Answer, Recorded, World, patiently};
 
 #[tokio::test]
@@ -130,4 +130,47 @@ async fn nobody_spends_the_budget_of_a_workspace_by_naming_it() {
     }
     assert_goes(&member).await;
     assert_goes(&member).await;
+}
+
+/// What the API says to a key is no word of a workspace that the key names.
+#[tokio::test]
+async fn nobody_spends_or_holds_the_budget_of_a_workspace_that_it_may_not_act_for() {
+    for (status, says) in [(403, "Forbidden"), (404, "Not Found"), (500, "Internal Server Error")] {
+        let world = World::start_shielded_with(per_second(2));
+        let (member, liar) = both_bound(&world, ("a", 1), ("b", 1)).await;
+        let liar = liar.workspace(organization("a"));
+        let refuse = move |status: u16, says: &'static str| {
+            move |request: &Recorded| {
+                let names_it = request.field("x-as-workspace").is_some();
+                names_it.then(|| Answer::json(status, error(status, says)))
+            }
+        };
+        world.upstream.script(refuse(status, says));
+        liar.get(CAMPAIGNS).send().await.assert_refused_upstream(status);
+        world.proxy.advance_window();
+        for path in ["/api/v2/accounts", CAMPAIGNS] {
+            liar.get(path).send().await.assert_refused_upstream(status);
+        }
+        assert_goes(&member).await;
+        assert_goes(&member).await;
+        world.proxy.advance_seconds(62);
+        world.upstream.clear_scripts();
+        world.upstream.script(refuse(429, "Too Many Requests"));
+        liar.get(CAMPAIGNS).send().await.assert_refused_upstream(429);
+        assert_goes(&member).await;
+    }
+}
+
+/// A page of the edge is not the API's word: it has never seen the caller.
+#[tokio::test]
+async fn a_page_of_the_edge_makes_nobody_known() {
+    let world = World::start_shielded();
+    let caller = world.caller("nobody", 1);
+    world.upstream.reply_to("GET", CAMPAIGNS, Answer::edge_block());
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(403);
+    let question = serde_json::json!({
+        "method": "GET", "path": CAMPAIGNS, "headers": {"authorization": format!("Bearer {}", token("nobody", 1))},
+    });
+    let told = world.proxy.admin_post("/api/explain", &question.to_string()).send().await.json();
+    assert_eq!(told["credential"]["stranger"], true, "{told:#}");
 }

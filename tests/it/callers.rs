@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use instantly_proxy::config::{CallerLimit, CallerSource, Callers, Cap, Config, Mode};
+use instantly_proxy::config::{CallerLimit, CallerSource, Callers, Cap, Config, Mode, Priority};
 use instantly_proxy::error::ErrorKind;
 use serde_json::Value;
 
@@ -281,4 +281,26 @@ async fn a_dead_key_is_listed_with_its_last_refusal_and_its_caller() {
     assert_eq!(refused["route"], "GET /api/v2/campaigns");
     let name = row["name"].as_str().expect("a name");
     assert!(name.len() == 11 && name.starts_with('~') && !bill.to_string().contains("no-such-key"));
+}
+
+#[tokio::test]
+async fn who_takes_turns_waits_behind_no_read_of_a_background_caller() {
+    let world = World::start_with(|config| {
+        by_field(config);
+        let (priority, max_wait) = (Priority::Background, Some(Duration::from_secs(120)));
+        let background = CallerLimit { priority, max_wait, ..CallerLimit::default() };
+        limited(config, "batch", background);
+        config.cache.list_fill = false;
+        config.shield.requests_per_minute = NonZeroU32::new(10).expect("not zero");
+    });
+    let caller = world.caller("a", 1);
+    caller.get(&label_path(1)).by("web").send().await.assert_label("a-1");
+    for _ in 0..7 {
+        caller.get(CAMPAIGNS).by("web").send().await.assert_status(200);
+    }
+    // A fifth of the minute is not for it.
+    let waits = caller.get(&label_path(2)).by("batch").spawn();
+    world.proxy.metric_reaches("instantly_proxy_shield_queued", &[], 1.0).await;
+    caller.get(&label_path(2)).by("web").send().await.assert_label("a-2");
+    waits.abort();
 }

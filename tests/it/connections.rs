@@ -227,6 +227,24 @@ async fn a_write_of_which_a_byte_was_written_is_never_sent_again() {
     }
 }
 
+/// Q9: what looks like a read may be a write behind the API's front.
+#[tokio::test]
+async fn what_a_query_makes_a_write_of_is_never_sent_again_either() {
+    let world = World::start();
+    let caller = world.proven("a", 1).await;
+    for (method, path) in
+        [("GET", label_path(1)), ("GET", CAMPAIGNS.to_owned()), ("HEAD", CAMPAIGNS.to_owned())]
+    {
+        let target = format!("{path}?_method=DELETE");
+        caller.get("/api/v2/leads").send().await.assert_status(200);
+        caller.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_status(200);
+        close_a_reused_connection(&world, method, target.clone());
+        let reply = caller.request(method, &target).send().await;
+        reply.assert_status(502);
+        assert_eq!(world.upstream.count_of(|request| request.is(method, &target)), 1, "{method} {target}");
+    }
+}
+
 #[tokio::test]
 async fn a_head_has_one_bound_and_is_told_from_a_broken_answer() {
     let world = World::start();

@@ -8,11 +8,15 @@ use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, Response};
 use instantly_proxy::error::ErrorKind;
+use rustls::ServerConfig;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::support::labels::{label, label_path, token};
-use crate::support::{Caller, Http2Tls, TestProxy, proxy_before, together};
+use crate::support::{Caller, Http2Tls, TestProxy, patiently, proxy_before, together};
 
 /// What is done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,4 +258,64 @@ async fn a_refused_call_of_an_unverified_caller_does_not_wait_for_its_own_place(
     for answer in together(8, |_| patch().send()).await {
         answer.assert_status(200);
     }
+}
+
+/// Serves labels over HTTP/1.1 until the other side ends the connection.
+async fn serve_http1(mut stream: TlsStream<TcpStream>, served: Arc<AtomicUsize>) {
+    let body = label("a", 1, "a-1");
+    let mut head = Vec::new();
+    while let Ok(byte) = stream.read_u8().await {
+        head.push(byte);
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            served.fetch_add(1, Ordering::SeqCst);
+            let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+            let answer = format!("{fields}Content-Length: {}\r\n\r\n{body}", body.len());
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// An upstream that moves, and whose new place speaks no HTTP/2, is followed.
+#[tokio::test]
+async fn a_connection_that_is_too_old_is_given_up_for_one_that_speaks_http1_too() {
+    let Http2Tls { acceptor, roots, folder: _folder } = Http2Tls::new();
+    let mut config = ServerConfig::clone(acceptor.config());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let moved = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&moved);
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.expect("a connection");
+        let served = Served {
+            script: Arc::new(|_, _| Deed::Answer),
+            number: Arc::default(),
+            processed: Arc::default(),
+        };
+        tokio::spawn(async move { served.serve(acceptor.accept(first).await.expect("TLS")).await });
+        while let Ok((next, _)) = listener.accept().await {
+            let (http1, counted) = (http1.clone(), Arc::clone(&counted));
+            tokio::spawn(async move {
+                if let Ok(stream) = http1.accept(next).await {
+                    serve_http1(stream, counted).await;
+                }
+            });
+        }
+    });
+    let proxy = proxy_before(address, roots);
+    let caller = proxy.caller(&token("a", 1));
+    caller.get(&label_path(1)).send().await.assert_status(200);
+    assert_eq!(moved.load(Ordering::SeqCst), 0);
+    proxy.advance_seconds(301);
+    patiently("calls to the new place", async {
+        while moved.load(Ordering::SeqCst) < 3 {
+            proxy.advance_seconds(1);
+            caller.get(&label_path(1)).field("cache-control", "no-cache").send().await.assert_status(200);
+        }
+    })
+    .await;
 }

@@ -42,6 +42,22 @@ pub(super) enum Entry {
     Spent(Duration),
 }
 
+/// What the upstream said to a caller, other than that it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It did what was asked.
+    Accepted,
+    /// Anything else: whoever makes a key up may hear that.
+    Something,
+}
+
+/// When a caller was last answered, and when the upstream last did what it asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    answered: Moment,
+    accepted: Option<Moment>,
+}
+
 /// A call that waits for its verdict.
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -54,7 +70,7 @@ pub(super) struct Waiter {
 /// The state behind the lock.
 #[derive(Debug)]
 pub(super) struct Door {
-    known: LruCache<Who, Moment>,
+    known: LruCache<Who, Known>,
     in_flight: usize,
     // No larger than `in_flight`: who has no call in flight is not listed.
     of_caller: HashMap<Who, usize>,
@@ -98,14 +114,24 @@ impl Door {
 
     /// Whether the upstream answered this caller lately.
     pub(super) fn knows(&self, caller: Who, now: Moment) -> bool {
-        self.known.peek(&caller).is_some_and(|answered| now.since(*answered) < KNOWN_FOR)
+        self.known.peek(&caller).is_some_and(|known| now.since(known.answered) < KNOWN_FOR)
+    }
+
+    /// Whether the upstream did what this caller asked lately.
+    pub(super) fn has_accepted(&self, caller: Who, now: Moment) -> bool {
+        let accepted = self.known.peek(&caller).and_then(|known| known.accepted);
+        accepted.is_some_and(|accepted| now.since(accepted) < KNOWN_FOR)
     }
 
     /// Returns whether the caller was an unverified caller before, so that those of its calls that wait may go.
-    pub(super) fn note_known(&mut self, caller: Who, now: Moment) -> bool {
+    pub(super) fn note_known(&mut self, caller: Who, said: Said, now: Moment) -> bool {
         let was_unverified = !self.knows(caller, now);
         if caller != Who::Anonymous {
-            self.known.put(caller, now);
+            let accepted = match said {
+                Said::Accepted => Some(now),
+                Said::Something => self.known.peek(&caller).and_then(|known| known.accepted),
+            };
+            self.known.put(caller, Known { answered: now, accepted });
         }
         was_unverified
     }
@@ -158,7 +184,7 @@ impl Door {
 
     /// Forgets who is an unverified caller again, and addresses whose allowance is full.
     pub(super) fn tidy(&mut self, now: Moment) {
-        sweep(&mut self.known, |answered| now.since(*answered) >= KNOWN_FOR);
+        sweep(&mut self.known, |known| now.since(known.answered) >= KNOWN_FOR);
         sweep(&mut self.refused.of_address, |bucket| bucket.is_full(now));
     }
 

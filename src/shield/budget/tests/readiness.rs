@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::shield::share::Urgency;
 
 /// What became of a call without an open connection.
 type Outcome = Result<Admission, Option<Rejection>>;
@@ -183,4 +184,48 @@ async fn a_burst_goes_by_halves() {
     assert_eq!(densest(&sent, ms(1)), 45);
     assert!(densest(&sent, WINDOW / 2) <= 45 && densest(&sent, WINDOW) <= 90);
     assert!(sent.len() >= 4 * 80, "{}", sent.len());
+}
+
+/// A call of a caller that has what others leave.
+fn background(world: &World) -> Call {
+    let share = Share { caller: Some(9), urgency: Urgency::Spare, ..Share::default() };
+    Call { share, ahead: ms(20), ..call(key(), world.caller(1), 8 * SECOND) }
+}
+
+#[tokio::test]
+async fn a_background_call_that_waits_for_what_others_leave_is_not_on_its_way() {
+    let world = World::new(&rules());
+    let connecting: Arc<AtomicUsize> = Arc::default();
+    let mut first = world.cold(background(&world), &connecting).await;
+    first.connects().await;
+    assert!(first.call.await.unwrap().is_ok());
+    // A fifth of the minute is free, and the second has room for others.
+    let mut second = world.cold(background(&world), &connecting).await;
+    assert_eq!((connecting.load(Ordering::SeqCst), world.budget.queued()), (1, 1));
+    world.advance(ms(40)).await;
+    assert_eq!(connecting.load(Ordering::SeqCst), 2);
+    second.connects().await;
+    assert!(second.call.await.unwrap().unwrap().waited >= ms(40));
+}
+
+#[tokio::test]
+async fn background_calls_connect_one_by_one_and_keep_no_connections_from_others() {
+    let world = World::new(&rules());
+    let connecting: Arc<AtomicUsize> = Arc::default();
+    let mut background_calls = Vec::new();
+    for _ in 0..200 {
+        background_calls.push(world.cold(background(&world), &connecting).await);
+    }
+    assert_eq!(connecting.load(Ordering::SeqCst), 1);
+    let mut other = world.cold(call(key(), world.caller(2), SECOND), &connecting).await;
+    assert_eq!(connecting.load(Ordering::SeqCst), 2);
+    // The other one may wait for the very connection that this one has.
+    background_calls[0].connects().await;
+    assert!(background_calls[0].call.is_finished());
+    world.advance(ms(40)).await;
+    assert_eq!(connecting.load(Ordering::SeqCst), 2, "as long as somebody waits, no further one connects");
+    other.connects().await;
+    assert!(other.call.await.unwrap().is_ok());
+    world.advance(ms(40)).await;
+    assert_eq!(connecting.load(Ordering::SeqCst), 3);
 }

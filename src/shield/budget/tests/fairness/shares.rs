@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Mode;
 use crate::shield::share::Urgency;
+use crate::shield::shares::MAX_SHARES;
 
 const KEY: fn() -> AccountKey = || organization(1);
 
@@ -156,4 +157,25 @@ async fn while_limits_are_observed_alone_nobody_waits_and_what_would_have_been_i
     // Of 400 calls at once 87 go in the first second and about as many in the next, the others would have had to wait longer.
     assert!((80..=100).contains(&waited) && (210..=235).contains(&refused), "{waited} {refused}");
     assert_eq!(world.budget.queued(), 0);
+}
+
+/// Whoever makes keys up makes callers, each with a cap of its own.
+#[tokio::test]
+async fn callers_beyond_so_many_have_one_share_and_one_cap_together() {
+    let plenty = positive(1_000_000);
+    let world =
+        World::new(&ShieldRules { requests_per_second: plenty, requests_per_minute: plenty, ..rules() });
+    let capped = |caller| Share { cap: Some(positive(3)), ..share(caller) };
+    let made_up = MAX_SHARES as u64;
+    for caller in 0..made_up {
+        assert!(world.ask_as(capped(caller)).await.is_ok());
+    }
+    let beyond = made_up..made_up + 1000;
+    let mut went = 0;
+    for caller in beyond {
+        went += usize::from(world.ask_as(capped(caller)).await.is_ok());
+    }
+    assert_eq!((went, world.budget.lock().shares.len()), (3, MAX_SHARES + 1));
+    assert!(world.ask_as(capped(0)).await.is_ok(), "who was there before has its own");
+    assert!(world.ask_as(share(made_up)).await.is_ok(), "who has no limits has no share to hold");
 }
