@@ -225,6 +225,7 @@ impl Proxy {
             // What is stored of a singleton is no item.
             && !write.subject.resource.is_singleton()
             && own.before <= begun.tick
+            && !self.cache.is_purged_since(write.subject.resource, begun.tick)
             && !self.cache.is_closed()
             && self.bindings.is_proven_for(
                 credential,

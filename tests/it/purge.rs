@@ -1,5 +1,6 @@
 //! What an operator purges is asked for again, by everybody, and by fetches under way too.
 
+use instantly_proxy::resource::LEAD_LABEL;
 use serde_json::json;
 
 use crate::support::labels::{LABELS, label_id, label_path, organization};
@@ -61,6 +62,27 @@ async fn a_fill_under_way_during_a_purge_is_not_stored() {
     let filled = filling.await.expect("no panic");
     assert!(!filled.cache_status().contains("stored"), "{filled:?}");
     a.get(&label_path(3)).send().await.assert_label("later");
+}
+
+#[tokio::test]
+async fn what_a_write_answers_that_was_under_way_during_a_purge_is_not_stored() {
+    let resource = json!({"resource": LEAD_LABEL.name});
+    let of_its_organization = json!({"resource": LEAD_LABEL.name, "organization": organization("a")});
+    let organization = json!({"organization": organization("a")});
+    for what in [json!({}), organization, json!({"label": label_id(1)}), resource, of_its_organization] {
+        let world = World::start_with(|config| config.cache.write_through = true);
+        let writer = world.proven("a", 1).await;
+        let gate = world.upstream.hold(|request| request.is("PATCH", &label_path(1)));
+        let writing = writer.patch(&label_path(1), r#"{"label":"written"}"#).spawn();
+        gate.held(1).await;
+        purge(&world, &what).await;
+        gate.release();
+        writing.await.expect("no panic").assert_label("written");
+        world.vendor.put_label("a", 1, "later");
+        let read = writer.get(&label_path(1)).send().await;
+        read.assert_label("later");
+        assert!(read.cache_status().starts_with("fwd="), "{what}: {read:?}");
+    }
 }
 
 #[tokio::test]
