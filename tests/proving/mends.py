@@ -25,7 +25,7 @@ MENDS = [
             ("src/received.rs", "None if !this.is_whole() => {", "None if false => {"),
             ("src/received.rs", "self.body.is_end_stream() && self.is_whole()", "self.body.is_end_stream()"),
         ],
-        ["it whole_bodies::a_label_write_that_is_left_inside_its_body_is_not_sent"],
+        [f"lib {SIMULATION}", "it whole_bodies::a_label_write_that_is_left_inside_its_body_is_not_sent"],
     ),
     Mend(
         "pinned_buffers",
@@ -114,6 +114,19 @@ MENDS = [
         [f"lib {SIMULATION}"],
     ),
     Mend(
+        "written_before_a_purge",
+        "what a write answers that was under way when its resource was purged is not stored",
+        [
+            (
+                "src/proxy/settle.rs",
+                "            && !self.cache.is_purged_since(write.subject.resource, begun.tick)\n",
+                "",
+            )
+        ],
+        ["it purge::what_a_write_answers_that_was_under_way_during_a_purge_is_not_stored"],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
         "moved_unnoticed",
         "an answer of another organization binds nobody to it",
         [
@@ -156,8 +169,8 @@ MENDS += [
         [f"lib {SIMULATION}"],
     ),
     Mend(
-        "r1_403",
-        "R1: a 403 on a label path ends the proofs of its credential",
+        "r1_402",
+        "R1: a 402 ends the proofs of its credential",
         [
             (
                 "src/caller/shard.rs",
@@ -165,7 +178,18 @@ MENDS += [
                 "Ended::of(self.bindings.peek_mut(&credential).map_or(0, |_| 0))\n    }\n\n    pub(super) fn refuse_by(",
             ),
         ],
-        [],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r1_403",
+        "R1: a 403 on a label path ends the proof of its credential for labels",
+        [
+            (
+                "src/caller/shard.rs",
+                "proof.is_some_and(|proof| proof.sent.take().is_some())",
+                "proof.is_some_and(|proof| proof.sent.is_some())",
+            ),
+        ],
         [f"lib {SIMULATION}"],
     ),
     Mend(
@@ -178,7 +202,6 @@ MENDS += [
                 "        (owner.is_some() || self.cache.is_shared(read.resource, response, rules))\n            || self.bindings",
             ),
         ],
-        [],
         [f"lib {SIMULATION}"],
     ),
     Mend(
@@ -268,7 +291,6 @@ MENDS += [
                 "        (unwritten || true)\n            && !self.cache",
             ),
         ],
-        [],
         [f"lib {SIMULATION}"],
     ),
     Mend(
@@ -281,7 +303,6 @@ MENDS += [
                 "        let _ = (resource, begun);\n        false",
             ),
         ],
-        [],
         [f"lib {SIMULATION}"],
     ),
     Mend(

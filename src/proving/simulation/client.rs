@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use h2::Reason;
 use tokio::task::AbortHandle;
 
 use super::super::process::Process;
@@ -60,8 +61,8 @@ impl Client {
             }
     }
 
-    /// Sends a request, or its beginning, to a process.
-    pub(super) fn ask(&mut self, asked: Asked, at_once: usize, process: &Process) {
+    /// Sends a request to a process, or all of it but this much of its end.
+    pub(super) fn ask(&mut self, asked: Asked, kept: usize, process: &Process) {
         let request = asked.what.request(asked.party);
         match &mut self.way {
             Way::One { end, rest } => {
@@ -71,12 +72,12 @@ impl Client {
                 };
                 let open = end.insert(open);
                 let mut bytes = request.to_bytes();
-                *rest = bytes.split_off(at_once.min(bytes.len()));
+                *rest = bytes.split_off(bytes.len().saturating_sub(kept).max(1));
                 open.send(&bytes);
                 open.turn();
             }
             Way::Two { streams, course } => {
-                *course = Some(streams.ask(request, at_once, process));
+                *course = Some(streams.ask(request, kept, process));
             }
         }
         self.asked = Some(asked);
@@ -94,8 +95,8 @@ impl Client {
         }
     }
 
-    /// Goes away without a word.
-    pub(super) fn leave(&mut self) {
+    /// Goes away, where a stream says why with this reason.
+    pub(super) fn leave(&mut self, reason: Reason) {
         self.asked = None;
         match &mut self.way {
             Way::One { end, rest } => {
@@ -104,8 +105,9 @@ impl Client {
             }
             Way::Two { course, .. } => {
                 if let Some((course, task)) = course.take() {
-                    course.leave();
-                    task.abort();
+                    if !course.leave(reason) {
+                        task.abort();
+                    }
                 }
             }
         }
@@ -113,7 +115,7 @@ impl Client {
 
     /// Its process has been killed.
     pub(super) fn lose(&mut self) {
-        self.leave();
+        self.leave(Reason::CANCEL);
         if let Way::Two { streams, .. } = &mut self.way {
             streams.forget();
         }

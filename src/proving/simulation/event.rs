@@ -25,7 +25,7 @@ pub(super) enum Event {
     Revoked { token: usize, is_now: bool },
     Moved { token: usize, to: usize },
     Restricted { organization: usize, is_now: bool },
-    Purge { organization: Option<usize>, label: Option<usize>, replica: usize },
+    Purge { organization: Option<usize>, label: Option<usize>, of_resource: bool, replica: usize },
     Purged,
     Refuses,
     Listens,

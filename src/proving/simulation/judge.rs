@@ -19,6 +19,8 @@ const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 const FRESH: (Duration, Duration) = (Duration::from_secs(330), Duration::from_secs(60));
 /// How much longer in place of an error: 300 s from the end of the lifetime on.
 const IN_TROUBLE: (Duration, Duration) = (Duration::from_secs(270), Duration::from_secs(300));
+/// The same at a replica without a lease: `shared.alone_ttl` in place of the lifetime.
+const ALONE: (Duration, Duration) = (Duration::from_secs(40), Duration::from_secs(270));
 /// A read waits for its turn (`max_wait`) and for its fetch (`fill_timeout`), each to the next second in which time passes.
 const PATIENCE: Duration = Duration::from_secs(8 + 10 + 2);
 
@@ -105,19 +107,20 @@ impl Oracle {
 
         // Its own call, or one of its own that it joined and that has landed just now (R6).
         let has_just_landed = call.landed.is_some_and(|landed| landed >= self.last_quiet);
+        let purged = asked.purged[organization][label];
+        let is_behind = call.event > purged || call.event > asked.event;
+        hold(is_behind, "R5: nothing is from before a purge", of);
         if call.party == party && (call.event > asked.event || has_just_landed) {
             return;
         }
         self.judge_shared(asked, item);
-        let purged = asked.purged[organization][label];
-        let is_behind = call.event > purged || call.event > asked.event;
-        hold(is_behind, "R5: nothing is from before a purge", of);
         // What has just landed is what the upstream says now, however late the wall clock says that it was asked.
         let age = now.since(call.at);
         let in_trouble = self.is_in_trouble(organization, now);
         self.met.calm += u64::from(!in_trouble && call.event < asked.event);
         let (fresh, longer) =
             if asked.what == What::List { (FRESH.1, IN_TROUBLE.1) } else { (FRESH.0, IN_TROUBLE.0) };
+        let (fresh, longer) = if self.is_alone(asked.replica, now) { ALONE } else { (fresh, longer) };
         let oldest = if in_trouble { fresh + longer } else { fresh };
         hold(has_just_landed || age <= oldest, "§5: nothing is older than its windows", || {
             format!("{}: {age:?}, {oldest:?} at most", of())

@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) coming: Vec<usize>,
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
     mixed_up: Vec<usize>,
+    /// Proofs on their way: those for other organizations count no more once they have come.
+    proven: Vec<(usize, usize)>,
     met_401: HashSet<usize>,
     /// Whether a page of labels has come.
     pub(super) witnessed: [bool; ORGANIZATIONS],
@@ -50,6 +52,7 @@ impl Known {
             bound: [false; PARTIES],
             coming: Vec::new(),
             mixed_up: Vec::new(),
+            proven: Vec::new(),
             met_401: HashSet::new(),
             witnessed: [false; ORGANIZATIONS],
             limits_coming: Vec::new(),
@@ -68,11 +71,11 @@ impl Known {
         self.proofs[party.0].iter().find(|proof| proof.organization == organization)
     }
 
-    /// A proof has come here; one for another organization is worth nothing any more.
+    /// A proof comes here; one for another organization is worth nothing once it has.
     pub(super) fn prove(&mut self, party: Party, proof: Proof) {
         let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);
         if self.learn(party, proof) {
-            self.proofs[party.0].retain(|known| known.organization == proof.organization);
+            self.proven.push((party.0, proof.organization));
             self.bound[party.0] = !moved && proof.event > self.refused[party.0];
         }
     }
@@ -111,6 +114,10 @@ impl Known {
         for party in self.mixed_up.drain(..) {
             // One that came together with it may have come behind it.
             self.proofs[party].retain(|proof| proof.landed >= last_quiet);
+        }
+        for (party, organization) in self.proven.drain(..) {
+            self.proofs[party]
+                .retain(|proof| proof.organization == organization || proof.landed >= last_quiet);
         }
         for organization in self.limits_coming.drain(..) {
             self.limits[organization] = Some(Limits { event, at: now });

@@ -13,6 +13,7 @@ mod decision;
 mod event;
 mod judge;
 mod known;
+mod met;
 mod oracle;
 mod scene;
 mod setting;
@@ -29,7 +30,7 @@ use std::fmt;
 use self::broken::{Broken, catch};
 use self::decision::{Choices, Decision, Kind, Pace};
 use self::event::Lines;
-use self::oracle::Met;
+use self::met::Met;
 use self::scene::Scene;
 use self::setting::Setting;
 

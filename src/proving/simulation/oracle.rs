@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::broken::hold;
 use super::known::{Known, Proof};
+use super::met::Met;
 use super::setting::Setting;
 use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What};
 use super::upstream::Call;
@@ -16,7 +17,13 @@ use crate::clock::Moment;
 const TROUBLE: Duration = Duration::from_secs(6);
 /// Whoever has a link that is well has heard of a refusal after so long: a lease, and a beat on its way.
 const HEARD: Duration = Duration::from_millis(700);
+/// A replica that is alone has more turns than this in a second, however many were seen last.
+const SHARE: usize = 3;
+/// Without a link it has no lease after so long.
+const ALONE: Duration = Duration::from_secs(1);
 
+/// Before that some may not have met the others.
+const BEGINNING: Duration = Duration::from_secs(5);
 /// Sharing does not come back any earlier after an answer that showed who may see a label.
 const LIMITED: Duration = Duration::from_secs(50);
 
@@ -38,34 +45,6 @@ pub(super) struct Asked {
     pub(super) purged: [[u64; LABELS]; ORGANIZATIONS],
 }
 
-/// How often each thing was met: a simulation that never meets it proves nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Met {
-    pub(super) answers: u64,
-    pub(super) by_streams: u64,
-    pub(super) stored: u64,
-    /// Of those, while nothing excused an old one.
-    pub(super) calm: u64,
-    pub(super) shared: u64,
-    pub(super) outlived: u64,
-    pub(super) written: u64,
-    pub(super) refused: u64,
-    pub(super) cut: u64,
-    pub(super) slipped: u64,
-    pub(super) doubtful: u64,
-    pub(super) restarts: u64,
-    /// Answers to a token that had moved.
-    pub(super) moved: u64,
-    /// Labels that were read while only some see them, and that was known.
-    pub(super) limited: u64,
-    /// Labels that another replica's call had brought.
-    pub(super) across: u64,
-    /// Reads behind a write that another replica answered.
-    pub(super) behind_others: u64,
-    /// Seconds in which a fleet sent as many calls as it may.
-    pub(super) at_limit: u64,
-}
-
 pub(super) struct Oracle {
     pub(super) setting: Setting,
     pub(super) known: Vec<Known>,
@@ -76,6 +55,8 @@ pub(super) struct Oracle {
     disturbed: Vec<Duration>,
     /// Refusals that the others will have heard of: when, who was refused, in which event, and where.
     told: Vec<(Duration, usize, u64, usize)>,
+    /// Since when each has had no link for certain.
+    lost: Vec<Option<Duration>>,
     /// Until when an organization's calls may fail, as far as callers can know, by the clock that never jumps.
     trouble: [Option<Duration>; ORGANIZATIONS],
     /// The last answer to it was a 429: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
@@ -87,6 +68,8 @@ pub(super) struct Oracle {
     arrived: HashSet<usize>,
     /// When calls arrived in the last second, where no replica may be alone.
     recent: VecDeque<Duration>,
+    /// All of the last second, and by whom.
+    sent: VecDeque<(Duration, usize)>,
     pub(super) has_moved: [bool; PARTIES],
     pub(super) met: Met,
 }
@@ -99,14 +82,16 @@ impl Oracle {
             known: (0..setting.replicas).map(|_| Known::nothing()).collect(),
             own: vec![nothing; setting.replicas],
             all: nothing,
-            disturbed: vec![Duration::ZERO; setting.replicas],
+            disturbed: vec![BEGINNING; setting.replicas],
             told: Vec::new(),
+            lost: vec![None; setting.replicas],
             trouble: [None; ORGANIZATIONS],
             held: [false; ORGANIZATIONS],
             unreachable: false,
             last_quiet: 0,
             arrived: HashSet::new(),
             recent: VecDeque::new(),
+            sent: VecDeque::new(),
             has_moved: [false; PARTIES],
             met: Met::default(),
         }
@@ -118,7 +103,7 @@ impl Oracle {
     }
 
     /// A call arrived: a write or another call never twice, and in a fleet never more than one process might send.
-    pub(super) fn note_arrival(&mut self, what: What, now: Moment) {
+    pub(super) fn note_arrival(&mut self, what: What, replica: usize, now: Moment) {
         if let Some(nonce) = what.nonce() {
             let is_first = self.arrived.insert(nonce);
             hold(is_first, "R9: no write or other call is sent twice", || nonce.to_string());
@@ -127,6 +112,12 @@ impl Oracle {
             return;
         }
         let second = now.uptime().saturating_sub(Duration::from_secs(1));
+        self.sent.retain(|(at, _)| *at > second);
+        self.sent.push_back((now.uptime(), replica));
+        if self.sent.iter().filter(|(_, of)| *of == replica).count() >= SHARE {
+            // Others may wait for their turn, which is as good as an outage.
+            self.note_trouble_of_all(now);
+        }
         self.recent.retain(|at| *at > second);
         if self.disturbed.iter().any(|until| now.uptime() < *until) {
             return self.recent.clear();
@@ -180,6 +171,16 @@ impl Oracle {
     /// Whether a replica may be alone, or was a moment ago.
     pub(super) fn is_disturbed(&self, replica: usize, now: Moment) -> bool {
         now.uptime() < self.disturbed[replica]
+    }
+
+    /// A replica has no link now, or has one.
+    pub(super) fn note_link(&mut self, replica: usize, lost: Option<Duration>) {
+        self.lost[replica] = lost.map(|now| self.lost[replica].unwrap_or(now));
+    }
+
+    /// Whether a replica is alone for certain.
+    pub(super) fn is_alone(&self, replica: usize, now: Moment) -> bool {
+        self.lost[replica].is_some_and(|since| now.uptime() > since + ALONE)
     }
 
     /// A process was killed, and another one has taken its place.
@@ -244,6 +245,7 @@ impl Oracle {
                 same.for_each(|party| self.note_refusal(party, call, now));
             }
             403 if call.what.is_of_labels() => self.note_refusal(party.0, call, now),
+            402 => self.note_refusal(party.0, call, now),
             429 => {
                 let until = now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)));
                 self.note_trouble_of(call, until);
@@ -265,6 +267,7 @@ impl Oracle {
         }
         let landed = call.landed.unwrap_or_default();
         let proof = Proof { organization, at: call.at, event: call.event, landed };
+        self.met.late += u64::from(self.known[call.replica].refused[call.party.0] > call.event);
         for (replica, known) in self.known.iter_mut().enumerate() {
             if replica == call.replica && !self.setting.is_fleet() {
                 known.prove(call.party, proof);

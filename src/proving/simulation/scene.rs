@@ -8,16 +8,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
+use h2::Reason;
+
 use super::Outcome;
 use super::broken::hold;
 use super::client::{Client, Ended};
-use super::decision::{Decision, Kind, Pace};
+use super::decision::{Decision, Kind, Pace, Taste, anybody};
 use super::event::{Event, Lines, Log};
 use super::oracle::Oracle;
 use super::setting::{Flaw, Setting};
 use super::stage::Stage;
 use super::streams::Streams;
-use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, What};
+use super::truth::{LABELS, Party, What};
 use super::upstream::{Fate, Sent, Share, Upstream};
 
 pub(super) const CLIENTS: usize = 24;
@@ -93,7 +95,7 @@ impl Scene {
         self.chance = fastrand::Rng::with_seed(decision.seed);
         fastrand::seed(decision.seed ^ 1);
         match decision.kind {
-            Kind::Ask => self.ask(),
+            Kind::Ask(taste) => self.ask(taste),
             Kind::SendRest => self.send_rest(),
             Kind::Leave => self.leave(),
             Kind::Upstream => self.go_on_upstream(),
@@ -147,7 +149,7 @@ impl Scene {
             let call = &self.upstream.calls[number];
             let (party, what, replica) = (call.party, call.what, call.replica);
             self.note(&Event::Call { number, replica, party, what });
-            self.oracle.note_arrival(what, now);
+            self.oracle.note_arrival(what, replica, now);
             let is_clean = !what.is_read() || !request.has("x-junk");
             hold(is_clean, "R3: a fetch has no field of a client's", || format!("{what:?}"));
             let nonce = if let What::Write(_, nonce) = what { Some(nonce) } else { None };
@@ -182,33 +184,38 @@ impl Scene {
         }
     }
 
-    fn ask(&mut self) {
+    fn ask(&mut self, taste: Taste) {
         let idle = (0..CLIENTS).filter(|place| self.clients[*place].is_idle()).map(|place| (place, place));
         let Some(client) = favourite(self.seed, idle) else { return self.go_on_upstream() };
         self.operations += 1;
-        // A few organizations have most of the callers.
-        let among = if self.setting.is_fleet() { ORGANIZATIONS / 2 } else { ORGANIZATIONS };
-        let organization = self.chance.usize(..among).min(self.chance.usize(..among));
-        let party = Party(organization + ORGANIZATIONS * self.chance.usize(..PARTIES / ORGANIZATIONS));
-        let label = self.chance.usize(..LABELS);
-        let what = match self.chance.u32(..100) {
-            0..67 => What::Read(label),
-            67..79 => What::List,
-            79..82 => What::Doubt(label, self.operations),
-            82..92 => What::Write(label, self.operations),
-            _ => What::Pass(self.operations),
+        let (mut party, mut label) =
+            (anybody(&mut self.chance, self.setting.organizations()), self.chance.usize(..LABELS));
+        if self.chance.u8(..100) < taste.near {
+            let other = Party(party.0 - party.first_home() + taste.party.first_home());
+            party = if self.chance.bool() { taste.party } else { other };
+            label = if self.chance.u32(..4) > 0 { taste.label } else { label };
+        }
+        let what = match self.chance.u8(..100) {
+            drawn if drawn < taste.writes => What::Write(label, self.operations),
+            _ => match self.chance.u32(..90) {
+                0..67 => What::Read(label),
+                67..79 => What::List,
+                79..82 => What::Doubt(label, self.operations),
+                _ => What::Pass(self.operations),
+            },
         };
         // A body is as much of a stream as all is of a connection.
-        let most = if client < BY_STREAMS { 200 } else { 16 };
-        let at_once = if self.chance.u32(..8) == 0 { self.chance.usize(1..most) } else { usize::MAX };
-        self.ask_for(client, party, what, at_once);
+        let most = if client < BY_STREAMS && self.chance.bool() { 200 } else { 16 };
+        let kept = if self.chance.u32(..8) == 0 { self.chance.usize(1..most) } else { 0 };
+        self.ask_for(client, party, what, kept);
     }
 
-    fn ask_for(&mut self, client: usize, party: Party, what: What, at_once: usize) {
+    /// All but so much of its end goes at once.
+    fn ask_for(&mut self, client: usize, party: Party, what: What, kept: usize) {
         let replica = client % self.setting.replicas;
         let asked = self.oracle.ask(party, what, replica, self.event);
         self.note(&Event::Asks { client, replica, party, what });
-        self.clients[client].ask(asked, at_once, self.stage.process(replica));
+        self.clients[client].ask(asked, kept, self.stage.process(replica));
         self.note_sent(client);
     }
 
@@ -229,9 +236,13 @@ impl Scene {
     }
 
     fn leave(&mut self) {
-        let client = self.chance.usize(..CLIENTS);
+        // Often one that has not sent all.
+        let late = (0..CLIENTS).filter(|place| self.clients[*place].is_sending()).map(|place| (place, place));
+        let late = favourite(self.seed, late).filter(|_| self.chance.bool());
+        let client = late.unwrap_or_else(|| self.chance.usize(..CLIENTS));
+        let reason = if self.chance.bool() { Reason::NO_ERROR } else { Reason::CANCEL };
         self.note(&Event::Leaves { client });
-        self.clients[client].leave();
+        self.clients[client].leave(reason);
     }
 
     /// The upstream acts on a call that waits, or sends some of an answer.
@@ -247,8 +258,10 @@ impl Scene {
             let fate = match self.chance.u32(..100) {
                 0..3 => Fate::Failed,
                 3 => Fate::Limited,
-                4..8 if writes => Fate::DoneAndDenied,
-                8..12 if writes => Fate::DoneAndLost,
+                4 => Fate::Unpaid,
+                5 => Fate::Forbidden,
+                6..10 if writes => Fate::DoneAndDenied,
+                10..14 if writes => Fate::DoneAndLost,
                 _ => Fate::Done,
             };
             return self.act(number, fate);

@@ -1,5 +1,7 @@
 //! [`Setting`]: what kind of world it is.
 
+use super::truth::ORGANIZATIONS;
+
 /// What kind of world it is, beside its seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -19,6 +21,11 @@ impl Setting {
     pub(super) const ALONE: Self = Self { replicas: 1, flaw: None };
     /// Several, with one.
     pub(super) const FLEET: Self = Self { replicas: 3, flaw: None };
+
+    /// How many organizations have callers.
+    pub(super) const fn organizations(self) -> usize {
+        if self.is_fleet() { ORGANIZATIONS / 2 } else { ORGANIZATIONS }
+    }
 
     pub(super) const fn is_fleet(self) -> bool {
         self.replicas > 1

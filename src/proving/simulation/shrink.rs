@@ -30,7 +30,7 @@ pub(super) struct Shrunk {
 impl Shrunk {
     /// How often a client asks in it.
     pub(super) fn operations(&self) -> usize {
-        self.history.iter().filter(|decision| decision.kind == Kind::Ask).count()
+        self.history.iter().filter(|decision| matches!(decision.kind, Kind::Ask(_))).count()
     }
 }
 

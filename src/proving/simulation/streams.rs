@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use h2::Reason;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2;
@@ -35,8 +35,8 @@ struct Sending {
     ready: VecDeque<Bytes>,
     /// What is kept back.
     rest: Option<Bytes>,
-    /// Its client has left.
-    is_over: bool,
+    /// Its client has left: what it says of that.
+    left: Option<Reason>,
     waiting: Option<Waker>,
 }
 
@@ -44,18 +44,18 @@ struct Pieces(Rc<RefCell<Sending>>);
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = h2::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let mut sending = self.0.borrow_mut();
-        if sending.is_over {
-            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
-        }
         if let Some(piece) = sending.ready.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(reason) = sending.left {
+            return Poll::Ready(Some(Err(reason.into())));
         }
         if sending.rest.is_none() {
             return Poll::Ready(None);
@@ -94,13 +94,14 @@ impl Course {
         }
     }
 
-    /// The client leaves: what is kept back never comes, and is not taken for the end either.
-    pub(super) fn leave(&self) {
+    /// The client leaves: what is kept back never comes, and is not taken for the end either. Whether that ends the stream.
+    pub(super) fn leave(&self, reason: Reason) -> bool {
         let mut sending = self.sending.borrow_mut();
-        sending.is_over = sending.rest.is_some();
+        sending.left = sending.rest.is_some().then_some(reason);
         if let Some(waiting) = sending.waiting.take() {
             waiting.wake();
         }
+        sending.left.is_some()
     }
 
     pub(super) fn ended(&self) -> Option<Ended> {
@@ -114,12 +115,12 @@ impl Streams {
         self.0.take();
     }
 
-    /// Sends a request, or all of it but the end of its body.
-    pub(super) fn ask(&self, request: Request, at_once: usize, process: &Process) -> (Course, AbortHandle) {
+    /// Sends a request, or all of it but this much of its end.
+    pub(super) fn ask(&self, request: Request, kept: usize, process: &Process) -> (Course, AbortHandle) {
         let mut body = Bytes::from(request.body.clone());
         let mut sending = Sending::default();
-        if at_once < body.len() {
-            sending.rest = Some(body.split_off(at_once));
+        if kept > 0 && !body.is_empty() {
+            sending.rest = Some(body.split_off(body.len().saturating_sub(kept)));
         }
         sending.ready.extend((!body.is_empty()).then_some(body));
         let course = Course { sending: Rc::new(RefCell::new(sending)), heard: Rc::default() };
@@ -147,7 +148,8 @@ impl Streams {
         };
         let mut head = http::Request::builder();
         head = head.method(request.method).uri(format!("http://a{}", request.target));
-        for (name, value) in &request.fields {
+        let told = |name: &str| request.tells_length || name != "content-length";
+        for (name, value) in request.fields.iter().filter(|(name, _)| told(name)) {
             head = head.header(*name, value);
         }
         sender.ready().await.ok()?;

@@ -69,6 +69,7 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
             ("proofs that an outage made last", |outcome| outcome.met.outlived),
             ("writes whose answer came", |outcome| outcome.met.written),
             ("refusals", |outcome| outcome.met.refused),
+            ("labels behind a refusal", |outcome| outcome.met.late),
             ("cuts", |outcome| outcome.met.cut),
             ("answers to somebody else", |outcome| outcome.met.slipped),
             ("reads with a query that nobody knows", |outcome| outcome.met.doubtful),

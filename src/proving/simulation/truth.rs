@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::super::wire::Message;
+use super::broken::hold;
 
 pub(super) const ORGANIZATIONS: usize = 8;
 pub(super) const LABELS: usize = 4;
@@ -94,12 +95,14 @@ pub(super) struct Request {
     pub(super) target: String,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) body: String,
+    /// Where the framing can do without, whether its length is told.
+    pub(super) tells_length: bool,
 }
 
 impl Request {
     /// As it goes over a connection of HTTP/1.1.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let Self { method, target, fields, body } = self;
+        let Self { method, target, fields, body, .. } = self;
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: a\r\n");
         for (name, value) in fields {
             head.extend([name, ": ", value, "\r\n"]);
@@ -156,7 +159,8 @@ impl What {
             fields.push(("content-type", "application/json".to_owned()));
             fields.push(("content-length", body.len().to_string()));
         }
-        Request { method, target, fields, body }
+        let tells_length = self.nonce().is_none_or(|nonce| nonce.is_multiple_of(2));
+        Request { method, target, fields, body, tells_length }
     }
 
     /// What a request that arrived upstream asks for.
@@ -166,7 +170,11 @@ impl What {
         let body = String::from_utf8_lossy(&request.body);
         let nonce = |before: &str, behind: &str| {
             let digits = body.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
-            digits.and_then(|digits| digits.parse().ok()).expect("the body that a client sent")
+            let nonce = digits.and_then(|digits| digits.parse().ok());
+            hold(nonce.is_some(), "R9: a body that is sent on is one that a client sent", || {
+                body.to_string()
+            });
+            nonce.unwrap_or_default()
         };
         if target == ELSEWHERE && method == "POST" {
             return Self::Pass(nonce("p", ""));

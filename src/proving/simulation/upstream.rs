@@ -63,6 +63,10 @@ pub(super) enum Fate {
     DoneAndLost,
     Failed,
     Limited,
+    /// Refused with 402, whatever it asks.
+    Unpaid,
+    /// Refused with 403.
+    Forbidden,
 }
 
 /// How much of an answer goes on its way.
@@ -169,6 +173,8 @@ impl Upstream {
         let refusal = self.refusal(party, what, number).or(match fate {
             Fate::Failed => Some(503),
             Fate::Limited => Some(429),
+            Fate::Unpaid => Some(402),
+            Fate::Forbidden => Some(403),
             Fate::Done | Fate::DoneAndDenied | Fate::DoneAndLost => None,
         });
         let wrote = match (what, refusal) {

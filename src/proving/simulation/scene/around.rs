@@ -11,6 +11,7 @@ use super::super::upstream::{Fate, Share};
 use super::{CLIENTS, Purging, Scene, favourite};
 use crate::organization::OrganizationName;
 use crate::proxy::Purge;
+use crate::resource::LEAD_LABEL;
 
 /// A fetch takes no longer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -99,9 +100,11 @@ impl Scene {
         let organization = (self.chance.u32(..4) > 0).then(|| self.chance.usize(..ORGANIZATIONS));
         let label = self.chance.bool().then(|| self.chance.usize(..LABELS));
         let replica = self.chance.usize(..self.setting.replicas);
-        self.note(&Event::Purge { organization, label, replica });
+        // A resource by itself goes another way.
+        let resource = (self.chance.u32(..3) == 0).then_some(&LEAD_LABEL);
+        self.note(&Event::Purge { organization, label, of_resource: resource.is_some(), replica });
         let name = organization.map(|organization| OrganizationName(organization_id(organization)));
-        let what = Purge { organization: name, label: label.map(label_id), resource: None };
+        let what = Purge { organization: name, label: label.map(label_id), resource };
         let done = self.stage.process(replica).purge(what);
         self.purges.push(Purging { done, event: self.event, replica, organization, label });
     }
@@ -133,8 +136,11 @@ impl Scene {
     /// Whose link to the store is not well may be alone, and for a while after it is.
     pub(super) fn note_links(&mut self) {
         let Some(shared) = &self.stage.shared else { return };
-        let until = self.stage.now().uptime() + LINKED;
+        let now = self.stage.now().uptime();
+        let until = now + LINKED;
         for replica in 0..self.setting.replicas {
+            let lost = shared.store.faults.iter().any(|fault| fault.severs(replica));
+            self.oracle.note_link(replica, lost.then_some(now));
             if shared.store.faults.iter().any(|fault| fault.concerns(replica)) {
                 self.oracle.note_disturbed(replica, until);
             }
@@ -169,6 +175,7 @@ impl Scene {
         if let Some(shared) = &mut self.stage.shared {
             shared.store.faults.clear();
         }
+        self.note_links();
         self.note(&Event::StoreHeals);
     }
 
@@ -223,7 +230,7 @@ impl Scene {
             let (party, label) = (Party(client), client % LABELS);
             let hidden = self.upstream.limits[party.first_home()] && !party.sees(label);
             if self.clients[client].is_idle() && !self.oracle.has_moved[party.token()] && !hidden {
-                self.ask_for(client, party, What::Read(label), usize::MAX);
+                self.ask_for(client, party, What::Read(label), 0);
             }
         }
     }

@@ -49,6 +49,11 @@ impl Fault {
         }
     }
 
+    /// Whether it leaves a replica without any link.
+    pub(super) fn severs(self, replica: usize) -> bool {
+        matches!(self, Self::Cut(of) | Self::Freeze(of) if of == replica)
+    }
+
     fn lasts(self) -> bool {
         matches!(self, Self::Cut(_) | Self::Freeze(_) | Self::Slow(..) | Self::Deaf(_) | Self::Echo(_))
     }

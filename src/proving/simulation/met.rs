@@ -1,0 +1,31 @@
+//! [`Met`]: what a run has met, by its oracle.
+
+/// How often each thing was met: a simulation that never meets it proves nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Met {
+    pub(super) answers: u64,
+    pub(super) by_streams: u64,
+    pub(super) stored: u64,
+    /// Of those, while nothing excused an old one.
+    pub(super) calm: u64,
+    pub(super) shared: u64,
+    pub(super) outlived: u64,
+    pub(super) written: u64,
+    pub(super) refused: u64,
+    /// Labels that came behind a refusal and had been sent before it.
+    pub(super) late: u64,
+    pub(super) cut: u64,
+    pub(super) slipped: u64,
+    pub(super) doubtful: u64,
+    pub(super) restarts: u64,
+    /// Answers to a token that had moved.
+    pub(super) moved: u64,
+    /// Labels that were read while only some see them, and that was known.
+    pub(super) limited: u64,
+    /// Labels that another replica's call had brought.
+    pub(super) across: u64,
+    /// Reads behind a write that another replica answered.
+    pub(super) behind_others: u64,
+    /// Seconds in which a fleet sent as many calls as it may.
+    pub(super) at_limit: u64,
+}
