@@ -186,8 +186,8 @@ MENDS += [
         [
             (
                 "src/caller/shard.rs",
-                "proof.is_some_and(|proof| proof.sent.take().is_some())",
-                "proof.is_some_and(|proof| proof.sent.is_some())",
+                "Ended::of(usize::from(proof.is_some_and(Proof::end)))",
+                "Ended::of(usize::from(proof.is_some_and(|proof| proof.sent.is_some())))",
             ),
         ],
         [f"lib {SIMULATION}"],

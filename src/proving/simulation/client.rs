@@ -104,10 +104,10 @@ impl Client {
                 rest.clear();
             }
             Way::Two { course, .. } => {
-                if let Some((course, task)) = course.take() {
-                    if !course.leave(reason) {
-                        task.abort();
-                    }
+                if let Some((course, task)) = course.take()
+                    && !course.leave(reason)
+                {
+                    task.abort();
                 }
             }
         }

@@ -71,9 +71,12 @@ pub(super) struct Taste {
     pub(super) party: Party,
 }
 
+/// Chooses what there is to be chosen of a kind.
+type Make = fn(&mut Choices) -> Kind;
+
 /// What may happen, and how often of about a thousand times: in one process, and in a fleet. Of those before [`STEADY`] that is so
 /// at any time.
-const KINDS: [(fn(&mut Choices) -> Kind, u32, u32); 18] = [
+const KINDS: [(Make, u32, u32); 18] = [
     (|choices| Kind::Ask(choices.spell.taste), 420, 420),
     (|_| Kind::Upstream, 400, 410),
     (|_| Kind::SendRest, 50, 40),
