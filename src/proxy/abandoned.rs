@@ -1,23 +1,36 @@
 //! [`Abandoned`]: a write whose client leaves while it is under way.
 
+use std::sync::Arc;
+
 use super::Proxy;
-use super::write::Write;
 use crate::fence::Reach;
 use crate::fleet::notice::{Notice, Told};
 use crate::metrics::InvalidationCause;
-use crate::organization::Extent;
+use crate::organization::{Extent, Organization};
 
 /// Invalidates when the client leaves while its write is under way: it may read its own write through another connection
 /// before the answer is here. Nothing has to settle on that account, for the answer, or its loss, invalidates again.
 pub(super) struct Abandoned<'a> {
     proxy: &'a Proxy,
-    write: &'a Write,
+    /// Of the writer.
+    organization: Option<&'a Arc<Organization>>,
+    reach: Reach,
+    /// What it reaches of all others, where it may be theirs.
+    everywhere: Option<Reach>,
     answered: bool,
 }
 
 impl<'a> Abandoned<'a> {
-    pub(super) const fn new(proxy: &'a Proxy, write: &'a Write) -> Self {
-        Self { proxy, write, answered: false }
+    /// Of every organization, where nobody knows which is meant, as much as its path names: anybody can leave with a key that the
+    /// API does not know, and must not be able to empty the cache of others by it. What its path leaves open goes when its
+    /// answer, or its loss, is known.
+    pub(super) const fn new(
+        proxy: &'a Proxy,
+        organization: Option<&'a Arc<Organization>>,
+        reach: Reach,
+        everywhere: Option<Reach>,
+    ) -> Self {
+        Self { proxy, organization, reach, everywhere, answered: false }
     }
 
     /// Its answer, or its loss, is known, and has been seen to; or it cannot come to anything.
@@ -29,12 +42,10 @@ impl<'a> Abandoned<'a> {
         if self.answered {
             return;
         }
-        let organization = self.write.organization.as_ref();
-        let is_anybodys = organization.is_none() || self.write.may_be_anothers();
-        let everywhere = is_anybodys.then(|| self.reach());
+        let Self { organization, reach, everywhere, .. } = *self;
         if let Some(fleet) = &self.proxy.fleet {
             // Until the answer comes nobody has told of this write. What others have stored before this is not for its client.
-            let of = |organization| Notice::of_write(Some(organization), self.reach(), Told::Known);
+            let of = |organization| Notice::of_write(Some(organization), reach, Told::Known);
             let elsewhere = everywhere.map(|reach| Notice::everywhere(reach, Told::Known));
             organization.map(of).into_iter().chain(elsewhere).for_each(|notice| fleet.tell(notice));
         }
@@ -46,13 +57,6 @@ impl<'a> Abandoned<'a> {
             fence.invalidate_everywhere(reach, None);
         }
         self.proxy.metrics.invalidation(InvalidationCause::UnknownWrite);
-    }
-
-    /// As much of every organization, where nobody knows which is meant, as its path names: anybody can leave with a key that
-    /// the API does not know, and must not be able to empty the cache of others by it. What its path leaves open goes when
-    /// its answer, or its loss, is known.
-    fn reach(&self) -> Reach {
-        self.write.subject.item.map_or(Reach::Lists, Reach::Item)
     }
 }
 

@@ -118,7 +118,10 @@ impl Proxy {
             return Err(refused);
         }
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
-        let mut watch = Abandoned::new(self, &write);
+        let named = write.subject.item.map_or(Reach::Lists, Reach::Item);
+        let is_anybodys = write.organization.is_none() || write.may_be_anothers();
+        let everywhere = is_anybodys.then_some(named);
+        let mut watch = Abandoned::new(self, write.organization.as_ref(), named, everywhere);
         if write.says_nobody() {
             // It cannot come to anything.
             watch.note_answered();
