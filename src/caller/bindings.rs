@@ -208,6 +208,24 @@ impl Bindings {
         ProofResult::Renewed
     }
 
+    /// Notes a 200 like [`Self::prove`] that a cache on the way had already: it may have been given before a refusal, or before
+    /// a key moved, however late it was asked for. For whom any such thing is remembered it proves nothing.
+    #[must_use]
+    pub fn prove_by_aged(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        organization: &Arc<Organization>,
+        begun: Tick,
+        sent: Moment,
+    ) -> ProofResult {
+        if self.shard(credential).remembers_an_end(credential, resource, organization) {
+            return ProofResult::Late;
+        }
+        // A refusal that arrives in between has a later tick than `begun`.
+        self.prove(credential, resource, organization, begun, sent)
+    }
+
     /// Notes that a read of a resource by this credential, sent at `sent`, was answered, whatever it says: the upstream can be
     /// asked, so what failed before that excuses nothing.
     pub fn note_answered(&self, credential: &Credential, resource: &'static Descriptor, sent: Moment) {

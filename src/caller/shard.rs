@@ -274,6 +274,21 @@ impl Shard {
         begun <= self.ended || self.ended_of.refused_since(&organization.id().name(), begun)
     }
 
+    /// Whether it is remembered that this credential was refused, or proofs of it ended, at any time.
+    pub(super) fn remembers_an_end(
+        &self,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        organization: &Organization,
+    ) -> bool {
+        let ever = Tick::default();
+        let binding = self.bindings.peek(&credential.digest());
+        self.is_refused(credential, resource, ever)
+            || self.ended > ever
+            || self.ended_of.refused_since(&organization.id().name(), ever)
+            || binding.and_then(|binding| binding.rest.as_ref()).is_some_and(|rest| rest.ended > ever)
+    }
+
     pub(super) fn resize(&mut self, capacity: NonZeroUsize) {
         while self.bindings.len() > capacity.get()
             && let Some((evicted, binding)) = self.bindings.pop_lru()

@@ -152,7 +152,11 @@ impl Fetcher {
         let sent = sent_less_age(begun, &head);
         if fetch.use_of.proves() {
             let (credential, resource) = (&fetch.credential, fetch.read.resource);
-            let proof = self.bindings.prove(credential, resource, &organization, begun.tick, sent);
+            let proof = if sent == begun.sent {
+                self.bindings.prove(credential, resource, &organization, begun.tick, sent)
+            } else {
+                self.bindings.prove_by_aged(credential, resource, &organization, begun.tick, sent)
+            };
             self.metrics.proof(proof);
             match proof {
                 ProofResult::Moved => {

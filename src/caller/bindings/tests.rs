@@ -511,3 +511,26 @@ fn who_acts_by_a_token_is_listed_by_it_until_it_leaves_and_nobody_else_is() {
     world.bindings.drop_binding(&second, world.tick());
     assert_eq!(listed(), 0);
 }
+
+/// A cache on the way to the API may give it again, long after.
+#[test]
+fn a_200_with_an_age_proves_nothing_for_who_was_refused_or_whose_proofs_were_ended() {
+    let world = world();
+    let aged = |credential: &Credential, of: u128| {
+        let (begun, now) = (world.tick(), world.clock.now());
+        let (organization, sent) = (world.organization(of), now.back(Duration::from_secs(21)));
+        world.bindings.prove_by_aged(credential, &LEAD_LABEL, &organization, begun, sent)
+    };
+    let (refused, moved) = (world.credential("a", None), world.credential("b", None));
+    let (ended, sound) = (world.credential("c", None), world.credential("d", None));
+    for (credential, of) in [(&refused, 1), (&moved, 2), (&ended, 3), (&sound, 4)] {
+        assert_eq!(world.prove(credential, of), ProofResult::Bound);
+    }
+    world.refuse(&refused, world.unauthorized("/api/v2/leads", None));
+    world.bindings.drop_binding(&moved, world.tick());
+    assert_eq!((aged(&refused, 1), aged(&moved, 2)), (ProofResult::Late, ProofResult::Late));
+    assert_eq!(aged(&sound, 4), ProofResult::Renewed);
+    assert_eq!(world.prove(&refused, 1), ProofResult::Renewed, "one that was given just now does");
+    assert_eq!(world.bindings.end_proofs(Some(OrganizationId::example(3).name()), world.tick()), 1);
+    assert_eq!(aged(&ended, 3), ProofResult::Late);
+}
