@@ -201,9 +201,10 @@ impl Proxy {
         let has_moved =
             write.organization.is_some() && write.organization.as_ref().map(id) != bound.as_ref().map(id);
         let extent = if has_moved { Extent::Organization } else { extent };
-        let is_anybodys = match named {
-            Some(_) => false,
-            None => bound.is_none() || write.may_be_anothers(),
+        let is_anybodys = match (named, fate) {
+            // It says whose it was; what an answer names that is another call's does not.
+            (Some(_), Fate::Known) => false,
+            _ => bound.is_none() || write.may_be_anothers(),
         };
         let mut own = None;
         let mut organizations = Vec::with_capacity(1);
