@@ -150,6 +150,8 @@ impl Table {
             near,
         };
         let id = self.enqueue(waiter, now);
+        // Who has what others leave may wait for it again once it is connected: it is not on its way before it goes.
+        let free = free && line != Line::Spare;
         Entry::Waiting(Waiting { id, deadline, free, turn: told, near: told_near })
     }
 

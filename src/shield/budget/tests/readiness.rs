@@ -208,6 +208,24 @@ async fn a_background_call_that_waits_for_what_others_leave_is_not_on_its_way() 
     assert!(second.call.await.unwrap().unwrap().waited >= ms(40));
 }
 
+/// It may have to wait once more when it is connected: a proof that counts as sent would be taken for one that is not answered.
+#[tokio::test]
+async fn a_background_call_is_not_told_to_be_on_its_way_before_it_goes() {
+    let world = World::new(&rules());
+    let (connect, connected) = oneshot::channel::<Result<(), ()>>();
+    let told: Arc<AtomicUsize> = Arc::default();
+    let (budget, call, note) = (world.budget.clone(), background(&world), Arc::clone(&told));
+    let call = tokio::spawn(async move {
+        let connect = async { connected.await.unwrap_or(Err(())) };
+        let connects = || drop(note.fetch_add(1, Ordering::SeqCst));
+        budget.admit(call, None, connect, connects).await.is_ok()
+    });
+    quiet().await;
+    assert_eq!((told.load(Ordering::SeqCst), world.budget.queued()), (0, 0), "it connects");
+    connect.send(Ok(())).expect("it waits for that");
+    assert!(call.await.unwrap());
+}
+
 #[tokio::test]
 async fn background_calls_connect_one_by_one_and_keep_no_connections_from_others() {
     let world = World::new(&rules());
