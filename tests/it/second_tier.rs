@@ -75,6 +75,11 @@ async fn metric(replica: &Replica, name: &str, labels: &str) -> f64 {
     line.map_or(0.0, |line| line[series.len()..].parse().expect("a number"))
 }
 
+/// How often a replica has asked the store for proofs, or to keep or take out some, and was answered.
+async fn asked_of_proofs(replica: &Replica) -> f64 {
+    metric(replica, "instantly_proxy_shared_operations_total", r#"operation="proof",result="answered""#).await
+}
+
 #[tokio::test]
 async fn a_new_replica_answers_proven_reads_without_an_upstream_call() {
     for engine in Engine::ALL {
@@ -296,6 +301,7 @@ async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_
         told(&fleet, 1, 1).await;
         let old = stored(&fleet, PROOFS);
         fleet.store.ask(&["COPY", &old[0], "kept"]);
+        let before = asked_of_proofs(&fleet.replicas[1]).await;
         fleet.vendor.revoke(&token("a", 1));
         callers[0].get(&label_path(3)).send().await.assert_status(401);
         patiently("the others to hear of it", async {
@@ -305,6 +311,11 @@ async fn a_refusal_that_one_replica_meets_ends_the_proofs_of_all_and_the_one_in_
         })
         .await;
         told(&fleet, 1, 0).await;
+        // The other one has looked for a proof, met the refusal, too, and takes out what there is, behind its answer.
+        patiently("both to have taken it out", async {
+            while asked_of_proofs(&fleet.replicas[1]).await < before + 2.0 {}
+        })
+        .await;
         // Played again, it is from before the refusal, of which a new replica reads in the log.
         let mut fleet = fleet;
         fleet.store.ask(&["COPY", "kept", &old[0]]);
