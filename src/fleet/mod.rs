@@ -155,8 +155,8 @@ impl Fleet {
         let _ = self.orders.send(Order::Announce { write: None, notices: vec![notice], appended, settled });
     }
 
-    /// The API has refused a credential, or contradicted what was known of it, which ended this here. All others are told if that was a proof, or if the store had
-    /// one or did not say: tokens that somebody made up must not fill the log.
+    /// The API has refused a credential, or contradicted what was known of it, which ended this here. All others are told if that
+    /// was a proof, or if the store had one or did not say: tokens that somebody made up must not fill the log.
     pub fn note_refusal(self: &Arc<Self>, credential: &Credential, refusal: Refusal, ended: Ended) {
         let digests = |known: SharedCredential| Digests {
             authorization: *known.authorization.bytes(),
