@@ -217,7 +217,9 @@ async fn a_background_call_is_not_told_to_be_on_its_way_before_it_goes() {
     let (budget, call, note) = (world.budget.clone(), background(&world), Arc::clone(&told));
     let call = tokio::spawn(async move {
         let connect = async { connected.await.unwrap_or(Err(())) };
-        let connects = || drop(note.fetch_add(1, Ordering::SeqCst));
+        let connects = || {
+            note.fetch_add(1, Ordering::SeqCst);
+        };
         budget.admit(call, None, connect, connects).await.is_ok()
     });
     quiet().await;
