@@ -232,7 +232,7 @@ mod tests {
         drop(first);
         assert_eq!(held.bytes(), 10_000, "replaced, and a reader has still to send of its bytes");
         drop(slice);
-        assert_eq!(held.bytes(), 0);
+        until_let_go(&store, &held);
         let late = large(1);
         insert(&late);
         assert_eq!(held.bytes(), 10_000, "it came too late to be stored");
@@ -241,6 +241,18 @@ mod tests {
         store.tidy();
         assert_eq!(held.bytes(), 10_000, "taken away, and read still");
         drop(second);
-        assert_eq!(held.bytes(), 0);
+        until_let_go(&store, &held);
+    }
+
+    /// moka drops what it has let go of once no thread of the process looks into a map of its: those of other tests may.
+    fn until_let_go(store: &Store, held: &Held) {
+        for _ in 0..100_000 {
+            if held.bytes() == 0 {
+                return;
+            }
+            store.tidy();
+            std::thread::yield_now();
+        }
+        panic!("{} bytes are held for nobody", held.bytes());
     }
 }
