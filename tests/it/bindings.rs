@@ -75,6 +75,19 @@ async fn a_proof_is_as_old_as_the_answer_that_brings_it() {
     assert_proven(&caller).await;
 }
 
+/// However late it was asked for: a cache on the way may have had it since before the refusal.
+#[tokio::test]
+async fn an_answer_with_an_age_proves_nothing_for_a_key_that_was_refused() {
+    let world = World::start_with(long_lived);
+    let caller = world.proven("a", 1).await;
+    world.vendor.revoke(&token("a", 1));
+    caller.get(CAMPAIGNS).send().await.assert_refused_upstream(401);
+    let old = Answer::json(200, label("a", 3, "a-3")).field("age", "5");
+    world.upstream.reply_to("GET", &label_path(3), old);
+    caller.get(&label_path(3)).send().await.assert_label("a-3");
+    caller.get(&label_path(1)).send().await.assert_refused_upstream(401);
+}
+
 #[tokio::test]
 async fn use_does_not_lengthen_a_proof() {
     let world = World::start_with(long_lived);
