@@ -51,9 +51,9 @@ pub(super) async fn slots(way: &Way) -> Result<Slots, StoreError> {
     first_answer(way, ask_node).await
 }
 
-/// What the first address says that says anything. They are asked in order from [`First`](super::First) on, each one a little after the one before it or as
-/// soon as that has failed, and none is given up for the next: one that takes connections and says nothing costs that little
-/// and not the whole attempt, which would begin with it again, and one that is slow may still be the first. (All at once
+/// What the first address says that says anything. They are asked in order from [`First`](super::First) on, each one a little
+/// after the one before it or as soon as that has failed, and none is given up for the next: one that takes connections and
+/// says nothing costs that little and not the whole attempt, which would begin with it again, and one that is slow may still be the first. (All at once
 /// would be three handshakes for each of a thousand replicas that lose a store together.)
 ///
 /// # Errors
