@@ -6,12 +6,13 @@
 mod flights;
 mod messages;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::documents::text;
 use crate::support::frames::*;
 use crate::support::labels::{label_path, token};
-use crate::support::{Answer as Reply, Caller, Gate, World, patiently};
+use crate::support::{Answer as Reply, Caller, Gate, ListensBehindTls, World, patiently};
 
 // Codes (§7).
 const PROTOCOL_ERROR: u32 = 1;
@@ -153,32 +154,77 @@ fn post(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, 0, head("POST", path))
 }
 
+/// A socket, or what TLS makes of one.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+type Line = Frames<Box<dyn Socket>>;
+
 struct Stage {
     world: World,
     _held: Gate,
-    other: Caller,
+    other: Other,
+}
+
+/// Who is served beside each row, and how everybody comes.
+enum Other {
+    Plainly(Caller),
+    ByTls(ListensBehindTls),
 }
 
 impl Stage {
     async fn start() -> Self {
         let world = World::start();
+        let caller = world.proven("a", 1).await;
+        Self::of(world, Other::Plainly(caller))
+    }
+
+    async fn start_behind_tls() -> Self {
+        let tls = ListensBehindTls::new();
+        let world = World::start_with(|config| config.listen.tls = Some(tls.config()));
+        let stage = Self::of(world, Other::ByTls(tls));
+        stage.serve_other().await;
+        stage
+    }
+
+    fn of(world: World, other: Other) -> Self {
         world.upstream.script(|request| request.target.starts_with(HELD).then(|| Reply::json(200, "{}")));
         let held = world.upstream.hold(|request| request.target.starts_with(HELD));
-        let other = world.proven("a", 1).await;
         Self { world, _held: held, other }
     }
 
+    /// Somebody else reads what is stored.
+    async fn serve_other(&self) {
+        if let Other::Plainly(caller) = &self.other {
+            caller.get(&label_path(1)).send().await.assert_hit();
+            return;
+        }
+        let mut frames = self.open().await;
+        frames.send(headers(1, END_STREAM, probe())).await;
+        loop {
+            match frames.next().await {
+                Coming::Frame(frame) if frame.kind == HEADERS => break assert_eq!(frame.status(), 200),
+                Coming::Frame(_) => {}
+                Coming::Http1 | Coming::End => panic!("another client is not served"),
+            }
+        }
+    }
+
     /// A connection that has begun as it should.
-    async fn open(&self) -> Frames<TcpStream> {
+    async fn open(&self) -> Line {
         let mut frames = self.connect().await;
         frames.send([PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).await;
         frames
     }
 
-    async fn connect(&self) -> Frames<TcpStream> {
+    async fn connect(&self) -> Line {
         let stream = TcpStream::connect(self.world.proxy.address()).await.expect("the port accepts");
         stream.set_nodelay(true).expect("a socket can be told not to delay");
-        Frames::new(stream)
+        Frames::new(match &self.other {
+            Other::Plainly(_) => Box::new(stream),
+            Other::ByTls(tls) => Box::new(tls.connect(stream).await),
+        })
     }
 
     /// Plays a row; says what became of it.
@@ -197,7 +243,7 @@ impl Stage {
                 },
             }
         }
-        self.other.get(&label_path(1)).send().await.assert_hit();
+        self.serve_other().await;
         frames.send(headers(PROBE, END_STREAM, probe())).await;
         let (mut is_probed, mut rounds) = (false, 0);
         loop {
@@ -251,7 +297,7 @@ fn probe() -> Vec<u8> {
 }
 
 /// §5.4.1: behind the GOAWAY of a connection error nothing but the end comes.
-async fn assert_ended(frames: &mut Frames<TcpStream>, row: &Row) {
+async fn assert_ended(frames: &mut Line, row: &Row) {
     while let Coming::Frame(frame) = frames.next().await {
         assert!(frame.kind != HEADERS, "{}: an answer behind GOAWAY", row.what);
     }
@@ -259,7 +305,16 @@ async fn assert_ended(frames: &mut Frames<TcpStream>, row: &Row) {
 
 #[tokio::test]
 async fn every_section_of_rfc_9113_is_kept_to_but_for_what_is_written_down() {
-    let stage = Stage::start().await;
+    assert_kept(&Stage::start().await).await;
+}
+
+#[tokio::test]
+async fn behind_tls_every_section_is_kept_to_alike() {
+    assert_kept(&Stage::start_behind_tls().await).await;
+}
+
+/// Plays every row.
+async fn assert_kept(stage: &Stage) {
     let rows: Vec<Row> = flights::rows().into_iter().chain(messages::rows()).collect();
     let mut faults = Vec::new();
     for row in &rows {
@@ -305,12 +360,12 @@ async fn an_answer_is_no_longer_than_the_windows_of_its_client() {
     frames.send(frame(WINDOW_UPDATE, 0, 1, 60_000_u32.to_be_bytes())).await;
     let rest = read_data(&mut frames, usize::MAX).await;
     body.extend(rest);
-    let whole = stage.other.get(&label_path(1)).send().await;
-    assert_eq!(body, whole.body);
+    let Other::Plainly(caller) = &stage.other else { panic!("it stands without TLS") };
+    assert_eq!(body, caller.get(&label_path(1)).send().await.body);
 }
 
 /// So many bytes of stream 1, or all that are left; fails if one more comes with them.
-async fn read_data(frames: &mut Frames<TcpStream>, length: usize) -> Vec<u8> {
+async fn read_data(frames: &mut Line, length: usize) -> Vec<u8> {
     let mut read = Vec::new();
     while read.len() < length {
         let Coming::Frame(frame) = frames.next().await else { panic!("the end") };
@@ -361,7 +416,7 @@ async fn a_flood_is_answered_with_no_more_than_it_asks_for() {
         let flood = piece.repeat(MANY);
         frames.send(flood).await;
         frames.send(headers(PROBE, END_STREAM, probe())).await;
-        stage.other.get(&label_path(1)).send().await.assert_hit();
+        stage.serve_other().await;
         let mut sent = 0;
         loop {
             match frames.next().await {

@@ -1,15 +1,19 @@
-//! [`Http2Tls`]: what an upstream needs that speaks HTTP/2 behind TLS and nothing else.
+//! [`Http2Tls`]: what an upstream needs that speaks HTTP/2 behind TLS and nothing else. [`ListensBehindTls`]: the same for a
+//! proxy, and its client.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use instantly_proxy::config::ListenTls;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Answer, TestProxy, TestUpstream};
 
@@ -52,4 +56,41 @@ pub fn proxy_before(address: SocketAddr, roots: PathBuf) -> TestProxy {
         config.upstream.url = format!("https://localhost:{}", address.port()).parse().expect("an address");
         config.upstream.ca_file = Some(roots);
     })
+}
+
+/// A proxy's certificate of its own for `localhost`, and a client that trusts it and speaks HTTP/2.
+pub struct ListensBehindTls {
+    folder: TempDir,
+    connector: TlsConnector,
+}
+
+impl ListensBehindTls {
+    /// A new one.
+    pub fn new() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let write = |name: &str, content: String| fs::write(folder.path().join(name), content);
+        write("own.pem", cert.pem()).expect("a file can be written there");
+        write("own.key", signing_key.serialize_pem()).expect("a file can be written there");
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).expect("it can be a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self { folder, connector: TlsConnector::from(Arc::new(config)) }
+    }
+
+    /// What the proxy is told.
+    pub fn config(&self) -> ListenTls {
+        let path = |name: &str| self.folder.path().join(name);
+        ListenTls { certificate: path("own.pem"), key: path("own.key"), clients: None }
+    }
+
+    /// A handshake on a connection to the proxy.
+    pub async fn connect(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        self.connector.connect(name, stream).await.expect("a handshake")
+    }
 }

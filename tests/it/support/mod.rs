@@ -57,7 +57,7 @@ mod world;
 pub use answer::Answer;
 pub use caller::{Caller, Outgoing};
 pub use gate::Gate;
-pub use http2_tls::{Http2Tls, proxy_before};
+pub use http2_tls::{Http2Tls, ListensBehindTls, proxy_before};
 pub use mixed::{CAMPAIGN_KIND, GADGET_KIND, Kind, LABEL, LIST, Mixed, TAG};
 pub use patience::{patiently, together};
 pub use process::{Process, Serving};
