@@ -109,6 +109,8 @@ fn whole(number: f64) -> Option<u64> {
 /// The merged layers, and what was found wrong with them.
 pub(super) struct Raw {
     layers: Figment,
+    /// What the layers come to. figment goes through all of them for each value that it is asked for.
+    merged: Option<Value>,
     depth: Depth,
     faults: Vec<Fault>,
 }
@@ -116,7 +118,9 @@ pub(super) struct Raw {
 impl Raw {
     /// Merges `settings`, later ones over earlier ones; `faults` are those that reading the layers found.
     pub(super) fn new(settings: Vec<Setting>, faults: Vec<Fault>, depth: Depth) -> Self {
-        Self { layers: settings.into_iter().fold(Figment::new(), Figment::merge), depth, faults }
+        let layers = settings.into_iter().fold(Figment::new(), Figment::merge);
+        let merged = layers.find_value("").ok();
+        Self { layers, merged, depth, faults }
     }
 
     /// Where the value of `key` came from; the default where it has none.
@@ -256,7 +260,7 @@ impl Raw {
     }
 
     fn given(&self, key: Key) -> Option<Given> {
-        let value = self.layers.find_value(key.as_str()).ok()?;
+        let value = self.merged.as_ref()?.find_ref(key.as_str())?.clone();
         let source = self.layers.get_metadata(value.tag()).and_then(|metadata| metadata.source.clone());
         Some(Given { value, origin: origin_of(source) })
     }
