@@ -56,6 +56,8 @@ impl<'a> Input<'a> {
     }
 
     async fn take_place(&self, stage: &mut Stage) -> Bill {
+        // moka gives each part of its tables room when it is first looked at, whoever looks: some 64 KiB for each cache.
+        stage.purge().await;
         stage.read_honestly().await;
         stage.begin_bill();
         let mut rest = self.steps;

@@ -162,14 +162,17 @@ impl Stage {
             7 if first % 2 == 0 => self.world.upstream.refuse(),
             7 => self.world.upstream.listen_again(),
             8 => return self.read_honestly().await,
-            9 => {
-                drop(self.world.proxy.purge(Purge { organization: None, label: None, resource: None }).await);
-                return self.settle().await;
-            }
+            9 => return self.purge().await,
             // The proxy goes on a little, and is not done.
             _ => return self.counted(async |_| tokio::task::yield_now().await).await,
         }
         self.settle_counted().await;
+    }
+
+    /// An operator takes everything out of the cache.
+    pub(super) async fn purge(&mut self) {
+        drop(self.world.proxy.purge(Purge { organization: None, label: None, resource: None }).await);
+        self.settle().await;
     }
 
     /// What this does is paid for by the input.
