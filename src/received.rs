@@ -11,8 +11,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -20,12 +18,16 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+pub use self::unread::Unread;
 use crate::body::BodyError;
+
+mod unread;
 
 /// A body that is being received.
 #[derive(Debug)]
 pub struct Received {
-    body: Incoming,
+    /// There until it is dropped.
+    body: Option<Incoming>,
     /// HTTP/2 alone: hyper's own errors tell every cut on HTTP/1.1, and `is_end_stream` there tells nothing.
     end_is_told: bool,
     /// Bytes that were announced and have not come.
@@ -40,65 +42,8 @@ pub struct Received {
     has_trailers: bool,
 }
 
-/// Whether something of a body is still to be read: true until it has been dropped at its end. It stays true where trailers
-/// (RFC 9112 §7.1.2) came behind it: readers differ on where those end, so whatever follows has two readings. And whether its
-/// sender is waited for.
-#[derive(Clone, Debug)]
-pub struct Unread(Arc<Reading>);
-
-/// How far the reading of a body has come.
-#[derive(Debug)]
-struct Reading {
-    is_any: AtomicBool,
-    /// More of it was asked for, and is not there.
-    is_awaited: AtomicBool,
-    /// Some of it came since somebody looked.
-    has_come: AtomicBool,
-}
-
-impl Unread {
-    /// Of a body of which nothing has been read.
-    #[must_use]
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Reading {
-            is_any: AtomicBool::new(true),
-            is_awaited: AtomicBool::new(false),
-            has_come: AtomicBool::new(false),
-        }))
-    }
-
-    /// Whether it is so now.
-    #[must_use]
-    pub fn is_any(&self) -> bool {
-        self.0.is_any.load(Ordering::Relaxed)
-    }
-
-    /// Whether its sender is waited for, and has sent nothing since [`Self::take_come`]. One that nobody reads is not waited for:
-    /// its sender may be held up by that.
-    #[must_use]
-    pub fn is_awaited(&self) -> bool {
-        self.0.is_awaited.load(Ordering::Relaxed) && !self.0.has_come.load(Ordering::Relaxed)
-    }
-
-    /// Whether a byte of it came since this was last asked.
-    #[must_use]
-    pub fn take_come(&self) -> bool {
-        self.0.has_come.swap(false, Ordering::Relaxed)
-    }
-
-    /// More of it was asked for, and is not there.
-    pub(crate) fn note_wait(&self) {
-        self.0.is_awaited.store(true, Ordering::Relaxed);
-    }
-
-    /// So many bytes came, or its end.
-    pub(crate) fn note_came(&self, bytes: usize) {
-        self.0.is_awaited.store(false, Ordering::Relaxed);
-        if bytes > 0 {
-            self.0.has_come.store(true, Ordering::Relaxed);
-        }
-    }
-}
+/// A body of up to so many bytes is short.
+const SHORT_BYTES: u64 = 8 * 1024;
 
 /// What is behind the last byte of a body.
 pub trait Tail: Send + Sync {
@@ -167,7 +112,7 @@ impl Received {
 
     /// Looks behind the last byte as soon as it has come: whoever knows the length may not ask for the end.
     fn look_behind(&mut self, cx: &mut Context<'_>) {
-        if self.end_is_told || !self.body.is_end_stream() {
+        if self.end_is_told || !self.is_at_its_end() {
             return;
         }
         if let Some(tail) = &mut self.tail
@@ -183,7 +128,7 @@ impl Received {
     ///
     /// [`Excess`] if bytes came behind it.
     pub async fn end_if_empty(&mut self) -> Result<(), BodyError> {
-        if self.tail.is_none() || !self.body.is_end_stream() {
+        if self.tail.is_none() || !self.is_at_its_end() {
             return Ok(());
         }
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx))
@@ -194,7 +139,7 @@ impl Received {
     const fn new(body: Incoming, version: Version, announced: Option<u64>) -> Self {
         let end_is_told = matches!(version, Version::HTTP_2);
         Self {
-            body,
+            body: Some(body),
             end_is_told,
             missing: announced,
             ended: false,
@@ -210,8 +155,23 @@ impl Received {
         self.told.get_or_insert_with(Unread::new).clone()
     }
 
+    /// The same for a request on HTTP/1.1; of a body that is short and on its way, the rest can be read and thrown away.
+    pub fn unread_on_http1(&mut self, fields: &HeaderMap) -> Unread {
+        // Its client sends nothing until it is asked to (RFC 9110 §10.1.1), or for a while.
+        let is_on_its_way = !fields.contains_key(header::EXPECT);
+        if is_on_its_way && http_body::Body::size_hint(self).upper().is_some_and(|most| most <= SHORT_BYTES) {
+            return self.told.insert(Unread::of_short()).clone();
+        }
+        self.unread()
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
         if let Some(told) = &self.told {
             match &polled {
                 Poll::Pending => told.note_wait(),
@@ -223,7 +183,7 @@ impl Received {
     }
 
     fn is_whole(&self) -> bool {
-        (!self.end_is_told || self.body.is_end_stream()) && matches!(self.missing, None | Some(0))
+        (!self.end_is_told || self.is_at_its_end()) && matches!(self.missing, None | Some(0))
     }
 }
 
@@ -273,23 +233,25 @@ impl http_body::Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.tail.is_none() && !self.excess && self.body.is_end_stream() && self.is_whole()
+        self.tail.is_none() && !self.excess && self.is_at_its_end() && self.is_whole()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
         if let Some(unread) = &self.told {
-            let is_read = self.ended || self.body.is_end_stream();
-            unread.0.is_any.store(!is_read || self.has_trailers, Ordering::Relaxed);
-            unread.note_came(0);
+            let is_read = self.ended || self.is_at_its_end();
+            unread.note_dropped(is_read && !self.has_trailers);
+            if !is_read && let Some(body) = self.body.take() {
+                unread.leave(body);
+            }
         }
         if !self.end_is_told
-            && self.body.is_end_stream()
+            && self.is_at_its_end()
             && let Some(tail) = self.tail.take()
         {
             tail.settle();

@@ -269,10 +269,8 @@ fn answer<H: Handler>(
     let (mut head, body) = request.into_parts();
     let mut body = Received::request(body, head.version, &head.headers);
     let under_way = progress.begin();
-    let mut is_long = false;
     if protocol == Protocol::Http1 {
-        let unread = (!body.is_end_stream()).then(|| body.unread());
-        is_long = unread.is_some() && body.size_hint().upper().is_none_or(|most| most > SHORT_BODY_BYTES);
+        let unread = (!body.is_end_stream()).then(|| body.unread_on_http1(&head.headers));
         progress.note_request(head.version, unread);
     } else if !body.is_end_stream() {
         under_way.note_body(|| body.unread());
@@ -284,9 +282,11 @@ fn answer<H: Handler>(
     // Its future is made inside: one that came from outside would be kept twice by every connection.
     async move {
         let mut response = handler.answer(head, body, peer).await;
+        // Before it counts as answered: the client is slow to send, and not to read.
+        let leaves_unread = under_way.leaves_unread().await;
         under_way.note_answered(response.body());
         // A client that is not told sends its next request on a connection that ends under it.
-        let ends = under_way.is_last() || (is_long && under_way.leaves_unread());
+        let ends = leaves_unread || under_way.is_last();
         if ends && protocol == Protocol::Http1 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -301,9 +301,6 @@ const MAX_HEAD_BYTES: usize = 32 * KIB;
 
 /// Bytes that a connection may hold unread, and again unsent.
 const MAX_BUFFER_BYTES: usize = 64 * KIB;
-
-/// What is left unread of a body up to this, hyper mostly has already, and goes on; of a longer one it ends the connection.
-const SHORT_BODY_BYTES: u64 = 8 * KIB as u64;
 
 /// No limit on the number of fields is set: hyper's own is the contract's 100, and setting any costs an allocation for
 /// each request.

@@ -236,6 +236,10 @@ impl Progress {
         &self.streams
     }
 
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The uptime of now.
     pub(super) fn uptime(&self) -> Duration {
         self.clock.uptime()
@@ -255,6 +259,11 @@ impl Progress {
     /// Whether the line of the request that just began had one.
     pub(super) fn take_fragment(&self) -> bool {
         self.fragment.take()
+    }
+
+    /// The body of the request that an HTTP/1 connection is at, if it has one.
+    pub(super) fn unread(&self) -> Option<Unread> {
+        self.unread.borrow().clone()
     }
 
     /// Whether the client may have sent, or may be sending, what nobody will read: bytes that a closed connection would

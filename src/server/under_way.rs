@@ -74,9 +74,11 @@ impl UnderWay {
         self.progress.count(self.answer.replace(answer), answer);
     }
 
-    /// Whether something of its body is still to be read.
-    pub(super) fn leaves_unread(&self) -> bool {
-        self.progress.leaves_unread()
+    /// Whether something is left of its body when it is answered, although the rest of a short one was waited for.
+    pub(super) async fn leaves_unread(&self) -> bool {
+        let Some(unread) = self.progress.unread() else { return false };
+        unread.discard(self.progress.clock()).await;
+        unread.is_any()
     }
 
     /// Whether the answer to this request is to be the connection's last.

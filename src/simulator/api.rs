@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::answer::Refusal;
@@ -63,7 +64,9 @@ impl Api {
         connection: u64,
     ) -> Result<Response<Body>, Disconnected> {
         let (head, body) = request.into_parts();
-        let body = Received::request(body, head.version, &head.headers);
+        let mut body = Received::request(body, head.version, &head.headers);
+        let is_to_be_read = head.version < Version::HTTP_2 && !body.is_end_stream();
+        let unread = is_to_be_read.then(|| body.unread_on_http1(&head.headers));
         let verb = Verb::of(&head.method);
         let operation = Operation::of(verb, head.uri.path());
         let client = Client::of(&head.method, &head.headers);
@@ -79,7 +82,10 @@ impl Api {
 
         hits.before(&self.clock).await?;
         let answer = match hits.instead() {
-            Some(answer) => answer,
+            Some(answer) => {
+                drop(body);
+                answer
+            }
             None => {
                 let call = Call { caller, budget, operation, hits: &hits };
                 self.act(call, head, body).await.unwrap_or_else(|refusal| refusal.response())
@@ -89,7 +95,15 @@ impl Api {
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.counters.refused_as_unauthorized();
         }
-        Ok(hits.cut(self.edge.finish(client, answer)))
+        let mut answer = self.edge.finish(client, answer);
+        if let Some(unread) = unread {
+            unread.discard(&self.clock).await;
+            // The connection ends behind an upload that nobody read: a client that is not told sends its next request on it.
+            if unread.is_any() {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        Ok(hits.cut(answer))
     }
 
     async fn act(&self, call: Call<'_>, head: Parts, body: Received) -> Result<Response<Body>, Refusal> {

@@ -55,16 +55,51 @@ async fn an_early_answer_to_a_long_upload_says_that_its_connection_ends() {
     let (token, label) = (token("a", 1), label_path(1));
     let reply = upload(&world, "PATCH", &label, &token, "").await.reply();
     assert_eq!((reply.status, reply.field("connection")), (413, Some("close")));
-    // A short body is taken with its head, and the connection goes on.
+}
+
+/// The head of a request that is refused whatever its body is, of two bytes.
+fn refused(fields: &str) -> String {
+    let token = token("a", 1);
+    format!(
+        "OPTIONS /api/v2/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{fields}Content-Length: 2\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_behind_a_refusal_with_a_short_body_that_comes_with_its_head_or_behind_it() {
+    let world = World::start();
     let mut raw = world.proxy.raw().await;
-    for _ in 0..2 {
-        raw.send(format!(
-            "OPTIONS /api/v2/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n{{}}"
-        ))
-        .await;
+    for _ in 0..4 {
+        raw.send(format!("{}{{}}", refused(""))).await;
         let reply = raw.read().await.reply();
         assert_eq!((reply.status, reply.field("connection")), (405, None));
     }
+    for _ in 0..40 {
+        raw.send(refused("")).await;
+        raw.send("{}").await;
+        let reply = raw.read().await.reply();
+        assert_eq!((reply.status, reply.field("connection")), (405, None));
+    }
+}
+
+#[tokio::test]
+async fn who_sends_no_short_body_is_refused_all_the_same_and_told_that_the_connection_ends() {
+    let world = World::start();
+    let mut raw = world.proxy.raw().await;
+    raw.send(refused("")).await;
+    let reply = world.proxy.advancing("the answer", raw.read()).await.reply();
+    assert_eq!((reply.status, reply.field("connection")), (405, Some("close")));
+    raw.assert_closed().await;
+}
+
+#[tokio::test]
+async fn who_asks_before_it_sends_is_refused_at_once_and_told_that_the_connection_ends() {
+    let world = World::start();
+    let mut raw = world.proxy.raw().await;
+    raw.send(refused("Expect: 100-continue\r\n")).await;
+    let reply = raw.read().await.reply();
+    assert_eq!((reply.status, reply.field("connection")), (405, Some("close")));
+    raw.assert_closed().await;
 }
 
 #[tokio::test]

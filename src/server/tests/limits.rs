@@ -126,8 +126,8 @@ fn connections_are_counted_while_they_are_open() {
     }
 }
 
-/// hyper reads over it to keep the connection: nothing in it is a head. It does so where `100 Continue` was asked for and not
-/// waited for any longer.
+/// It is read over to keep the connection: nothing in it is a head. Where `100 Continue` was asked for and not waited for any
+/// longer, the connection ends.
 #[test]
 fn the_rest_of_a_body_that_nobody_read_begins_no_request_and_hides_none() {
     let server = TestServer::start_with(|config| config.listen.workers = NonZeroUsize::new(1));
@@ -142,16 +142,37 @@ fn the_rest_of_a_body_that_nobody_read_begins_no_request_and_hides_none() {
         server.connect().get("/").assert_answer(200);
         assert_eq!(server.arrival(), "/");
         server.gate.add_permits(1);
-        client.assert_answer(200);
-        client
+        (client.answer().0, client)
     };
-    for (pieces, expect) in [(&["", "{\"a#\":1}"] as &[_], "expect: 100-continue\r\n"), (&["{\"a#\":1}"], "")]
-    {
-        answered_early(pieces, expect).get("/next").assert_answer(200);
-        assert_eq!(server.arrival(), "/next", "{pieces:?}: without a fragment");
-        let passed = server.advance_until_closed(&mut answered_early(pieces, expect));
-        assert!(passed >= Duration::from_secs(60), "it stands idle: {passed:?}");
-    }
-    answered_early(&["{\"a#\":1}"], "").get("/next#").assert_answer(200);
+    let pieces = &["{\"a#\":1}"];
+    answered_early(pieces, "").1.get("/next").assert_answer(200);
+    assert_eq!(server.arrival(), "/next", "without a fragment");
+    let passed = server.advance_until_closed(&mut answered_early(pieces, "").1);
+    assert!(passed >= Duration::from_secs(60), "it stands idle: {passed:?}");
+    let (head, mut ending) = answered_early(&["", pieces[0]], "expect: 100-continue\r\n");
+    assert!(head.contains("connection: close\r\n"), "{head}");
+    server.advance_until_closed(ending.get("/next"));
+    answered_early(pieces, "").1.get("/next#").assert_answer(200);
     assert_eq!(server.arrival(), "/next#");
+}
+
+/// It is slow to send, and may read as fast as anybody: what ends connections that read nothing is not for it.
+#[test]
+fn who_was_held_for_long_and_sends_no_body_has_its_answer() {
+    let server = TestServer::start_with(|config| config.listen.workers = NonZeroUsize::new(1));
+    let mut client = server.connect();
+    client.send(b"POST /held HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n");
+    assert_eq!(server.arrival(), "/held");
+    let mut other = server.connect();
+    for _ in 0..40 {
+        server.hand.advance(Duration::from_secs(1));
+        // A round trip through the only worker: it has seen how late it is.
+        other.get("/").assert_answer(200);
+        assert_eq!(server.arrival(), "/");
+    }
+    server.gate.add_permits(1);
+    client.0.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    server.advance_until(|| client.0.peek(&mut [0]).is_ok());
+    let (head, _) = client.answer();
+    assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: close\r\n"), "{head}");
 }
