@@ -16,6 +16,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -191,9 +192,10 @@ where
     I: Socket + Unpin + 'static,
     H: Handler,
 {
-    let answered = Cell::new(0);
+    let (answered, asks_to_switch) = (Cell::new(0), Cell::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         answered.set(answered.get() + 1);
+        asks_to_switch.set(asks_to_switch.get() || request.extensions().get::<OnUpgrade>().is_some());
         answer(request, Protocol::Http1, peer.clone(), progress, &context.handler)
     });
     let mut connection = http1_builder(&context.clock).serve_connection(TokioIo::new(bytes), service);
@@ -207,13 +209,22 @@ where
         let share = if answered.get() >= stay.0 { Share::Had } else { Share::Due };
         progress.poll_rest(cx, share).map(|()| Turn::AtRest)
     });
-    match turn.await {
-        Turn::Ended(ended) => return Ok(ended.map(|()| None)?),
+    let ended = match turn.await {
+        Turn::Ended(ended) => Some(ended),
         Turn::Ending => {
             Pin::new(&mut connection).graceful_shutdown();
-            return Ok(connection.await.map(|()| None)?);
+            Some((&mut connection).await)
         }
-        Turn::AtRest => {}
+        Turn::AtRest => None,
+    };
+    if let Some(ended) = ended {
+        ended?;
+        // Behind a request to switch protocols, which nobody here does, the library leaves a connection for somebody else to go on
+        // with: it neither sends what it still has nor closes it. Asked once more, it does both.
+        if asks_to_switch.get() {
+            connection.await?;
+        }
+        return Ok(None);
     }
     // At rest the library ends at once, sends nothing, and has all bytes that it was given and has not read yet.
     Pin::new(&mut connection).graceful_shutdown();

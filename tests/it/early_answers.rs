@@ -57,6 +57,18 @@ async fn an_early_answer_to_a_long_upload_says_that_its_connection_ends() {
     assert_eq!((reply.status, reply.field("connection")), (413, Some("close")));
 }
 
+/// Java's client asks for h2c with its first request; nobody gives it that, and its connection ends like any other.
+#[tokio::test]
+async fn a_refusal_arrives_at_who_asks_to_switch_protocols_and_goes_on_sending() {
+    let world = World::start();
+    world.proven("a", 1).await;
+    let fields = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n";
+    for _ in 0..4 {
+        let reply = upload(&world, "PATCH", &label_path(1), &token("a", 1), fields).await;
+        reply.reply().assert_error(ErrorKind::BodyTooLarge);
+    }
+}
+
 /// The head of a request that is refused whatever its body is, of two bytes.
 fn refused(fields: &str) -> String {
     let token = token("a", 1);
