@@ -126,12 +126,16 @@ impl Oracle {
             format!("{}: {age:?}, {oldest:?} at most", of())
         });
         let known = &self.known[asked.replica];
-        let proof = known.proof(party, organization);
-        hold(proof.is_some(), "R1: nothing from memory without a proof for its organization", of);
-        let Some(proof) = proof else { return };
+        hold(
+            known.proofs(party, organization).next().is_some(),
+            "R1: nothing from memory without a proof for its organization",
+            of,
+        );
         let refused = known.refused[party.0];
-        hold(proof.event > refused, "R1, P4: no proof is from before a refusal", of);
-        let age = now.since(proof.at);
+        let proofs = known.proofs(party, organization).filter(|proof| proof.event > refused);
+        let age = proofs.map(|proof| now.since(proof.at)).min();
+        hold(age.is_some(), "R1, P4: no proof is from before a refusal", of);
+        let age = age.unwrap_or_default();
         let oldest = if in_trouble { OUTAGE_PROOF } else { PROOF };
         hold(age <= oldest, "R1: no proof is too old", || format!("{}: {age:?}", of()));
         self.met.outlived += u64::from(age > PROOF);

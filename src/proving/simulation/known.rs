@@ -24,13 +24,16 @@ pub(super) struct Limits {
 }
 
 pub(super) struct Known {
-    /// The latest of each credential, for each organization that it was proven for.
+    /// Of each credential, for each organization that it was proven for: the latest, and earlier ones that are later by the wall
+    /// clock, which was set back in between.
     proofs: Vec<Vec<Proof>>,
     pub(super) refused: [u64; PARTIES],
     /// Whose organization it surely knows: what is said of another is no answer to it.
     pub(super) bound: [bool; PARTIES],
-    /// Refusals on their way.
-    pub(super) coming: Vec<usize>,
+    /// What was asked for before the last purge makes nobody known.
+    pub(super) unbound: u64,
+    /// Refusals on their way, each with the event in which its head may have come.
+    pub(super) coming: Vec<(usize, u64)>,
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
     mixed_up: Vec<usize>,
     /// Proofs on their way: those for other organizations count no more once they have come.
@@ -50,6 +53,7 @@ impl Known {
             proofs: vec![Vec::new(); PARTIES],
             refused: [0; PARTIES],
             bound: [false; PARTIES],
+            unbound: 0,
             coming: Vec::new(),
             mixed_up: Vec::new(),
             proven: Vec::new(),
@@ -67,8 +71,8 @@ impl Known {
         *self = Self { proofs, refused: self.refused, purged: self.purged, ..Self::nothing() };
     }
 
-    pub(super) fn proof(&self, party: Party, organization: usize) -> Option<&Proof> {
-        self.proofs[party.0].iter().find(|proof| proof.organization == organization)
+    pub(super) fn proofs(&self, party: Party, organization: usize) -> impl Iterator<Item = &Proof> {
+        self.proofs[party.0].iter().filter(move |proof| proof.organization == organization)
     }
 
     /// A proof comes here; one for another organization is worth nothing once it has.
@@ -76,7 +80,7 @@ impl Known {
         let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);
         if self.learn(party, proof) {
             self.proven.push((party.0, proof.organization));
-            self.bound[party.0] = !moved && proof.event > self.refused[party.0];
+            self.bound[party.0] = !moved && proof.event > self.refused[party.0].max(self.unbound);
         }
     }
 
@@ -86,7 +90,8 @@ impl Known {
         if proofs.iter().any(|known| known.event > proof.event) {
             return false;
         }
-        proofs.retain(|known| known.organization != proof.organization);
+        let is_of_use = |known: &Proof| known.at.unix() > proof.at.unix();
+        proofs.retain(|known| known.organization != proof.organization || is_of_use(known));
         proofs.push(proof);
         true
     }
@@ -123,7 +128,9 @@ impl Known {
             self.limits[organization] = Some(Limits { event, at: now });
         }
         let coming = std::mem::take(&mut self.coming);
-        coming.iter().for_each(|party| self.refuse(*party, event));
+        for (party, begun) in &coming {
+            self.refuse(*party, event.min(*begun));
+        }
         coming.len() as u64
     }
 

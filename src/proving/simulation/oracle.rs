@@ -59,8 +59,8 @@ pub(super) struct Oracle {
     lost: Vec<Option<Duration>>,
     /// Until when an organization's calls may fail, as far as callers can know, by the clock that never jumps.
     trouble: [Option<Duration>; ORGANIZATIONS],
-    /// The last answer to it was a 429: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
-    held: [bool; ORGANIZATIONS],
+    /// The event in which a 429 was the last answer to it: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
+    held: [Option<u64>; ORGANIZATIONS],
     /// Connections failed, or calls ran out of time, and none was answered since: then it may count as dead.
     unreachable: bool,
     /// What landed from here on has not been judged yet.
@@ -86,7 +86,7 @@ impl Oracle {
             told: Vec::new(),
             lost: vec![None; setting.replicas],
             trouble: [None; ORGANIZATIONS],
-            held: [false; ORGANIZATIONS],
+            held: [None; ORGANIZATIONS],
             unreachable: false,
             last_quiet: 0,
             arrived: HashSet::new(),
@@ -138,8 +138,9 @@ impl Oracle {
 
     /// The organizations that a call may count as one of.
     fn taken_for(&self, call: &Call) -> Vec<usize> {
-        let is_known =
-            |organization: &usize| self.known[call.replica].proof(call.party, *organization).is_some();
+        let is_known = |organization: &usize| {
+            self.known[call.replica].proofs(call.party, *organization).next().is_some()
+        };
         (0..ORGANIZATIONS).filter(|one| *one == call.organization || is_known(one)).collect()
     }
 
@@ -196,7 +197,7 @@ impl Oracle {
     /// It is this late.
     pub(super) fn note_time(&mut self, now: Moment) {
         for organization in 0..ORGANIZATIONS {
-            if self.held[organization] {
+            if self.held[organization].is_some() {
                 self.note_trouble(organization, now);
             }
         }
@@ -226,12 +227,14 @@ impl Oracle {
         let Some(answer) = &call.answer else { return };
         self.unreachable = false;
         let (party, organization) = (call.party, call.organization);
-        if self.held[organization] {
+        if self.held[organization].is_some() {
             self.note_trouble(organization, now);
         }
-        self.held[organization] = false;
+        // What had been sent before it is no probe.
+        self.held[organization] = self.held[organization].filter(|held| call.event < *held);
         if answer.status == 429 {
-            self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = true);
+            let landed = call.landed;
+            self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = landed);
         }
         if call.slipped {
             self.met.slipped += 1;
@@ -273,7 +276,8 @@ impl Oracle {
                 known.prove(call.party, proof);
             } else {
                 known.learn(call.party, proof);
-                known.bound[call.party.0] |= replica == call.replica && !self.has_moved[call.party.token()];
+                let is_told = replica == call.replica && call.event > known.unbound;
+                known.bound[call.party.0] |= is_told && !self.has_moved[call.party.token()];
             }
         }
         if call.what == What::List {
@@ -282,7 +286,7 @@ impl Oracle {
     }
 
     fn note_refusal(&mut self, party: usize, call: &Call, now: Moment) {
-        self.known[call.replica].coming.push(party);
+        self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
             self.known.iter_mut().for_each(|known| known.bound[party] = false);
             self.told.push((now.uptime() + HEARD, party, call.landed.unwrap_or_default(), call.replica));
@@ -311,7 +315,7 @@ impl Oracle {
         event: u64,
     ) {
         let known = &mut self.known[replica];
-        known.bound = [false; PARTIES];
+        (known.bound, known.unbound) = ([false; PARTIES], event);
         for (place, purged) in known.purged.iter_mut().enumerate() {
             for (of, purged) in purged.iter_mut().enumerate() {
                 if organization.is_none_or(|organization| organization == place)

@@ -19,6 +19,8 @@ pub(super) struct Call {
     /// Its place among all events.
     pub(super) event: u64,
     pub(super) answer: Option<Answer>,
+    /// The event in which the first of that was sent: its head may have come before its end.
+    pub(super) begun: Option<u64>,
     /// The event in which all of that had been sent.
     pub(super) landed: Option<u64>,
     /// Its answer is another call's.
@@ -157,6 +159,7 @@ impl Upstream {
                 at,
                 event,
                 answer: None,
+                begun: None,
                 landed: None,
                 slipped: false,
             });
@@ -229,6 +232,7 @@ impl Upstream {
         let answer = self.calls[number].answer.as_ref()?;
         let share = if answer.is_lost { Share::Cut(0) } else { share };
         let bytes = line.rest.take().unwrap_or_else(|| answer.to_bytes(number));
+        self.calls[number].begun.get_or_insert(event);
         let sent = match share {
             Share::Part(length) if length < bytes.len() => {
                 line.end.send(&bytes[..length]);
