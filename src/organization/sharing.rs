@@ -204,7 +204,9 @@ impl Sharing {
             return Change::None;
         };
         granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at.moment());
-        if !granted.denied || now.since(granted.at.moment()) < ttl {
+        // By the clock that never jumps: a wall clock that is set ahead would bring sharing back too early.
+        let passed = now.uptime().saturating_sub(granted.at.moment().uptime());
+        if !granted.denied || passed < ttl {
             return Change::None;
         }
         asking.granted = None;
@@ -315,6 +317,18 @@ mod tests {
         assert_eq!(sharing.note(early, &sequence, TTL, clock.now()), Change::None);
         let late = answer(&sequence, false, true, clock.now());
         assert_eq!(sharing.note(late, &sequence, TTL, clock.now()), Change::Resumed);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_ahead_brings_no_sharing_back() {
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let at = |uptime| Moment::of(Duration::from_secs(uptime), Duration::from_secs(1_000_000 + uptime));
+        let ahead = |uptime| Moment::of(Duration::from_secs(uptime), Duration::from_secs(1_003_600 + uptime));
+        let _ = sharing.note(answer(&sequence, true, true, at(1)), &sequence, TTL, at(1));
+        let list = answer(&sequence, false, true, ahead(2));
+        assert_eq!(sharing.note(list, &sequence, TTL, ahead(3)), Change::None);
+        let list = answer(&sequence, false, true, ahead(61));
+        assert_eq!(sharing.note(list, &sequence, TTL, ahead(61)), Change::Resumed);
     }
 
     /// Each replica goes by what itself was shown, and by what it was told.
