@@ -30,8 +30,8 @@ pub(super) struct Known {
     pub(super) refused: [u64; PARTIES],
     /// Whose organization it surely knows: what is said of another is no answer to it.
     pub(super) bound: [bool; PARTIES],
-    /// What was asked for before the last purge makes nobody known.
-    pub(super) unbound: u64,
+    /// What a credential asked for before the last purge, or before the last answer to somebody else, does not make it known.
+    pub(super) unbound: [u64; PARTIES],
     /// Refusals on their way, each with the event in which its head may have come.
     pub(super) coming: Vec<(usize, u64)>,
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
@@ -53,7 +53,7 @@ impl Known {
             proofs: vec![Vec::new(); PARTIES],
             refused: [0; PARTIES],
             bound: [false; PARTIES],
-            unbound: 0,
+            unbound: [0; PARTIES],
             coming: Vec::new(),
             mixed_up: Vec::new(),
             proven: Vec::new(),
@@ -80,7 +80,7 @@ impl Known {
         let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);
         if self.learn(party, proof) {
             self.proven.push((party.0, proof.organization));
-            self.bound[party.0] = !moved && proof.event > self.refused[party.0].max(self.unbound);
+            self.bound[party.0] = !moved && proof.event > self.refused[party.0].max(self.unbound[party.0]);
         }
     }
 
@@ -96,8 +96,9 @@ impl Known {
         true
     }
 
-    pub(super) fn mix_up(&mut self, party: Party) {
+    pub(super) fn mix_up(&mut self, party: Party, event: u64) {
         self.bound[party.0] = false;
+        self.unbound[party.0] = event;
         self.mixed_up.push(party.0);
     }
 

@@ -141,7 +141,10 @@ impl Oracle {
         let is_known = |organization: &usize| {
             self.known[call.replica].proofs(call.party, *organization).next().is_some()
         };
-        (0..ORGANIZATIONS).filter(|one| *one == call.organization || is_known(one)).collect()
+        let names = call.party.workspace();
+        (0..ORGANIZATIONS)
+            .filter(|one| *one == call.organization || names == Some(*one) || is_known(one))
+            .collect()
     }
 
     /// Calls of an organization fail, or are late.
@@ -204,9 +207,9 @@ impl Oracle {
         if self.unreachable {
             self.note_trouble_of_all(now);
         }
-        // For good: a wall clock that is set back makes nothing younger.
+        // By the clock that never jumps.
         for limits in self.known.iter_mut().flat_map(|known| &mut known.limits) {
-            *limits = limits.filter(|limits| now.since(limits.at) < LIMITED);
+            *limits = limits.filter(|limits| now.uptime().saturating_sub(limits.at.uptime()) < LIMITED);
         }
         let Self { told, known, disturbed, .. } = self;
         told.retain(|&(due, party, event, from)| {
@@ -222,6 +225,26 @@ impl Oracle {
         });
     }
 
+    /// The head of an answer may be on its way, whatever becomes of the rest: what a refusal says stands there.
+    pub(super) fn note_begun(&mut self, call: &Call, now: Moment) {
+        let Some(answer) = call.answer.as_ref().filter(|answer| answer.status >= 400) else { return };
+        let known = &mut self.known[call.replica];
+        known.bound[call.party.0] = false;
+        if answer.status == 401 && !call.what.is_of_labels() {
+            known.is_first_401(call.party);
+        }
+        if answer.status == 429 {
+            self.hold(call);
+            self.note_trouble_of(call, now);
+        }
+    }
+
+    /// Its 429 has come, or may have.
+    fn hold(&mut self, call: &Call) {
+        let event = call.landed.or(call.begun);
+        self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = event);
+    }
+
     /// All of an answer is on its way.
     pub(super) fn note_answered(&mut self, call: &Call, now: Moment) {
         let Some(answer) = &call.answer else { return };
@@ -233,12 +256,11 @@ impl Oracle {
         // What had been sent before it is no probe.
         self.held[organization] = self.held[organization].filter(|held| call.event < *held);
         if answer.status == 429 {
-            let landed = call.landed;
-            self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = landed);
+            self.hold(call);
         }
         if call.slipped {
             self.met.slipped += 1;
-            self.known[call.replica].mix_up(party);
+            self.known[call.replica].mix_up(party, call.landed.unwrap_or_default());
             return;
         }
         match answer.status {
@@ -276,7 +298,7 @@ impl Oracle {
                 known.prove(call.party, proof);
             } else {
                 known.learn(call.party, proof);
-                let is_told = replica == call.replica && call.event > known.unbound;
+                let is_told = replica == call.replica && call.event > known.unbound[call.party.0];
                 known.bound[call.party.0] |= is_told && !self.has_moved[call.party.token()];
             }
         }
@@ -315,7 +337,7 @@ impl Oracle {
         event: u64,
     ) {
         let known = &mut self.known[replica];
-        (known.bound, known.unbound) = ([false; PARTIES], event);
+        (known.bound, known.unbound) = ([false; PARTIES], [event; PARTIES]);
         for (place, purged) in known.purged.iter_mut().enumerate() {
             for (of, purged) in purged.iter_mut().enumerate() {
                 if organization.is_none_or(|organization| organization == place)

@@ -294,6 +294,9 @@ impl Scene {
         let now = self.stage.now();
         let Some((number, sent)) = self.upstream.send(line, share, self.event) else { return };
         self.note(&Event::Answers { number, sent });
+        if matches!(sent, Sent::Part | Sent::Cut) {
+            self.oracle.note_begun(&self.upstream.calls[number], now);
+        }
         match sent {
             Sent::Whole => self.oracle.note_answered(&self.upstream.calls[number], now),
             Sent::Cut => {

@@ -7,7 +7,7 @@ use super::super::client::Client;
 use super::super::event::Event;
 use super::super::store::Fault;
 use super::super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party, What, label_id, organization_id};
-use super::super::upstream::{Fate, Share};
+use super::super::upstream::{Call, Fate, Share};
 use super::{CLIENTS, Purging, Scene, favourite};
 use crate::organization::OrganizationName;
 use crate::proxy::Purge;
@@ -109,14 +109,18 @@ impl Scene {
         self.purges.push(Purging { done, event: self.event, replica, organization, label });
     }
 
-    /// Two callers whose organizations are known get each other's answers.
+    /// Two callers whose organizations are known get each other's answers. Of one at a time: the first makes it unknown again.
     pub(super) fn slip(&mut self) {
         let calls = &self.upstream.calls;
+        let on_its_way = |call: &Call| {
+            let others = self.upstream.lines.iter().filter_map(|line| Some(&calls[line.call?]));
+            others.filter(|other| other.slipped).any(|other| other.party.token() == call.party.token())
+        };
         let ready = |number: usize| {
             let call = &calls[number];
             let done = call.answer.as_ref().is_some_and(|answer| answer.status == 200);
             let is_known = self.oracle.is_bound(call) && !self.oracle.has_moved[call.party.token()];
-            done && !call.slipped && matches!(call.what, What::Read(_)) && is_known
+            done && matches!(call.what, What::Read(_)) && is_known && !on_its_way(call)
         };
         let lines = self.upstream.lines.iter();
         let waiting: Vec<_> = lines
