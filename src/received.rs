@@ -243,15 +243,19 @@ impl http_body::Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
+        let is_at_its_end = self.is_at_its_end();
         if let Some(unread) = &self.told {
-            let is_read = self.ended || self.is_at_its_end();
-            unread.note_dropped(is_read && !self.has_trailers);
+            let is_read = self.ended || is_at_its_end;
+            unread.note_came(0);
+            if is_read && !self.has_trailers {
+                unread.note_end();
+            }
             if !is_read && let Some(body) = self.body.take() {
                 unread.leave(body);
             }
         }
         if !self.end_is_told
-            && self.is_at_its_end()
+            && is_at_its_end
             && let Some(tail) = self.tail.take()
         {
             tail.settle();

@@ -71,7 +71,7 @@ impl Unread {
             loop {
                 match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
                     Some(Ok(frame)) if frame.is_data() => {}
-                    None => return self.note_dropped(true),
+                    None => return self.note_end(),
                     Some(_) => return,
                 }
             }
@@ -111,10 +111,9 @@ impl Unread {
         }
     }
 
-    /// It has been dropped, read to its end or before.
-    pub(super) fn note_dropped(&self, is_read: bool) {
-        self.0.is_any.store(!is_read, Ordering::Relaxed);
-        self.note_came(0);
+    /// It has been read to its end.
+    pub(super) fn note_end(&self) {
+        self.0.is_any.store(false, Ordering::Relaxed);
     }
 
     /// More of it was asked for, and is not there.
