@@ -219,8 +219,8 @@ where
     };
     if let Some(ended) = ended {
         ended?;
-        // Behind a request to switch protocols, which nobody here does, the library leaves a connection for somebody else to go on
-        // with: it neither sends what it still has nor closes it. Asked once more, it does both.
+        // Behind a request to switch protocols, which nobody here does, the library leaves the connection for somebody else to go on
+        // with, and does not close it. Asked once more, it does.
         if asks_to_switch.get() {
             connection.await?;
         }
