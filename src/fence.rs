@@ -233,7 +233,7 @@ impl Fence {
             Target::List(_) => self.lists.lock().settles,
             Target::Item(id) => self.ids.lock().invalidation_of(*id).settles,
         };
-        organization.is_settling(target, sent) || everywhere.is_some_and(|until| !sent.reached(until))
+        organization.is_settling(target, sent) || everywhere.is_some_and(|until| !sent.surely_reached(until))
     }
 }
 
@@ -353,6 +353,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wall_clock_that_is_set_ahead_settles_nothing() {
+        let fence = Fence::default();
+        let (clock, hand) = Clock::manual();
+        let a = organization(&fence, 1);
+        fence.invalidate(&a, ALL, Fate::Known, clock.now());
+        hand.jump_wall_ahead(Duration::from_secs(3600));
+        assert!(fence.is_settling(&a, &item(1), clock.now()) && fence.is_settling(&a, &list(), clock.now()));
+        fence.invalidate_all_settling(SETTLE_KNOWN, clock.now());
+        hand.jump_wall_ahead(Duration::from_secs(3600));
+        let other = organization(&fence, 2);
+        assert!(fence.is_settling(&other, &list(), clock.now()), "what was invalidated everywhere, too");
+        hand.advance(SETTLE_KNOWN);
+        assert!(!fence.is_settling(&other, &list(), clock.now()));
+    }
+
+    #[test]
     fn what_was_written_alone_settles_with_every_list_and_nothing_else_does() {
         let fence = Fence::default();
         let (clock, hand) = Clock::manual();
@@ -417,11 +433,12 @@ mod tests {
                 }
             };
             write(Fate::Unknown);
-            // A suspended machine wakes: the monotonic clock has stood still.
+            // A suspended machine wakes: the monotonic clock has stood still, and the first write settles for the rest of its time.
             hand.jump_wall_ahead(Duration::from_secs(600));
             write(Fate::Known);
+            hand.advance(Duration::from_secs(59));
             assert!(fence.is_settling(&a, &item(1), clock.now()), "{row}");
-            hand.advance(Duration::from_secs(5));
+            hand.advance(Duration::from_secs(1));
             assert!(!fence.is_settling(&a, &item(1), clock.now()), "{row}");
         }
     }

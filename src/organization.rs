@@ -316,7 +316,7 @@ impl Organizations {
     /// Whether what was asked for at `begun`, and was true at `sent`, is from before that.
     #[must_use]
     pub fn doubts(&self, begun: Tick, sent: Moment) -> bool {
-        self.table.lock().doubted.is_some_and(|(tick, at)| begun <= tick || !sent.reached(at))
+        self.table.lock().doubted.is_some_and(|(tick, at)| begun <= tick || !sent.surely_reached(at))
     }
 
     /// Forgets what nobody holds and nobody asked for in the last [`IDLE`].
@@ -329,7 +329,9 @@ impl Organizations {
             if held {
                 seen.last = now.into();
             }
-            let stays = held || now.since(seen.last.moment()) < IDLE;
+            // By the clock that never jumps: what a write left settling goes with it.
+            let idle = now.uptime().saturating_sub(seen.last.moment().uptime());
+            let stays = held || idle < IDLE;
             if !stays && seen.organization.has_grants() {
                 *granted_were_lost |= granted.push(*id, ()).is_some_and(|(lost, ())| lost != *id);
             }
@@ -383,6 +385,17 @@ mod tests {
         organizations.forget_idle(&sequence, clock.now());
         assert!(organizations.is_empty());
         assert!(organizations.get(id, clock.now()).invalidated() > begun);
+    }
+
+    /// It goes with what a write has left settling, and an hour's jump is no hour.
+    #[test]
+    fn a_wall_clock_that_is_set_ahead_makes_no_organization_idle() {
+        let (clock, hand) = Clock::manual();
+        let organizations = Organizations::default();
+        drop(organizations.get(OrganizationId::example(1), clock.now()));
+        hand.jump_wall_ahead(IDLE * 6);
+        organizations.forget_idle(&Sequence::default(), clock.now());
+        assert_eq!(organizations.len(), 1);
     }
 
     #[test]

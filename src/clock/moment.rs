@@ -53,6 +53,12 @@ impl Moment {
         self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
     }
 
+    /// Whether `deadline` has been reached by the monotonic clock: for what does harm if it ends too early, and none if too late.
+    #[must_use]
+    pub fn surely_reached(self, deadline: Self) -> bool {
+        self.monotonic >= deadline.monotonic
+    }
+
     /// Time since 1970-01-01T00:00:00Z by the wall clock.
     #[must_use]
     pub const fn unix(self) -> Duration {

@@ -338,6 +338,9 @@ mod tests {
             !is_witness(later, now.back(Duration::from_secs(1))),
             "a cache on the way has had it since before"
         );
+        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
+        let ahead = Moment::of(now.uptime(), now.unix() + hour).back(second);
+        assert!(!is_witness(later, ahead), "whatever the wall clock says meanwhile");
         assert!(is_witness(later, now));
     }
 

@@ -51,7 +51,7 @@ impl Settling {
             Target::List(_) => windows.lists,
             Target::Item(id) => windows.items.iter().find(|(known, _)| known == id).map(|(_, until)| *until),
         };
-        [windows.all, own].into_iter().flatten().any(|until| !sent.reached(until))
+        [windows.all, own].into_iter().flatten().any(|until| !sent.surely_reached(until))
     }
 }
 

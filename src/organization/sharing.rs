@@ -64,7 +64,7 @@ pub struct Shown {
 impl Shown {
     /// Whether it shows what was after something that came here then.
     fn is_since(&self, arrived: Tick, at: Moment) -> bool {
-        self.begun > arrived && self.sent.reached(at)
+        self.begun > arrived && self.sent.surely_reached(at)
     }
 }
 
@@ -329,6 +329,22 @@ mod tests {
         assert_eq!(sharing.note(list, &sequence, TTL, ahead(3)), Change::None);
         let list = answer(&sequence, false, true, ahead(61));
         assert_eq!(sharing.note(list, &sequence, TTL, ahead(61)), Change::Resumed);
+    }
+
+    #[test]
+    fn a_list_that_a_cache_had_before_the_grants_says_nothing_against_them_whatever_the_wall_clock_says() {
+        let (sequence, sharing) = (Sequence::default(), Sharing::new());
+        let at = |uptime| Moment::of(Duration::from_secs(uptime), Duration::from_secs(1_000_000 + uptime));
+        let ahead = |uptime| Moment::of(Duration::from_secs(uptime), Duration::from_secs(1_003_600 + uptime));
+        let _ = sharing.note(answer(&sequence, true, true, at(100)), &sequence, TTL, at(100));
+        let aged = answer(&sequence, false, true, ahead(102).back(Duration::from_secs(30)));
+        let _ = sharing.note(aged, &sequence, TTL, ahead(102));
+        let label = answer(&sequence, false, false, ahead(161));
+        assert_eq!(
+            sharing.note(label, &sequence, TTL, ahead(161)),
+            Change::None,
+            "no list is since the grants"
+        );
     }
 
     /// Each replica goes by what itself was shown, and by what it was told.
