@@ -23,7 +23,7 @@ MENDS = [
         "a body of which only a part came is not taken for a whole one",
         [
             ("src/received.rs", "None if !this.is_whole() => {", "None if false => {"),
-            ("src/received.rs", "self.body.is_end_stream() && self.is_whole()", "self.body.is_end_stream()"),
+            ("src/received.rs", "self.is_at_its_end() && self.is_whole()", "self.is_at_its_end()"),
         ],
         [f"lib {SIMULATION}", "it whole_bodies::a_label_write_that_is_left_inside_its_body_is_not_sent"],
     ),
