@@ -207,6 +207,14 @@ async fn a_label_that_the_list_does_not_bring_is_refreshed_by_itself() {
         reader.get(&label_path(2)).send().await.assert_label("a-2");
         world.round_trip(&reader).await;
     }
+    patiently("the label as it is now", async {
+        let is_stale = async || {
+            let reply = reader.get(&label_path(2)).send().await;
+            reply.field("cache-status").is_some_and(|status| status.contains("stale"))
+        };
+        while is_stale().await {}
+    })
+    .await;
     let calls = world.label_reads() - before;
     assert!(calls <= 2, "{calls} calls to refresh one label");
     reader.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
