@@ -163,6 +163,11 @@ impl Oracle {
         self.trouble[organization].is_some_and(|until| now.uptime() < until)
     }
 
+    /// The store knows of no call any more: the limit holds for those that come from now on.
+    pub(super) fn note_counts_lost(&mut self) {
+        self.recent.clear();
+    }
+
     pub(super) const fn note_unreachable(&mut self) {
         self.unreachable = true;
     }

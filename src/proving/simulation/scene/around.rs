@@ -169,6 +169,9 @@ impl Scene {
         let until = self.stage.now().uptime() + LINKED;
         let Some(shared) = &mut self.stage.shared else { return };
         shared.store.befall(fault, &mut self.chance);
+        if fault == Fault::Evict {
+            self.oracle.note_counts_lost();
+        }
         for replica in (0..self.setting.replicas).filter(|replica| fault.concerns(*replica)) {
             self.oracle.note_disturbed(replica, until);
         }
