@@ -42,8 +42,8 @@ impl Fault {
     /// Whether it lasts, and who may be alone because of it: nobody, one, or all.
     pub(super) fn concerns(self, replica: usize) -> bool {
         match self {
-            Self::Cut(of) | Self::Freeze(of) => of == replica,
-            Self::Slow(of, by) => of == replica && by >= 10,
+            // However little it is slow: time goes on in steps of more than a question may take.
+            Self::Cut(of) | Self::Freeze(of) | Self::Slow(of, _) => of == replica,
             Self::Restart | Self::Flush => true,
             Self::Deaf(_) | Self::Echo(_) | Self::Evict | Self::Tamper => false,
         }
