@@ -333,6 +333,13 @@ impl Oracle {
         self.known[call.replica].bound[call.party.0]
     }
 
+    /// An operator's purge has reached everybody: what was asked for until then makes nobody known, wherever.
+    pub(super) fn note_unbound(&mut self, event: u64) {
+        for known in &mut self.known {
+            (known.bound, known.unbound) = ([false; PARTIES], [event; PARTIES]);
+        }
+    }
+
     /// An operator purged this organization, or all; this label, or all. What is asked from `event` on is behind it.
     pub(super) fn note_purge(
         &mut self,
@@ -342,7 +349,6 @@ impl Oracle {
         event: u64,
     ) {
         let known = &mut self.known[replica];
-        (known.bound, known.unbound) = ([false; PARTIES], [event; PARTIES]);
         for (place, purged) in known.purged.iter_mut().enumerate() {
             for (of, purged) in purged.iter_mut().enumerate() {
                 if organization.is_none_or(|organization| organization == place)

@@ -137,6 +137,7 @@ impl Scene {
         let done = self.purges.extract_if(.., |purge| purge.done.get()).collect::<Vec<_>>();
         for purge in done {
             self.note(&Event::Purged);
+            self.oracle.note_unbound(self.event);
             self.oracle.note_purge(purge.replica, purge.organization, purge.label, purge.event);
         }
         self.oracle.note_quiet(self.event, now);
