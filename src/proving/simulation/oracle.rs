@@ -193,10 +193,14 @@ impl Oracle {
     }
 
     /// A process was killed, and another one has taken its place.
-    pub(super) fn note_restart(&mut self, replica: usize) {
+    pub(super) fn note_restart(&mut self, replica: usize, now: Moment) {
         self.met.restarts += 1;
         if self.setting.is_fleet() {
             self.known[replica].restarted();
+            // What it wrote while it was alone it may have told nobody, and who takes its place is somebody else.
+            if self.is_disturbed(replica, now) {
+                self.own[replica] = Default::default();
+            }
         } else {
             self.known[replica] = Known::nothing();
         }

@@ -196,7 +196,7 @@ impl Scene {
         self.upstream.lose(replica);
         self.purges.retain(|purge| purge.replica != replica);
         self.stage.restart(replica);
-        self.oracle.note_restart(replica);
+        self.oracle.note_restart(replica, self.stage.now());
         if self.setting.is_fleet() {
             self.oracle.note_disturbed(replica, self.stage.now().uptime() + LINKED);
         }
