@@ -103,7 +103,7 @@ impl Oracle {
     }
 
     /// A call arrived: a write or another call never twice, and in a fleet never more than one process might send.
-    pub(super) fn note_arrival(&mut self, what: What, replica: usize, now: Moment) {
+    pub(super) fn note_arrival(&mut self, what: What, replica: usize, head: Moment, now: Moment) {
         if let Some(nonce) = what.nonce() {
             let is_first = self.arrived.insert(nonce);
             hold(is_first, "R9: no write or other call is sent twice", || nonce.to_string());
@@ -122,7 +122,8 @@ impl Oracle {
         if self.disturbed.iter().any(|until| now.uptime() < *until) {
             return self.recent.clear();
         }
-        self.recent.push_back(now.uptime());
+        // It counts from its head on.
+        self.recent.extend(Some(head.uptime()).filter(|at| *at > second));
         self.met.at_limit += u64::from(self.recent.len() == PER_SECOND as usize);
         hold(self.recent.len() <= PER_SECOND as usize, "P2: all replicas together keep to the limit", || {
             format!("{} in a second", self.recent.len())

@@ -148,9 +148,9 @@ impl Scene {
         }
         for (number, request) in self.upstream.turn(now, self.event) {
             let call = &self.upstream.calls[number];
-            let (party, what, replica) = (call.party, call.what, call.replica);
+            let (party, what, replica, head) = (call.party, call.what, call.replica, call.head);
             self.note(&Event::Call { number, replica, party, what });
-            self.oracle.note_arrival(what, replica, now);
+            self.oracle.note_arrival(what, replica, head, now);
             let is_clean = !what.is_read() || !request.has("x-junk");
             hold(is_clean, "R3: a fetch has no field of a client's", || format!("{what:?}"));
             let nonce = if let What::Write(_, nonce) = what { Some(nonce) } else { None };

@@ -15,6 +15,8 @@ pub(super) struct Call {
     /// Whose its token was when it arrived.
     pub(super) organization: usize,
     pub(super) what: What,
+    /// When its head came, which may be long before its body, and when all of it had.
+    pub(super) head: Moment,
     pub(super) at: Moment,
     /// Its place among all events.
     pub(super) event: u64,
@@ -49,6 +51,8 @@ pub(super) struct Answer {
 pub(super) struct Line {
     pub(super) replica: usize,
     pub(super) end: End,
+    /// When the first of a request came that is not whole yet.
+    begun: Option<Moment>,
     /// The call under way.
     pub(super) call: Option<usize>,
     /// What is still to be sent of its answer, once some of it has been.
@@ -124,7 +128,7 @@ impl Upstream {
     }
 
     pub(super) fn accept(&mut self, replica: usize, pipe: DuplexStream) {
-        self.lines.push(Line { replica, end: End::new(pipe), call: None, rest: None });
+        self.lines.push(Line { replica, end: End::new(pipe), begun: None, call: None, rest: None });
     }
 
     /// A process has been killed.
@@ -147,7 +151,11 @@ impl Upstream {
             if line.call.is_some() {
                 continue;
             }
+            if !line.end.received.is_empty() {
+                line.begun.get_or_insert(at);
+            }
             let Some(request) = Message::take(&mut line.end.received) else { continue };
+            let head = line.begun.take().unwrap_or(at);
             let (party, what) = (Party::of(&request), What::of(&request));
             line.call = Some(self.calls.len());
             arrived.push((self.calls.len(), request));
@@ -156,6 +164,7 @@ impl Upstream {
                 replica: line.replica,
                 organization: self.homes[party.token()],
                 what,
+                head,
                 at,
                 event,
                 answer: None,

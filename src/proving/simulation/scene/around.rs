@@ -22,7 +22,7 @@ impl Scene {
     pub(super) fn pass(&mut self, time: Duration) {
         self.settle();
         self.note(&Event::Passes { time });
-        let most = if self.setting.is_fleet() { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        let most = if self.setting.is_fleet() { Duration::from_millis(20) } else { Duration::from_secs(1) };
         let mut left = time;
         while !left.is_zero() {
             let step = left.min(most);
