@@ -139,7 +139,7 @@ const TABLE: &[Row; ErrorKind::ALL.len()] = &[
     Row(ErrorKind::BadUpstreamAnswer, 502, "http_response_incomplete",
         NOTHING.tried_again().counts(Counts::OfSilence).stale(StaleReason::Error),
         "The API's answer ended early or was malformed; a write may have taken effect."),
-    Row(ErrorKind::NotTaken, 502, "connection_terminated", NOTHING.never_sent(),
+    Row(ErrorKind::NotTaken, 502, "connection_terminated", NOTHING.never_sent().stale(StaleReason::Error),
         "The API closed its connections before it took the request, which had no effect: try again."),
     Row(ErrorKind::BadAnswerHead, 502, "http_response_header_section_size", NOTHING,
         "The head of the API's answer has more than 64 KiB or is malformed; a write may have taken effect."),

@@ -153,6 +153,11 @@ async fn who_has_no_certificate_or_one_of_another_authority_is_refused_and_count
     files.ask(&world, None).await.expect_err("it needs a certificate");
     let stranger = Authority::new().signs(vec![uri(SPIFFE)]);
     files.ask(&world, Some(stranger)).await.expect_err("nobody trusts it");
+    // A client hears of its refusal before the proxy has counted it.
+    for reason in ["missing", "unknown_issuer"] {
+        let name = "instantly_proxy_client_certificate_refusals_total";
+        world.proxy.metric_reaches(name, &[("reason", reason)], 1.0).await;
+    }
     assert_eq!((refused(&world, "missing").await, refused(&world, "unknown_issuer").await), (1.0, 1.0));
     assert_eq!(world.upstream.count(), 0);
 }

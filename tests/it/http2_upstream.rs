@@ -1,7 +1,8 @@
 //! An upstream that speaks HTTP/2 frame by frame: half answers, refusals, and one connection for all label calls.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -201,6 +202,27 @@ async fn a_write_that_is_refused_again_and_again_has_had_no_effect_and_says_so()
     let refused = caller.patch(&label_path(1), r#"{"label":"x"}"#).send().await;
     refused.assert_error(ErrorKind::NotTaken);
     caller.get(&label_path(1)).send().await.assert_hit();
+}
+
+#[tokio::test]
+async fn a_read_that_is_refused_again_and_again_is_answered_with_the_stale_label() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&refuses);
+    let stage =
+        Stage::start(move |_, _| if asked.load(Ordering::SeqCst) { Deed::Refuse } else { Deed::Answer })
+            .await;
+    stage.proxy.reload(|config| {
+        config.cache.lead_labels.ttl = Duration::from_secs(20);
+        config.cache.lead_labels.stale_while_revalidate = Duration::ZERO;
+        config.cache.lead_labels.stale_if_error = Duration::from_secs(100);
+    });
+    let caller = stage.caller();
+    caller.get(&label_path(1)).send().await.assert_proof();
+    stage.proxy.advance_seconds(25);
+    refuses.store(true, Ordering::SeqCst);
+    let reply = caller.get(&label_path(1)).send().await;
+    reply.assert_label("a-1");
+    assert!(reply.cache_status().ends_with("; detail=stale-error"), "{reply:?}");
 }
 
 #[tokio::test]
