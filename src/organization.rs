@@ -330,8 +330,7 @@ impl Organizations {
                 seen.last = now.into();
             }
             // By the clock that never jumps: what a write left settling goes with it.
-            let idle = now.uptime().saturating_sub(seen.last.moment().uptime());
-            let stays = held || idle < IDLE;
+            let stays = held || !now.surely_reached(seen.last.moment().plus(IDLE));
             if !stays && seen.organization.has_grants() {
                 *granted_were_lost |= granted.push(*id, ()).is_some_and(|(lost, ())| lost != *id);
             }

@@ -205,8 +205,7 @@ impl Sharing {
         };
         granted.denied |= shown.is_witness && shown.is_since(granted.arrived, granted.at.moment());
         // By the clock that never jumps: a wall clock that is set ahead would bring sharing back too early.
-        let passed = now.uptime().saturating_sub(granted.at.moment().uptime());
-        if !granted.denied || passed < ttl {
+        if !granted.denied || !now.surely_reached(granted.at.moment().plus(ttl)) {
             return Change::None;
         }
         asking.granted = None;
