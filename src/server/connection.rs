@@ -280,9 +280,10 @@ fn answer<H: Handler>(
     let (mut head, body) = request.into_parts();
     let mut body = Received::request(body, head.version, &head.headers);
     let under_way = progress.begin();
+    let mut unread = None;
     if protocol == Protocol::Http1 {
-        let unread = (!body.is_end_stream()).then(|| body.unread_on_http1(&head.headers));
-        progress.note_request(head.version, unread);
+        unread = (!body.is_end_stream()).then(|| body.unread_on_http1(&head.headers));
+        progress.note_request(head.version, unread.clone());
     } else if !body.is_end_stream() {
         under_way.note_body(|| body.unread());
     }
@@ -294,7 +295,10 @@ fn answer<H: Handler>(
     async move {
         let mut response = handler.answer(head, body, peer).await;
         // Before it counts as answered: the client is slow to send, and not to read.
-        let leaves_unread = under_way.leaves_unread().await;
+        let leaves_unread = match &unread {
+            Some(unread) => under_way.leaves(unread).await,
+            None => false,
+        };
         under_way.note_answered(response.body());
         // A client that is not told sends its next request on a connection that ends under it.
         let ends = leaves_unread || under_way.is_last();

@@ -261,11 +261,6 @@ impl Progress {
         self.fragment.take()
     }
 
-    /// The body of the request that an HTTP/1 connection is at, if it has one.
-    pub(super) fn unread(&self) -> Option<Unread> {
-        self.unread.borrow().clone()
-    }
-
     /// Whether the client may have sent, or may be sending, what nobody will read: bytes that a closed connection would
     /// answer with a reset, which overtakes the answer that is on its way.
     pub(super) fn leaves_unread(&self) -> bool {

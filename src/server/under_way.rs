@@ -75,8 +75,7 @@ impl UnderWay {
     }
 
     /// Whether something is left of its body when it is answered, although the rest of a short one was waited for.
-    pub(super) async fn leaves_unread(&self) -> bool {
-        let Some(unread) = self.progress.unread() else { return false };
+    pub(super) async fn leaves(&self, unread: &Unread) -> bool {
         unread.discard(self.progress.clock()).await;
         unread.is_any()
     }
