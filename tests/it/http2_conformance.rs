@@ -219,11 +219,14 @@ impl Stage {
     }
 
     async fn connect(&self) -> Line {
-        let stream = TcpStream::connect(self.world.proxy.address()).await.expect("the port accepts");
-        stream.set_nodelay(true).expect("a socket can be told not to delay");
+        let address = self.world.proxy.address();
         Frames::new(match &self.other {
-            Other::Plainly(_) => Box::new(stream),
-            Other::ByTls(tls) => Box::new(tls.connect(stream).await),
+            Other::Plainly(_) => {
+                let stream = TcpStream::connect(address).await.expect("the port accepts");
+                stream.set_nodelay(true).expect("a socket can be told not to delay");
+                Box::new(stream)
+            }
+            Other::ByTls(tls) => Box::new(tls.connect(address, b"h2").await),
         })
     }
 

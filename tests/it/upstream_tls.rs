@@ -2,7 +2,6 @@
 //! error, never plaintext.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,20 +11,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use instantly_proxy::clock::Clock;
-use instantly_proxy::config::{Config, ListenTls};
+use instantly_proxy::config::Config;
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::simulator::{Arrival, Simulator, SimulatorConfig};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::labels::{CAMPAIGNS, LABELS};
-use crate::support::{Answer, Caller, TestProxy, TestUpstream, patiently, together};
+use crate::support::{Answer, Caller, ListensBehindTls, TestProxy, TestUpstream, patiently, together};
 
 /// A simulator that speaks TLS, and a file with the root that it is to be trusted by.
 struct Stage {
@@ -257,32 +254,13 @@ async fn an_upstream_that_speaks_plaintext_where_tls_is_due_gets_no_request() {
     }
 }
 
-/// A connection to the data port under TLS that offers one protocol.
-async fn connect(address: SocketAddr, root: &str, protocol: &[u8]) -> TokioIo<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("PEM")).expect("a root");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address).await.expect("the port accepts");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = patiently("a handshake", connecting).await.expect("a trusted connection");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
-    TokioIo::new(stream)
-}
-
 #[tokio::test]
 async fn clients_come_by_tls_with_http_2_and_http_1_1_and_share_what_is_stored() {
     let stage = Stage::start().await;
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    stage.write("own.pem", &own.cert.pem());
-    stage.write("own.key", &own.signing_key.serialize_pem());
+    let tls = ListensBehindTls::new();
     let proxy = proxy_of(&stage.simulator.url(), |config| {
         config.upstream.ca_file = Some(stage.path("ca.pem"));
-        config.listen.tls =
-            Some(ListenTls { certificate: stage.path("own.pem"), key: stage.path("own.key"), clients: None });
+        config.listen.tls = Some(tls.config());
     });
     let bearer = stage.simulator.world().organizations()[0].keys()[0].bearer();
     let request = |target: &str| {
@@ -290,16 +268,16 @@ async fn clients_come_by_tls_with_http_2_and_http_1_1_and_share_what_is_stored()
         let request = if target.starts_with('/') { request.header("host", "localhost") } else { request };
         request.body(Full::<Bytes>::default()).expect("a request")
     };
-    let (root, item) = (own.cert.pem(), stage.item(0));
+    let item = stage.item(0);
 
-    let io = connect(proxy.address(), &root, b"http/1.1").await;
+    let io = TokioIo::new(tls.connect(proxy.address(), b"http/1.1").await);
     let (mut one, connection) = http1::handshake(io).await.expect("HTTP/1.1");
     tokio::spawn(connection);
     let first = patiently("an answer", one.send_request(request(&item))).await.expect("an answer");
     assert_eq!(first.headers()["cache-status"], "instantly-proxy; fwd=request; detail=proof");
     let first = first.into_body().collect().await.expect("a whole answer").to_bytes();
 
-    let io = connect(proxy.address(), &root, b"h2").await;
+    let io = TokioIo::new(tls.connect(proxy.address(), b"h2").await);
     let (mut two, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
     tokio::spawn(connection);
     let sent = two.send_request(request(&format!("https://localhost{item}")));

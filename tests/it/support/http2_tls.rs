@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Answer, TestProxy, TestUpstream};
+use super::{Answer, TestProxy, TestUpstream, patiently};
 
 /// A certificate of its own for `localhost`, and the file with the root that it is to be trusted by.
 pub struct Http2Tls {
@@ -58,10 +58,10 @@ pub fn proxy_before(address: SocketAddr, roots: PathBuf) -> TestProxy {
     })
 }
 
-/// A proxy's certificate of its own for `localhost`, and a client that trusts it and speaks HTTP/2.
+/// A proxy's certificate of its own for `localhost`, and clients that trust it and nothing else.
 pub struct ListensBehindTls {
     folder: TempDir,
-    connector: TlsConnector,
+    roots: Arc<RootCertStore>,
 }
 
 impl ListensBehindTls {
@@ -75,11 +75,7 @@ impl ListensBehindTls {
         write("own.key", signing_key.serialize_pem()).expect("a file can be written there");
         let mut roots = RootCertStore::empty();
         roots.add(cert.der().clone()).expect("it can be a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Self { folder, connector: TlsConnector::from(Arc::new(config)) }
+        Self { folder, roots: Arc::new(roots) }
     }
 
     /// What the proxy is told.
@@ -88,9 +84,19 @@ impl ListensBehindTls {
         ListenTls { certificate: path("own.pem"), key: path("own.key"), clients: None }
     }
 
-    /// A handshake on a connection to the proxy.
-    pub async fn connect(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+    /// A connection to the proxy on which this protocol was agreed on, which alone was offered.
+    pub async fn connect(&self, address: SocketAddr, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions").with_root_certificates(Arc::clone(&self.roots));
+        let mut config = config.with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(address).await.expect("the port accepts");
+        stream.set_nodelay(true).expect("a socket can be told not to delay");
         let name = ServerName::try_from("localhost").expect("a name");
-        self.connector.connect(name, stream).await.expect("a handshake")
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let stream = patiently("a handshake", connecting).await.expect("a trusted connection");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        stream
     }
 }
