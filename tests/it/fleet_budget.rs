@@ -12,8 +12,9 @@ use crate::support::labels::CAMPAIGNS;
 use crate::support::store::Engine;
 use crate::support::{Caller, Reply};
 
-/// A second less what a call may take from its moment to its being read on a busy machine. Three times the limit would show.
-const NEARLY_A_SECOND: Duration = Duration::from_millis(750);
+/// Less than the three seconds that 180 calls take by one limit of sixty a second, and twice what they take by three of them.
+/// From the first call's leaving to the last one's arrival it can only take longer on a busy machine.
+const BY_ONE_LIMIT: Duration = Duration::from_secs(2);
 
 fn sixty_a_second(config: &mut Config) {
     config.shield.requests_per_second = NonZeroU32::new(60).expect("not zero");
@@ -31,18 +32,18 @@ fn spawn(caller: &Caller, count: usize) -> Vec<tokio::task::JoinHandle<Reply>> {
     (0..count).map(|_| caller.get(CAMPAIGNS).field("prefer", "wait=10").spawn()).collect()
 }
 
-/// When calls arrived at the upstream.
+/// When the last call arrived at the upstream.
 #[expect(clippy::disallowed_methods, reason = "the upstream's time is the machine's")]
-fn arrivals(fleet: &TestFleet) -> Arc<Mutex<Vec<Instant>>> {
-    let arrived = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&arrived);
+fn last_arrival(fleet: &TestFleet) -> Arc<Mutex<Instant>> {
+    let last = Arc::new(Mutex::new(Instant::now()));
+    let noted = Arc::clone(&last);
     fleet.upstream.script(move |request| {
         if request.target == CAMPAIGNS {
-            noted.lock().expect("nobody panics").push(Instant::now());
+            *noted.lock().expect("nobody panics") = Instant::now();
         }
         None
     });
-    arrived
+    last
 }
 
 #[tokio::test]
@@ -50,19 +51,14 @@ async fn three_replicas_together_keep_the_limit_and_one_alone_may_use_it() {
     for engine in Engine::ALL {
         let fleet = TestFleet::start_with(engine, 3, sixty_a_second).await;
         let callers = fleet.warm("a", 1).await;
-        let arrived = arrivals(&fleet);
+        let last = last_arrival(&fleet);
+        let begun = *last.lock().expect("nobody panics");
         let calls: Vec<_> = callers.iter().flat_map(|caller| spawn(caller, 60)).collect();
         for call in calls {
             call.await.expect("no panic").assert_status(200);
         }
-        let times = std::mem::take(&mut *arrived.lock().expect("nobody panics"));
-        assert_eq!(times.len(), 180);
-        for (index, from) in times.iter().enumerate() {
-            let inside =
-                times[index..].iter().take_while(|at| at.duration_since(*from) < NEARLY_A_SECOND).count();
-            // They are counted as they were read, each a little later than it left.
-            assert!(inside <= 60, "{engine:?}: {inside} in {NEARLY_A_SECOND:?}");
-        }
+        let took = last.lock().expect("nobody panics").duration_since(begun);
+        assert!(took >= BY_ONE_LIMIT, "{engine:?}: 180 calls in {took:?}");
         // What is told of a wait goes by the distance of this replica's last moments, and three have just taken turns: by
         // these it learns that it is alone with the account.
         for call in spawn(&callers[0], 30) {
