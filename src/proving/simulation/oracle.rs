@@ -21,7 +21,8 @@ const HEARD: Duration = Duration::from_millis(700);
 const SHARE: usize = 3;
 /// Without a link it has no lease after so long.
 const ALONE: Duration = Duration::from_secs(1);
-
+/// How far ahead the store gives a call its moment.
+const BOOKED_AHEAD: Duration = Duration::from_secs(4);
 /// Before that some may not have met the others.
 const BEGINNING: Duration = Duration::from_secs(5);
 /// Sharing does not come back any earlier after an answer that showed who may see a label.
@@ -66,6 +67,8 @@ pub(super) struct Oracle {
     /// What landed from here on has not been judged yet.
     pub(super) last_quiet: u64,
     arrived: HashSet<usize>,
+    /// Until when a call may come whose moment the store has forgotten.
+    uncounted: Duration,
     /// When calls arrived in the last second, where no replica may be alone.
     recent: VecDeque<Duration>,
     /// All of the last second, and by whom.
@@ -90,6 +93,7 @@ impl Oracle {
             unreachable: false,
             last_quiet: 0,
             arrived: HashSet::new(),
+            uncounted: Duration::ZERO,
             recent: VecDeque::new(),
             sent: VecDeque::new(),
             has_moved: [false; PARTIES],
@@ -119,7 +123,7 @@ impl Oracle {
             self.note_trouble_of_all(now);
         }
         self.recent.retain(|at| *at > second);
-        if self.disturbed.iter().any(|until| now.uptime() < *until) {
+        if self.disturbed.iter().chain([&self.uncounted]).any(|until| now.uptime() < *until) {
             return self.recent.clear();
         }
         // It counts from its head on.
@@ -164,9 +168,9 @@ impl Oracle {
         self.trouble[organization].is_some_and(|until| now.uptime() < until)
     }
 
-    /// The store knows of no call any more: the limit holds for those that come from now on.
-    pub(super) fn note_counts_lost(&mut self) {
-        self.recent.clear();
+    /// The store knows of no call any more, nor of the moments that it has given: what has one comes beside those to come.
+    pub(super) fn note_counts_lost(&mut self, now: Moment) {
+        self.uncounted = now.uptime() + BOOKED_AHEAD;
     }
 
     pub(super) const fn note_unreachable(&mut self) {

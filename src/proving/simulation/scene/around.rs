@@ -166,11 +166,12 @@ impl Scene {
             _ => Fault::Tamper,
         };
         self.note(&Event::Store { fault });
-        let until = self.stage.now().uptime() + LINKED;
+        let now = self.stage.now();
+        let until = now.uptime() + LINKED;
         let Some(shared) = &mut self.stage.shared else { return };
         shared.store.befall(fault, &mut self.chance);
         if fault == Fault::Evict {
-            self.oracle.note_counts_lost();
+            self.oracle.note_counts_lost(now);
         }
         for replica in (0..self.setting.replicas).filter(|replica| fault.concerns(*replica)) {
             self.oracle.note_disturbed(replica, until);
