@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::classify::ListQuery;
-use crate::resource::LEAD_LABEL;
+use crate::resource::{LEAD_LABEL, WORKSPACE};
 
 const ID: Uuid = Uuid::from_u128(0x018f_2a00_0000_7000_8000_0000_0000_00aa);
 const A: OrganizationId = OrganizationId::example(0xa);
@@ -103,6 +103,58 @@ fn a_page_passes_only_with_items_that_name_one_organization() {
     for (row, body, expected) in rows {
         assert_eq!(list(&body), expected, "{row}: {body}");
     }
+}
+
+#[test]
+fn a_workspace_passes_only_with_its_own_id_and_what_tells_it_from_an_item() {
+    let rows: Vec<(&str, String, Result<Identity, GateReason>)> = vec![
+        ("good", format!(r#"{{"id":"{A}","name":"n","owner":"{B}"}}"#), of(A)),
+        (
+            "ids of its parts",
+            format!(r#"{{"id":"{A}","name":"n","owner":"{B}","plan":{{"id":"{B}"}}}}"#),
+            of(A),
+        ),
+        ("without an owner", format!(r#"{{"id":"{A}","name":"n"}}"#), Err(GateReason::Shape)),
+        ("without an id", format!(r#"{{"name":"n","owner":"{A}"}}"#), Err(GateReason::Shape)),
+        (
+            "with items",
+            format!(r#"{{"id":"{A}","name":"n","owner":"{B}","items":[]}}"#),
+            Err(GateReason::Shape),
+        ),
+        ("a label", label(&ID.to_string(), A), Err(GateReason::Shape)),
+    ];
+    let target = Target::List(ListQuery::default());
+    for (row, body, expected) in rows {
+        let examined = examine_body(&WORKSPACE, &target, Expected::default(), body.as_bytes());
+        assert_eq!(examined, expected, "{row}: {body}");
+    }
+}
+
+#[test]
+fn the_answer_to_a_write_is_somebody_elses_where_it_says_so_plainly() {
+    let (own, foreign) = (label(&ID.to_string(), A), label(&ID.to_string(), B));
+    let other = label(&Uuid::nil().to_string(), A);
+    let of = |written, writer, body: &str| mix_up(&LEAD_LABEL, written, writer, body.as_bytes());
+    assert_eq!(of(Some(ID), Some(A), &own), None);
+    assert_eq!(of(Some(ID), Some(A), &foreign), Some(GateReason::OtherOrganization));
+    assert_eq!(of(Some(ID), Some(A), &other), Some(GateReason::OtherId));
+    assert_eq!(of(Some(ID), None, &other), Some(GateReason::OtherId), "by whomever it is");
+    assert_eq!(of(Some(ID), None, &foreign), None, "of a writer whom nobody knows");
+    assert_eq!(of(None, Some(A), &other), None, "a label that is new has an id of its own");
+    for unsaid in ["", "{}", "<html>", r#"{"error":"x"}"#, &label("7", A)] {
+        assert_eq!(of(Some(ID), Some(A), unsaid), None, "{unsaid}");
+    }
+}
+
+#[test]
+fn what_may_not_be_stored_excuses_nothing_that_may_not_be_delivered() {
+    let (unstored, foreign) = (GateReason::SetCookie, GateReason::OtherOrganization);
+    assert_eq!(verdict(Ok(()), Ok(7)), Ok(7));
+    assert_eq!(verdict(Err(unstored), Ok(7)), Err(unstored));
+    assert_eq!(verdict::<()>(Ok(()), Err(GateReason::Shape)), Err(GateReason::Shape));
+    assert_eq!(verdict::<()>(Err(unstored), Err(GateReason::Shape)), Err(unstored));
+    assert_eq!(verdict::<()>(Err(unstored), Err(foreign)), Err(foreign));
+    assert_eq!(verdict::<()>(Ok(()), Err(foreign)), Err(foreign));
 }
 
 #[test]
