@@ -290,7 +290,9 @@ async fn a_call_that_may_not_go_takes_the_probe_from_nobody() {
     limited.get(&label_path(2)).send().await.assert_refused_upstream(429);
     world.upstream.clear_scripts();
     world.upstream.script(|request| is_label_read(request).then(Answer::hang));
+    let before = world.upstream.count();
     let hanging = [3, 4, 5].map(|n| caller.get(&label_path(n)).spawn());
+    world.upstream.arrived(before + 3).await;
     patiently("the breaker to open", async {
         while !is_open(&world).await {
             world.proxy.advance_seconds(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use instantly_proxy::config::{Config, WhenLost};
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::fleet::TestFleet;
+use crate::support::fleet::{TestFleet, patient};
 use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, organization, token};
 use crate::support::store::Engine;
 use crate::support::{Answer, Caller, patiently};
@@ -52,7 +52,7 @@ async fn write_and_read_back(callers: &[Caller], name: &str, numbers: std::ops::
 }
 
 async fn a_write_is_seen_through_all(engine: Engine) {
-    let fleet = TestFleet::start(engine, 3).await;
+    let fleet = TestFleet::start_with(engine, 3, patient).await;
     let (a, b) = (fleet.warm("a", 1).await, fleet.warm("b", 1).await);
     tokio::join!(write_and_read_back(&a, "a", 0..WRITES), write_and_read_back(&b, "b", 0..WRITES));
     assert!(fleet.label_reads() > 0);
@@ -72,11 +72,7 @@ async fn a_write_through_one_replica_is_seen_by_the_very_next_read_through_the_o
 #[tokio::test]
 async fn a_write_through_one_replica_leaves_other_labels_at_all_of_them() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start_with(engine, 2, |config| {
-            let shared = config.shared.as_mut().expect("it is a fleet");
-            (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
-        })
-        .await;
+        let fleet = TestFleet::start_with(engine, 2, patient).await;
         let callers = fleet.warm("a", 1).await;
         for caller in &callers {
             caller.get(&label_path(2)).send().await.assert_label("a-2");
@@ -99,7 +95,7 @@ async fn a_write_through_one_replica_leaves_other_labels_at_all_of_them() {
 #[tokio::test]
 async fn a_write_that_may_be_anybodys_is_told_as_one() {
     for engine in Engine::ALL {
-        let fleet = TestFleet::start(engine, 2).await;
+        let fleet = TestFleet::start_with(engine, 2, patient).await;
         let (a, b) = (fleet.warm("a", 1).await, fleet.warm("b", 1).await);
         fleet.upstream.script(|request| (request.method == "PATCH").then(|| Answer::status(204)));
         let write = a[0].patch(&label_path(1), &change("of b")).field("cookie", "session=1");
@@ -138,7 +134,7 @@ async fn no_read_is_older_than_an_answered_write_whatever_becomes_of_the_store()
 
 #[tokio::test]
 async fn a_purge_says_which_replicas_have_confirmed_it() {
-    let fleet = TestFleet::start(Engine::Valkey, 2).await;
+    let fleet = TestFleet::start_with(Engine::Valkey, 2, patient).await;
     let callers = fleet.warm("a", 1).await;
     let body = format!(r#"{{"organization":"{}"}}"#, organization("a"));
     let told = fleet.replicas[0].admin().post("/api/purge", &body).send().await.assert_status(200).json();
@@ -236,8 +232,8 @@ async fn a_replica_that_leaves_holds_up_no_write() {
     let two = |status: &serde_json::Value| status["fleet"]["members"] == 2;
     fleet.replicas[0].until("the one that left to be gone", two).await;
     callers[0].patch(&label_path(1), &change("new")).send().await.assert_label("new");
-    let told = fleet.replicas[0].admin().get("/api/status").send().await.json();
-    assert_eq!(told["fleet"]["replicas"].as_array().map(Vec::len), Some(2), "{told}");
+    let shown = |status: &serde_json::Value| status["fleet"]["replicas"].as_array().map(Vec::len) == Some(2);
+    fleet.replicas[0].until("two to be shown", shown).await;
 }
 
 /// As it takes nothing after a failover that it was cut off from: the Sentinels know of another by then.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use instantly_proxy::config::Config;
 
 use super::documents::text;
-use crate::support::fleet::TestFleet;
+use crate::support::fleet::{TestFleet, patient};
 use crate::support::labels::label_path;
 use crate::support::patiently;
 use crate::support::store::Engine;
@@ -35,6 +35,7 @@ async fn the_user_of_the_document_may_do_what_a_replica_asks_for() {
         command.extend(rights.iter().map(String::as_str));
         assert_eq!(fleet.store.ask(&command), "OK");
         let as_user = |config: &mut Config| {
+            patient(config);
             let shared = config.shared.as_mut().expect("a fleet");
             shared.store.username = Some("instantly-proxy".to_owned());
             shared.store.password_file = Some(password.clone());
@@ -69,7 +70,11 @@ fn briefly(config: &mut Config) {
 #[tokio::test]
 async fn replicas_and_a_process_that_is_none_see_each_others_writes_within_the_lifetimes_and_their_own_at_once()
  {
-    let mut fleet = TestFleet::start_with(Engine::Valkey, 2, briefly).await;
+    let together = |config: &mut Config| {
+        briefly(config);
+        patient(config);
+    };
+    let mut fleet = TestFleet::start_with(Engine::Valkey, 2, together).await;
     let alone = |config: &mut Config| {
         briefly(config);
         config.shared = None;

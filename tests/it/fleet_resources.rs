@@ -1,11 +1,9 @@
 //! What replicas share they share by resource: the words of `fleet.rs` and `second_tier.rs` hold of custom tags and lead lists
 //! beside labels, and what one resource proves or refuses is nothing to the others.
 
-use std::time::Duration;
-
 use instantly_proxy::config::Config;
 
-use crate::support::fleet::TestFleet;
+use crate::support::fleet::{TestFleet, patient};
 use crate::support::labels::token;
 use crate::support::store::Engine;
 use crate::support::{Caller, Grants, Kind, LABEL, LIST, TAG, keep_as_labels, patiently};
@@ -15,8 +13,7 @@ const KINDS: [Kind; 3] = [LABEL, TAG, LIST];
 /// Everything is kept; and a machine that is busy with other tests is no store that is slow.
 fn mixed(config: &mut Config) {
     keep_as_labels(config);
-    let shared = config.shared.as_mut().expect("it is a fleet");
-    (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
+    patient(config);
 }
 
 /// Two replicas that have read item 1 of each kind with key 1 of `a`, and hold it.

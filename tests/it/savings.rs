@@ -55,6 +55,8 @@ async fn read_at_random(world: &World, names: &[String], keys: u32, reads: usize
 /// which is proven anew.
 async fn known_for_long(world: &World) -> Caller {
     let caller = world.proven("a", 1).await;
+    // The list may be landing: whoever asks then joins it.
+    caller.get(&label_path(2)).send().await.assert_label("a-2");
     caller.get(&label_path(2)).send().await.assert_label("a-2").assert_hit();
     world.proxy.advance_seconds(700);
     caller.get(&label_path(1)).send().await.assert_label("a-1").assert_proof();

@@ -7,7 +7,7 @@ use instantly_proxy::clock::Clock;
 use instantly_proxy::config::Config;
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::fleet::{Replica, TestFleet};
+use crate::support::fleet::{Replica, TestFleet, patient};
 use crate::support::labels::{LABELS, label_path, token};
 use crate::support::store::Engine;
 use crate::support::{Answer, Caller, Grants, Reply, patiently, together};
@@ -20,12 +20,6 @@ const PROOFS: &str = "instantly-proxy:p1:*";
 fn stored(fleet: &TestFleet, names: &str) -> Vec<String> {
     let found = fleet.store.ask(&["KEYS", names]);
     found.lines().filter(|name| !name.is_empty() && !name.ends_with(":lock")).map(str::to_owned).collect()
-}
-
-/// A machine that is busy with other tests is no store that is slow.
-fn patient(config: &mut Config) {
-    let shared = config.shared.as_mut().expect("it is a fleet");
-    (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
 }
 
 /// The same, with lists read for their items.
