@@ -49,8 +49,21 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
+/// Another program may take a port between its being found free and the proxy's start.
+const STARTS: usize = 5;
+
 impl Forward {
     async fn start(kind: Kind, allowed: &[u16]) -> Self {
+        for _ in 0..STARTS {
+            if let Some(started) = Self::try_start(kind, allowed).await {
+                return started;
+            }
+        }
+        panic!("{kind:?} did not start in {STARTS} tries");
+    }
+
+    /// None where it ended instead of listening.
+    async fn try_start(kind: Kind, allowed: &[u16]) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name).display().to_string();
         // Either gives up its rights, and must still get in.
@@ -94,14 +107,20 @@ impl Forward {
             Kind::Tinyproxy => command.args(["-d", "-c", &at("conf")]),
         };
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.expect("squid and tinyproxy are installed: tests/run does it");
-        patiently("a forward proxy", async {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let mut child = child.expect("squid and tinyproxy are installed: tests/run does it");
+        let listens = patiently("a forward proxy", async {
+            loop {
+                if child.try_wait().expect("it is a child of ours").is_some() {
+                    return false;
+                }
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return true;
+                }
                 tokio::task::yield_now().await;
             }
         })
         .await;
-        Self { child, port, folder }
+        listens.then_some(Self { child, port, folder })
     }
 
     fn settings(&self) -> ForwardProxy {
