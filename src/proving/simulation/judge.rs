@@ -22,7 +22,7 @@ const IN_TROUBLE: (Duration, Duration) = (Duration::from_secs(270), Duration::fr
 /// The same at a replica without a lease: `shared.alone_ttl` in place of the lifetime.
 const ALONE: (Duration, Duration) = (Duration::from_secs(40), Duration::from_secs(270));
 /// A read waits for its turn (`max_wait`) and for its fetch (`fill_timeout`), each to the next second in which time passes.
-const PATIENCE: Duration = Duration::from_secs(8 + 10 + 2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8 + 10 + 2);
 
 /// A label in an answer, and the call by which its bytes say that it was answered.
 struct Item<'a> {

@@ -1,7 +1,9 @@
 //! [`Known`]: what one process knows for certain, by all that has reached it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use super::judge::PATIENCE;
 use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party};
 use crate::clock::Moment;
 
@@ -32,6 +34,8 @@ pub(super) struct Known {
     pub(super) bound: [bool; PARTIES],
     /// What a credential asked for before the last purge, or before the last answer to somebody else, does not make it known.
     pub(super) unbound: [u64; PARTIES],
+    /// Until when a call may be the second try of what was asked for before that.
+    retried: [Duration; PARTIES],
     /// Refusals on their way, each with the event in which its head may have come.
     pub(super) coming: Vec<(usize, u64)>,
     /// Answers to somebody else on their way: they cost the binding, and the proof with it.
@@ -54,6 +58,7 @@ impl Known {
             refused: [0; PARTIES],
             bound: [false; PARTIES],
             unbound: [0; PARTIES],
+            retried: [Duration::ZERO; PARTIES],
             coming: Vec::new(),
             mixed_up: Vec::new(),
             proven: Vec::new(),
@@ -80,7 +85,8 @@ impl Known {
         let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);
         if self.learn(party, proof) {
             self.proven.push((party.0, proof.organization));
-            self.bound[party.0] = !moved && proof.event > self.refused[party.0].max(self.unbound[party.0]);
+            self.bound[party.0] =
+                !moved && proof.event > self.refused[party.0] && self.is_anew(party, &proof);
         }
     }
 
@@ -96,10 +102,22 @@ impl Known {
         true
     }
 
-    pub(super) fn mix_up(&mut self, party: Party, event: u64) {
-        self.bound[party.0] = false;
-        self.unbound[party.0] = event;
+    /// Whether it was surely asked for behind what made its credential unknown.
+    pub(super) fn is_anew(&self, party: Party, proof: &Proof) -> bool {
+        proof.event > self.unbound[party.0] && proof.at.uptime() >= self.retried[party.0]
+    }
+
+    pub(super) fn mix_up(&mut self, party: Party, event: u64, now: Moment) {
+        self.unbind(party.0, event, Some(now));
         self.mixed_up.push(party.0);
+    }
+
+    /// It is not known any more. Where something that it asked for is under way, calls for that may still be made.
+    pub(super) fn unbind(&mut self, party: usize, event: u64, asking: Option<Moment>) {
+        (self.bound[party], self.unbound[party]) = (false, event);
+        if let Some(now) = asking {
+            self.retried[party] = now.uptime() + PATIENCE;
+        }
     }
 
     /// Whether a 401 to another call counts: the second of them may be one of scope.

@@ -274,7 +274,7 @@ impl Oracle {
         }
         if call.slipped {
             self.met.slipped += 1;
-            self.known[call.replica].mix_up(party, call.landed.unwrap_or_default());
+            self.known[call.replica].mix_up(party, call.landed.unwrap_or_default(), now);
             return;
         }
         match answer.status {
@@ -312,7 +312,7 @@ impl Oracle {
                 known.prove(call.party, proof);
             } else {
                 known.learn(call.party, proof);
-                let is_told = replica == call.replica && call.event > known.unbound[call.party.0];
+                let is_told = replica == call.replica && known.is_anew(call.party, &proof);
                 known.bound[call.party.0] |= is_told && !self.has_moved[call.party.token()];
             }
         }
@@ -343,9 +343,9 @@ impl Oracle {
     }
 
     /// An operator's purge has reached everybody: what was asked for until then makes nobody known, wherever.
-    pub(super) fn note_unbound(&mut self, event: u64) {
+    pub(super) fn note_unbound(&mut self, event: u64, asking: &[Option<Moment>; PARTIES]) {
         for known in &mut self.known {
-            (known.bound, known.unbound) = ([false; PARTIES], [event; PARTIES]);
+            (0..PARTIES).for_each(|party| known.unbind(party, event, asking[party]));
         }
     }
 

@@ -19,8 +19,9 @@ use super::oracle::Oracle;
 use super::setting::{Flaw, Setting};
 use super::stage::Stage;
 use super::streams::Streams;
-use super::truth::{LABELS, Party, What};
+use super::truth::{LABELS, PARTIES, Party, What};
 use super::upstream::{Fate, Sent, Share, Upstream};
+use crate::clock::Moment;
 
 pub(super) const CLIENTS: usize = 24;
 /// From here on they speak HTTP/2.
@@ -120,6 +121,17 @@ impl Scene {
         }
     }
 
+    /// Now, for whoever waits for an answer, or is waited for.
+    fn asking(&self) -> [Option<Moment>; PARTIES] {
+        let mut asking = [None; PARTIES];
+        let clients = self.clients.iter().filter_map(Client::asked).map(|asked| asked.party);
+        let calls = self.upstream.lines.iter().filter_map(|line| line.call);
+        for party in clients.chain(calls.map(|number| self.upstream.calls[number].party)) {
+            asking[party.0] = Some(self.stage.now());
+        }
+        asking
+    }
+
     pub(super) fn note(&mut self, what: &Event) {
         self.log.note(self.event, self.stage.now().uptime(), what);
     }
@@ -137,7 +149,7 @@ impl Scene {
         let done = self.purges.extract_if(.., |purge| purge.done.get()).collect::<Vec<_>>();
         for purge in done {
             self.note(&Event::Purged);
-            self.oracle.note_unbound(self.event);
+            self.oracle.note_unbound(self.event, &self.asking());
             self.oracle.note_purge(purge.replica, purge.organization, purge.label, purge.event);
         }
         self.oracle.note_quiet(self.event, now);
