@@ -112,8 +112,8 @@ def sdk(api, tools):
     for _ in range(2):
         before = api.reads()
         assert told(api.proxied) == expected
-    # Campaigns are kept for 5 s, which it takes a busy machine to start the SDK: their list and one of them.
-    assert api.reads() - before <= 2, f"{api.reads() - before} reads the second time"
+    # Campaigns are kept for 5 s and lists for 30 s, which it takes a busy machine to start the SDK: a list and one item of each.
+    assert api.reads() - before <= 4, f"{api.reads() - before} reads the second time"
     print("instantlyai: the same models as direct, second time from memory")
 
 
@@ -135,7 +135,8 @@ def cli(api, tools, direct):
         assert expected.strip().startswith(b"{") and told(api.proxied, command) == expected, command
         before = api.reads()
         assert told(api.proxied, command) == expected, command
-        assert api.reads() - before <= 1, f"{command}: {api.reads() - before} reads the second time"
+        # What had to be read again may have been a list and its item.
+        assert api.reads() - before <= 2, f"{command}: {api.reads() - before} reads the second time"
     print(f"instantly-cli: {len(commands)} commands print the same as direct, second time from memory")
 
 

@@ -106,6 +106,8 @@ def proxy(binary, upstream, log, settings=(), prefix=(), config=None):
         "LISTEN__ADDRESS": "127.0.0.1:0",
         "ADMIN__ADDRESS": "127.0.0.1:0",
         "UPSTREAM__URL": upstream,
+        # A server here shares its cores with whatever loads it.
+        "UPSTREAM__CONNECT_TIMEOUT": "10s",
         "SHIELD__REQUESTS_PER_SECOND": "1000000",
         "SHIELD__REQUESTS_PER_MINUTE": "1000000",
         "LISTEN__DRAIN_DELAY": "0s",
