@@ -10,9 +10,17 @@ class Client:
     def __init__(self, port):
         self.port = port
         self.idle = []
+        self.under_way = 0
 
     async def call(self, token, method, target, body=None):
         """Status, fields and body of the answer."""
+        self.under_way += 1
+        try:
+            return await self.exchange(token, method, target, body)
+        finally:
+            self.under_way -= 1
+
+    async def exchange(self, token, method, target, body):
         payload = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {target} HTTP/1.1\r\nhost: proxy\r\nauthorization: Bearer {token}\r\n"
         if body is not None:

@@ -102,6 +102,11 @@ class Replica:
     def status(self):
         return json.loads(self.get("/api/status"))
 
+    def lost_leases(self):
+        """How often it was without its lease."""
+        lines = self.get("/metrics").splitlines()
+        return sum(float(line.rpartition(b" ")[2]) for line in lines if line.startswith(b"instantly_proxy_shared_lease_losses_total"))
+
     def cpu(self):
         return cpu_of(self.process.pid)
 
