@@ -62,7 +62,8 @@ def mutant(chance, cases):
     good = [case for case in cases if case.forwarded]
     sent = chance.choice(good if chance.random() < 0.7 else cases).sent
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
-        sent = chance.choice(CHANGES)(chance, sent)
+        # One of which nothing is left is as good as none.
+        sent = chance.choice(CHANGES)(chance, sent) or sent
     if chance.random() < 0.2:
         sent += chance.choice(cases).sent
     return sent
