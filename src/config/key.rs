@@ -142,7 +142,7 @@ keys! {
         "a file with a secret of at least 32 bytes on one line";
     CallersAddresses = "callers.addresses", "a table of networks with a name each, such as { \"10.1.0.0/16\" = \"billing\" }";
     CallersDefault = "callers.default", "a table of weight, requests_per_minute, part, priority, methods, denied_methods, paths, denied_paths, max_wait, observe";
-    CallersLimits = "callers.limits", "a table of names with a table of limits each";
+    CallersLimits = "callers.limits", "a table of names, 200 at most, with a table of limits each";
     LogLevel = "log.level", "error, warn, info, debug or trace, or target=level pairs joined by commas";
     LogFormat = "log.format", "\"auto\", \"json\" or \"text\"";
     TelemetryOtlpEndpoint = "telemetry.otlp_endpoint",
