@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use instantly_proxy::callers::Ignored;
+use instantly_proxy::config::{CallerSource, Callers, Config};
 use instantly_proxy::error::ErrorKind;
 use instantly_proxy::metrics::{
     AdminPath, CallerNumbers, CallerRow, CertificateOf, ClientRefusal, EvictionCause, Gauges,
@@ -24,7 +25,9 @@ use serde_json::Value;
 use super::documents::{anchor, path, sources, text};
 use super::explain::{Asked, explain};
 use crate::support::World;
+use crate::support::fleet::{TestFleet, patient};
 use crate::support::labels::{label_path, token};
+use crate::support::store::Engine;
 
 /// Closed enums that no table explains: what they say is said by others, or nowhere.
 const UNEXPLAINED: [(&str, &str); 12] = [
@@ -356,6 +359,56 @@ async fn every_member_of_an_explanation_is_listed() {
         .collect();
     found.retain(|member| !empty.contains(member));
     assert_eq!(words(&tables(), "explanations"), found);
+}
+
+/// Members of the status whose own names are words, or are told elsewhere.
+const BY_WORD: [&str; 12] = [
+    "/requests",
+    "/resources/reads",
+    "/upstream/calls",
+    "/upstream/avoided",
+    "/shield/rejections",
+    "/shield/retries",
+    "/callers/callers",
+    "/callers/credentials",
+    "/callers/limits",
+    "/history/requests",
+    "/history/calls",
+    "/history/avoided",
+];
+
+fn members_of_status(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) if !BY_WORD.contains(&at) => {
+            for (name, value) in members {
+                members_of_status(value, &format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(rows) if rows.iter().any(Value::is_object) && !BY_WORD.contains(&at) => {
+            rows.iter().for_each(|row| members_of_status(row, at, found));
+        }
+        _ => {
+            found.insert(at.to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_member_of_the_status_is_listed() {
+    let told_apart = |config: &mut Config| {
+        patient(config);
+        let sources = vec![CallerSource::Credential];
+        config.callers = Some(Callers { sources, ..Callers::default() });
+    };
+    let fleet = TestFleet::start_with(Engine::Valkey, 1, told_apart).await;
+    let caller = fleet.warm("a", 1).await.remove(0);
+    caller.get("/api//v2/lead-labels").send().await.assert_error(ErrorKind::PathSpelling);
+    let shown = |status: &Value| status["fleet"]["replicas"].is_array() && status["errors"][0].is_object();
+    fleet.replicas[0].until("replicas and errors to be shown", shown).await;
+    let told = fleet.replicas[0].admin().get("/api/status").send().await.json();
+    let mut found = BTreeSet::new();
+    members_of_status(&told, "", &mut found);
+    assert_eq!(words(&tables(), "status"), found);
 }
 
 #[test]
