@@ -255,11 +255,6 @@ impl Account {
         self.restraint.contended_until > now
     }
 
-    /// Whether background work may go: nobody waits, and more than a fifth of the minute is left.
-    pub(super) fn has_spare(&self, limits: &Limits, now: Duration) -> bool {
-        !self.is_short(limits, now) && self.has_fifth(limits, now)
-    }
-
     /// Whether more than a fifth of the minute is left.
     pub(super) fn has_fifth(&self, limits: &Limits, now: Duration) -> bool {
         self.limited_minute().used(now) < self.limits(limits, now).for_background()
@@ -271,12 +266,11 @@ impl Account {
         self.limited_minute().free_at(limits.for_background(), 1, now).saturating_sub(now)
     }
 
-    /// Whether a caller that had some of the last second would have to wait now. A hold whose time is over lets a call
-    /// through: somebody has to be the probe.
-    pub(super) fn is_short(&self, limits: &Limits, now: Duration) -> bool {
+    /// Whether a caller that had some of the last second would have to wait now, whoever waits. A hold whose time is over lets a
+    /// call through: somebody has to be the probe.
+    pub(super) fn is_used_up(&self, limits: &Limits, now: Duration) -> bool {
         let limits = self.limits(limits, now);
         self.opens_at() > now
-            || !self.queue.is_empty()
             || self.second.used(now) >= limits.common()
             || self.limited_minute().used(now) >= limits.per_minute
     }

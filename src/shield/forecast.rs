@@ -9,7 +9,7 @@ use super::account::{Account, AccountKey, Accounts};
 use super::booked::Cause;
 use super::call::{Call, Class, Reason, Rejection};
 use super::limits::Limits;
-use super::queue::Line;
+use super::queue::{Line, WaiterId};
 use super::share::Urgency;
 use super::table::Table;
 use super::window::CallerId;
@@ -102,7 +102,7 @@ impl Table {
             Some(account) if self.books(key, now) => {
                 !self.is_short(key, now) && account.queue.len(Line::Calls) == 0
             }
-            Some(account) => account.has_spare(&self.limits, now),
+            Some(account) => !self.is_short(key, now) && account.has_fifth(&self.limits, now),
             None => true,
         })
     }
@@ -113,9 +113,22 @@ impl Table {
             Some(account) if self.books(key, now) => {
                 account.opens_at() > now || account.booking.is_short(now)
             }
-            Some(account) => account.is_short(&self.limits, now),
+            Some(account) => account.is_used_up(&self.limits, now) || self.is_waited_for(key, account, now),
             None => false,
         }
+    }
+
+    /// Whether somebody waits for this account. Who acts for a workspace waits in its queue, and it may be the account of its own key
+    /// alone that it waits for: the workspace has what others need.
+    fn is_waited_for(&self, key: AccountKey, account: &Account, now: Duration) -> bool {
+        let has_rest = |id: WaiterId| {
+            let others = self.waiters.get(&id).into_iter().flat_map(|waiter| waiter.accounts.keys());
+            others
+                .filter(|other| *other != key)
+                .filter_map(|other| self.accounts.get(&other))
+                .all(|other| !other.is_used_up(&self.limits, now))
+        };
+        Line::ALL.into_iter().any(|line| account.queue.heads(line, has_rest).next().is_some())
     }
 
     pub(super) fn rejection(

@@ -146,6 +146,19 @@ async fn who_acts_for_a_workspace_wakes_when_the_account_of_its_key_opens() {
 }
 
 #[tokio::test]
+async fn who_waits_for_the_account_of_its_key_leaves_the_workspace_to_others() {
+    let world = World::new(&rules());
+    let own = organization(2);
+    world.budget.close_until(own, world.clock.now().plus(WINDOW));
+    let waiting = world.wait(acting(&world, own, 5 * WINDOW)).await;
+    assert!(!waiting.is_finished());
+    let now = world.clock.now();
+    assert!(!world.budget.is_short(KEY(), now) && world.budget.is_short(own, now));
+    assert!(world.budget.spare(KEY(), now), "for what is refreshed behind an answer");
+    drop(waiting);
+}
+
+#[tokio::test]
 async fn who_acts_for_a_workspace_is_told_when_the_account_of_its_key_closes() {
     let world = World::new(&rules());
     let own = organization(2);
