@@ -25,6 +25,10 @@ mod manual;
 mod moment;
 mod poll;
 
+/// So long before the process the system's monotonic clock begins. What is taken over from others may be older than the process: with
+/// a clock that began with it that would be dated later, and be believed for longer once the wall clock is set back.
+const BEFORE_THE_PROCESS: Duration = Duration::from_secs(30 * 86_400);
+
 /// A wait ended before what was waited for came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
@@ -55,7 +59,9 @@ impl Clock {
     /// The machine's clocks.
     #[must_use]
     pub fn system() -> Self {
-        Self::of(Source::System { start: Instant::now() })
+        let now = Instant::now();
+        // Not every system can tell of a time before its own start.
+        Self::of(Source::System { start: now.checked_sub(BEFORE_THE_PROCESS).unwrap_or(now) })
     }
 
     /// A clock that stands still until its [`ManualClock`] moves it.
@@ -188,6 +194,14 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_older_than_the_process_keeps_its_age_when_the_wall_clock_is_set_back() {
+        let now = Clock::system().now();
+        let taken_over = now.back(Duration::from_secs(300));
+        let later = Moment::of(now.uptime() + Duration::from_secs(10), now.unix().saturating_sub(HOUR));
+        assert_eq!(later.since(taken_over), Duration::from_secs(310));
+    }
 
     #[test]
     fn elapsed_time_is_the_larger_of_both_clocks() {
