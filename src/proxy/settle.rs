@@ -97,7 +97,9 @@ impl Write {
     pub(super) fn last_will(&self) -> Notice {
         match &self.organization {
             // One notice for its organization and for what it may be of.
-            Some(_) if self.may_be_anothers() => Notice::Everything { fate: Fate::Unknown.into() },
+            Some(_) if !self.is_surely_its_organizations() => {
+                Notice::Everything { fate: Fate::Unknown.into() }
+            }
             organization => Notice::of_write(organization.as_ref(), self.reach(), Fate::Unknown.into()),
         }
     }
@@ -204,7 +206,7 @@ impl Proxy {
         let is_anybodys = match (named, fate) {
             // It says whose it was; what an answer names that is another call's does not.
             (Some(_), Fate::Known) => false,
-            _ => bound.is_none() || write.may_be_anothers(),
+            _ => bound.is_none() || !write.is_surely_its_organizations(),
         };
         let mut own = None;
         let mut organizations = Vec::with_capacity(1);

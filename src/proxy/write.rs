@@ -72,6 +72,8 @@ pub(super) struct Subject {
 pub(super) struct Write {
     pub(super) caller: Caller,
     pub(super) organization: Option<Arc<Organization>>,
+    /// Whether a read has shown lately that it is of that organization. A token may be moved to another one, and nobody tells.
+    is_lately_proven: bool,
     pub(super) subject: Subject,
     pub(super) rules: Arc<Rules>,
     pub(super) method: Method,
@@ -119,7 +121,7 @@ impl Proxy {
         }
         // From here on nothing can call the write back: a client that leaves before its first byte is out has written.
         let named = write.subject.item.map_or(Reach::Lists, Reach::Item);
-        let is_anybodys = write.organization.is_none() || write.may_be_anothers();
+        let is_anybodys = write.organization.is_none() || !write.is_surely_its_organizations();
         let everywhere = is_anybodys.then_some(named);
         let mut watch = Abandoned::new(self, write.organization.as_ref(), named, everywhere);
         if write.says_nobody() {
@@ -178,8 +180,12 @@ impl Proxy {
             // Any other is written by hyper, which says nothing of an empty body.
             fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
+        let known = caller.as_ref().credential();
+        let organization = known.and_then(|known| self.bindings.organization(known));
+        let is_lately_proven = known.is_some_and(|known| self.is_lately_proven(known, &asked.rules));
         Ok(Write {
-            organization: caller.as_ref().credential().and_then(|known| self.bindings.organization(known)),
+            organization,
+            is_lately_proven,
             caller,
             subject,
             rules: Arc::clone(&asked.rules),
@@ -192,6 +198,15 @@ impl Proxy {
             payer: asked.ledger.payer(),
             trace: head.extensions.get().cloned(),
             method: head.method,
+        })
+    }
+
+    /// Whether a read of any resource has shown whose this credential is, as lately as proofs are believed at all.
+    fn is_lately_proven(&self, credential: &Credential, rules: &Rules) -> bool {
+        let now = self.clock.now();
+        self.resources.iter().any(|resource| {
+            let age = self.bindings.proof_age(credential, resource, now);
+            age.is_some_and(|age| age <= rules.proof.outage_max_age)
         })
     }
 
@@ -337,6 +352,12 @@ impl Write {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is of no other organization than the one that its credential is known to be of: nothing beside that may have chosen
+    /// another, and the token has not moved lately.
+    pub(super) fn is_surely_its_organizations(&self) -> bool {
+        self.is_lately_proven && !self.may_be_anothers()
     }
 
     /// Whether nothing in it tells the upstream who asks.

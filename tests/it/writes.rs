@@ -302,6 +302,27 @@ async fn a_write_whose_key_moves_while_it_is_under_way_counts_in_the_old_organiz
     }
 }
 
+/// Nobody tells that a token has moved, and what was shown of it so long ago may be over.
+#[tokio::test]
+async fn a_write_whose_key_may_have_moved_long_ago_counts_as_anybodys_where_its_answer_names_nobody() {
+    let answers = [
+        (204, Answer::status(204)),
+        (500, Answer::status(500)),
+        (200, Answer::json(200, "{\"success\":true}")),
+    ];
+    for (status, answer) in answers {
+        let (world, caller) = warm().await;
+        world.proxy.advance_seconds(301);
+        let reader = world.proven("b", 1).await;
+        reader.get(LABELS).send().await.assert_status(200);
+        assert!(hits(&reader, &label_path(1)).await && hits(&reader, LABELS).await);
+        world.vendor.admit(&token("a", 1), "b");
+        world.upstream.script(move |request| is_write(request).then(|| answer.clone()));
+        caller.delete(&label_path(1)).send().await.assert_status(status);
+        assert!(!hits(&reader, &label_path(1)).await && !hits(&reader, LABELS).await);
+    }
+}
+
 #[tokio::test]
 async fn acting_for_another_workspace_invalidates_that_one() {
     let (world, caller) = warm().await;
