@@ -324,7 +324,12 @@ impl Oracle {
     fn note_refusal(&mut self, party: usize, call: &Call, now: Moment) {
         self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
+            let is_proven = self.known.iter().any(|known| known.is_proven(party));
             self.known.iter_mut().for_each(|known| known.bound[party] = false);
+            // Of whom nobody has a proof nothing is said (docs/FLEET.md): one that is on its way elsewhere comes behind it.
+            if !is_proven {
+                return;
+            }
             self.told.push((now.uptime() + HEARD, party, call.landed.unwrap_or_default(), call.replica));
         }
     }
