@@ -27,6 +27,7 @@ mod reload;
 mod settle;
 mod shared;
 mod write;
+mod written;
 
 use std::mem;
 use std::rc::Rc;
@@ -45,7 +46,7 @@ pub use self::overview::Overview;
 pub use self::purge::{Purge, Purged};
 pub use self::reload::Prepared;
 pub use self::shared::{Proxy, Worker};
-use self::write::Subject;
+use self::written::Subject;
 use crate::body::{self, Body};
 use crate::cache::render::keep_room;
 pub use crate::callers::Recent;

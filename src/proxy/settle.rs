@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Proxy;
 use super::changed::Changed;
-use super::write::{Begun, Write};
+use super::written::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
 use crate::classify::{Target, may_say_another};
