@@ -351,7 +351,7 @@ MENDS += [
         "R9: a write is sent once",
         [
             (
-                "src/proxy/write.rs",
+                "src/proxy/written.rs",
                 "            retries: Retries::Never,",
                 "            retries: Retries::Once,",
             ),
