@@ -24,6 +24,7 @@ use crate::organization::{Extent, Organization, OrganizationId};
 use crate::origin::whole;
 use crate::reason::GateReason;
 use crate::resource::Place;
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::{media_type, validator};
 use crate::tick::Tick;
 
@@ -250,6 +251,8 @@ impl Proxy {
             && carries_label
             // What a query shapes (`?dry_run=true`) is no answer to a plain read.
             && write.path.query().is_none()
+            // RFC 9111 §5.2.1.5: nor is what answers such a request stored.
+            && !RequestDirectives::parse(&write.fields).no_store
             // What is stored of a singleton is no item.
             && !write.subject.resource.is_singleton()
             && own.before <= begun.tick

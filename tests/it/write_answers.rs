@@ -46,6 +46,18 @@ async fn what_a_write_answers_is_not_stored_where_the_vendor_forbids_it_and_is_o
     }
 }
 
+/// RFC 9111 §5.2.1.5: neither the request nor what answers it.
+#[tokio::test]
+async fn what_answers_a_write_that_says_no_store_is_not_stored() {
+    let world = World::start_with(|config| config.cache.write_through = true);
+    let writer = world.proven("a", 1).await;
+    let write = || writer.patch(&label_path(1), CHANGE);
+    write().field("cache-control", "no-store").send().await.assert_label("changed");
+    writer.get(&label_path(1)).send().await.assert_label("changed").assert_miss();
+    write().send().await.assert_label("changed");
+    writer.get(&label_path(1)).send().await.assert_label("changed").assert_hit();
+}
+
 #[tokio::test]
 async fn what_a_write_with_a_query_answered_is_nobodys_label() {
     let world = World::start_with(|config| config.cache.write_through = true);
