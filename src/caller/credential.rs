@@ -300,6 +300,8 @@ mod tests {
         }
         let (plain, acting) = (digester.credential(&all[0]).unwrap(), digester.credential(&all[3]).unwrap());
         assert_eq!(plain.authorization_digest(), acting.authorization_digest());
+        assert_eq!(plain.workspace(), None);
+        assert_eq!(acting.workspace().map(|name| name.0), Uuid::try_parse(WORKSPACE).ok());
     }
 
     #[test]
