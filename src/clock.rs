@@ -108,7 +108,7 @@ impl Clock {
         }
     }
 
-    /// Waits until the clock has run for `uptime`.
+    /// Waits until so long after the clock's beginning.
     pub fn sleep_until_uptime(&self, uptime: Duration) -> Sleep {
         self.sleep_until(Moment { monotonic: uptime, wall: Duration::MAX })
     }

@@ -65,7 +65,7 @@ impl Moment {
         self.wall
     }
 
-    /// Time since the clock was made, by the monotonic clock: for ordering and for compact storage.
+    /// Time since the clock's beginning, which may be long before the process: for ordering and for compact storage.
     #[must_use]
     pub const fn uptime(self) -> Duration {
         self.monotonic

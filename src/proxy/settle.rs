@@ -13,7 +13,7 @@ use super::changed::Changed;
 use super::written::{Begun, Write};
 use crate::cache::gate::Expected;
 use crate::caller::credential::Credential;
-use crate::classify::{Target, may_say_another};
+use crate::classify::Target;
 use crate::error::{ErrorKind, ProxyError};
 use crate::fence::{Fate, Reach};
 use crate::fetch::{Told, WriteQuestion, Written};
@@ -89,11 +89,6 @@ struct OwnInvalidation {
 }
 
 impl Write {
-    /// Whether something beside its credential may have chosen whose data it changes: what makes a read uncached.
-    pub(super) fn may_be_anothers(&self) -> bool {
-        may_say_another(&self.fields, self.path.query().unwrap_or_default())
-    }
-
     /// What is invalidated if nobody learns what became of it.
     pub(super) fn last_will(&self) -> Notice {
         match &self.organization {

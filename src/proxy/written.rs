@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::caller::credential::{Credential, RouteDigest};
 use crate::caller::identity::Caller;
 use crate::callers::Payer;
-use crate::classify::says_nobody;
+use crate::classify::{may_say_another, says_nobody};
 use crate::clock::Moment;
 use crate::config::WriteInvalidates;
 use crate::fence::Reach;
@@ -78,6 +78,11 @@ impl Write {
             }
             _ => None,
         }
+    }
+
+    /// Whether something beside its credential may have chosen whose data it changes: what makes a read uncached.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        may_say_another(&self.fields, self.path.query().unwrap_or_default())
     }
 
     /// Whether it is of no other organization than the one that its credential is known to be of: nothing beside that may have chosen
