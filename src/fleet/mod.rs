@@ -29,7 +29,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::control::{Entry, Status};
 use self::heard::{Heard, Number};
@@ -66,6 +66,8 @@ pub struct Fleet {
     tier: Arc<Tier>,
     orders: mpsc::UnboundedSender<Order>,
     seen: Mutex<Seen>,
+    /// Something of it changed that the budget goes by.
+    changed: Notify,
     unsure: Mutex<Unsure>,
     /// The same of items that are gone: ids that somebody makes up must not keep refusals from being told.
     unsure_of_gone: Mutex<Unsure>,
@@ -77,6 +79,7 @@ pub struct Fleet {
 struct Seen {
     store: Option<String>,
     status: Option<Status>,
+    has_lease: bool,
 }
 
 /// Proofs that a refusal takes out of the store.
@@ -141,6 +144,12 @@ impl Fleet {
     #[must_use]
     pub fn replicas_seen(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.seen.lock().status.as_ref()?.members)
+    }
+
+    /// Waits until how many are seen has changed, or this replica has a lease again or has none any more; not for the loss of
+    /// one that nobody noticed. One task waits. Cancel-safe.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Enters a write among the open ones, before it is sent. Never fails: what could not be entered is told others later.
@@ -256,8 +265,14 @@ impl Fleet {
     }
 
     fn note_status(&self, status: Status) {
+        let (members, has_lease) = (status.members, self.lease.holds_at(self.clock.now()));
+        let mut seen = self.seen.lock();
         // None before the first beat: then the configuration says how many share.
-        self.seen.lock().status = Some(status);
+        let before = seen.status.replace(status).map(|status| status.members);
+        let had_lease = std::mem::replace(&mut seen.has_lease, has_lease);
+        if (before, had_lease) != (Some(members), has_lease) {
+            self.changed.notify_one();
+        }
     }
 
     fn note_store(&self, store: Option<String>) {
@@ -315,15 +330,7 @@ mod tests {
         let (clock, _hand) = Clock::manual();
         let (fleet, _unlinked) = replica(&clock);
         for (members, seen) in [(0, None), (3, NonZeroU32::new(3))] {
-            fleet.note_status(Status {
-                members,
-                lowest: None,
-                history: None,
-                applied: Number::default(),
-                open_writes: 0,
-                held_answers: 0,
-                unannounced: 0,
-            });
+            fleet.note_status(Status { members, ..Status::default() });
             assert_eq!(fleet.replicas_seen(), seen);
         }
     }

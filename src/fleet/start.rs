@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::apply::Applier;
@@ -102,6 +102,7 @@ impl Fleet {
             tier,
             orders,
             seen: Mutex::default(),
+            changed: Notify::new(),
             unsure: Mutex::default(),
             unsure_of_gone: Mutex::default(),
             clock: clock.clone(),

@@ -21,7 +21,7 @@ use crate::shield::beside::Part;
 use crate::shield::booking::{Answer, Book, Order, ProbeFate, Unanswered};
 use crate::shield::budget::{Link, WeakBudget};
 
-/// How often the lease is looked at while nothing is asked.
+/// How often the lease is looked at while nothing is asked and no change of it is told.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
 /// Whether two accounts can be booked by one script.
@@ -67,6 +67,8 @@ impl Carrier {
             let order = tokio::select! {
                 biased;
                 order = orders.recv() => order,
+                // Between a new lease and the next look a replica would spend its share beside what the others book.
+                () = carrier.fleet.changed() => continue,
                 () = carrier.clock.sleep(LOOKS_EVERY) => continue,
             };
             let Some(order) = order else { return };

@@ -236,7 +236,7 @@ pub struct StoreTime {
 }
 
 /// What is known of the fleet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Members, as of the last answered beat; 0 before the first.
     pub members: u32,
