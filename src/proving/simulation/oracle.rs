@@ -267,8 +267,9 @@ impl Oracle {
         if self.held[organization].is_some() {
             self.note_trouble(organization, now);
         }
-        // What had been sent before it is no probe.
-        self.held[organization] = self.held[organization].filter(|held| call.event < *held);
+        // What had been sent before it is no probe, nor is a call of somebody whose organization the process does not know.
+        let is_known = self.known[call.replica].proofs(party, organization).next().is_some();
+        self.held[organization] = self.held[organization].filter(|held| call.event < *held || !is_known);
         if answer.status == 429 {
             self.hold(call);
         }
