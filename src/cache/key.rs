@@ -155,6 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_key_takes_beside_itself_is_counted() {
+        let (clock, _) = Clock::manual();
+        let organization = Organizations::default().get(OrganizationId::example(1), clock.now());
+        let taken = |target| CacheKey::new(&LEAD_LABEL, &organization, None, target).heap_bytes();
+        assert_eq!(taken(Target::Item(Uuid::from_u128(1))), 0);
+        let whole = taken(Target::List(ListQuery(Box::new([]))));
+        assert_eq!(whole, size_of::<AnyKey>());
+        assert_eq!(taken(list("")), whole + size_of::<(&str, Box<str>)>());
+        assert_eq!(taken(list("100")), taken(list("")) + 3);
+        let both = ListQuery(Box::new([("limit", "100".into()), ("search", "a".into())]));
+        assert_eq!(taken(Target::List(both)) - taken(list("100")), size_of::<(&str, Box<str>)>() + 1);
+    }
+
+    #[test]
     fn the_key_of_an_item_that_everybody_may_have_takes_forty_bytes() {
         assert_eq!(size_of::<CacheKey>(), 40);
     }

@@ -275,6 +275,24 @@ fn who_is_alone_before_a_write_answers_it_and_says_so_when_the_link_is_back() {
 }
 
 #[test]
+fn the_bell_is_rung_as_the_server_of_each_link_needs_it() {
+    let mut replica = Replica::settled();
+    let mut rung = |ring| {
+        replica.hand.advance(LATER);
+        replica.control.ring_by(ring);
+        replica.control.link_up("run");
+        replica.beat(&QUIET);
+        let write = WriteId(u64::from(ring == Ring::ShardPublish));
+        replica.control.announce(write, vec![b"mine".to_vec()], Held::Nothing, replica.clock.now());
+        let call = replica.call();
+        (call.script, call.args[2].clone(), call.args[3].clone())
+    };
+    let bell = b"bell".to_vec();
+    assert_eq!(rung(Ring::ShardPublish), (ControlScript::Append, b"SPUBLISH".to_vec(), bell.clone()));
+    assert_eq!(rung(Ring::Publish), (ControlScript::Append, b"PUBLISH".to_vec(), bell));
+}
+
+#[test]
 fn who_leaves_has_no_lease_before_anybody_is_told() {
     let mut replica = Replica::settled();
     assert!(replica.has_lease());
