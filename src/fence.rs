@@ -323,6 +323,31 @@ mod tests {
     }
 
     #[test]
+    fn whether_an_item_was_raised_everywhere_is_told_for_it_alone_and_of_what_came_later_alone() {
+        let fence = Fence::default();
+        let raised = Uuid::from_u128(7);
+        let before = fence.sequence().advance();
+        fence.invalidate_everywhere(Reach::Item(raised), None);
+        let after = fence.sequence().advance();
+        let nothing_since = |id, begun| fence.nothing_invalidated_everywhere_since(id, begun);
+        assert!(!nothing_since(raised, before));
+        assert!(nothing_since(raised, after));
+        assert!(nothing_since(Uuid::from_u128(8), before));
+    }
+
+    #[test]
+    fn an_organization_that_an_operator_names_is_raised_and_no_other_known_one() {
+        let fence = Fence::default();
+        let (a, b) = (organization(&fence, 1), organization(&fence, 2));
+        let before = fence.sequence().advance();
+        fence.invalidate_named(a.id().name());
+        let after = fence.sequence().advance();
+        assert_eq!([before, after].map(|begun| fence.admits(&a, &item(1), begun)), [false, true]);
+        assert!(fence.admits(&b, &item(1), before));
+        assert_eq!([before, after].map(|begun| fence.nothing_invalidated_since(begun)), [false, true]);
+    }
+
+    #[test]
     fn an_id_that_left_the_table_still_counts_as_raised() {
         let fence = Fence::default();
         let a = organization(&fence, 1);

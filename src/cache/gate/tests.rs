@@ -147,6 +147,40 @@ fn the_answer_to_a_write_is_somebody_elses_where_it_says_so_plainly() {
 }
 
 #[test]
+fn a_write_names_its_label_alone_where_its_answer_is_that_label_and_nothing_else() {
+    let expected = |organization| Expected { organization, workspace: None };
+    let alone = |by, body: &str| names_alone(&LEAD_LABEL, ID, expected(by), body.as_bytes());
+    let own = label(&ID.to_string(), A);
+    assert!(alone(Some(A), &own));
+    let another = Uuid::from_u128(1);
+    let inside = own.replace("null", &format!(r#"{{"id":"{another}"}}"#));
+    let beside = own.replace("\"label\"", &format!(r#""merged":"{another}","label""#));
+    let listed = own.replace("\"label\"", r#""items":[],"label""#);
+    let rows = [
+        ("of a writer whom nobody knows", None, &own),
+        ("of another organization", Some(B), &own),
+        ("another label", Some(A), &label(&another.to_string(), A)),
+        ("another one inside", Some(A), &inside),
+        ("another one beside it", Some(A), &beside),
+        ("a list beside it", Some(A), &listed),
+        ("no label", Some(A), &"{}".to_owned()),
+    ];
+    for (row, by, body) in rows {
+        assert!(!alone(by, body), "{row}: {body}");
+    }
+}
+
+#[test]
+fn what_a_write_answers_tells_an_id_and_an_organization_where_it_is_written_plainly() {
+    let told =
+        |body: &str| (id_of(&LEAD_LABEL, body.as_bytes()), organization_of(&LEAD_LABEL, body.as_bytes()));
+    assert_eq!(told(&label(&ID.to_string(), A)), (Some(ID), Some(A)));
+    assert_eq!(told(&label("7", B)), (None, Some(B)));
+    assert_eq!(told(&format!(r#"{{"id":"{ID}"}}"#)), (Some(ID), None));
+    assert_eq!(told("<html>"), (None, None));
+}
+
+#[test]
 fn what_may_not_be_stored_excuses_nothing_that_may_not_be_delivered() {
     let (unstored, foreign) = (GateReason::SetCookie, GateReason::OtherOrganization);
     assert_eq!(verdict(Ok(()), Ok(7)), Ok(7));
