@@ -12,7 +12,7 @@ use super::truth::{What, calls_in};
 use super::upstream::{Answer, Call};
 use crate::clock::Moment;
 
-const PROOF: Duration = Duration::from_secs(60);
+pub(super) const PROOF: Duration = Duration::from_secs(60);
 const OUTAGE_PROOF: Duration = Duration::from_secs(300);
 /// For so long an item, and a page, is served while all is well: its lifetime, and the window in which it is refreshed. What a page
 /// brought is kept as an item.

@@ -80,11 +80,6 @@ impl Known {
         self.proofs[party.0].iter().filter(move |proof| proof.organization == organization)
     }
 
-    /// Whether there is any of its proofs.
-    pub(super) fn is_proven(&self, party: usize) -> bool {
-        !self.proofs[party].is_empty()
-    }
-
     /// A proof comes here; one for another organization is worth nothing once it has.
     pub(super) fn prove(&mut self, party: Party, proof: Proof) {
         let moved = self.proofs[party.0].iter().any(|known| known.organization != proof.organization);

@@ -6,6 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::broken::hold;
+use super::judge::PROOF;
 use super::known::{Known, Proof};
 use super::met::Met;
 use super::setting::Setting;
@@ -62,8 +63,10 @@ pub(super) struct Oracle {
     trouble: [Option<Duration>; ORGANIZATIONS],
     /// The event in which a 429 was the last answer to it: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
     held: [Option<u64>; ORGANIZATIONS],
-    /// Connections failed, or calls ran out of time, and none was answered since: then it may count as dead.
-    unreachable: bool,
+    /// Of each replica: connections failed, or calls ran out of time, and none was answered since. Then the API may count as dead.
+    unreachable: Vec<bool>,
+    /// When each credential's latest proof was given to the store, and by which replica.
+    shared: [Option<(Duration, usize)>; PARTIES],
     /// What landed from here on has not been judged yet.
     pub(super) last_quiet: u64,
     arrived: HashSet<usize>,
@@ -90,7 +93,8 @@ impl Oracle {
             lost: vec![None; setting.replicas],
             trouble: [None; ORGANIZATIONS],
             held: [None; ORGANIZATIONS],
-            unreachable: false,
+            unreachable: vec![false; setting.replicas],
+            shared: [None; PARTIES],
             last_quiet: 0,
             arrived: HashSet::new(),
             uncounted: Duration::ZERO,
@@ -141,6 +145,11 @@ impl Oracle {
         }
     }
 
+    /// The organizations that a 429 to a call holds back: all where they have one account.
+    fn held_by(&self, call: &Call) -> Vec<usize> {
+        if self.setting.is_fleet() { (0..ORGANIZATIONS).collect() } else { self.taken_for(call) }
+    }
+
     /// The organizations that a call may count as one of.
     fn taken_for(&self, call: &Call) -> Vec<usize> {
         let is_known = |organization: &usize| {
@@ -173,8 +182,8 @@ impl Oracle {
         self.uncounted = now.uptime() + BOOKED_AHEAD;
     }
 
-    pub(super) const fn note_unreachable(&mut self) {
-        self.unreachable = true;
+    pub(super) fn note_unreachable(&mut self, replica: usize) {
+        self.unreachable[replica] = true;
     }
 
     /// A replica may be alone, for as long as this lasts and a little longer.
@@ -218,7 +227,7 @@ impl Oracle {
                 self.note_trouble(organization, now);
             }
         }
-        if self.unreachable {
+        if self.unreachable.contains(&true) {
             self.note_trouble_of_all(now);
         }
         // By the clock that never jumps.
@@ -248,30 +257,36 @@ impl Oracle {
             known.is_first_401(call.party);
         }
         if answer.status == 429 {
-            self.hold(call);
-            self.note_trouble_of(call, now);
+            self.hold(call, now);
         }
     }
 
     /// Its 429 has come, or may have.
-    fn hold(&mut self, call: &Call) {
-        let event = call.landed.or(call.begun);
-        self.taken_for(call).into_iter().for_each(|organization| self.held[organization] = event);
+    fn hold(&mut self, call: &Call, until: Moment) {
+        for organization in self.held_by(call) {
+            self.held[organization] = call.landed.or(call.begun);
+            self.note_trouble(organization, until);
+        }
     }
 
     /// All of an answer is on its way.
     pub(super) fn note_answered(&mut self, call: &Call, now: Moment) {
         let Some(answer) = &call.answer else { return };
-        self.unreachable = false;
-        let (party, organization) = (call.party, call.organization);
-        if self.held[organization].is_some() {
-            self.note_trouble(organization, now);
-        }
+        self.unreachable[call.replica] = false;
+        let party = call.party;
         // What had been sent before it is no probe, nor is a call of somebody whose organization the process does not know.
-        let is_known = self.known[call.replica].proofs(party, organization).next().is_some();
-        self.held[organization] = self.held[organization].filter(|held| call.event < *held || !is_known);
+        let is_known = self.known[call.replica].proofs(party, call.organization).next().is_some();
+        let is_fleet = self.setting.is_fleet();
+        let is_probe = |organization| is_fleet || is_known && organization == call.organization;
+        for organization in self.held_by(call) {
+            if self.held[organization].is_some() {
+                self.note_trouble(organization, now);
+            }
+            let is_behind = |held: &u64| call.event < *held || !is_probe(organization);
+            self.held[organization] = self.held[organization].filter(is_behind);
+        }
         if answer.status == 429 {
-            self.hold(call);
+            self.hold(call, now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1))));
         }
         if call.slipped {
             self.met.slipped += 1;
@@ -279,24 +294,20 @@ impl Oracle {
             return;
         }
         match answer.status {
-            200 if call.what.is_read() => self.note_read(call),
+            200 if call.what.is_read() => self.note_read(call, now),
             401 if call.what.is_of_labels() || self.known[call.replica].is_first_401(party) => {
                 let same = (0..PARTIES).filter(|other| Party(*other).token() == party.token());
                 same.for_each(|party| self.note_refusal(party, call, now));
             }
             403 if call.what.is_of_labels() => self.note_refusal(party.0, call, now),
             402 => self.note_refusal(party.0, call, now),
-            429 => {
-                let until = now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1)));
-                self.note_trouble_of(call, until);
-            }
             500.. => self.note_trouble_of(call, now),
             _ => {}
         }
     }
 
     /// A label, or a page of them: one without labels names no organization.
-    fn note_read(&mut self, call: &Call) {
+    fn note_read(&mut self, call: &Call, now: Moment) {
         let Some(answer) = &call.answer else { return };
         if !answer.body.contains("organization_id") {
             return;
@@ -314,7 +325,10 @@ impl Oracle {
             } else {
                 known.learn(call.party, proof);
                 let is_told = replica == call.replica && known.is_anew(call.party, &proof);
-                known.bound[call.party.0] |= is_told && !self.has_moved[call.party.token()];
+                if is_told && !self.has_moved[call.party.token()] {
+                    known.bound[call.party.0] = true;
+                    self.shared[call.party.0] = Some((now.uptime(), replica));
+                }
             }
         }
         if call.what == What::List {
@@ -325,14 +339,26 @@ impl Oracle {
     fn note_refusal(&mut self, party: usize, call: &Call, now: Moment) {
         self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
-            let is_proven = self.known.iter().any(|known| known.is_proven(party));
+            let is_proven =
+                self.known[call.replica].bound[party] || self.has_shared(party, call.replica, now);
             self.known.iter_mut().for_each(|known| known.bound[party] = false);
-            // Of whom nobody has a proof nothing is said (docs/FLEET.md): one that is on its way elsewhere comes behind it.
+            self.shared[party] = None;
+            // It is said where this replica or the store has a proof, or the store does not say (docs/FLEET.md).
             if !is_proven {
                 return;
             }
             self.told.push((now.uptime() + HEARD, party, call.landed.unwrap_or_default(), call.replica));
         }
+    }
+
+    /// Whether the store has a proof of that credential for certain, and tells this replica so.
+    fn has_shared(&self, party: usize, replica: usize, now: Moment) -> bool {
+        let is_well = |replica: usize, since| self.disturbed[replica] <= since && self.uncounted <= since;
+        self.shared[party].is_some_and(|(at, from)| {
+            // It is stored behind the answer, for as long as it lasts.
+            let is_there = at + HEARD < now.uptime() && now.uptime() < at + PROOF / 2;
+            is_there && is_well(from, at) && is_well(replica, at)
+        })
     }
 
     /// What was on its way has come.

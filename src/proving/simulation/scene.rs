@@ -141,7 +141,7 @@ impl Scene {
         self.stage.settle();
         let now = self.stage.now();
         if self.refusing {
-            self.oracle.note_unreachable();
+            (0..self.setting.replicas).for_each(|replica| self.oracle.note_unreachable(replica));
         }
         self.note_links();
         self.oracle.note_time(now);
@@ -316,7 +316,7 @@ impl Scene {
                 self.oracle.met.cut += 1;
                 // It may be noted as unreachable and answered before anybody looks at the time.
                 self.oracle.note_trouble_of(&self.upstream.calls[number], now);
-                self.oracle.note_unreachable();
+                self.oracle.note_unreachable(self.upstream.calls[number].replica);
             }
             Sent::Part | Sent::Unheard => {}
         }

@@ -33,7 +33,7 @@ impl Scene {
             for call in waiting.map(|number| &self.upstream.calls[number]) {
                 self.oracle.note_trouble_of(call, now);
                 if now.since(call.at) >= DEADLINE {
-                    self.oracle.note_unreachable();
+                    self.oracle.note_unreachable(call.replica);
                 }
             }
             self.settle();
