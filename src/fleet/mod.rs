@@ -79,7 +79,8 @@ pub struct Fleet {
 struct Seen {
     store: Option<String>,
     status: Option<Status>,
-    has_lease: bool,
+    /// The members, and whether there was a lease.
+    share: Option<(u32, bool)>,
 }
 
 /// Proofs that a refusal takes out of the store.
@@ -265,12 +266,11 @@ impl Fleet {
     }
 
     fn note_status(&self, status: Status) {
-        let (members, has_lease) = (status.members, self.lease.holds_at(self.clock.now()));
+        let share = (status.members, self.lease.holds_at(self.clock.now()));
         let mut seen = self.seen.lock();
         // None before the first beat: then the configuration says how many share.
-        let before = seen.status.replace(status).map(|status| status.members);
-        let had_lease = std::mem::replace(&mut seen.has_lease, has_lease);
-        if (before, had_lease) != (Some(members), has_lease) {
+        seen.status = Some(status);
+        if seen.share.replace(share) != Some(share) {
             self.changed.notify_one();
         }
     }
