@@ -211,9 +211,10 @@ impl Oracle {
         self.met.restarts += 1;
         if self.setting.is_fleet() {
             self.known[replica].restarted();
-            // What it wrote while it was alone it may have told nobody, and who takes its place is somebody else.
+            // What it wrote and purged while it was alone it may have told nobody, and who takes its place is somebody else.
             if self.is_disturbed(replica, now) {
                 self.own[replica] = Default::default();
+                self.known[replica].purged = Default::default();
             }
         } else {
             self.known[replica] = Known::nothing();
@@ -275,15 +276,14 @@ impl Oracle {
         self.unreachable[call.replica] = false;
         let party = call.party;
         // What had been sent before it is no probe, nor is a call of somebody whose organization the process does not know.
-        let is_known = self.known[call.replica].proofs(party, call.organization).next().is_some();
         let is_fleet = self.setting.is_fleet();
-        let is_probe = |organization| is_fleet || is_known && organization == call.organization;
+        let is_known = self.known[call.replica].proofs(party, call.organization).next().is_some();
         for organization in self.held_by(call) {
             if self.held[organization].is_some() {
                 self.note_trouble(organization, now);
             }
-            let is_behind = |held: &u64| call.event < *held || !is_probe(organization);
-            self.held[organization] = self.held[organization].filter(is_behind);
+            let is_probe = is_fleet || is_known && organization == call.organization;
+            self.held[organization] = self.held[organization].filter(|held| call.event < *held || !is_probe);
         }
         if answer.status == 429 {
             self.hold(call, now.plus(Duration::from_secs(answer.retry_after.unwrap_or(1))));
@@ -353,11 +353,10 @@ impl Oracle {
 
     /// Whether the store has a proof of that credential for certain, and tells this replica so.
     fn has_shared(&self, party: usize, replica: usize, now: Moment) -> bool {
-        let is_well = |replica: usize, since| self.disturbed[replica] <= since && self.uncounted <= since;
         self.shared[party].is_some_and(|(at, from)| {
             // It is stored behind the answer, for as long as it lasts.
             let is_there = at + HEARD < now.uptime() && now.uptime() < at + PROOF / 2;
-            is_there && is_well(from, at) && is_well(replica, at)
+            is_there && self.disturbed[from].max(self.disturbed[replica]).max(self.uncounted) <= at
         })
     }
 
