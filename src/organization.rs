@@ -398,6 +398,20 @@ mod tests {
     }
 
     #[test]
+    fn the_epoch_of_lists_is_that_of_the_latest_invalidation_of_an_item_or_of_all() {
+        let (clock, _) = Clock::manual();
+        let (sequence, organizations) = (Sequence::default(), Organizations::default());
+        let organization = organizations.get(OrganizationId::example(1), clock.now());
+        let first = organization.invalidated();
+        assert_eq!(organization.lists_invalidated(), first);
+        let (of_item, _) = organization.invalidate(Extent::Item(uuid::Uuid::from_u128(1)), &sequence);
+        assert_eq!((organization.invalidated(), organization.lists_invalidated()), (first, of_item));
+        let (of_all, _) = organization.invalidate(Extent::Organization, &sequence);
+        assert!(of_all > of_item && of_item > first);
+        assert_eq!((organization.invalidated(), organization.lists_invalidated()), (of_all, of_all));
+    }
+
+    #[test]
     fn an_organization_is_purged_by_name_before_it_is_known_and_is_not_made_by_it() {
         let (clock, _) = Clock::manual();
         let sequence = Sequence::default();
