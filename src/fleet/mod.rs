@@ -79,8 +79,8 @@ pub struct Fleet {
 struct Seen {
     store: Option<String>,
     status: Option<Status>,
-    /// The members, and whether there was a lease.
-    share: Option<(u32, bool)>,
+    /// By what the budget goes: whether there was a lease when it asked last, and how many were seen.
+    told: (bool, Option<NonZeroU32>),
 }
 
 /// Proofs that a refusal takes out of the store.
@@ -141,14 +141,21 @@ impl Fleet {
         &self.tier
     }
 
-    /// How many replicas were seen last, this one included; nothing if none ever was.
+    /// Whether this replica has a lease now, and how many were seen last, itself included; nothing if none ever was.
     #[must_use]
-    pub fn replicas_seen(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(self.seen.lock().status.as_ref()?.members)
+    pub fn share(&self) -> (bool, Option<NonZeroU32>) {
+        let mut seen = self.seen.lock();
+        seen.told = self.share_by(&seen);
+        seen.told
     }
 
-    /// Waits until how many are seen has changed, or this replica has a lease again or has none any more; not for the loss of
-    /// one that nobody noticed. One task waits. Cancel-safe.
+    fn share_by(&self, seen: &Seen) -> (bool, Option<NonZeroU32>) {
+        let members = seen.status.as_ref().map_or(0, |status| status.members);
+        (self.has_lease(self.clock.now()), NonZeroU32::new(members))
+    }
+
+    /// Waits until [`Self::share`] may be another than it was when it was last asked for; not for the loss of a lease that nobody
+    /// has noticed. One task waits. Cancel-safe.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -266,11 +273,10 @@ impl Fleet {
     }
 
     fn note_status(&self, status: Status) {
-        let share = (status.members, self.lease.holds_at(self.clock.now()));
         let mut seen = self.seen.lock();
         // None before the first beat: then the configuration says how many share.
         seen.status = Some(status);
-        if seen.share.replace(share) != Some(share) {
+        if seen.told != self.share_by(&seen) {
             self.changed.notify_one();
         }
     }
@@ -331,7 +337,7 @@ mod tests {
         let (fleet, _unlinked) = replica(&clock);
         for (members, seen) in [(0, None), (3, NonZeroU32::new(3))] {
             fleet.note_status(Status { members, ..Status::default() });
-            assert_eq!(fleet.replicas_seen(), seen);
+            assert_eq!(fleet.share().1, seen);
         }
     }
 }

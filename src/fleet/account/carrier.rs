@@ -58,7 +58,10 @@ impl Carrier {
         let carrier = Arc::new(self);
         let mut said_again = carrier.clock.now();
         loop {
-            carrier.follow_lease();
+            let (has_lease, replicas) = carrier.fleet.share();
+            if let Some(budget) = carrier.budget.upgrade() {
+                budget.set_link(if has_lease { Link::Linked } else { Link::Alone }, replicas);
+            }
             let now = carrier.clock.now();
             if now.since(said_again) >= LOOKS_EVERY {
                 said_again = now;
@@ -131,14 +134,6 @@ impl Carrier {
 
     fn is_linked(&self) -> bool {
         self.fleet.has_lease(self.clock.now())
-    }
-
-    /// Tells the budget whether there is a lease, and how many share.
-    fn follow_lease(&self) {
-        let link = if self.is_linked() { Link::Linked } else { Link::Alone };
-        if let Some(budget) = self.budget.upgrade() {
-            budget.set_link(link, self.fleet.replicas_seen());
-        }
     }
 
     /// Books a moment, by one deadline for all that it takes.

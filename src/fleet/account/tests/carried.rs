@@ -70,6 +70,7 @@ async fn the_budget_knows_of_a_lease_and_of_others_as_soon_as_the_replica_does()
     assert_eq!(usable(3, true).await, whole);
     assert_eq!(usable(2, true).await, whole);
     assert_eq!(usable(2, false).await, whole / 2);
+    assert_eq!(usable(5, false).await, whole / 5);
 }
 
 #[tokio::test]
