@@ -207,11 +207,15 @@ async fn writes_are_refused_without_a_lease_where_that_is_configured() {
 
 #[tokio::test]
 async fn a_write_whose_lease_ends_while_it_waits_for_its_turn_is_refused_where_that_is_configured() {
-    let patient = |config: &mut Config| {
+    let waiting = |config: &mut Config| {
         by_leases_alone(config);
         config.shield.max_wait = Duration::from_secs(8);
+        // Less than the four seconds of the hold, and more than a busy machine takes for a beat.
+        if let Some(shared) = &mut config.shared {
+            (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(2));
+        }
     };
-    let mut fleet = TestFleet::start_with(Engine::Valkey, 1, patient).await;
+    let mut fleet = TestFleet::start_with(Engine::Valkey, 1, waiting).await;
     let caller = fleet.warm("a", 1).await.remove(0);
     let limited = Answer::json(429, error(429, "slow down")).field("retry-after", "4");
     fleet.upstream.script(move |request| (request.target == CAMPAIGNS).then(|| limited.clone()));
@@ -226,7 +230,7 @@ async fn a_write_whose_lease_ends_while_it_waits_for_its_turn_is_refused_where_t
 
 #[tokio::test]
 async fn a_replica_that_leaves_holds_up_no_write() {
-    let mut fleet = TestFleet::start(Engine::Valkey, 3).await;
+    let mut fleet = TestFleet::start_with(Engine::Valkey, 3, patient).await;
     let callers = fleet.warm("a", 1).await;
     drop(fleet.replicas.remove(2));
     let two = |status: &serde_json::Value| status["fleet"]["members"] == 2;
@@ -249,7 +253,11 @@ async fn a_primary_that_lost_its_replicas_is_left_and_found_again() {
 
 #[tokio::test]
 async fn status_and_explanation_tell_whether_a_replica_is_alone() {
-    let mut fleet = TestFleet::start_with(Engine::Redis, 2, one_of_three).await;
+    let leased_for_long = |config: &mut Config| {
+        one_of_three(config);
+        patient(config);
+    };
+    let mut fleet = TestFleet::start_with(Engine::Redis, 2, leased_for_long).await;
     let question = format!(
         r#"{{"method":"GET","path":"{}","headers":{{"Authorization":"Bearer {}"}}}}"#,
         label_path(1),

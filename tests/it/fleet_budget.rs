@@ -24,12 +24,12 @@ fn whose_store_is_waited_for(config: &mut Config) {
     patient(config);
 }
 
-/// Those that are gone cost a replica their share for no longer than a second.
+/// Those that are gone cost a replica their share for no longer than two seconds.
 fn soon_alone(config: &mut Config) {
     sixty_a_second(config);
-    // An answer that the machine under the test keeps for 50 ms is no fault of the store.
+    // An answer that the machine under the test keeps for a moment is no fault of the store.
     if let Some(shared) = &mut config.shared {
-        (shared.store.timeout, shared.lease) = (Duration::from_millis(200), Duration::from_secs(1));
+        (shared.store.timeout, shared.lease) = (Duration::from_millis(500), Duration::from_secs(2));
     }
 }
 
@@ -89,9 +89,9 @@ async fn one_replica_alone_may_use_the_whole_limit() {
         for call in spawn(&callers[0], 30) {
             call.await.expect("no panic").assert_status(200);
         }
-        // By a share of twenty a second no more than 220 of these would have gone in time. All of them take 5 s by the whole
+        // By a share of twenty a second no more than 220 of these would have gone in time. All of them take 6.5 s by the whole
         // limit.
-        for call in spawn(&callers[0], 300) {
+        for call in spawn(&callers[0], 260) {
             call.await.expect("no panic").assert_status(200);
         }
     }

@@ -316,6 +316,13 @@ async fn the_form_of_the_log_changes_while_it_runs() {
     let caller = stage.serving.caller(&token("a", 1));
     stage.reload("[log]\nformat = \"text\"\n", "applied").await;
     caller.get("/api/v2/text").send().await.assert_status(200);
+    let told = || stage.serving.process.stdout().contains("/api/v2/text");
+    patiently("its line", async {
+        while !told() {
+            let _ = stage.count("applied").await;
+        }
+    })
+    .await;
     stage.reload("[log]\nlevel = \"error\"\nformat = \"json\"\n", "applied").await;
     caller.get("/api/v2/silent").send().await.assert_status(200);
     stage.serving.process.signal("INT");

@@ -98,12 +98,7 @@ async fn the_list_of_one_replica_serves_every_label_at_the_others() {
         fleet.replicas[0].caller("a", 1).get(&label_path(1)).send().await.assert_label("a-1");
         // The list is read behind the first answer, to know whether the labels are for everybody.
         fleet.upstream.arrived(2).await;
-        patiently("the list to be told", async {
-            while stored(&fleet, ENTRIES).len() < 2 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        told(&fleet, 2, 1).await;
         let reads = fleet.label_reads();
         let mut fleet = fleet;
         let new = fleet.add(listing).await;
