@@ -116,7 +116,7 @@ impl Oracle {
         self.judge_shared(asked, item);
         // What has just landed is what the upstream says now, however late the wall clock says that it was asked.
         let age = now.since(call.at);
-        let in_trouble = self.is_in_trouble(organization, now);
+        let in_trouble = self.is_in_trouble(asked.replica, organization, now);
         self.met.calm += u64::from(!in_trouble && call.event < asked.event);
         let (fresh, longer) =
             if asked.what == What::List { (FRESH.1, IN_TROUBLE.1) } else { (FRESH.0, IN_TROUBLE.0) };

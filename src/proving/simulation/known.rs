@@ -32,6 +32,8 @@ pub(super) struct Known {
     pub(super) refused: [u64; PARTIES],
     /// Whose organization it surely knows: what is said of another is no answer to it.
     pub(super) bound: [bool; PARTIES],
+    /// Whether it has a proof of it for certain, by a read of its own: a refusal here is told to the others.
+    pub(super) proved: [bool; PARTIES],
     /// What a credential asked for before the last purge, or before the last answer to somebody else, does not make it known.
     pub(super) unbound: [u64; PARTIES],
     /// Until when a call may be the second try of what was asked for before that.
@@ -57,6 +59,7 @@ impl Known {
             proofs: vec![Vec::new(); PARTIES],
             refused: [0; PARTIES],
             bound: [false; PARTIES],
+            proved: [false; PARTIES],
             unbound: [0; PARTIES],
             retried: [Duration::ZERO; PARTIES],
             coming: Vec::new(),
@@ -114,7 +117,7 @@ impl Known {
 
     /// It is not known any more. Where something that it asked for is under way, calls for that may still be made.
     pub(super) fn unbind(&mut self, party: usize, event: u64, asking: Option<Moment>) {
-        (self.bound[party], self.unbound[party]) = (false, event);
+        (self.bound[party], self.proved[party], self.unbound[party]) = (false, false, event);
         if let Some(now) = asking {
             self.retried[party] = now.uptime() + PATIENCE;
         }
@@ -155,6 +158,6 @@ impl Known {
 
     pub(super) fn refuse(&mut self, party: usize, event: u64) {
         self.refused[party] = self.refused[party].max(event);
-        self.bound[party] = false;
+        (self.bound[party], self.proved[party]) = (false, false);
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Met {
     pub(super) across: u64,
     /// Reads behind a write that another replica answered.
     pub(super) behind_others: u64,
+    /// Refusals that another replica had heard of for certain.
+    pub(super) told: u64,
     /// Seconds in which a fleet sent as many calls as it may.
     pub(super) at_limit: u64,
 }

@@ -55,12 +55,15 @@ pub(super) struct Oracle {
     all: [Versions; ORGANIZATIONS],
     /// Until when each replica may be alone.
     disturbed: Vec<Duration>,
+    /// Since when it has been so, and when an operator's purge was last answered by it.
+    alone_since: Vec<Duration>,
+    purged_at: Vec<Duration>,
     /// Refusals that the others will have heard of: when, who was refused, in which event, and where.
     told: Vec<(Duration, usize, u64, usize)>,
     /// Since when each has had no link for certain.
     lost: Vec<Option<Duration>>,
-    /// Until when an organization's calls may fail, as far as callers can know, by the clock that never jumps.
-    trouble: [Option<Duration>; ORGANIZATIONS],
+    /// Until when an organization's calls may fail at each replica, as far as callers can know, by the clock that never jumps.
+    trouble: Vec<[Option<Duration>; ORGANIZATIONS]>,
     /// The event in which a 429 was the last answer to it: whatever its next call comes to, it is a probe, and while that is out nobody else may ask.
     held: [Option<u64>; ORGANIZATIONS],
     /// Of each replica: connections failed, or calls ran out of time, and none was answered since. Then the API may count as dead.
@@ -89,9 +92,11 @@ impl Oracle {
             own: vec![nothing; setting.replicas],
             all: nothing,
             disturbed: vec![BEGINNING; setting.replicas],
+            alone_since: vec![Duration::ZERO; setting.replicas],
+            purged_at: vec![Duration::ZERO; setting.replicas],
             told: Vec::new(),
             lost: vec![None; setting.replicas],
-            trouble: [None; ORGANIZATIONS],
+            trouble: vec![[None; ORGANIZATIONS]; setting.replicas],
             held: [None; ORGANIZATIONS],
             unreachable: vec![false; setting.replicas],
             shared: [None; PARTIES],
@@ -124,7 +129,7 @@ impl Oracle {
         self.sent.push_back((now.uptime(), replica));
         if self.sent.iter().filter(|(_, of)| *of == replica).count() >= SHARE {
             // Others may wait for their turn, which is as good as an outage.
-            self.note_trouble_of_all(now);
+            (0..self.setting.replicas).for_each(|replica| self.note_trouble_of_all(replica, now));
         }
         self.recent.retain(|at| *at > second);
         if self.disturbed.iter().chain([&self.uncounted]).any(|until| now.uptime() < *until) {
@@ -141,7 +146,7 @@ impl Oracle {
     /// A call fails, or is late: so for the organization that it was proven for here, where its token has moved unseen, too.
     pub(super) fn note_trouble_of(&mut self, call: &Call, until: Moment) {
         for organization in self.taken_for(call) {
-            self.note_trouble(organization, until);
+            self.note_trouble(call.replica, organization, until);
         }
     }
 
@@ -161,20 +166,25 @@ impl Oracle {
             .collect()
     }
 
-    /// Calls of an organization fail, or are late.
-    fn note_trouble(&mut self, organization: usize, until: Moment) {
+    /// Calls of an organization fail at a replica, or are late.
+    fn note_trouble(&mut self, replica: usize, organization: usize, until: Moment) {
         let until = until.uptime() + TROUBLE;
-        let trouble = &mut self.trouble[organization];
+        let trouble = &mut self.trouble[replica][organization];
         *trouble = Some(trouble.map_or(until, |known| known.max(until)));
     }
 
     /// Calls of all of them do: where nobody can be reached, the breaker opens for everybody.
-    pub(super) fn note_trouble_of_all(&mut self, until: Moment) {
-        (0..ORGANIZATIONS).for_each(|organization| self.note_trouble(organization, until));
+    fn note_trouble_of_all(&mut self, replica: usize, until: Moment) {
+        (0..ORGANIZATIONS).for_each(|organization| self.note_trouble(replica, organization, until));
     }
 
-    pub(super) fn is_in_trouble(&self, organization: usize, now: Moment) -> bool {
-        self.trouble[organization].is_some_and(|until| now.uptime() < until)
+    /// An organization's calls are held back, at all replicas.
+    fn note_hold(&mut self, organization: usize, until: Moment) {
+        (0..self.setting.replicas).for_each(|replica| self.note_trouble(replica, organization, until));
+    }
+
+    pub(super) fn is_in_trouble(&self, replica: usize, organization: usize, now: Moment) -> bool {
+        self.trouble[replica][organization].is_some_and(|until| now.uptime() < until)
     }
 
     /// The store knows of no call any more, nor of the moments that it has given: what has one comes beside those to come.
@@ -186,8 +196,11 @@ impl Oracle {
         self.unreachable[replica] = true;
     }
 
-    /// A replica may be alone, for as long as this lasts and a little longer.
-    pub(super) fn note_disturbed(&mut self, replica: usize, until: Duration) {
+    /// A replica may be alone from now on, for as long as this lasts and a little longer.
+    pub(super) fn note_disturbed(&mut self, replica: usize, now: Duration, until: Duration) {
+        if self.disturbed[replica] < now {
+            self.alone_since[replica] = now;
+        }
         self.disturbed[replica] = self.disturbed[replica].max(until);
     }
 
@@ -209,12 +222,15 @@ impl Oracle {
     /// A process was killed, and another one has taken its place.
     pub(super) fn note_restart(&mut self, replica: usize, now: Moment) {
         self.met.restarts += 1;
+        self.unreachable[replica] = false;
         if self.setting.is_fleet() {
             self.known[replica].restarted();
             // What it wrote and purged while it was alone it may have told nobody, and who takes its place is somebody else.
             if self.is_disturbed(replica, now) {
                 self.own[replica] = Default::default();
-                self.known[replica].purged = Default::default();
+                if self.purged_at[replica] + HEARD >= self.alone_since[replica] {
+                    self.known[replica].purged = Default::default();
+                }
             }
         } else {
             self.known[replica] = Known::nothing();
@@ -225,23 +241,26 @@ impl Oracle {
     pub(super) fn note_time(&mut self, now: Moment) {
         for organization in 0..ORGANIZATIONS {
             if self.held[organization].is_some() {
-                self.note_trouble(organization, now);
+                self.note_hold(organization, now);
             }
         }
-        if self.unreachable.contains(&true) {
-            self.note_trouble_of_all(now);
+        for replica in 0..self.setting.replicas {
+            if self.unreachable[replica] {
+                self.note_trouble_of_all(replica, now);
+            }
         }
         // By the clock that never jumps.
         for limits in self.known.iter_mut().flat_map(|known| &mut known.limits) {
             *limits = limits.filter(|limits| now.uptime().saturating_sub(limits.at.uptime()) < LIMITED);
         }
-        let Self { told, known, disturbed, .. } = self;
+        let Self { told, known, disturbed, met, .. } = self;
         told.retain(|&(due, party, event, from)| {
             let is_due = now.uptime() >= due;
             for (replica, known) in known.iter_mut().enumerate() {
                 // Where a link was not well in between, the proofs end by themselves.
                 let well = disturbed[replica] + HEARD < due && disturbed[from] + HEARD < due;
                 if is_due && well {
+                    met.told += u64::from(replica != from);
                     known.refuse(party, event);
                 }
             }
@@ -266,7 +285,7 @@ impl Oracle {
     fn hold(&mut self, call: &Call, until: Moment) {
         for organization in self.held_by(call) {
             self.held[organization] = call.landed.or(call.begun);
-            self.note_trouble(organization, until);
+            self.note_hold(organization, until);
         }
     }
 
@@ -280,7 +299,7 @@ impl Oracle {
         let is_known = self.known[call.replica].proofs(party, call.organization).next().is_some();
         for organization in self.held_by(call) {
             if self.held[organization].is_some() {
-                self.note_trouble(organization, now);
+                self.note_hold(organization, now);
             }
             let is_probe = is_fleet || is_known && organization == call.organization;
             self.held[organization] = self.held[organization].filter(|held| call.event < *held || !is_probe);
@@ -327,6 +346,7 @@ impl Oracle {
                 let is_told = replica == call.replica && known.is_anew(call.party, &proof);
                 if is_told && !self.has_moved[call.party.token()] {
                     known.bound[call.party.0] = true;
+                    known.proved[call.party.0] = true;
                     self.shared[call.party.0] = Some((now.uptime(), replica));
                 }
             }
@@ -340,8 +360,10 @@ impl Oracle {
         self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
             let is_proven =
-                self.known[call.replica].bound[party] || self.has_shared(party, call.replica, now);
-            self.known.iter_mut().for_each(|known| known.bound[party] = false);
+                self.known[call.replica].proved[party] || self.has_shared(party, call.replica, now);
+            for known in &mut self.known {
+                (known.bound[party], known.proved[party]) = (false, false);
+            }
             self.shared[party] = None;
             // It is said where this replica or the store has a proof, or the store does not say (docs/FLEET.md).
             if !is_proven {
@@ -387,7 +409,9 @@ impl Oracle {
         organization: Option<usize>,
         label: Option<usize>,
         event: u64,
+        now: Moment,
     ) {
+        self.purged_at[replica] = now.uptime();
         let known = &mut self.known[replica];
         for (place, purged) in known.purged.iter_mut().enumerate() {
             for (of, purged) in purged.iter_mut().enumerate() {

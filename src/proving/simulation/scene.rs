@@ -150,7 +150,7 @@ impl Scene {
         for purge in done {
             self.note(&Event::Purged);
             self.oracle.note_unbound(self.event, &self.asking());
-            self.oracle.note_purge(purge.replica, purge.organization, purge.label, purge.event);
+            self.oracle.note_purge(purge.replica, purge.organization, purge.label, purge.event, now);
         }
         self.oracle.note_quiet(self.event, now);
         // What is asked from here on may have been asked behind that.

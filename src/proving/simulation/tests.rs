@@ -95,6 +95,7 @@ fn no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store() {
             ("labels that another replica had read", |outcome| outcome.met.across),
             ("reads behind a write at another replica", |outcome| outcome.met.behind_others),
             ("refusals", |outcome| outcome.met.refused),
+            ("refusals that another replica had heard of", |outcome| outcome.met.told),
             ("restarts", |outcome| outcome.met.restarts),
             ("seconds in which as many calls were sent as may be", |outcome| outcome.met.at_limit),
         ],

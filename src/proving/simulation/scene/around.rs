@@ -146,7 +146,7 @@ impl Scene {
             let lost = shared.store.faults.iter().any(|fault| fault.severs(replica));
             self.oracle.note_link(replica, lost.then_some(now));
             if shared.store.faults.iter().any(|fault| fault.concerns(replica)) {
-                self.oracle.note_disturbed(replica, until);
+                self.oracle.note_disturbed(replica, now, until);
             }
         }
     }
@@ -174,7 +174,7 @@ impl Scene {
             self.oracle.note_counts_lost(now);
         }
         for replica in (0..self.setting.replicas).filter(|replica| fault.concerns(*replica)) {
-            self.oracle.note_disturbed(replica, until);
+            self.oracle.note_disturbed(replica, now.uptime(), until);
         }
     }
 
@@ -199,7 +199,8 @@ impl Scene {
         self.stage.restart(replica);
         self.oracle.note_restart(replica, self.stage.now());
         if self.setting.is_fleet() {
-            self.oracle.note_disturbed(replica, self.stage.now().uptime() + LINKED);
+            let now = self.stage.now().uptime();
+            self.oracle.note_disturbed(replica, now, now + LINKED);
         }
     }
 
