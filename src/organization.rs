@@ -412,6 +412,24 @@ mod tests {
     }
 
     #[test]
+    fn a_write_is_the_latest_as_long_as_nothing_but_itself_once_more_has_followed() {
+        let (clock, _) = Clock::manual();
+        let (sequence, organizations) = (Sequence::default(), Organizations::default());
+        let organization = organizations.get(OrganizationId::example(1), clock.now());
+        let extent = Extent::Item(uuid::Uuid::from_u128(1));
+        let (own, _) = organization.invalidate(extent, &sequence);
+        assert_eq!(organization.invalidated_by(own, extent), Some(own));
+        let (again, before) = organization.invalidate(extent, &sequence);
+        organization.note_invalidated_again(again, before);
+        assert_eq!(organization.invalidated_by(own, extent), Some(again));
+        organization.invalidate(extent, &sequence);
+        assert_eq!(organization.invalidated_by(own, extent), None, "another write");
+        let (again, before) = organization.invalidate(extent, &sequence);
+        organization.note_invalidated_again(again, before);
+        assert_eq!(organization.invalidated_by(own, extent), None, "another one between the two");
+    }
+
+    #[test]
     fn an_organization_is_purged_by_name_before_it_is_known_and_is_not_made_by_it() {
         let (clock, _) = Clock::manual();
         let sequence = Sequence::default();
