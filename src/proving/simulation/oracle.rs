@@ -146,7 +146,7 @@ impl Oracle {
     /// A call fails, or is late: so for the organization that it was proven for here, where its token has moved unseen, too.
     pub(super) fn note_trouble_of(&mut self, call: &Call, until: Moment) {
         for organization in self.taken_for(call) {
-            self.note_trouble(call.replica, organization, until);
+            self.note_trouble_everywhere(organization, until);
         }
     }
 
@@ -178,8 +178,8 @@ impl Oracle {
         (0..ORGANIZATIONS).for_each(|organization| self.note_trouble(replica, organization, until));
     }
 
-    /// An organization's calls are held back, at all replicas.
-    fn note_hold(&mut self, organization: usize, until: Moment) {
+    /// The same at all replicas: of one account, and where one fetches, others wait for that.
+    fn note_trouble_everywhere(&mut self, organization: usize, until: Moment) {
         (0..self.setting.replicas).for_each(|replica| self.note_trouble(replica, organization, until));
     }
 
@@ -241,7 +241,7 @@ impl Oracle {
     pub(super) fn note_time(&mut self, now: Moment) {
         for organization in 0..ORGANIZATIONS {
             if self.held[organization].is_some() {
-                self.note_hold(organization, now);
+                self.note_trouble_everywhere(organization, now);
             }
         }
         for replica in 0..self.setting.replicas {
@@ -285,7 +285,7 @@ impl Oracle {
     fn hold(&mut self, call: &Call, until: Moment) {
         for organization in self.held_by(call) {
             self.held[organization] = call.landed.or(call.begun);
-            self.note_hold(organization, until);
+            self.note_trouble_everywhere(organization, until);
         }
     }
 
@@ -299,7 +299,7 @@ impl Oracle {
         let is_known = self.known[call.replica].proofs(party, call.organization).next().is_some();
         for organization in self.held_by(call) {
             if self.held[organization].is_some() {
-                self.note_hold(organization, now);
+                self.note_trouble_everywhere(organization, now);
             }
             let is_probe = is_fleet || is_known && organization == call.organization;
             self.held[organization] = self.held[organization].filter(|held| call.event < *held || !is_probe);
