@@ -50,6 +50,16 @@ impl Stage {
         patiently("a reload", async { while self.count(result).await == before {} }).await;
     }
 
+    /// Waits until the log has this text: a line may come behind its answer.
+    async fn log_has(&self, text: &str) {
+        patiently(text, async {
+            while !self.serving.process.stdout().contains(text) {
+                let _ = self.count("applied").await;
+            }
+        })
+        .await;
+    }
+
     async fn proven(&self) -> Caller {
         let caller = self.serving.caller(&token("a", 1));
         caller.get(&label_path(1)).send().await.assert_label("a-1");
@@ -117,13 +127,7 @@ async fn the_level_of_the_log_changes_while_it_runs() {
     stage.reload("[log]\nlevel = \"info\"\n", "applied").await;
     let id = "after-the-reload";
     caller.get(&label_path(1)).field("x-request-id", id).send().await.assert_status(200);
-    let told = || stage.serving.process.stdout().contains(id);
-    patiently("an access line", async {
-        while !told() {
-            let _ = stage.count("applied").await;
-        }
-    })
-    .await;
+    stage.log_has(id).await;
 }
 
 /// All defaults would be another limit and other sharing.
@@ -316,13 +320,7 @@ async fn the_form_of_the_log_changes_while_it_runs() {
     let caller = stage.serving.caller(&token("a", 1));
     stage.reload("[log]\nformat = \"text\"\n", "applied").await;
     caller.get("/api/v2/text").send().await.assert_status(200);
-    let told = || stage.serving.process.stdout().contains("/api/v2/text");
-    patiently("its line", async {
-        while !told() {
-            let _ = stage.count("applied").await;
-        }
-    })
-    .await;
+    stage.log_has("/api/v2/text").await;
     stage.reload("[log]\nlevel = \"error\"\nformat = \"json\"\n", "applied").await;
     caller.get("/api/v2/silent").send().await.assert_status(200);
     stage.serving.process.signal("INT");
