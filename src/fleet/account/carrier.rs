@@ -58,6 +58,7 @@ impl Carrier {
         let carrier = Arc::new(self);
         let mut said_again = carrier.clock.now();
         loop {
+            // Whether the store may be asked, and how many share the limit where it may not.
             let (has_lease, replicas) = carrier.fleet.share();
             if let Some(budget) = carrier.budget.upgrade() {
                 budget.set_link(if has_lease { Link::Linked } else { Link::Alone }, replicas);
