@@ -192,7 +192,7 @@ impl Bindings {
             return ProofResult::Moved;
         }
         // Another resource may have bound it since proofs were ended.
-        if is_ended || binding.has_ended(begun) {
+        if is_ended {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);
@@ -262,7 +262,7 @@ impl Bindings {
             return ProofResult::Moved;
         }
         // Another resource may have bound it since proofs were ended.
-        if is_ended || binding.has_ended(begun) {
+        if is_ended {
             return ProofResult::Late;
         }
         let proof = binding.told_by(resource);
@@ -408,7 +408,7 @@ impl Bindings {
                 if organization.is_some_and(|name| binding.organization.id().name() != name) {
                     continue;
                 }
-                count += binding.end_all_at(ended) as u64;
+                count += binding.end_all() as u64;
             }
         }
         count
@@ -439,5 +439,4 @@ impl Bindings {
 mod interleaved;
 
 #[cfg(test)]
-#[path = "bindings/tests.rs"]
 mod tests;

@@ -37,8 +37,8 @@ pub(super) struct Shard {
     /// Refused by one resource alone.
     pub(super) refused_by: Refused<(CredentialDigest, &'static Descriptor)>,
     pub(super) routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
-    /// When all proofs were last ended, and when those of one organization were. A credential that was not bound then may have had
-    /// its first read under way, which binds nothing either.
+    /// When all proofs were last ended, and when those of one organization were: what was sent before proves and binds nothing,
+    /// be it the first read of a credential that was not bound yet.
     pub(super) ended: Tick,
     pub(super) ended_of: Refused<OrganizationName>,
 }
@@ -57,8 +57,6 @@ pub(super) struct Binding {
 struct Rest {
     /// Of one that acts for a workspace.
     authorization: Option<AuthorizationDigest>,
-    /// When an operator ended its proofs: what was sent before proves nothing.
-    ended: Tick,
     others: Vec<Proof>,
 }
 
@@ -121,18 +119,6 @@ impl Binding {
     pub(super) fn end_all(&mut self) -> usize {
         // All of them, and not as many as it takes to know.
         self.proofs().map(|proof| usize::from(proof.end())).sum()
-    }
-
-    /// The same, by an operator: what was sent before proves nothing.
-    pub(super) fn end_all_at(&mut self, ended: Tick) -> usize {
-        let rest = self.rest.get_or_insert_default();
-        rest.ended = rest.ended.max(ended);
-        self.end_all()
-    }
-
-    /// Whether an operator has ended its proofs since.
-    pub(super) fn has_ended(&self, begun: Tick) -> bool {
-        begun <= self.rest.as_ref().map_or_else(Tick::default, |rest| rest.ended)
     }
 
     fn proofs(&mut self) -> impl Iterator<Item = &mut Proof> {
@@ -269,7 +255,7 @@ impl Shard {
         }
     }
 
-    /// Whether what was begun at `begun` would bring a first proof by an organization whose proofs have ended since.
+    /// Whether what was begun at `begun` would prove somebody for an organization whose proofs have ended since.
     pub(super) fn has_ended(&self, organization: &Organization, begun: Tick) -> bool {
         begun <= self.ended || self.ended_of.refused_since(&organization.id().name(), begun)
     }
@@ -282,11 +268,9 @@ impl Shard {
         organization: &Organization,
     ) -> bool {
         let ever = Tick::default();
-        let binding = self.bindings.peek(&credential.digest());
         self.is_refused(credential, resource, ever)
             || self.ended > ever
             || self.ended_of.refused_since(&organization.id().name(), ever)
-            || binding.and_then(|binding| binding.rest.as_ref()).is_some_and(|rest| rest.ended > ever)
     }
 
     pub(super) fn resize(&mut self, capacity: NonZeroUsize) {
