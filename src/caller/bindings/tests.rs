@@ -8,6 +8,9 @@ use crate::clock::{Clock, ManualClock};
 use crate::fence::Fence;
 use crate::resource::LEAD_LABEL;
 
+mod attempts;
+mod ends;
+
 /// A resource of which nothing is known but that it is another one.
 static TAG: Descriptor = Descriptor { name: "tag", ..LEAD_LABEL };
 
