@@ -372,5 +372,4 @@ impl<R> Drop for Publisher<R> {
 }
 
 #[cfg(test)]
-#[path = "flight/tests.rs"]
 mod tests;

@@ -8,6 +8,8 @@ use crate::organization::{OrganizationId, Organizations};
 use crate::resource::LEAD_LABEL;
 use crate::tick::Sequence;
 
+mod progress;
+
 struct World {
     clock: Clock,
     hand: ManualClock,
