@@ -174,7 +174,18 @@ impl Bindings {
         begun: Tick,
         sent: Moment,
     ) -> ProofResult {
-        let mut shard = self.shard(credential);
+        Self::prove_in(&mut self.shard(credential), credential, resource, organization, begun, sent)
+    }
+
+    /// What [`Self::prove`] says, under the lock of the credential's shard.
+    fn prove_in(
+        shard: &mut Shard,
+        credential: &Credential,
+        resource: &'static Descriptor,
+        organization: &Arc<Organization>,
+        begun: Tick,
+        sent: Moment,
+    ) -> ProofResult {
         if shard.is_refused(credential, resource, begun) {
             return ProofResult::Late;
         }
@@ -191,7 +202,7 @@ impl Bindings {
             shard.unbind(digest, begun);
             return ProofResult::Moved;
         }
-        // Another resource may have bound it since proofs were ended.
+        // Who was bound when proofs were ended is bound yet, and another resource may have bound it since.
         if is_ended {
             return ProofResult::Late;
         }
@@ -219,11 +230,12 @@ impl Bindings {
         begun: Tick,
         sent: Moment,
     ) -> ProofResult {
-        if self.shard(credential).remembers_an_end(credential, resource, organization) {
+        // Under one lock: what ends a proof may have its tick before `begun`, and come to this shard between the two.
+        let mut shard = self.shard(credential);
+        if shard.remembers_an_end(credential, resource, organization) {
             return ProofResult::Late;
         }
-        // A refusal that arrives in between has a later tick than `begun`.
-        self.prove(credential, resource, organization, begun, sent)
+        Self::prove_in(&mut shard, credential, resource, organization, begun, sent)
     }
 
     /// Notes that a read of a resource by this credential, sent at `sent`, was answered, whatever it says: the upstream can be
@@ -261,7 +273,7 @@ impl Bindings {
         if binding.organization.id() != organization.id() {
             return ProofResult::Moved;
         }
-        // Another resource may have bound it since proofs were ended.
+        // Who was bound when proofs were ended is bound yet, and another resource may have bound it since.
         if is_ended {
             return ProofResult::Late;
         }

@@ -150,3 +150,44 @@ fn each_step_of_a_proof_that_is_left_out_or_swapped_is_found_out() {
         }
     }
 }
+
+/// What may end a proof.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Refused(Kind),
+    Purged,
+    PurgedOfItsOrganization,
+}
+
+/// A cache on the way gives again what the API said before, however late it is asked.
+#[test]
+fn no_order_of_a_200_with_an_age_and_of_what_ends_proofs_leaves_one() {
+    let ends = [Kind::Unauthorized, Kind::Credential, Kind::Resource].map(End::Refused);
+    for end in ends.into_iter().chain([End::Purged, End::PurgedOfItsOrganization]) {
+        let prove = |world: &World| {
+            let World { bindings, credential, organization, now, .. } = world;
+            let begun = world.sequence.advance();
+            let _ = bindings.prove_by_aged(credential, &LEAD_LABEL, organization, begun, *now);
+        };
+        let ended = |world: &World| {
+            let World { bindings, credential, organization, .. } = world;
+            let at = world.sequence.advance();
+            match end {
+                End::Refused(kind) => {
+                    let _ = bindings.refuse(credential, world.refusal(kind), at, world.now);
+                }
+                End::Purged => {
+                    bindings.end_proofs(None, at);
+                }
+                End::PurgedOfItsOrganization => {
+                    bindings.end_proofs(Some(organization.id().name()), at);
+                }
+            }
+        };
+        let explored = explore(World::new, &[&prove, &ended], |world| {
+            assert!(!world.is_proven(), "what was said before proves somebody behind that");
+        });
+        let explored = explored.unwrap_or_else(|fault| panic!("{end:?}: {fault}"));
+        assert!(explored.orders > 2, "{end:?}: {explored:?}");
+    }
+}
