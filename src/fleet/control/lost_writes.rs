@@ -58,6 +58,7 @@ mod tests {
             // Never one that was seen less than 1.2 leases ago, and not much later than that either.
             let latest = told.map_or(0, |count| beat - count);
             assert!(told.is_none() || (120..=140).contains(&latest), "{beat}: {told:?}");
+            assert_eq!(told.is_some(), beat >= 120, "{beat}: one is told as soon as there is one");
         }
         lost.forget();
         assert_eq!(lost.note(7, Duration::from_secs(9), LEASE_ELSEWHERE), None, "of another history");

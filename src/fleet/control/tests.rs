@@ -6,21 +6,31 @@ use std::time::Duration;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 
+mod answers;
+mod beats;
+
 const LEASE: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_millis(600);
+/// Beats of three members are this far apart at least.
+const SPACED: Duration = Duration::from_micros(120);
 const WRITE: WriteId = WriteId(7);
 
 /// What was applied, in order; everything as an empty notice.
 #[derive(Debug, Default)]
-struct Applied(Vec<(u64, Vec<u8>)>);
+struct Applied {
+    notices: Vec<(u64, Vec<u8>)>,
+    /// Which of them this replica had said itself.
+    own: Vec<WriteId>,
+}
 
 impl Apply for Applied {
-    fn notice(&mut self, number: Number, body: &[u8], _: Option<WriteId>) {
-        self.0.push((number.0, body.to_vec()));
+    fn notice(&mut self, number: Number, body: &[u8], own: Option<WriteId>) {
+        self.notices.push((number.0, body.to_vec()));
+        self.own.extend(own);
     }
 
     fn everything(&mut self, number: Number) {
-        self.0.push((number.0, Vec::new()));
+        self.notices.push((number.0, Vec::new()));
     }
 }
 
@@ -40,12 +50,39 @@ struct Said {
     members: i64,
     lowest: i64,
     notices: &'static [&'static str],
+    /// Of all beats.
+    count: i64,
+    /// At which the open write that was not renewed for longest was renewed.
+    oldest: Option<i64>,
 }
 
 const FIRST: &str = "0000000000000100by the first of members";
 const SECOND: &str = "0000000000000300by the first of members";
-const QUIET: Said = Said { history: FIRST, known: true, more: false, members: 3, lowest: 100, notices: &[] };
+const QUIET: Said = Said {
+    history: FIRST,
+    known: true,
+    more: false,
+    members: 3,
+    lowest: 100,
+    notices: &[],
+    count: 1,
+    oldest: None,
+};
 const JOINED: Said = Said { known: false, notices: &["0000000000000100"], ..QUIET };
+
+/// What the store says of its log behind an append.
+struct Logs {
+    known: bool,
+    more: bool,
+    notices: &'static [&'static str],
+}
+
+const APPENDED: Logs = Logs { known: true, more: false, notices: &["0000000000000200mine"] };
+
+fn appended(by: &str, number: i64, logs: &Logs) -> Reply {
+    let ints = [number, 100, i64::from(logs.known), i64::from(logs.more), 9].map(Reply::Int);
+    Reply::List([&[history(by)][..], &ints, &[bytes(logs.notices)]].concat())
+}
 
 fn history(name: &str) -> Reply {
     Reply::Bytes(format!("{name:<40}").into_bytes())
@@ -71,7 +108,7 @@ impl Replica {
         replica.beat(&JOINED);
         replica.hand.advance(LATER);
         replica.beat(&QUIET);
-        while replica.control.event().is_some() {}
+        replica.events();
         replica
     }
 
@@ -98,21 +135,11 @@ impl Replica {
         let (known, more) = (i64::from(said.known), i64::from(said.more));
         let by = Reply::Bytes(b"somebody".to_vec());
         let [known, more, members, lowest] = [known, more, said.members, said.lowest].map(Reply::Int);
-        let [began, count, time] = [0, 1, 1].map(Reply::Int);
+        let [began, count, time] = [0, said.count, 1].map(Reply::Int);
+        let oldest = said.oldest.map_or(Reply::Nil, Reply::Int);
         let notices = bytes(said.notices);
-        let all = [
-            history(said.history),
-            began,
-            known,
-            more,
-            count,
-            members,
-            lowest,
-            by,
-            Reply::Nil,
-            time,
-            notices,
-        ];
+        let all =
+            [history(said.history), began, known, more, count, members, lowest, by, oldest, time, notices];
         self.answer(call, Reply::List(all.to_vec()));
     }
 
@@ -129,15 +156,17 @@ impl Replica {
             (call.script, call.args.last().unwrap().as_slice()),
             (ControlScript::Append, &b"mine"[..])
         );
-        let ints = [200, 100, 1, 0, 9].map(Reply::Int);
-        let notices = bytes(&["0000000000000200mine"]);
-        let all = [&[history(FIRST)][..], &ints, &[notices]].concat();
-        self.answer(&call, Reply::List(all));
+        self.answer(&call, appended(FIRST, 200, &APPENDED));
+    }
+
+    /// What has happened since it was last asked.
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.control.event()).collect()
     }
 
     fn settled_as(&mut self) -> Option<Settled> {
-        let events = std::iter::from_fn(|| self.control.event());
-        events
+        self.events()
+            .into_iter()
             .filter_map(|event| if let Event::Settled { settled, .. } = event { Some(settled) } else { None })
             .last()
     }
@@ -157,7 +186,7 @@ fn a_lease_runs_from_when_a_beat_was_sent_and_only_after_the_last_page() {
     let call = replica.call();
     replica.hand.advance(Duration::from_millis(200));
     replica.answer_beat(&call, &Said { notices: &["0000000000000150theirs"], ..QUIET });
-    assert_eq!(replica.applied.0, [(100, vec![]), (100, vec![]), (150, b"theirs".to_vec())]);
+    assert_eq!(replica.applied.notices, [(100, vec![]), (100, vec![]), (150, b"theirs".to_vec())]);
     assert!(replica.has_lease());
     replica.hand.advance(Duration::from_millis(300));
     assert!(!replica.has_lease(), "500 ms after the beat was sent");
@@ -169,13 +198,13 @@ fn beats_keep_a_distance_that_grows_with_the_members() {
     assert_eq!(replica.waits(), Some(LEASE / 4));
     let bell = format!("{FIRST:<40}{:016}{:016}theirs", 100, 150);
     replica.control.rang(bell.as_bytes(), &mut replica.applied);
-    assert_eq!(replica.applied.0.last().unwrap().0, 150, "the one before it was applied");
+    assert_eq!(replica.applied.notices.last().unwrap().0, 150, "the one before it was applied");
     assert_eq!(replica.waits(), Some(Duration::from_micros(120)), "40 us for each of three");
     replica.hand.advance(Duration::from_micros(120));
     replica.beat(&QUIET);
     let bell = format!("{FIRST:<40}{:016}{:016}theirs", 160, 170);
     replica.control.rang(bell.as_bytes(), &mut replica.applied);
-    assert_eq!(replica.applied.0.last().unwrap().0, 150, "one is missing");
+    assert_eq!(replica.applied.notices.last().unwrap().0, 150, "one is missing");
 }
 
 #[test]
@@ -243,19 +272,15 @@ fn the_share_does_not_grow_while_the_others_come_back_to_a_store_that_lost_all()
 #[test]
 fn what_was_appended_to_a_history_that_a_beat_has_ended_meanwhile_is_appended_anew() {
     let mut replica = Replica::settled();
-    let appended = |history_is: &str, number: i64, notices: &[&str]| {
-        let ints = [number, 100, 1, 0, 9].map(Reply::Int);
-        Reply::List([&[history(history_is)][..], &ints, &[bytes(notices)]].concat())
-    };
     replica.control.announce(WRITE, vec![b"mine".to_vec()], Held::Nothing, replica.clock.now());
     let append = replica.call();
     replica.hand.advance(LEASE / 4);
     replica.beat(&Said { history: SECOND, lowest: 300, notices: &["0000000000000300"], ..JOINED });
     // It had been executed before the beat.
-    replica.answer(&append, appended(FIRST, 200, &["0000000000000200mine"]));
+    replica.answer(&append, appended(FIRST, 200, &APPENDED));
     let append = replica.call();
     assert_eq!(append.script, ControlScript::Append);
-    replica.answer(&append, appended(SECOND, 310, &["0000000000000310mine"]));
+    replica.answer(&append, appended(SECOND, 310, &Logs { notices: &["0000000000000310mine"], ..APPENDED }));
     assert!(!replica.control.has_unheard(), "the second tier may be asked");
 }
 
@@ -301,8 +326,7 @@ fn who_leaves_has_no_lease_before_anybody_is_told() {
     let call = replica.call();
     assert_eq!(call.script, ControlScript::Leave);
     replica.answer(&call, Reply::Int(1));
-    let events: Vec<_> = std::iter::from_fn(|| replica.control.event()).collect();
-    assert_eq!(events.last(), Some(&Event::Left));
+    assert_eq!(replica.events().last(), Some(&Event::Left));
     replica.hand.advance(LEASE);
     assert_eq!(replica.waits(), None, "it beats no more");
 }
