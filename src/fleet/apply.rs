@@ -15,6 +15,7 @@ use crate::fence::{Fate, Reach};
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
 use crate::resource::{Descriptor, Resources};
+use crate::tick::Tick;
 
 /// What notices are sealed to.
 pub(super) const NOTICE: &[u8] = b"notice";
@@ -66,22 +67,23 @@ impl Applier {
     /// Nobody knows what was said, or written; what became of that is this at the worst.
     fn drop_everything(&self, number: Number, fate: Fate) {
         let (now, fence) = (self.clock.now(), self.cache.fence());
-        // First: whoever sees this invalidation in the order of fetches knows that the history may be another.
+        // First: whoever sees this invalidation in the order of fetches knows that the history may be another, and that nothing
+        // that others have stored counts from before it.
         self.heard.stamp_with(None);
-        // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
+        self.heard.note_everything(number);
+        // A refusal may have been among what was missed, and a write that has not settled. Who has asked for nothing yet has
         // missed nothing, and should not begin with a time in which nothing is kept.
-        let has_read = !self.bindings.is_empty();
-        if has_read {
+        let has_asked = fence.sequence().current() > Tick::default();
+        if has_asked {
             // And grants. Before anything is invalidated: what is read after that must not be shared by what lists have shown.
             fence.organizations().doubt_witnesses(fence.sequence(), now);
         }
-        let settles = if has_read { fate.settles_after() } else { Duration::ZERO };
+        let settles = if has_asked { fate.settles_after() } else { Duration::ZERO };
         fence.invalidate_all_settling(settles, now);
-        if has_read {
+        if has_asked {
             self.bindings.end_proofs(None, fence.sequence().advance());
         }
         self.metrics.invalidation(InvalidationCause::Fleet);
-        self.heard.note_everything(number);
         self.heard.note_applied(number);
     }
 
@@ -204,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::cache::gate::Identity;
-    use crate::caller::credential::Digester;
+    use crate::caller::credential::{Credential, Digester};
     use crate::classify::{ListQuery, Read, Target};
     use crate::config::Config;
     use crate::fence::Fence;
@@ -212,8 +214,10 @@ mod tests {
     use crate::fleet::notice::Told;
     use crate::fleet::seal::Secret;
     use crate::lock::Mutex;
+    use crate::lock::interleavings::explore;
     use crate::organization::Organization;
     use crate::organization::sharing::Shown;
+    use crate::reason::ProofResult;
     use crate::resource::{LEAD_LABEL, RESOURCES};
     use crate::rules::Rules;
 
@@ -265,15 +269,25 @@ mod tests {
     }
 
     fn bound(applier: &Applier) -> Arc<Organization> {
-        let organization = applier.cache.fence().organizations().get(id(), applier.clock.now());
+        let tick = applier.cache.fence().sequence().advance();
+        let (organization, _) = answered(applier, tick, Bindings::prove);
+        organization
+    }
+
+    type Prove =
+        fn(&Bindings, &Credential, &'static Descriptor, &Arc<Organization>, Tick, Moment) -> ProofResult;
+
+    /// Somebody's read that was begun then is answered with 200.
+    fn answered(applier: &Applier, begun: Tick, prove: Prove) -> (Arc<Organization>, ProofResult) {
+        let now = applier.clock.now();
+        let organization = applier.cache.fence().organizations().get(id(), now);
         let fields = http::HeaderMap::from_iter([(
             http::header::AUTHORIZATION,
             http::HeaderValue::from_static("Bearer somebody"),
         )]);
         let credential = Digester::default().credential(&fields).unwrap();
-        let (tick, now) = (applier.cache.fence().sequence().advance(), applier.clock.now());
-        let _ = applier.bindings.prove(&credential, &LEAD_LABEL, &organization, tick, now);
-        organization
+        let result = prove(&applier.bindings, &credential, &LEAD_LABEL, &organization, begun, now);
+        (organization, result)
     }
 
     fn id() -> OrganizationId {
@@ -342,6 +356,57 @@ mod tests {
         let ahead = Moment::of(now.uptime(), now.unix() + hour).back(second);
         assert!(!is_witness(later, ahead), "whatever the wall clock says meanwhile");
         assert!(is_witness(later, now));
+    }
+
+    /// A refusal may have been among it.
+    #[test]
+    fn a_first_read_that_was_under_way_when_something_was_missed_proves_nobody() {
+        let mut applier = applier();
+        let begun = applier.cache.fence().sequence().advance();
+        applier.everything(Number(8));
+        assert_eq!(answered(&applier, begun, Bindings::prove).1, ProofResult::Late);
+        let later = applier.cache.fence().sequence().advance();
+        assert_eq!(answered(&applier, later, Bindings::prove).1, ProofResult::Bound);
+    }
+
+    /// Every replica begins with a history that it does not know.
+    #[test]
+    fn who_has_asked_for_nothing_has_missed_nothing() {
+        let mut applier = applier();
+        applier.everything(Number(8));
+        let begun = applier.cache.fence().sequence().advance();
+        let (organization, proof) = answered(&applier, begun, Bindings::prove_by_aged);
+        assert_eq!(proof, ProofResult::Bound);
+        assert!(!applier.cache.fence().is_settling(&organization, &item(), applier.clock.now()));
+    }
+
+    /// What is looked up in the store behind it finds that proofs from before it count no more, in every order.
+    #[test]
+    fn no_order_of_what_cannot_be_read_and_of_a_look_up_adopts_a_proof_from_before() {
+        let make = || {
+            let applier = applier();
+            let _ = bound(&applier);
+            applier.bindings.end_proofs(None, applier.cache.fence().sequence().advance());
+            applier.heard.stamp_with(Some(BEFORE));
+            applier
+        };
+        let hear = |applier: &Applier| {
+            applier.drop_everything(Number(8), Fate::Unknown);
+            applier.heard.stamp_with(Some(Stamp { number: Number(8), ..BEFORE }));
+        };
+        let look = |applier: &Applier| {
+            let begun = applier.cache.fence().sequence().advance();
+            let authorization = AuthorizationDigest::told([0; 32]);
+            if applier.heard.admits_proof(authorization, &LEAD_LABEL, ORGANIZATION, BEFORE.number)
+                && applier.heard.is_of_this_history(BEFORE)
+            {
+                let _ = answered(applier, begun, Bindings::adopt);
+            }
+        };
+        let explored = explore(make, &[&hear, &look], |applier| {
+            assert_eq!(applier.bindings.end_proofs(None, Tick::default()), 0, "it was adopted");
+        });
+        assert!(explored.unwrap_or_else(|fault| panic!("{fault}")).orders > 2);
     }
 
     /// To be ready a purge goes through all that is stored, which takes its time.
