@@ -28,6 +28,8 @@ type Script = Arc<dyn Fn(&Recorded) -> Option<Answer> + Send + Sync>;
 struct Shared {
     state: Mutex<State>,
     heads: watch::Sender<usize>,
+    /// Connections closed from here whose other side is closed, too.
+    closed: watch::Sender<usize>,
     requests: watch::Sender<usize>,
     networking: watch::Sender<bool>,
     listening: watch::Sender<bool>,
@@ -97,6 +99,7 @@ impl TestUpstream {
                 faults: Vec::new(),
             }),
             heads: watch::Sender::new(0),
+            closed: watch::Sender::new(0),
             requests: watch::Sender::new(0),
             networking: watch::Sender::new(true),
             listening: watch::Sender::new(true),
@@ -168,6 +171,15 @@ impl TestUpstream {
         let mut heads = self.shared.heads.subscribe();
         patiently("heads to arrive upstream", async move {
             heads.wait_for(|now| *now >= count).await.expect("the upstream outlives the test");
+        })
+    }
+
+    /// Waits until the proxy has closed its side of `count` connections, in all, that were closed from here: it knows of that.
+    #[must_use]
+    pub fn closed(&self, count: usize) -> impl Future<Output = ()> + use<> {
+        let mut closed = self.shared.closed.subscribe();
+        patiently("the ends of connections to be seen", async move {
+            closed.wait_for(|now| *now >= count).await.expect("the upstream outlives the test");
         })
     }
 
@@ -291,7 +303,12 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
         }
         match after {
             After::Next => {}
-            After::Close => return,
+            After::Close => {
+                let _ = write.shutdown().await;
+                let _ = wire.rest().await;
+                shared.closed.send_modify(|count| *count += 1);
+                return;
+            }
             After::Hang => {
                 let _ = wire.rest().await;
                 return;
