@@ -128,10 +128,11 @@ impl Control {
     }
 
     /// The next uptime at which there is something to do.
-    pub(super) fn next_look(&self, now: Moment) -> Option<Duration> {
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        // One that is over has been noticed before this is asked.
         let lease_end = match self.beats.lease {
-            LeaseSeen::Until(until) if self.lease.holds_at(now) => Some(until.uptime()),
-            LeaseSeen::None | LeaseSeen::Until(_) => None,
+            LeaseSeen::Until(until) => Some(until.uptime()),
+            LeaseSeen::None => None,
         };
         let late = self.writes.next_settled(self.settings.lease_elsewhere());
         [self.beat_due(), lease_end, late].into_iter().flatten().min()

@@ -171,7 +171,7 @@ impl Control {
         if self.may_beat(now) {
             return Step::Send(self.beat(now));
         }
-        Step::Wait(self.next_look(now))
+        Step::Wait(self.next_look())
     }
 
     /// A call was answered. Late answers count as well; those from before the link was lost are ignored.
