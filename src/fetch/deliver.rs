@@ -337,3 +337,6 @@ impl Fetcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,4 +12,4 @@ mod process;
 #[cfg(test)]
 mod simulation;
 mod wire;
-mod world;
+pub(crate) mod world;

@@ -102,7 +102,7 @@ impl World {
 }
 
 /// A proxy on the runtime that this is called on, and what it counts.
-pub(super) fn proxy(config: &Config, clock: &Clock) -> (Arc<Proxy>, Arc<Metrics>) {
+pub(crate) fn proxy(config: &Config, clock: &Clock) -> (Arc<Proxy>, Arc<Metrics>) {
     let resources = RESOURCES.enabled(&config.cache);
     let metrics = Arc::new(Metrics::of(resources));
     let proxy = Proxy::new(config, resources, clock.clone(), Arc::clone(&metrics), Handle::current());
@@ -110,7 +110,7 @@ pub(super) fn proxy(config: &Config, clock: &Clock) -> (Arc<Proxy>, Arc<Metrics>
 }
 
 /// The configuration of every such proxy: the defaults, in front of an upstream that is a pipe.
-pub(super) fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.upstream.url = "http://127.0.0.1:9".parse().expect("a URL");
     config

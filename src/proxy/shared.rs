@@ -51,7 +51,7 @@ pub struct Proxy {
     /// What is stored.
     pub(super) cache: Arc<Cache>,
     /// One upstream read for many.
-    pub(super) fetcher: Arc<Fetcher>,
+    pub(crate) fetcher: Arc<Fetcher>,
     /// The only way out.
     pub(super) origin: Arc<Origin>,
     /// The other replicas, where there are any.

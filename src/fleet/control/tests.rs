@@ -168,7 +168,7 @@ impl Replica {
         self.events()
             .into_iter()
             .filter_map(|event| if let Event::Settled { settled, .. } = event { Some(settled) } else { None })
-            .last()
+            .next_back()
     }
 
     fn has_lease(&self) -> bool {

@@ -175,7 +175,6 @@ impl TestUpstream {
     }
 
     /// Waits until the proxy has closed its side of `count` connections, in all, that were closed from here: it knows of that.
-    #[must_use]
     pub fn closed(&self, count: usize) -> impl Future<Output = ()> + use<> {
         let mut closed = self.shared.closed.subscribe();
         patiently("the ends of connections to be seen", async move {
