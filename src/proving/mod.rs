@@ -6,6 +6,8 @@
 pub mod targets;
 
 #[cfg(test)]
+pub(crate) mod by_now;
+#[cfg(test)]
 mod corpora;
 #[cfg(test)]
 mod process;

@@ -11,11 +11,13 @@ use crate::caller::bindings::Refusal;
 use crate::caller::credential::Credential;
 use crate::callers::Ledger;
 use crate::classify::Target;
-use crate::clock::{Clock, ManualClock};
+use crate::clock::{Clock, ManualClock, Moment};
 use crate::config::Config;
 use crate::fetch::asker::Waits;
+use crate::fetch::flight::Publisher;
 use crate::organization::OrganizationId;
 use crate::organization::sharing::Shown;
+use crate::proving::by_now::by_now;
 use crate::proving::world;
 use crate::resource::LEAD_LABEL;
 use crate::rules::Rules;
@@ -35,7 +37,7 @@ struct World {
     other: Credential,
     read: Read,
     rules: Arc<Rules>,
-    arrived_at: crate::clock::Moment,
+    arrived_at: Moment,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -96,12 +98,9 @@ impl World {
         .stored()
     }
 
-    /// What one of them may have of a result, in a word.
-    fn delivered(&self, to: &Credential, ground: Ground, result: Fetched) -> &'static str {
-        let _entered = self.runtime.enter();
-        let ledger = Ledger::default();
-        let asker = |credential| Asker {
-            reader: Reader { credential, read: &self.read, rules: &self.rules },
+    fn asker<'a>(&'a self, credential: &'a Credential, read: &'a Read, ledger: &'a Ledger) -> Asker<'a> {
+        Asker {
+            reader: Reader { credential, read, rules: &self.rules },
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             arrived: Tick::default(),
             arrived_at: self.arrived_at,
@@ -111,15 +110,30 @@ impl World {
             waits: Waits::default(),
             rounds: 0,
             store_waited: Duration::ZERO,
-            ledger: &ledger,
+            ledger,
             trace: None,
-        };
-        let now = self.fetcher.clock.now();
-        let (leader, asked) = (asker(&self.leader), asker(to));
-        let wanted = self.fetcher.wanted(&asked, Some(&self.organization), ground, now);
-        let Join::Leading(flight, _publisher) = self.fetcher.join(&leader, &wanted, || None::<()>) else {
-            panic!("one is under way")
-        };
+        }
+    }
+
+    fn wanted(&self, asker: &Asker<'_>, ground: Ground) -> Wanted<'_> {
+        self.fetcher.wanted(asker, Some(&self.organization), ground, self.fetcher.clock.now())
+    }
+
+    fn lead(&self, asker: &Asker<'_>, wanted: &Wanted<'_>) -> (Arc<Flight<Fetched>>, Publisher<Fetched>) {
+        match self.fetcher.join(asker, wanted, || None::<()>) {
+            Join::Leading(flight, publisher) => (flight, publisher),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What one of them may have of a result, in a word.
+    fn delivered(&self, to: &Credential, ground: Ground, result: Fetched) -> &'static str {
+        let _entered = self.runtime.enter();
+        let ledger = Ledger::default();
+        let (leader, asked) =
+            (self.asker(&self.leader, &self.read, &ledger), self.asker(to, &self.read, &ledger));
+        let wanted = self.wanted(&asked, ground);
+        let (flight, _publisher) = self.lead(&leader, &wanted);
         let part = if to.digest() == self.leader.digest() { Part::Led } else { Part::Joined };
         match self.fetcher.deliver(&asked, &wanted, &flight, part, result) {
             Ok(Delivery::Response { .. }) => "response",
@@ -194,4 +208,61 @@ fn a_local_429_is_its_leaders_and_who_has_time_left_asks_for_itself() {
     assert_eq!(world.both(NO_FALLBACK, &held), (over, "again"));
     world.hand.advance(Duration::from_millis(1));
     assert_eq!(world.both(NO_FALLBACK, &held), (over, over), "it has none");
+}
+
+/// R2: the client of a HEAD sees no body.
+#[test]
+fn only_a_read_that_is_to_prove_its_key_and_can_is_an_attempt_that_hits_wait_for() {
+    let world = World::new();
+    let ledger = Ledger::default();
+    let head = Read { head: true, ..world.read.clone() };
+    for (read, ground, is_attempt) in [
+        (&world.read, Ground::ToProve, true),
+        (&head, Ground::ToProve, false),
+        (&world.read, NO_FALLBACK, false),
+        (&head, NO_FALLBACK, false),
+    ] {
+        let asker = world.asker(&world.leader, read, &ledger);
+        let fetch = world.fetcher.begun_by(&asker, &world.wanted(&asker, ground));
+        assert_eq!(fetch.attempt.is_some(), is_attempt, "{ground:?}, HEAD: {}", read.head);
+        assert_eq!(fetch.class == Class::Proof, is_attempt, "and has the turn of one");
+    }
+}
+
+#[test]
+fn who_has_joined_so_many_flights_in_vain_joins_no_more() {
+    let world = World::new();
+    let ledger = Ledger::default();
+    // Behind two it shares flights with its own key's reads alone.
+    let asker = |rounds| Asker { rounds, ..world.asker(&world.leader, &world.read, &ledger) };
+    let (_flight, _publisher) = world.lead(&asker(2), &world.wanted(&asker(2), NO_FALLBACK));
+    let would_join =
+        |rounds| world.fetcher.would_join(&asker(rounds), &world.wanted(&asker(rounds), NO_FALLBACK));
+    assert_eq!([2, JOINED_ROUNDS - 1, JOINED_ROUNDS].map(would_join), [true, true, false]);
+}
+
+/// Its fetch knows better when to come again.
+#[test]
+fn who_leads_waits_a_moment_longer_for_its_turn_than_it_may_to_be_told_by_its_fetch() {
+    for (part, waits_on) in [(Part::Led, true), (Part::Joined, false)] {
+        let world = World::new();
+        let ledger = Ledger::default();
+        let mut asker = world.asker(&world.leader, &world.read, &ledger);
+        let wanted = world.wanted(&asker, NO_FALLBACK);
+        let (flight, publisher) = world.lead(&asker, &wanted);
+        publisher.note_queued();
+        let told = world.runtime.block_on(async {
+            let mut waited = std::pin::pin!(world.fetcher.wait(&mut asker, &wanted, &flight, part));
+            assert!(by_now(waited.as_mut()).await.is_none());
+            world.hand.advance(MAX_WAIT);
+            assert_eq!(by_now(waited.as_mut()).await.is_none(), waits_on, "{part:?}");
+            if !waits_on {
+                return None;
+            }
+            world.hand.advance(TOLD_WITHIN);
+            by_now(waited.as_mut()).await
+        });
+        let told = told.map(|told| told.map(drop).map_err(|error| error.kind()));
+        assert_eq!(told, waits_on.then_some(Err(ErrorKind::OverBudget)));
+    }
 }

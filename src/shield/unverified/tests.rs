@@ -1,6 +1,5 @@
 use std::net::Ipv4Addr;
 use std::pin::Pin;
-use std::task::Poll;
 
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -9,6 +8,7 @@ use super::door::{ADDRESSES, KNOWN, KNOWN_FOR};
 use super::*;
 use crate::caller::credential::Digester;
 use crate::clock::ManualClock;
+use crate::proving::by_now::by_now;
 
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
@@ -58,16 +58,6 @@ impl World {
     async fn refused(&self, caller: Who, from: u8) -> Result<(), TurnedAway> {
         self.at_once(caller, from).await.map(|pass| pass.answered(StatusCode::UNAUTHORIZED))
     }
-}
-
-async fn poll_once(waiting: &mut Waiting<'_>) -> Option<Result<Pass, TurnedAway>> {
-    std::future::poll_fn(|cx| {
-        Poll::Ready(match waiting.as_mut().poll(cx) {
-            Poll::Ready(verdict) => Some(verdict),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 fn reason(verdict: &Result<Pass, TurnedAway>) -> Option<Reason> {
@@ -143,7 +133,7 @@ async fn a_slot_that_comes_free_goes_to_who_waits() {
     let world = world();
     let mut held = world.filled(1, 0..32).await;
     let mut waiting = world.waiting(world.caller(99), 1);
-    assert!(poll_once(&mut waiting).await.is_none());
+    assert!(by_now(waiting.as_mut()).await.is_none());
     assert_eq!(world.unverified.load(), (32, 1));
     held.pop().unwrap().answered(StatusCode::OK);
     assert!(waiting.await.unwrap().is_unverified());
@@ -155,9 +145,9 @@ async fn who_waits_in_vain_is_told_so_when_its_patience_ends() {
     let world = world();
     let _held = world.filled(1, 0..32).await;
     let mut waiting = world.waiting(world.caller(99), 1);
-    assert!(poll_once(&mut waiting).await.is_none());
+    assert!(by_now(waiting.as_mut()).await.is_none());
     world.hand.advance(MAX_WAIT - Duration::from_millis(1));
-    assert!(poll_once(&mut waiting).await.is_none());
+    assert!(by_now(waiting.as_mut()).await.is_none());
     world.hand.advance(Duration::from_millis(1));
     let away = waiting.await.unwrap_err();
     assert_eq!(away, TurnedAway { reason: Reason::Slots, retry_after: SLOT_RETRY });
@@ -172,7 +162,7 @@ async fn one_answer_lets_all_waiting_calls_of_a_caller_go() {
     let mut others: Vec<_> = (0..100).map(|_| world.waiting(caller, 1)).collect();
     let mut held = Vec::new();
     for other in &mut others {
-        held.extend(poll_once(other).await);
+        held.extend(by_now(other.as_mut()).await);
     }
     assert_eq!((held.len(), world.unverified.load()), (7, (8, 93)));
     first.answered(StatusCode::OK);
@@ -186,11 +176,14 @@ async fn a_slot_given_to_a_call_that_has_just_left_is_free_again() {
     let world = world();
     let mut held = world.filled(1, 0..32).await;
     let (mut leaves, mut stays) = (world.waiting(world.caller(98), 1), world.waiting(world.caller(99), 1));
-    assert!(poll_once(&mut leaves).await.is_none() && poll_once(&mut stays).await.is_none());
+    assert!(by_now(leaves.as_mut()).await.is_none() && by_now(stays.as_mut()).await.is_none());
     drop(held.pop());
     assert_eq!(world.unverified.load(), (32, 1), "given to the first");
     drop(leaves);
-    assert!(poll_once(&mut stays).await.is_some_and(|verdict| verdict.is_ok()), "and from there to the next");
+    assert!(
+        by_now(stays.as_mut()).await.is_some_and(|verdict| verdict.is_ok()),
+        "and from there to the next"
+    );
     assert_eq!(world.unverified.load(), (31, 0));
 }
 
@@ -201,12 +194,12 @@ async fn an_address_that_waits_in_great_number_does_not_get_in_first() {
     held.extend(world.filled(2, 32..64).await);
     let mut crowd: Vec<_> = (100..150).map(|token| world.waiting(world.caller(token), 1)).collect();
     for waiting in &mut crowd {
-        assert!(poll_once(waiting).await.is_none());
+        assert!(by_now(waiting.as_mut()).await.is_none());
     }
     let mut single = world.waiting(world.caller(99), 3);
-    assert!(poll_once(&mut single).await.is_none());
+    assert!(by_now(single.as_mut()).await.is_none());
     held.pop();
-    assert!(poll_once(&mut single).await.is_some_and(|verdict| verdict.is_ok()));
+    assert!(by_now(single.as_mut()).await.is_some_and(|verdict| verdict.is_ok()));
 }
 
 #[tokio::test]
@@ -217,7 +210,7 @@ async fn no_more_wait_than_a_thousand_and_half_of_them_from_one_address() {
     for (from, expected) in [(1, 500), (2, 500), (3, 0)] {
         for token in 0..=expected {
             let mut waiting = world.waiting(world.caller(token), from);
-            let verdict = poll_once(&mut waiting).await;
+            let verdict = by_now(waiting.as_mut()).await;
             assert_eq!(verdict.is_none(), token < expected, "call {token} from {from}");
             crowd.push(waiting);
         }
@@ -256,7 +249,7 @@ async fn who_waits_when_the_ration_is_out_is_told_at_once() {
     }
     let mut held = world.filled(1, 0..32).await;
     let mut waiting = world.waiting(world.caller(99), 1);
-    assert!(poll_once(&mut waiting).await.is_none());
+    assert!(by_now(waiting.as_mut()).await.is_none());
     held.pop().unwrap().answered(StatusCode::UNAUTHORIZED);
     assert_eq!(reason(&waiting.await), Some(Reason::Refusals));
 }
@@ -331,7 +324,7 @@ async fn interleave(seed: u64) -> Result<(), TestCaseError> {
         }
         let mut still = Vec::new();
         for mut call in waiting {
-            match poll_once(&mut call).await {
+            match by_now(call.as_mut()).await {
                 None => still.push(call),
                 Some(Ok(pass)) => held.push(pass),
                 Some(Err(away)) => prop_assert!(!away.retry_after.is_zero(), "seed {seed} step {step}"),

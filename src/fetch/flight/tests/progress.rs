@@ -1,21 +1,9 @@
 //! What those who wait see of a fetch that is not done yet, and what it sees of them.
 
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
 
 use super::*;
-
-/// What something that is waited for has come to by now, if it has.
-async fn by_now<T>(waited: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    let mut waited = waited;
-    std::future::poll_fn(|cx| {
-        Poll::Ready(match waited.as_mut().poll(cx) {
-            Poll::Ready(it) => Some(it),
-            Poll::Pending => None,
-        })
-    })
-    .await
-}
+use crate::proving::by_now::by_now;
 
 #[tokio::test]
 async fn who_waits_for_a_turn_is_told_when_the_fetch_is_sent() {
