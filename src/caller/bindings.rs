@@ -414,7 +414,8 @@ impl Bindings {
             let mut shard = shard.lock();
             match organization {
                 Some(name) => shard.ended_of.note(name, ended),
-                None => shard.ended = shard.ended.max(ended),
+                None if shard.bindings.is_empty() => shard.ended = shard.ended.max(ended),
+                None => shard.ended_of.others = shard.ended_of.others.max(ended),
             }
             for (_, binding) in &mut shard.bindings {
                 if organization.is_some_and(|name| binding.organization.id().name() != name) {

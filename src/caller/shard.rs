@@ -37,10 +37,12 @@ pub(super) struct Shard {
     /// Refused by one resource alone.
     pub(super) refused_by: Refused<(CredentialDigest, &'static Descriptor)>,
     pub(super) routes: LruCache<(AuthorizationDigest, CredentialDigest, RouteDigest), RouteRefusal>,
-    /// When all proofs were last ended, and when those of one organization were: what was sent before proves and binds nothing,
-    /// be it the first read of a credential that was not bound yet.
-    pub(super) ended: Tick,
+    /// When proofs were last ended of one organization, or of all: what was sent before proves and binds nothing, be it the first
+    /// read of a credential that was not bound yet.
     pub(super) ended_of: Refused<OrganizationName>,
+    /// When those of all last were while nobody was bound here. It counts for what was under way alone: who begins with a
+    /// history that is new to it has ended nobody's proofs, and reads through a cache as before.
+    pub(super) ended: Tick,
 }
 
 /// What is remembered of one credential: whose it is, and what each resource has told of it.
@@ -250,8 +252,8 @@ impl Shard {
             refused_credentials: Refused::default(),
             refused_by: Refused::default(),
             routes: bounded(REFUSALS),
-            ended: Tick::default(),
             ended_of: Refused::default(),
+            ended: Tick::default(),
         }
     }
 
@@ -269,7 +271,6 @@ impl Shard {
     ) -> bool {
         let ever = Tick::default();
         self.is_refused(credential, resource, ever)
-            || self.ended > ever
             || self.ended_of.refused_since(&organization.id().name(), ever)
     }
 

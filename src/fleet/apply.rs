@@ -15,7 +15,6 @@ use crate::fence::{Fate, Reach};
 use crate::metrics::{InvalidationCause, Metrics, Rejected};
 use crate::organization::{Extent, OrganizationId, OrganizationName};
 use crate::resource::{Descriptor, Resources};
-use crate::tick::Tick;
 
 /// What notices are sealed to.
 pub(super) const NOTICE: &[u8] = b"notice";
@@ -71,18 +70,17 @@ impl Applier {
         // that others have stored counts from before it.
         self.heard.stamp_with(None);
         self.heard.note_everything(number);
-        // A refusal may have been among what was missed, and a write that has not settled. Who has asked for nothing yet has
+        // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
         // missed nothing, and should not begin with a time in which nothing is kept.
-        let has_asked = fence.sequence().current() > Tick::default();
-        if has_asked {
+        let has_read = !self.bindings.is_empty();
+        if has_read {
             // And grants. Before anything is invalidated: what is read after that must not be shared by what lists have shown.
             fence.organizations().doubt_witnesses(fence.sequence(), now);
         }
-        let settles = if has_asked { fate.settles_after() } else { Duration::ZERO };
+        let settles = if has_read { fate.settles_after() } else { Duration::ZERO };
         fence.invalidate_all_settling(settles, now);
-        if has_asked {
-            self.bindings.end_proofs(None, fence.sequence().advance());
-        }
+        // First reads may be under way, whoever is bound.
+        self.bindings.end_proofs(None, fence.sequence().advance());
         self.metrics.invalidation(InvalidationCause::Fleet);
         self.heard.note_applied(number);
     }
@@ -220,6 +218,7 @@ mod tests {
     use crate::reason::ProofResult;
     use crate::resource::{LEAD_LABEL, RESOURCES};
     use crate::rules::Rules;
+    use crate::tick::Tick;
 
     const ORGANIZATION: Uuid = Uuid::from_u128(1);
     const BEFORE: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
@@ -369,10 +368,11 @@ mod tests {
         assert_eq!(answered(&applier, later, Bindings::prove).1, ProofResult::Bound);
     }
 
-    /// Every replica begins with a history that it does not know.
+    /// Every replica begins with a history that it does not know, and whose first notice says everything once more.
     #[test]
-    fn who_has_asked_for_nothing_has_missed_nothing() {
+    fn who_has_read_nothing_has_missed_nothing() {
         let mut applier = applier();
+        applier.everything(Number(8));
         applier.everything(Number(8));
         let begun = applier.cache.fence().sequence().advance();
         let (organization, proof) = answered(&applier, begun, Bindings::prove_by_aged);
