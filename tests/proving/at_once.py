@@ -4,13 +4,14 @@
 cargo-mutants says which mutants there are. In a copy of what is committed every function of theirs chooses by an environment
 variable between its own body and those with one mutant in it: so a mutant costs the run of its tests, some tenths of a second, in
 place of a build. What the compiler refuses is left out, and counts as not to be built. A mutant of a function that must stay
-`const`, or whose opaque type each body has one of its own of, stands in `apart`: cargo-mutants itself is for those.
+`const`, or that returns an opaque type (each body would have another), stands `apart`: cargo-mutants itself is for those.
 
 Standard input has the modules as `mutants` lists them. Goes on where it was ended, as long as nothing else has been committed. Exit
 status 1 if a mutant survived.
 """
 
 import collections
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,8 @@ SOURCE = OUT / "source"
 # A mutant that waits for ever is found by that.
 LIMIT = 60
 SIMULATION = "proving::simulation"
+# What has a simulation of its own.
+SIMULATED = ("fleet::control",)
 SWITCH = """
 /// Which mutant is chosen.
 pub(crate) mod mutant {
@@ -133,7 +136,10 @@ class Mutants:
                     line = sum(piece.count("\n") for piece in written) + 1
                     written.append(f"{number} => {{\n{body}\n}}\n")
                     marks[file].append((line, line + written[-1].count("\n") - 1, number))
+                line = sum(piece.count("\n") for piece in written) + 1
                 written.append("_ => {\n" + text[brace + 1:end - 1] + "\n}}\n")
+                # What the compiler refuses of the function as it is it refuses of every mutant: that says nothing of them.
+                marks[file].append((line, line + written[-1].count("\n") - 1, -chosen[0][0]))
                 last = end - 1
             (SOURCE / file).write_text("".join(written) + text[last:])
         return marks
@@ -157,13 +163,19 @@ class Mutants:
                 refused |= found
                 if spans and not found:
                     elsewhere.append(message["rendered"])
-            apart = {number for number in refused if "-> impl " in self.all[number]["name"]}
+            own = {self.place_of(-number) for number in refused if number < 0}
+            apart = {number for number in self.all if self.place_of(number) in own}
+            refused = {number for number in refused if number > 0}
+            apart |= {number for number in refused if "-> impl " in self.all[number]["name"]}
             for called in NOT_CONST.findall("".join(elsewhere)):
                 apart |= {number for number in self.all if self.function(number) == called.split("::")[-1]}
             if not (refused | apart) - self.refused - self.apart:
                 sys.exit("\n".join(elsewhere)[:4000] or checked.stderr[-2000:])
             self.apart |= apart
             self.refused |= refused - apart
+
+    def place_of(self, number):
+        return self.all[number]["file"], str(self.all[number]["function"]["span"])
 
     def function(self, number):
         return self.all[number]["function"]["function_name"].split("::")[-1]
@@ -190,7 +202,7 @@ def outcome(program, number, arguments):
     tests = subprocess.Popen(
         [program, "--test-threads=1", *arguments],
         cwd=SOURCE, env=dict(ENVIRONMENT, MUTANT=str(number)), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
     )
     hung = threading.Event()
     end = lambda: os.killpg(tests.pid, signal.SIGKILL)
@@ -208,6 +220,13 @@ def outcome(program, number, arguments):
     return failed or ("hangs" if hung.is_set() else f"exit status {status}" if status else None)
 
 
+def in_order(tests):
+    """The filters of a module's tests, each with what it leaves out: whatever is slow comes last."""
+    slow = [test for test in tests if test.startswith(SIMULATION)] + [f"{test}::simulation" for test in tests if test in SIMULATED]
+    fast = [test for test in tests if not test.startswith(SIMULATION)]
+    return [[*fast, *(word for test in slow for word in ("--skip", test))], *([test] for test in slow)]
+
+
 def judge(mutants, program, results):
     """Runs what has not been run; whatever is slow is asked last."""
     known = {}
@@ -222,11 +241,9 @@ def judge(mutants, program, results):
                 number = next(left, None)
             if number is None:
                 return
-            tests = [test for test in mutants.module[number][1]]
-            fast = [test for test in tests if not test.startswith(SIMULATION)]
-            by = outcome(program, number, [*fast, "--skip", "simulation"])
-            for slow in [[test for test in tests if test.startswith(SIMULATION)], [f"{fast[0]}::simulation"]]:
-                by = by or (outcome(program, number, slow) if slow else None)
+            by = None
+            for filters in in_order(mutants.module[number][1]):
+                by = by or outcome(program, number, filters)
             with lock, results.open("a") as file:
                 file.write(json.dumps([number, by]) + "\n")
                 known[number] = by
@@ -252,8 +269,15 @@ def main():
         file.write(SWITCH)
     mutants.drop_what_is_refused()
     program = build()
-    results = OUT / f"{commit}.{'-'.join(name for name, *_ in modules)}"
+    asked = hashlib.sha256(json.dumps([modules, list(mutants.all.values())]).encode()).hexdigest()[:16]
+    results = OUT / f"{commit}.{asked}"
+    for filters in {json.dumps(filters) for _, _, tests in modules for filters in in_order(tests)}:
+        by = outcome(program, 0, json.loads(filters))
+        if by:
+            sys.exit(f"without any mutant: {by}")
     known = judge(mutants, program, results)
+    if set(known) != set(mutants.all) - mutants.refused - mutants.apart:
+        sys.exit("some were not judged: run it again")
     for name, *_ in modules:
         own = [number for number in mutants.all if mutants.module[number][0] == name]
         survived = [number for number in own if number in known and known[number] is None]

@@ -189,6 +189,24 @@ fn who_was_refused_while_it_waited_has_nothing_that_another_fetched_or_the_store
     }
 }
 
+/// R1: it may have been granted before the refusal.
+#[test]
+fn who_joins_its_own_flight_and_is_refused_meanwhile_is_not_given_what_that_brings() {
+    let world = World::new();
+    let _entered = world.runtime.enter();
+    let (ledger, now) = (Ledger::default(), world.fetcher.clock.now());
+    let asker = world.asker(&world.leader, &world.read, &ledger);
+    let wanted = world.wanted(&asker, NO_FALLBACK);
+    let (flight, _publisher) = world.lead(&asker, &wanted);
+    let deliver = || {
+        let result = Fetched::Checked { response: world.response(), stored: false, owner: None };
+        world.fetcher.deliver(&asker, &wanted, &flight, Part::Joined, result)
+    };
+    assert!(matches!(deliver(), Ok(Delivery::Response { .. })));
+    world.fetcher.bindings.refuse(&world.leader, Refusal::Credential, world.tick(), now);
+    assert!(matches!(deliver(), Ok(Delivery::Again)));
+}
+
 /// R7: a 403 of the edge speaks of the one who asked.
 #[test]
 fn whose_leader_is_turned_away_by_the_edge_asks_for_itself_or_takes_what_is_stored() {

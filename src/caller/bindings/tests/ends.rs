@@ -42,9 +42,8 @@ fn a_200_with_an_age_makes_no_younger_proof_old() {
     assert_eq!(world.age(&caller), Some(Duration::from_secs(3)));
 }
 
-/// A purge that is repeated, or told by other replicas, must not leave something behind for each credential.
 #[test]
-fn ended_proofs_leave_nothing_with_their_bindings_and_come_back_by_the_next_read() {
+fn ended_proofs_come_back_by_the_next_read_and_by_none_from_before() {
     let world = world();
     let callers: Vec<_> = (0..3).map(|number| world.credential(&format!("t{number}"), None)).collect();
     for (caller, of) in callers.iter().zip([1, 1, 2]) {
