@@ -414,7 +414,6 @@ impl Bindings {
             let mut shard = shard.lock();
             match organization {
                 Some(name) => shard.ended_of.note(name, ended),
-                None if shard.bindings.is_empty() => shard.ended = shard.ended.max(ended),
                 None => shard.ended_of.others = shard.ended_of.others.max(ended),
             }
             for (_, binding) in &mut shard.bindings {
@@ -425,6 +424,12 @@ impl Bindings {
             }
         }
         count
+    }
+
+    /// Ends what first reads under way at `ended` would bring, and nothing else: who begins with a history that is new to it has
+    /// ended nobody's proofs, and hears what caches on the way have as before.
+    pub fn end_first_proofs(&self, ended: Tick) {
+        self.shards.iter().for_each(|shard| shard.lock().ended = ended);
     }
 
     /// Credentials whose organization is known.

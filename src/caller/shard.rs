@@ -40,8 +40,7 @@ pub(super) struct Shard {
     /// When proofs were last ended of one organization, or of all: what was sent before proves and binds nothing, be it the first
     /// read of a credential that was not bound yet.
     pub(super) ended_of: Refused<OrganizationName>,
-    /// When those of all last were while nobody was bound here. It counts for what was under way alone: who begins with a
-    /// history that is new to it has ended nobody's proofs, and reads through a cache as before.
+    /// When those of first reads under way last were: nothing else is remembered of that.
     pub(super) ended: Tick,
 }
 

@@ -79,8 +79,11 @@ impl Applier {
         }
         let settles = if has_read { fate.settles_after() } else { Duration::ZERO };
         fence.invalidate_all_settling(settles, now);
-        // First reads may be under way, whoever is bound.
-        self.bindings.end_proofs(None, fence.sequence().advance());
+        let ended = fence.sequence().advance();
+        self.bindings.end_first_proofs(ended);
+        if has_read {
+            self.bindings.end_proofs(None, ended);
+        }
         self.metrics.invalidation(InvalidationCause::Fleet);
         self.heard.note_applied(number);
     }

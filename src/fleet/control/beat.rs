@@ -130,10 +130,8 @@ impl Control {
     /// The next uptime at which there is something to do.
     pub(super) fn next_look(&self) -> Option<Duration> {
         // One that is over has been noticed before this is asked.
-        let lease_end = match self.beats.lease {
-            LeaseSeen::Until(until) => Some(until.uptime()),
-            LeaseSeen::None => None,
-        };
+        let lease_end =
+            if let LeaseSeen::Until(until) = self.beats.lease { Some(until.uptime()) } else { None };
         let late = self.writes.next_settled(self.settings.lease_elsewhere());
         [self.beat_due(), lease_end, late].into_iter().flatten().min()
     }

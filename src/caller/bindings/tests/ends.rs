@@ -29,6 +29,20 @@ fn a_200_with_an_age_proves_nothing_once_all_proofs_were_ended() {
     assert!(!world.is_proven(&known) && !world.is_proven(&unknown));
 }
 
+/// Many shards, most of them without anybody.
+#[test]
+fn a_purge_of_everything_is_remembered_for_keys_that_nobody_had_seen_and_a_history_that_begins_is_not() {
+    let world = world_of(100_000);
+    let callers: Vec<_> = (0..64).map(|number| world.credential(&format!("t{number}"), None)).collect();
+    world.bindings.end_first_proofs(world.tick());
+    assert_eq!(world.aged(&callers[0], 1, Duration::from_secs(21)), ProofResult::Bound);
+    world.bindings.end_proofs(None, world.tick());
+    for caller in &callers {
+        assert_eq!(world.aged(caller, 1, Duration::from_secs(21)), ProofResult::Late);
+        assert_ne!(world.prove(caller, 1), ProofResult::Late, "one that was given just now does");
+    }
+}
+
 #[test]
 fn a_200_with_an_age_makes_no_younger_proof_old() {
     let world = world();
