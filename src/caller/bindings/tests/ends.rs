@@ -34,7 +34,9 @@ fn a_200_with_an_age_proves_nothing_once_all_proofs_were_ended() {
 fn a_purge_of_everything_is_remembered_for_keys_that_nobody_had_seen_and_a_history_that_begins_is_not() {
     let world = world_of(100_000);
     let callers: Vec<_> = (0..64).map(|number| world.credential(&format!("t{number}"), None)).collect();
+    let slow = world.tick();
     world.bindings.end_first_proofs(world.tick());
+    assert_eq!(world.answer(&callers[0], 1, slow), ProofResult::Late, "it was under way");
     assert_eq!(world.aged(&callers[0], 1, Duration::from_secs(21)), ProofResult::Bound);
     world.bindings.end_proofs(None, world.tick());
     for caller in &callers {
