@@ -172,7 +172,7 @@ class Mutants:
             if not (refused | apart) - self.refused - self.apart:
                 sys.exit("\n".join(elsewhere)[:4000] or checked.stderr[-2000:])
             self.apart |= apart
-            self.refused |= refused - apart
+            self.refused = (self.refused | refused) - self.apart
 
     def place_of(self, number):
         return self.all[number]["file"], str(self.all[number]["function"]["span"])
