@@ -176,6 +176,28 @@ mod tests {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
+    /// However many ask at once, few pages are written, and none is older than its request.
+    #[tokio::test]
+    async fn metrics_that_are_asked_for_at_once_are_one_page_and_never_an_old_one() {
+        let pages = Pages::default();
+        let (open, gate) = std::sync::mpsc::channel();
+        let write = |text: &'static str| pages.page(Exposition::Classic, Coding::Gzip, |_| text.to_owned());
+        let slow = pages.page(Exposition::Classic, Coding::Gzip, move |_| {
+            gate.recv().unwrap();
+            "first".to_owned()
+        });
+        // Each is polled once, in this order, before the gate opens.
+        let open = async { open.send(()).unwrap() };
+        let (first, second, third, fourth, ()) =
+            tokio::join!(biased; slow, write("second"), write("third"), write("fourth"), open);
+        let [first, second, third, fourth] = [first, second, third, fourth].map(|page| page.unwrap().bytes);
+        assert_eq!(first, pack(b"first").unwrap());
+        assert_eq!(second, pack(b"second").unwrap(), "the first was begun before the second was asked for");
+        assert_eq!([third.as_ptr(), fourth.as_ptr()], [second.as_ptr(); 2], "one in memory for who waited");
+        let next = write("next").await.unwrap().bytes;
+        assert_eq!(next, pack(b"next").unwrap(), "who asks behind its end gets another");
+    }
+
     #[test]
     fn the_format_is_the_one_that_is_asked_for() {
         use Exposition::{Classic, OpenMetrics};

@@ -264,19 +264,12 @@ async fn metrics_come_in_the_format_that_is_asked_for_and_packed_where_that_is()
     );
 }
 
-/// However many ask at once, few pages are written, and none is older than its request.
 #[tokio::test]
-async fn metrics_that_are_asked_for_at_once_are_one_page_and_never_an_old_one() {
+async fn metrics_tell_of_all_that_was_answered_before_they_were_asked_for() {
     let admin = admin(loopback());
-    let gzip = [("accept-encoding", "gzip")];
-    let ask = || admin.ask("GET", "/metrics", &gzip, "");
-    let (first, second, third, fourth) = tokio::join!(ask(), ask(), ask(), ask());
-    let place = |reply: &Reply| reply.body.as_ptr();
-    assert_ne!(place(&first), place(&second), "the first was begun before the second was asked for");
-    assert_eq!([place(&third), place(&fourth)], [place(&second); 2], "one page in memory for who waited");
-    let plain = String::from_utf8(admin.get("/metrics").await.body.to_vec()).unwrap();
-    assert!(plain.contains("admin_requests_total"), "{plain}");
-    for expected in 5..10 {
+    let ask = || admin.ask("GET", "/metrics", &[("accept-encoding", "gzip")], "");
+    tokio::join!(ask(), ask(), ask(), ask());
+    for expected in 4..10 {
         let page = String::from_utf8(admin.get("/metrics").await.body.to_vec()).unwrap();
         let counted = page.lines().find(|line| line.contains("path=\"/metrics\"")).unwrap();
         assert!(counted.ends_with(&format!(" {expected}")), "all that were answered before: {counted}");
