@@ -157,13 +157,11 @@ impl Fence {
         self.invalidate_settled(organization, extent)
     }
 
-    /// Invalidates everything because nobody knows what was written; all of it settles for so long.
-    pub fn invalidate_all_settling(&self, settles: Duration, now: Moment) {
-        if !settles.is_zero() {
-            let until = Invalidation { tick: Tick::default(), settles: Some(now.plus(settles)) };
-            self.ids.lock().others.merge(until);
-            self.lists.lock().merge(until);
-        }
+    /// Invalidates everything because nobody knows what was written; all of it settles until then, be that over.
+    pub fn invalidate_all_settling(&self, until: Option<Moment>) {
+        let until = Invalidation { tick: Tick::default(), settles: until };
+        self.ids.lock().others.merge(until);
+        self.lists.lock().merge(until);
         self.invalidate_all();
     }
 
@@ -174,17 +172,14 @@ impl Fence {
         self.latest.fetch_max(tick.0, Ordering::SeqCst);
     }
 
-    /// Invalidates this much of every organization: a write by a credential whose organization nobody knows.
-    pub fn invalidate_everywhere(&self, reach: Reach, settles: Option<(Fate, Moment)>) {
-        let item = match (reach, settles) {
-            (Reach::Lists, _) => None,
-            (Reach::Item(id), _) => Some(id),
-            (Reach::Everything, Some((fate, now))) => {
-                return self.invalidate_all_settling(fate.settles_after(), now);
-            }
-            (Reach::Everything, None) => return self.invalidate_all(),
+    /// Invalidates this much of every organization: a write by a credential whose organization nobody knows. It settles until
+    /// then, be that over, where a time is given.
+    pub fn invalidate_everywhere(&self, reach: Reach, settles: Option<Moment>) {
+        let item = match reach {
+            Reach::Lists => None,
+            Reach::Item(id) => Some(id),
+            Reach::Everything => return self.invalidate_all_settling(settles),
         };
-        let settles = settles.map(|(fate, now)| now.plus(fate.settles_after()));
         // The tick is taken under the lock: who asks under it sees every invalidation before its own tick.
         let mut ids = self.ids.lock();
         let tick = self.sequence.advance();
@@ -385,7 +380,7 @@ mod tests {
         fence.invalidate(&a, ALL, Fate::Known, clock.now());
         hand.jump_wall_ahead(Duration::from_secs(3600));
         assert!(fence.is_settling(&a, &item(1), clock.now()) && fence.is_settling(&a, &list(), clock.now()));
-        fence.invalidate_all_settling(SETTLE_KNOWN, clock.now());
+        fence.invalidate_all_settling(Some(clock.now().plus(SETTLE_KNOWN)));
         hand.jump_wall_ahead(Duration::from_secs(3600));
         let other = organization(&fence, 2);
         assert!(fence.is_settling(&other, &list(), clock.now()), "what was invalidated everywhere, too");
@@ -453,9 +448,10 @@ mod tests {
                 Some(extent) => {
                     fence.invalidate(&a, extent, fate, clock.now());
                 }
-                None => {
-                    fence.invalidate_everywhere(Reach::Item(Uuid::from_u128(1)), Some((fate, clock.now())))
-                }
+                None => fence.invalidate_everywhere(
+                    Reach::Item(Uuid::from_u128(1)),
+                    Some(clock.now().plus(fate.settles_after())),
+                ),
             };
             write(Fate::Unknown);
             // A suspended machine wakes: the monotonic clock has stood still, and the first write settles for the rest of its time.

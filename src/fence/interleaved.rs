@@ -75,7 +75,9 @@ fn orders(shut: Shut, target: &Target, wrong: Wrong) -> Result<Explored, String>
             Shut::Extent(extent) => {
                 world.fence.invalidate(&world.organization, extent, Fate::Known, world.now);
             }
-            Shut::Reach(reach) => world.fence.invalidate_everywhere(reach, Some((Fate::Known, world.now))),
+            Shut::Reach(reach) => {
+                world.fence.invalidate_everywhere(reach, Some(world.now.plus(Fate::Known.settles_after())))
+            }
         }
         world.answered.store(1, SeqCst);
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::control::{Apply, WriteId};
 use super::heard::{Heard, Number};
-use super::notice::{Notice, Whom};
+use super::notice::{Notice, Told, Whom};
 use super::seal::{SealPurpose, Sealer};
 use crate::cache::{Cache, Purge};
 use crate::caller::bindings::Bindings;
@@ -77,8 +77,7 @@ impl Applier {
             // And grants. Before anything is invalidated: what is read after that must not be shared by what lists have shown.
             fence.organizations().doubt_witnesses(fence.sequence(), now);
         }
-        let settles = if has_read { fate.settles_after() } else { Duration::ZERO };
-        fence.invalidate_all_settling(settles, now);
+        fence.invalidate_all_settling(has_read.then(|| now.plus(fate.settles_after())));
         let ended = fence.sequence().advance();
         self.bindings.end_first_proofs(ended);
         if has_read {
@@ -95,7 +94,7 @@ impl Applier {
             Notice::Organization { id, item, fate } => {
                 let organization = fence.organizations().get(OrganizationId::sealed_by_replica(*id), now);
                 let extent = item.map_or(Extent::Organization, Extent::Item);
-                let until = self.settles_until(number, (*fate).into(), now);
+                let until = self.settles_until(number, *fate, now);
                 let (again, before) = fence.invalidate_settling(&organization, extent, until);
                 match own {
                     Some(_) => organization.note_invalidated_again(again, before),
@@ -104,11 +103,11 @@ impl Applier {
             }
             Notice::Everywhere { item, fate } => {
                 let reach = item.map_or(Reach::Lists, Reach::Item);
-                fence.invalidate_everywhere(reach, Some(((*fate).into(), now)));
+                fence.invalidate_everywhere(reach, Some(self.settles_until(number, *fate, now)));
                 self.metrics.invalidation(InvalidationCause::Fleet);
             }
             Notice::Everything { fate } => {
-                fence.invalidate_everywhere(Reach::Everything, Some(((*fate).into(), now)));
+                fence.invalidate_all_settling(Some(self.settles_until(number, *fate, now)));
                 self.metrics.invalidation(InvalidationCause::Fleet);
             }
             Notice::Purge { organization, label, resource } => {
@@ -192,10 +191,10 @@ impl Applier {
 
     /// Until when what is read of an organization has to settle, which may be over. A notice may be old when it is read: its
     /// number is the store's time at which it was appended, in microseconds.
-    fn settles_until(&self, number: Number, fate: Fate, now: Moment) -> Moment {
+    fn settles_until(&self, number: Number, fate: Told, now: Moment) -> Moment {
         let appended = Duration::from_micros(number.0);
         let age = now.unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
-        now.back(age).plus(fate.settles_after())
+        now.back(age).plus(Fate::from(fate).settles_after())
     }
 }
 
@@ -300,21 +299,30 @@ mod tests {
         Target::Item(Uuid::from_u128(2))
     }
 
-    /// A cache on the way may bring what is from before it as late as that.
+    /// A cache on the way may bring what is from before it as late as that. Who joins hears of all that is in the log: what has settled
+    /// long since must not begin to settle anew with every replica that starts.
     #[test]
     fn what_was_read_before_a_write_that_is_heard_of_late_has_not_settled() {
-        let mut applier = applier();
-        let (organization, now) = (bound(&applier), applier.clock.now());
-        let written = Number(u64::try_from(now.unix().as_micros()).unwrap() - 60_000_000);
-        let notice = Notice::Organization { id: ORGANIZATION, item: None, fate: Told::Known };
-        let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
-        applier.notice(written, &body, None);
-        let settles = |ago| {
-            let sent = now.back(Duration::from_secs(ago));
-            applier.cache.fence().is_settling(&organization, &item(), sent)
-        };
-        assert!(settles(61) && settles(56), "before it, and in the time that the API takes");
-        assert!(!settles(50) && !settles(0), "that is over");
+        let list = Target::List(ListQuery::default());
+        let fate = Told::Known;
+        for (notice, target) in [
+            (Notice::Organization { id: ORGANIZATION, item: None, fate }, item()),
+            (Notice::Everywhere { item: Some(Uuid::from_u128(2)), fate }, item()),
+            (Notice::Everywhere { item: None, fate }, list),
+            (Notice::Everything { fate }, item()),
+        ] {
+            let mut applier = applier();
+            let (organization, now) = (bound(&applier), applier.clock.now());
+            let written = Number(u64::try_from(now.unix().as_micros()).unwrap() - 60_000_000);
+            let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
+            applier.notice(written, &body, None);
+            let settles = |ago| {
+                let sent = now.back(Duration::from_secs(ago));
+                applier.cache.fence().is_settling(&organization, &target, sent)
+            };
+            assert!(settles(61) && settles(56), "before it, and in the time that the API takes: {notice:?}");
+            assert!(!settles(50) && !settles(0), "that is over: {notice:?}");
+        }
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Proxy {
         }
         let everywhere = is_anybodys.then(|| write.reach());
         if let Some(reach) = everywhere {
-            fence.invalidate_everywhere(reach, Some((fate, now)));
+            fence.invalidate_everywhere(reach, Some(now.plus(fate.settles_after())));
         }
         self.metrics.invalidation(match (fate, extent) {
             (Fate::Known, Extent::Item(_)) => InvalidationCause::LabelWrite,
