@@ -175,6 +175,9 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
+        if allowed.is_nothing() {
+            self.flights.note_not_collapsible(&fetch.key(&organization), self.clock.now());
+        }
         let response = ToStore {
             sent,
             settling: fence.is_settling(&organization, target, sent),

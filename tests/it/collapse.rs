@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use instantly_proxy::config::UpstreamDirectives;
 use instantly_proxy::error::ErrorKind;
 
-use crate::support::labels::{CAMPAIGNS, LABELS, error, label_path, token};
+use crate::support::labels::{CAMPAIGNS, LABELS, error, label, label_path, token};
 use crate::support::{Answer, Gate, Reply, World, is_label_read, together};
 
 fn hold_label(world: &World, n: u32) -> Gate {
@@ -246,6 +247,30 @@ async fn they_wait_for_one_second_at_most() {
     reply.assert_label("a-2").assert_proof();
     first.release();
     proving.await.expect("no panic").assert_label("a-1");
+}
+
+/// R7: what is not stored is nobody else's, so nobody waits for it.
+#[tokio::test]
+async fn a_label_that_the_api_says_not_to_store_is_fetched_by_each_of_its_readers_at_once() {
+    let world = World::start_with(|config| {
+        config.cache.lead_labels.upstream_directives = UpstreamDirectives::Respect;
+    });
+    let readers = [world.proven("a", 1).await, world.proven("a", 2).await, world.proven("a", 3).await];
+    world.upstream.script(|request| {
+        request
+            .is("GET", &label_path(2))
+            .then(|| Answer::json(200, label("a", 2, "a-2")).field("cache-control", "no-store"))
+    });
+    readers[0].get(&label_path(2)).send().await.assert_label("a-2").assert_unstored();
+    let gate = hold_label(&world, 2);
+    let reading = together(3, |n| readers[n].get(&label_path(2)).send());
+    let (replies, ()) = tokio::join!(reading, async {
+        gate.held(3).await;
+        gate.release();
+    });
+    for reply in &replies {
+        reply.assert_label("a-2").assert_unstored();
+    }
 }
 
 #[tokio::test]
