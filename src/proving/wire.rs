@@ -14,6 +14,13 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// One that came in another form than the bytes of HTTP/1.1.
+    pub(super) fn of(line: String, fields: &http::HeaderMap, body: Vec<u8>) -> Self {
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let fields = fields.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        Self { line, fields, body }
+    }
+
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
@@ -100,6 +107,11 @@ impl End {
     pub(super) fn close(&mut self) {
         self.pipe = None;
         self.ended = true;
+    }
+
+    /// Gives the pipe to somebody else, with what has come by it.
+    pub(super) fn take(&mut self) -> Option<(Vec<u8>, DuplexStream)> {
+        Some((std::mem::take(&mut self.received), self.pipe.take()?))
     }
 
     /// What it holds itself, in bytes.

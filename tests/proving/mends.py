@@ -6,6 +6,7 @@ An edit is a file, what stands there exactly once, and what stands in its place.
 
 SIMULATION = "proving::simulation::tests::no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do"
 FLEET = "proving::simulation::tests::no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store"
+CALM = "proving::simulation::tests::while_all_is_well_no_more_is_asked_of_the_api_than_one_process_needs"
 SEEDS = "proving::corpora::every_seed_of_every_corpus_keeps_the_promises_of_its_target"
 
 
@@ -357,6 +358,30 @@ MENDS += [
             ),
         ],
         [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "r9_reset",
+        "R9: of a stream that was reset, only one that says that it was refused is sent again",
+        [
+            (
+                "src/upstream/failure.rs",
+                "error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)",
+                "error.is_reset()",
+            ),
+        ],
+        [f"lib {SIMULATION}"],
+    ),
+    Mend(
+        "p3_renewal",
+        "R6, P3: a proof is renewed once three quarters of its life are over, and no earlier",
+        [
+            (
+                "src/caller/bindings.rs",
+                "renew: age >= rules.max_age * 3 / 4",
+                "renew: age >= rules.max_age / 2",
+            ),
+        ],
+        [f"lib {CALM}"],
     ),
     Mend(
         "p1_wait",

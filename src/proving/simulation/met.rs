@@ -5,6 +5,9 @@
 pub(super) struct Met {
     pub(super) answers: u64,
     pub(super) by_streams: u64,
+    /// Calls that were answered over HTTP/2, and those that were given back unseen.
+    pub(super) over_http2: u64,
+    pub(super) unseen: u64,
     pub(super) stored: u64,
     /// Of those, while nothing excused an old one.
     pub(super) calm: u64,

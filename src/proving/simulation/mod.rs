@@ -8,9 +8,11 @@
 //! `SIMULATION_SEED` runs it again, `SIMULATION_OPERATIONS` runs longer.
 
 mod broken;
+mod calm;
 mod client;
 mod decision;
 mod event;
+mod http2;
 mod judge;
 mod known;
 mod met;

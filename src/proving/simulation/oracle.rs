@@ -143,6 +143,16 @@ impl Oracle {
         });
     }
 
+    /// A call was given back unseen: the same may arrive once more.
+    pub(super) fn note_unseen(&mut self, call: &Call, now: Moment) {
+        self.met.unseen += 1;
+        if let Some(nonce) = call.what.nonce() {
+            self.arrived.remove(&nonce);
+        }
+        self.note_trouble_of(call, now);
+        self.note_unreachable(call.replica);
+    }
+
     /// A call fails, or is late: so for the organization that it was proven for here, where its token has moved unseen, too.
     pub(super) fn note_trouble_of(&mut self, call: &Call, until: Moment) {
         for organization in self.taken_for(call) {

@@ -268,6 +268,7 @@ impl Scene {
         let number = self.upstream.lines[line].call.expect("it is busy");
         if self.upstream.calls[number].answer.is_none() {
             let writes = matches!(self.upstream.calls[number].what, What::Write(..));
+            let is_stream = self.upstream.lines[line].is_stream();
             let fate = match self.chance.u32(..100) {
                 0..3 => Fate::Failed,
                 3 => Fate::Limited,
@@ -275,6 +276,7 @@ impl Scene {
                 5 => Fate::Forbidden,
                 6..10 if writes => Fate::DoneAndDenied,
                 10..14 if writes => Fate::DoneAndLost,
+                14 | 15 if is_stream => return self.refuse_unseen(line),
                 _ => Fate::Done,
             };
             return self.act(number, fate);
@@ -303,22 +305,35 @@ impl Scene {
         self.note(&Event::Acts { number, fate, status });
     }
 
+    /// A call is given back as one that nobody has looked at.
+    fn refuse_unseen(&mut self, line: usize) {
+        let now = self.stage.now();
+        let Some(number) = self.upstream.refuse_unseen(line) else { return };
+        self.note(&Event::Acts { number, fate: Fate::Unseen, status: 0 });
+        self.oracle.note_unseen(&self.upstream.calls[number], now);
+    }
+
     fn answer(&mut self, line: usize, share: Share) {
         let now = self.stage.now();
-        let Some((number, sent)) = self.upstream.send(line, share, self.event) else { return };
-        self.note(&Event::Answers { number, sent });
-        if matches!(sent, Sent::Part | Sent::Cut) {
-            self.oracle.note_begun(&self.upstream.calls[number], now);
-        }
-        match sent {
-            Sent::Whole => self.oracle.note_answered(&self.upstream.calls[number], now),
-            Sent::Cut => {
-                self.oracle.met.cut += 1;
-                // It may be noted as unreachable and answered before anybody looks at the time.
-                self.oracle.note_trouble_of(&self.upstream.calls[number], now);
-                self.oracle.note_unreachable(self.upstream.calls[number].replica);
+        let Some((numbers, sent)) = self.upstream.send(line, share, self.event) else { return };
+        for number in numbers {
+            self.note(&Event::Answers { number, sent });
+            let call = &self.upstream.calls[number];
+            match sent {
+                Sent::Part => self.oracle.note_begun(call, now),
+                Sent::Whole => {
+                    self.oracle.met.over_http2 += u64::from(call.is_stream);
+                    self.oracle.note_answered(call, now);
+                }
+                Sent::Cut => {
+                    self.oracle.note_begun(call, now);
+                    self.oracle.met.cut += 1;
+                    // It may be noted as unreachable and answered before anybody looks at the time.
+                    self.oracle.note_trouble_of(call, now);
+                    self.oracle.note_unreachable(call.replica);
+                }
+                Sent::Unheard => {}
             }
-            Sent::Part | Sent::Unheard => {}
         }
     }
 }

@@ -6,7 +6,15 @@ use super::truth::ORGANIZATIONS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) replicas: usize,
+    /// What the upstream speaks where label calls may share a connection.
+    pub(super) speaks: Speaks,
     pub(super) flaw: Option<Flaw>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
 }
 
 /// What is wrong with it on purpose, so that a promise is broken.
@@ -18,9 +26,15 @@ pub(super) enum Flaw {
 
 impl Setting {
     /// One process, without a store.
-    pub(super) const ALONE: Self = Self { replicas: 1, flaw: None };
+    pub(super) const ALONE: Self = Self { replicas: 1, speaks: Speaks::Http1, flaw: None };
     /// Several, with one.
-    pub(super) const FLEET: Self = Self { replicas: 3, flaw: None };
+    pub(super) const FLEET: Self = Self { replicas: 3, speaks: Speaks::Http1, flaw: None };
+
+    /// Every other world has an upstream that speaks HTTP/2.
+    pub(super) const fn of_seed(self, seed: u64) -> Self {
+        let speaks = if seed % 2 == 0 { Speaks::Http2 } else { Speaks::Http1 };
+        Self { speaks, ..self }
+    }
 
     /// How many organizations have callers.
     pub(super) const fn organizations(self) -> usize {

@@ -12,7 +12,7 @@ use tokio::io::DuplexStream;
 use super::super::process::Process;
 use super::super::world;
 use super::oracle::PER_SECOND;
-use super::setting::Setting;
+use super::setting::{Setting, Speaks};
 use super::store::Store;
 use crate::clock::{Clock, ManualClock, Moment};
 use crate::config::{Config, Shared, StoreAddress};
@@ -53,6 +53,9 @@ impl Stage {
             SharedStore { store: Store::new(), dialled: pipes::Dialled::begin(), _secrets: secrets }
         });
         let upstream = Dialled::begin();
+        if setting.speaks == Speaks::Http2 {
+            upstream.speak_http2();
+        }
         let mut stage =
             Self { processes: Vec::new(), config, clock, hand, upstream, dialled: Vec::new(), shared };
         for replica in 0..setting.replicas {

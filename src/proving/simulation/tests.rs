@@ -1,6 +1,7 @@
 //! What is run of it in the gate, and longer by hand.
 
-use super::setting::{Flaw, Setting};
+use super::calm::calm;
+use super::setting::{Flaw, Setting, Speaks};
 use super::shrink::{Shrunk, shrink};
 use super::{Outcome, run};
 
@@ -18,6 +19,7 @@ fn run_all(first: u64, setting: Setting, operations: usize) -> Vec<Outcome> {
     let seeds = (0..operations.div_ceil(EACH)).zip(first..);
     let mut all = Vec::new();
     for (run_of, seed) in seeds {
+        let setting = setting.of_seed(seed);
         match run(seed, setting, EACH.min(operations - run_of * EACH)) {
             Ok(outcome) => all.push(outcome),
             Err(failure) => {
@@ -43,7 +45,8 @@ fn assert_met(all: &[Outcome], of: &[Row]) {
 
 #[test]
 fn the_same_seed_gives_the_same_events() {
-    for (setting, operations) in [(Setting::ALONE, 1500), (Setting::FLEET, 300)] {
+    let http2 = Setting { speaks: Speaks::Http2, ..Setting::ALONE };
+    for (setting, operations) in [(Setting::ALONE, 1500), (http2, 1500), (Setting::FLEET, 300)] {
         let log = |seed| run(seed, setting, operations).expect("no promise is broken").log;
         assert_eq!(log(7), log(7));
         assert_ne!(log(7), log(8), "nor does another");
@@ -63,6 +66,8 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
         &[
             ("answers", |outcome| outcome.met.answers),
             ("answers over HTTP/2", |outcome| outcome.met.by_streams),
+            ("calls over HTTP/2", |outcome| outcome.met.over_http2),
+            ("calls that were given back unseen", |outcome| outcome.met.unseen),
             ("labels from memory", |outcome| outcome.met.stored),
             ("labels from memory while all was well", |outcome| outcome.met.calm),
             ("labels of another caller's call", |outcome| outcome.met.shared),
@@ -100,6 +105,17 @@ fn no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store() {
             ("seconds in which as many calls were sent as may be", |outcome| outcome.met.at_limit),
         ],
     );
+}
+
+/// R6, P3: a proof of each caller in three quarters of a proof's life, a page and its labels of each organization in a lifetime.
+#[test]
+fn while_all_is_well_no_more_is_asked_of_the_api_than_one_process_needs() {
+    for (setting, seconds) in [(Setting::ALONE, 600), (Setting::ALONE.of_seed(2), 600), (Setting::FLEET, 120)]
+    {
+        let calm = calm(number("SIMULATION_SEED", 3), setting, seconds);
+        println!("{setting:?}: {calm:?}");
+        assert!(calm.reads <= calm.needed, "{setting:?}: {calm:?}");
+    }
 }
 
 fn shrunk(seed: u64) -> Shrunk {

@@ -1,8 +1,10 @@
 //! The upstream by hand: connections, the calls on them, what is answered and how much of it arrives.
 
+use h2::Reason;
 use tokio::io::DuplexStream;
 
 use super::super::wire::{End, Message};
+use super::http2::{Connection, Stream};
 use super::truth::{Grants, LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, item};
 use crate::clock::Moment;
 
@@ -27,6 +29,7 @@ pub(super) struct Call {
     pub(super) landed: Option<u64>,
     /// Its answer is another call's.
     pub(super) slipped: bool,
+    pub(super) is_stream: bool,
 }
 
 /// What the upstream did, and says.
@@ -46,17 +49,64 @@ pub(super) struct Answer {
     pub(super) is_lost: bool,
 }
 
-/// A connection.
-#[derive(Debug)]
+/// What carries one call at a time: a connection of HTTP/1.1, or a stream.
 pub(super) struct Line {
     pub(super) replica: usize,
-    pub(super) end: End,
+    way: Way,
     /// When the first of a request came that is not whole yet.
     begun: Option<Moment>,
     /// The call under way.
     pub(super) call: Option<usize>,
     /// What is still to be sent of its answer, once some of it has been.
     rest: Option<Vec<u8>>,
+}
+
+enum Way {
+    Bytes(End),
+    Stream(Box<Stream>),
+}
+
+impl Way {
+    fn is_open(&mut self) -> bool {
+        match self {
+            Self::Bytes(end) => {
+                end.turn();
+                end.is_open()
+            }
+            Self::Stream(stream) => stream.is_open(),
+        }
+    }
+
+    /// Takes a call, once all of it has come.
+    fn take(&mut self) -> Option<Message> {
+        match self {
+            Self::Bytes(end) => Message::take(&mut end.received),
+            Self::Stream(stream) => stream.take(),
+        }
+    }
+
+    /// Whether any of a call has come.
+    fn has_come(&self) -> bool {
+        match self {
+            Self::Bytes(end) => !end.received.is_empty(),
+            // It begins with its head.
+            Self::Stream(_) => true,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8], answer: &Answer) {
+        match self {
+            Self::Bytes(end) => end.send(bytes),
+            Self::Stream(stream) => stream.send(bytes, answer),
+        }
+    }
+
+    fn end(&mut self, bytes: &[u8], answer: &Answer) {
+        match self {
+            Self::Bytes(end) => end.send(bytes),
+            Self::Stream(stream) => stream.end(bytes, answer),
+        }
+    }
 }
 
 /// What becomes of a call.
@@ -73,6 +123,8 @@ pub(super) enum Fate {
     Unpaid,
     /// Refused with 403.
     Forbidden,
+    /// Not so much as looked at (REFUSED_STREAM, RFC 9113 §8.7): it may be sent again.
+    Unseen,
 }
 
 /// How much of an answer goes on its way.
@@ -105,12 +157,20 @@ pub(super) struct Upstream {
     pub(super) limits: [bool; ORGANIZATIONS],
     pub(super) calls: Vec<Call>,
     pub(super) lines: Vec<Line>,
+    connections: Vec<Connection>,
+    /// How many connections there have been.
+    accepted: usize,
 }
 
 impl Line {
     /// Whether some of an answer is on its way.
     pub(super) const fn has_begun(&self) -> bool {
         self.rest.is_some()
+    }
+
+    /// Whether it is a stream.
+    pub(super) const fn is_stream(&self) -> bool {
+        matches!(self.way, Way::Stream(_))
     }
 }
 
@@ -124,16 +184,51 @@ impl Upstream {
             limits: [false; ORGANIZATIONS],
             calls: Vec::new(),
             lines: Vec::new(),
+            connections: Vec::new(),
+            accepted: 0,
         }
     }
 
     pub(super) fn accept(&mut self, replica: usize, pipe: DuplexStream) {
-        self.lines.push(Line { replica, end: End::new(pipe), begun: None, call: None, rest: None });
+        self.add(replica, Way::Bytes(End::new(pipe)));
+    }
+
+    fn add(&mut self, replica: usize, way: Way) {
+        self.lines.push(Line { replica, way, begun: None, call: None, rest: None });
     }
 
     /// A process has been killed.
     pub(super) fn lose(&mut self, replica: usize) {
         self.lines.retain(|line| line.replica != replica);
+        self.connections.retain(|connection| connection.replica != replica);
+    }
+
+    /// Takes for connections of HTTP/2 those that begin as one.
+    fn look_at_beginnings(&mut self) {
+        let Self { lines, connections, accepted, .. } = self;
+        lines.retain_mut(|line| {
+            let Way::Bytes(end) = &mut line.way else { return true };
+            end.turn();
+            let Some(shared) = Connection::of(end, line.replica, *accepted) else { return true };
+            *accepted += 1;
+            connections.push(shared);
+            false
+        });
+    }
+
+    /// Reads and writes what can be, by everything that is open. Lines may come, and none goes.
+    fn go_on(&mut self) {
+        for line in &mut self.lines {
+            if let Way::Bytes(end) = &mut line.way {
+                end.turn();
+            }
+        }
+        let turn = |connection: &mut Connection| (connection.replica, connection.turn());
+        let begun: Vec<_> = self.connections.iter_mut().map(turn).collect();
+        for (replica, streams) in begun {
+            streams.into_iter().for_each(|stream| self.add(replica, Way::Stream(Box::new(stream))));
+        }
+        self.connections.retain(|connection| !connection.is_over());
     }
 
     /// Another label is as it was not, by no write of anybody's.
@@ -145,16 +240,17 @@ impl Upstream {
 
     /// Takes what has come: the calls that arrived whole, by their places.
     pub(super) fn turn(&mut self, at: Moment, event: u64) -> Vec<(usize, Message)> {
+        self.look_at_beginnings();
+        self.go_on();
         let mut arrived = Vec::new();
         for line in &mut self.lines {
-            line.end.turn();
             if line.call.is_some() {
                 continue;
             }
-            if !line.end.received.is_empty() {
+            if line.way.has_come() {
                 line.begun.get_or_insert(at);
             }
-            let Some(request) = Message::take(&mut line.end.received) else { continue };
+            let Some(request) = line.way.take() else { continue };
             let head = line.begun.take().unwrap_or(at);
             let (party, what) = (Party::of(&request), What::of(&request));
             line.call = Some(self.calls.len());
@@ -171,10 +267,61 @@ impl Upstream {
                 begun: None,
                 landed: None,
                 slipped: false,
+                is_stream: line.is_stream(),
             });
         }
-        self.lines.retain(|line| line.end.is_open() || line.call.is_some());
+        self.lines.retain_mut(|line| line.call.is_some() || line.way.is_open());
         arrived
+    }
+
+    /// A call of a stream was not looked at: what it is, and that it has not arrived.
+    pub(super) fn refuse_unseen(&mut self, place: usize) -> Option<usize> {
+        let line = &mut self.lines[place];
+        let Way::Stream(stream) = &mut line.way else { return None };
+        stream.reset(Reason::REFUSED_STREAM);
+        let number = line.call.take();
+        self.go_on();
+        number
+    }
+
+    /// Ends the line of a call in the middle of its answer: a stream, or with it its connection, by the call's number. The calls that
+    /// end with it, itself included.
+    fn cut(&mut self, place: usize, number: usize) -> Vec<usize> {
+        let line = &mut self.lines[place];
+        line.call = None;
+        let shared = match &mut line.way {
+            Way::Bytes(end) => {
+                end.turn();
+                end.close();
+                return vec![number];
+            }
+            Way::Stream(stream) => {
+                let reasons =
+                    [Some(Reason::INTERNAL_ERROR), Some(Reason::CANCEL), Some(Reason::NO_ERROR), None];
+                if let Some(reason) = reasons[number % reasons.len()] {
+                    stream.reset(reason);
+                    self.go_on();
+                    return vec![number];
+                }
+                stream.connection
+            }
+        };
+        let connection = self.connections.iter_mut().find(|connection| connection.number == shared);
+        if let Some(connection) = connection {
+            connection.cut(number.is_multiple_of(8).then_some(Reason::INTERNAL_ERROR));
+        }
+        let mut cut = vec![number];
+        for line in &mut self.lines {
+            if let Way::Stream(stream) = &mut line.way
+                && stream.connection == shared
+            {
+                stream.lose();
+                line.rest = None;
+                cut.extend(line.call.take());
+            }
+        }
+        self.go_on();
+        cut
     }
 
     /// Acts on the call of a line, as the truth is now.
@@ -187,7 +334,7 @@ impl Upstream {
             Fate::Limited => Some(429),
             Fate::Unpaid => Some(402),
             Fate::Forbidden => Some(403),
-            Fate::Done | Fate::DoneAndDenied | Fate::DoneAndLost => None,
+            Fate::Done | Fate::DoneAndDenied | Fate::DoneAndLost | Fate::Unseen => None,
         });
         let wrote = match (what, refusal) {
             (What::Write(label, _), None) => Some(self.change(organization, label)),
@@ -229,41 +376,52 @@ impl Upstream {
         }
     }
 
-    /// Sends of the answer of a line what is to be sent now. The framing is by chunks where the call's number is even.
-    pub(super) fn send(&mut self, place: usize, share: Share, event: u64) -> Option<(usize, Sent)> {
+    /// Sends of the answer of a line what is to be sent now. The framing is by chunks where the call's number is even. Which calls that
+    /// concerns: where a connection is cut, all that are on it.
+    pub(super) fn send(&mut self, place: usize, share: Share, event: u64) -> Option<(Vec<usize>, Sent)> {
+        self.go_on();
         let line = &mut self.lines[place];
         let number = line.call?;
-        line.end.turn();
-        if !line.end.is_open() {
+        if !line.way.is_open() {
             line.call = None;
-            return Some((number, Sent::Unheard));
+            return Some((vec![number], Sent::Unheard));
         }
         let answer = self.calls[number].answer.as_ref()?;
         let share = if answer.is_lost { Share::Cut(0) } else { share };
-        let bytes = line.rest.take().unwrap_or_else(|| answer.to_bytes(number));
+        let bytes = match (line.rest.take(), &line.way) {
+            (Some(rest), _) => rest,
+            (None, Way::Bytes(_)) => answer.to_bytes(number),
+            (None, Way::Stream(_)) => answer.to_piece(),
+        };
         self.calls[number].begun.get_or_insert(event);
+        let answer = self.calls[number].answer.as_ref()?;
         let sent = match share {
             Share::Part(length) if length < bytes.len() => {
-                line.end.send(&bytes[..length]);
+                line.way.send(&bytes[..length], answer);
                 line.rest = Some(bytes[length..].to_vec());
                 Sent::Part
             }
             Share::Cut(length) if length < bytes.len() => {
-                line.end.send(&bytes[..length]);
-                line.end.turn();
-                line.end.close();
-                line.call = None;
-                Sent::Cut
+                line.way.send(&bytes[..length], answer);
+                self.go_on();
+                return Some((self.cut(place, number), Sent::Cut));
             }
             Share::All | Share::Part(_) | Share::Cut(_) => {
-                line.end.send(&bytes);
+                line.way.end(&bytes, answer);
                 line.call = None;
                 self.calls[number].landed = Some(event);
+                if let Way::Stream(stream) = &line.way
+                    && number.is_multiple_of(16)
+                {
+                    let of = stream.connection;
+                    let shared = self.connections.iter_mut().find(|connection| connection.number == of);
+                    shared.into_iter().for_each(Connection::go_away);
+                }
                 Sent::Whole
             }
         };
-        line.end.turn();
-        Some((number, sent))
+        self.go_on();
+        Some((vec![number], sent))
     }
 
     /// Exchanges what two calls are answered with.
@@ -294,6 +452,21 @@ impl Answer {
     pub(super) fn item(&self, what: What, label: usize, number: usize) -> String {
         let grants = if self.limits && what == What::List { Grants::Shown } else { Grants::Silent };
         item(self.organization, label, self.versions[label], number, grants)
+    }
+
+    /// Its head, as a stream has it.
+    pub(super) fn head(&self) -> http::Response<()> {
+        let head = http::Response::builder().status(self.status).header("content-type", "application/json");
+        let head = match self.retry_after {
+            Some(wait) => head.header("retry-after", wait),
+            None => head,
+        };
+        head.body(()).expect("a sound head")
+    }
+
+    /// What is sent of it by a stream: a byte that stands for the head, and the body.
+    fn to_piece(&self) -> Vec<u8> {
+        [b"h", self.body.as_bytes()].concat()
     }
 
     fn to_bytes(&self, number: usize) -> Vec<u8> {
