@@ -219,10 +219,15 @@ async fn a_fetch_that_fails_frees_its_lock_and_one_that_died_loses_it() {
         until_mine(&other).await;
         let lock = one.tier.0.names.lock(&one.tier.0.names.entry(ORGANIZATION, ITEM, None));
         let lock = String::from_utf8(lock).unwrap();
-        while store.ask(&["SET", &lock, "a process that diedb", "PX", "200", "NX"]) != "OK" {
+        while store.ask(&["SET", &lock, "a process that diedb", "PX", "60000", "NX"]) != "OK" {
             tokio::task::yield_now().await;
         }
         assert!(matches!(one.finds().await, Found::Others(Progress::Begun)));
+        // Nobody extends it: its time is over now.
+        assert_eq!(store.ask(&["PEXPIRE", &lock, "1"]), "1");
+        while store.ask(&["EXISTS", &lock]) == "1" {
+            tokio::task::yield_now().await;
+        }
         until_mine(&other).await;
     })
     .await;
@@ -422,11 +427,12 @@ async fn a_late_answer_to_a_look_up_of_a_proof_leaves_no_lock_behind() {
         // The server knows the script from then on.
         let Found::Mine(_lock) = replica.finds_proof(&credential("b")).await else { panic!("nobody asks") };
         let before = freed();
-        store.ask(&["CLIENT", "PAUSE", "200", "ALL"]);
+        store.freeze();
         let mut patience = replica.tier.patience();
         patience.spend(patience.left() - Duration::from_millis(20));
         let mut look_up = replica.tier.look_up_proof(&credential("a"), LIST).unwrap();
         assert!(matches!(replica.tier.ask_for_proof(&mut look_up, &mut patience).await, Found::Without));
+        store.thaw();
         let end = replica.clock.now().plus(Duration::from_secs(10));
         while freed() == before {
             assert!(!replica.clock.now().reached(end), "nobody frees it");

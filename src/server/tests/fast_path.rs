@@ -24,7 +24,7 @@ pub(super) fn answer(request: &[u8], head: &mut Vec<u8>) -> Option<FromMemory> {
     (!has_more).then_some(FromMemory { body, at: Duration::ZERO })
 }
 
-fn one_worker() -> TestServer {
+pub(super) fn one_worker() -> TestServer {
     TestServer::start_with(|config| config.listen.workers = NonZeroUsize::new(1))
 }
 
@@ -245,10 +245,10 @@ fn a_connection_that_is_answered_from_memory_alone_has_the_time_outs_of_every_ot
     let passed = server.advance_until_closed(&mut idle);
     assert!(passed >= Duration::from_secs(20), "{passed:?}");
     for beginning in ["G", "GET /fast/1 HTTP/1.1\r\n"] {
-        let mut slow = server.connect();
+        let (mut slow, mut bystander) = (server.connect(), server.connect());
         fast(&mut slow);
         slow.send(beginning.as_bytes());
-        let passed = server.advance_until_closed(&mut slow);
+        let passed = server.advance_until_closed_beside(&mut slow, || bystander.get("/").assert_answer(200));
         assert!(passed >= Duration::from_secs(10) && passed < Duration::from_secs(60), "{passed:?}");
     }
 }

@@ -38,7 +38,7 @@ async fn a_store_that_becomes_a_replica_is_left_until_it_is_a_primary_again() {
     let primary = TestStore::start(Engine::Valkey);
     let store = TestStore::start(Engine::Valkey);
     let clock = Clock::system();
-    let data = Data::start(quick(&store), clock.clone(), SharedSeries::default(), &Handle::current());
+    let data = Data::start(settings(&store), clock.clone(), SharedSeries::default(), &Handle::current());
     connected(&data, &clock).await;
     let port = primary.port().to_string();
     assert_eq!(store.ask(&["REPLICAOF", "127.0.0.1", &port]), "OK");
@@ -53,7 +53,7 @@ async fn a_store_that_becomes_a_replica_is_left_until_it_is_a_primary_again() {
 async fn a_full_store_refuses_and_goes_on_being_asked() {
     let store = TestStore::start_with(Engine::Redis, &["maxmemory 100kb", "maxmemory-policy noeviction"]);
     let clock = Clock::system();
-    let data = Data::start(quick(&store), clock.clone(), SharedSeries::default(), &Handle::current());
+    let data = Data::start(settings(&store), clock.clone(), SharedSeries::default(), &Handle::current());
     connected(&data, &clock).await;
     for _ in 0..20 {
         let error = data.call(Operation::Store, &WRITE, &[b"k"], &[b"v"], soon(&clock)).await.unwrap_err();
@@ -69,7 +69,7 @@ async fn a_store_that_has_no_data_yet_refuses_and_keeps_its_connection() {
     for engine in Engine::ALL {
         let store = TestStore::start_with(engine, &["replica-serve-stale-data no"]);
         let clock = Clock::system();
-        let data = Data::start(quick(&store), clock.clone(), SharedSeries::default(), &Handle::current());
+        let data = Data::start(settings(&store), clock.clone(), SharedSeries::default(), &Handle::current());
         connected(&data, &clock).await;
         let nobody = test_store::free_port().to_string();
         assert_eq!(store.ask(&["REPLICAOF", "127.0.0.1", &nobody]), "OK");

@@ -130,7 +130,7 @@ impl Certificates {
 fn over_tls(port: u16, ca_file: Option<PathBuf>, client: Option<ClientCertificate>) -> StoreSettings {
     StoreSettings {
         transport: StoreTransport::Tls { ca_file, client },
-        timeout: Duration::from_millis(500),
+        timeout: PATIENCE,
         ..StoreSettings::standalone(StoreAddress::new("127.0.0.1", port))
     }
 }
