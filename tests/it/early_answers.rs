@@ -141,7 +141,7 @@ async fn what_a_client_goes_on_sending_is_thrown_away_for_a_while_only() {
     // Only our side has ended; the connection is still counted.
     world.proxy.metric_reaches("instantly_proxy_connections", &[], 1.0).await;
     let closed = async { while world.proxy.metric("instantly_proxy_connections", &[]).await > 0.0 {} };
-    world.proxy.advancing("the connection to be closed", closed).await;
+    world.proxy.advancing_unconnected("the connection to be closed", closed).await;
 }
 
 #[tokio::test]

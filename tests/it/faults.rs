@@ -190,7 +190,7 @@ async fn a_reader_that_stalls_in_a_download_is_cut_and_holds_no_connection_up_or
     raw.send(format!("GET {CAMPAIGNS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")).await;
     world.upstream.arrived(1).await;
     let cut = async { while world.proxy.metric("instantly_proxy_connections", &[]).await > 0.0 {} };
-    world.proxy.advancing("a stalled reader to be cut", cut).await;
+    world.proxy.advancing_unconnected("a stalled reader to be cut", cut).await;
     drop(raw);
 }
 

@@ -13,14 +13,19 @@ use instantly_proxy::resource::{RESOURCES, Resources};
 use instantly_proxy::server::{Server, Shutdown};
 
 use super::caller::{Caller, Outgoing};
+use super::labels::CAMPAIGNS;
 use super::patience::patiently;
 use super::raw::RawConnection;
 use super::stand_in;
-use super::upstream::TestUpstream;
+use super::upstream::{Passage, TestUpstream};
 
-/// A step of the clock, so small that a time-out takes a thousand answers of the admin port: the proxy has long done what
-/// it could do without one.
+/// A step of the clock, so small that a time-out takes a thousand passes of every thread: the proxy has long done what it
+/// could do without one.
 const STEP: Duration = Duration::from_millis(10);
+
+/// Connections that a pass of the workers takes. A new one goes to the worker with the fewest: so many reach both, unless a
+/// test has three more on one of them than on the other.
+const PASSING: usize = 4;
 
 /// How long calls wait where a test says nothing of it: less than by default, so that the clock has to move less.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
@@ -35,6 +40,7 @@ pub struct TestProxy {
     clock: ManualClock,
     data: SocketAddr,
     admin: Caller,
+    upstream: Passage,
 }
 
 impl TestProxy {
@@ -81,7 +87,8 @@ impl TestProxy {
         let server =
             Server::start_for(resources, config.clone(), clock).expect("a proxy on free ports starts");
         let (data, admin) = (server.data_address(), Caller::anonymous(server.admin_address()));
-        Self { server: Some(server), config: Mutex::new(config), clock: hand, data, admin }
+        let (config, upstream) = (Mutex::new(config), upstream.passage());
+        Self { server: Some(server), config, clock: hand, data, admin, upstream }
     }
 
     /// As [`Self::start_with`], with everything that is on by default.
@@ -122,24 +129,74 @@ impl TestProxy {
         &self.clock
     }
 
-    /// Awaits `future` while the proxy's time goes on in small steps, each after an answer of the admin port: for what
-    /// the proxy does after a time of its own that began at a moment which the test cannot see.
+    /// Awaits `future` while the proxy's time goes on in small steps: for what the proxy does after a time of its own that
+    /// began at a moment which the test cannot see.
+    ///
+    /// Between two steps every thread is passed, in the order in which a call meets them. So a thread that has no core for a
+    /// while costs no more than two steps, and an answer that is on its way comes before a time-out.
     #[track_caller]
     pub fn advancing<'a, F: Future + 'a>(
         &'a self,
         what: &str,
         future: F,
     ) -> impl Future<Output = F::Output> + 'a {
+        self.advancing_over(PASSING, what, future)
+    }
+
+    /// The same without connections of its own, for whoever waits for the end of all that there are: time goes on while a
+    /// worker has no core.
+    #[track_caller]
+    pub fn advancing_unconnected<'a, F: Future + 'a>(
+        &'a self,
+        what: &str,
+        future: F,
+    ) -> impl Future<Output = F::Output> + 'a {
+        self.advancing_over(0, what, future)
+    }
+
+    #[track_caller]
+    fn advancing_over<'a, F: Future + 'a>(
+        &'a self,
+        connections: usize,
+        what: &str,
+        future: F,
+    ) -> impl Future<Output = F::Output> + 'a {
         patiently(what, async move {
+            let passing = self.connections(connections);
             let mut future = std::pin::pin!(future);
             loop {
                 tokio::select! {
                     biased;
                     output = future.as_mut() => return output,
-                    _ = self.admin_get("/livez").send() => self.advance(STEP),
+                    () = self.pass(&passing) => self.advance(STEP),
                 }
             }
         })
+    }
+
+    /// Moves the proxy's time on in such steps: what is timed may begin a moment behind what the test saw of it.
+    pub async fn advance_in_steps(&self, by: Duration) {
+        let passing = self.connections(PASSING);
+        let mut passed = Duration::ZERO;
+        while passed < by {
+            self.pass(&passing).await;
+            self.advance(STEP);
+            passed += STEP;
+        }
+    }
+
+    fn connections(&self, count: usize) -> Vec<Caller> {
+        (0..count).map(|_| self.anonymous()).collect()
+    }
+
+    /// Waits until each thread has seen what was there for it before.
+    async fn pass(&self, passing: &[Caller]) {
+        for connection in passing {
+            // Refused by the worker itself, with nothing spent. One that was just closed is opened again.
+            let _ = connection.request("OPTIONS", CAMPAIGNS).attempt().await;
+        }
+        self.admin_get("/livez").send().await.assert_status(200);
+        self.upstream.pass().await;
     }
 
     /// Asks it to stop in this way; it is awaited when it is dropped.

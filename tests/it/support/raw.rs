@@ -127,6 +127,12 @@ impl RawConnection {
         Some(reply)
     }
 
+    /// So many bytes of what comes next, be it in the middle of an answer.
+    #[track_caller]
+    pub fn read_exactly(&mut self, length: usize) -> impl Future<Output = Vec<u8>> + '_ {
+        patiently("some bytes", async move { self.wire.exactly(length).await.expect("bytes, not the end") })
+    }
+
     /// Whether a byte of an answer is there by now.
     pub async fn has_answer(&mut self) -> bool {
         self.wire.has_more().await

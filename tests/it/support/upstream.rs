@@ -12,7 +12,7 @@ use std::thread;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::answer::{After, Answer};
@@ -78,9 +78,33 @@ impl Shared {
     }
 }
 
+/// A way through the thread of an upstream, which no test counts: it is open while the network is broken, too.
+#[derive(Clone)]
+pub struct Passage(mpsc::UnboundedSender<oneshot::Sender<()>>);
+
+impl Passage {
+    /// Waits until the thread has seen what had arrived before this; at once if it has ended.
+    pub async fn pass(&self) {
+        let (told, passed) = oneshot::channel();
+        if self.0.send(told).is_ok() {
+            let _ = passed.await;
+        }
+    }
+}
+
+/// Lets whoever passes go on, each behind what its sockets had for the thread.
+async fn let_pass(mut passing: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
+    while let Some(told) = passing.recv().await {
+        // The runtime looks at its sockets before it goes on with this.
+        tokio::task::yield_now().await;
+        let _ = told.send(());
+    }
+}
+
 /// A scripted upstream.
 pub struct TestUpstream {
     address: SocketAddr,
+    passage: Passage,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -108,18 +132,25 @@ impl TestUpstream {
         listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let address = listener.local_addr().expect("a bound socket has an address");
         let stop = watch::Sender::new(false);
+        let (passage, passing) = mpsc::unbounded_channel();
         let (own, mut stopped) = (Arc::clone(&shared), stop.subscribe());
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime can be made").block_on(async {
                 let listener = TcpListener::from_std(listener).expect("the socket is non-blocking");
+                tokio::spawn(let_pass(passing));
                 tokio::select! {
                     () = accept(own, listener) => {}
                     _ = stopped.wait_for(|stop| *stop) => {}
                 }
             });
         });
-        Self { address, shared, thread: Some(thread), stop }
+        Self { address, passage: Passage(passage), shared, thread: Some(thread), stop }
+    }
+
+    /// A way through its thread.
+    pub fn passage(&self) -> Passage {
+        self.passage.clone()
     }
 
     /// Answers as `vendor` does.

@@ -165,7 +165,8 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         }
     }
 
-    async fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    /// So many bytes of what comes next.
+    pub async fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.ahead.len() < length {
             if self.more().await? == 0 {
                 return Err(ended("inside a body"));

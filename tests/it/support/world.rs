@@ -4,7 +4,8 @@ use instantly_proxy::config::Config;
 
 use super::caller::Caller;
 use super::labels::{CAMPAIGNS, LABELS, label_path, organization, token};
-use super::proxy::TestProxy;
+use super::patience::patiently;
+use super::proxy::{TestProxy, sum_of_series};
 use super::recorded::Recorded;
 use super::upstream::TestUpstream;
 use super::vendor::Vendor;
@@ -102,6 +103,26 @@ impl World {
     pub async fn round_trip(&self, caller: &Caller) {
         let reply = caller.get(CAMPAIGNS).send().await;
         assert!(reply.status < 500, "{reply:?}");
+    }
+
+    /// Waits until every call that was let go has arrived upstream and has been answered.
+    pub async fn quiet(&self) {
+        // What goes on behind an answer has been handed over before it, to the thread that answers this.
+        for _ in 0..3 {
+            self.proxy.admin_get("/livez").send().await.assert_status(200);
+        }
+        patiently("what goes on behind the answers to end", async {
+            loop {
+                let text = self.proxy.metrics_text().await;
+                let of = |name| sum_of_series(&text, name, &[]) as usize;
+                let let_go = of("instantly_proxy_shield_wait_seconds_count");
+                let answered = of("instantly_proxy_upstream_requests_total");
+                if let_go == answered && answered == self.upstream.count() {
+                    return;
+                }
+            }
+        })
+        .await;
     }
 
     /// How many label reads have arrived upstream.
