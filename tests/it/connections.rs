@@ -20,8 +20,11 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("it was text")
 }
 
+const REJECTIONS: &str = "instantly_proxy_response_gate_rejections_total";
+const OF_EXCESS: [(&str, &str); 1] = [("reason", "excess")];
+
 fn excess(world: &World) -> impl Future<Output = f64> + use<> {
-    world.proxy.metric("instantly_proxy_response_gate_rejections_total", &[("reason", "excess")])
+    world.proxy.metric(REJECTIONS, &OF_EXCESS)
 }
 
 /// T18.
@@ -163,6 +166,8 @@ async fn what_passes_through_with_bytes_behind_it_is_delivered_and_its_connectio
     let caller = world.proven("a", 1).await;
     world.upstream.reply_to("GET", CAMPAIGNS, Answer::raw(answer_and("{}", "HTTP/1.1 200 OK\r\n\r\n")));
     caller.get(CAMPAIGNS).send().await.assert_status(200).assert_text("{}");
+    // It is counted behind the whole answer.
+    world.proxy.metric_reaches(REJECTIONS, &OF_EXCESS, 1.0).await;
     assert_eq!(excess(&world).await, 1.0);
     caller.get("/api/v2/leads").send().await.assert_status(200);
     let (first, second) = (world.upstream.count() - 2, world.upstream.count() - 1);

@@ -54,7 +54,7 @@ async fn a_process_that_was_stopped_answers_what_came_meanwhile_and_finds_its_pr
     let authorization = format!("Bearer {secret}");
     let question =
         json!({"method": "GET", "path": item, "headers": {"Authorization": authorization}}).to_string();
-    let short = [("INSTANTLY_PROXY_PROOF__MAX_AGE", "3s")];
+    let short = [("INSTANTLY_PROXY_PROOF__MAX_AGE", "8s")];
     let stopped = Serving::start(&simulator.url(), &short).await;
     let running = Serving::start(&simulator.url(), &short).await;
     // Proven at the same time, first the one that is stopped.

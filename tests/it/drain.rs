@@ -58,7 +58,7 @@ async fn ask_until_closed(caller: Caller, target: String, answered: Arc<AtomicUs
 #[tokio::test]
 async fn a_terminated_process_under_load_fails_no_request_and_cuts_none() {
     let simulator = simulator().await;
-    let (serving, caller, item) = serving(&simulator, "2s", "15s").await;
+    let (serving, caller, item) = serving(&simulator, "8s", "15s").await;
     caller.get(&item).send().await.assert_status(200);
     let answered = Arc::new(AtomicUsize::new(0));
     let loads: Vec<_> = (0..8)

@@ -37,6 +37,11 @@ async fn assert_reads(world: &World, caller: &Caller, expected: usize) {
     assert_eq!(world.label_reads(), expected);
 }
 
+/// Waits until the read behind the hits has failed, and the proxy knows it: it is noted where it is counted.
+async fn has_failed(world: &World) {
+    world.proxy.metric_reaches("instantly_proxy_proofs_total", &[("result", "failed")], 1.0).await;
+}
+
 /// R5.
 #[tokio::test]
 async fn a_read_that_fails_after_a_write_is_not_answered_with_what_was_before_it() {
@@ -77,6 +82,7 @@ async fn a_failing_upstream_is_asked_for_a_proof_every_two_seconds_not_at_every_
         reader.get(&label_path(1)).send().await.assert_hit();
         world.round_trip(&reader).await;
     }
+    has_failed(&world).await;
     assert_eq!(world.label_reads() - before, 1);
     world.proxy.advance_seconds(2);
     reader.get(&label_path(1)).send().await.assert_hit();
@@ -97,6 +103,7 @@ async fn a_failing_upstream_is_asked_for_a_younger_label_every_two_seconds_not_a
         reader.get(&label_path(1)).send().await.assert_label("a-1");
         world.round_trip(&reader).await;
     }
+    has_failed(&world).await;
     assert_eq!(world.label_reads() - before, 1);
     world.proxy.advance_seconds(2);
     reader.get(&label_path(1)).send().await.assert_label("a-1");

@@ -209,15 +209,15 @@ async fn writes_are_refused_without_a_lease_where_that_is_configured() {
 async fn a_write_whose_lease_ends_while_it_waits_for_its_turn_is_refused_where_that_is_configured() {
     let waiting = |config: &mut Config| {
         by_leases_alone(config);
-        config.shield.max_wait = Duration::from_secs(8);
-        // Less than the four seconds of the hold, and more than a busy machine takes for a beat.
+        config.shield.max_wait = Duration::from_secs(15);
+        // Less than the ten seconds of the hold, and more than a busy machine takes for a beat.
         if let Some(shared) = &mut config.shared {
             (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(2));
         }
     };
     let mut fleet = TestFleet::start_with(Engine::Valkey, 1, waiting).await;
     let caller = fleet.warm("a", 1).await.remove(0);
-    let limited = Answer::json(429, error(429, "slow down")).field("retry-after", "4");
+    let limited = Answer::json(429, error(429, "slow down")).field("retry-after", "10");
     fleet.upstream.script(move |request| (request.target == CAMPAIGNS).then(|| limited.clone()));
     caller.get(CAMPAIGNS).send().await.assert_refused_upstream(429);
     let write = caller.patch(&label_path(1), &change("never")).spawn();

@@ -24,12 +24,12 @@ fn whose_store_is_waited_for(config: &mut Config) {
     patient(config);
 }
 
-/// Those that are gone cost a replica their share for no longer than two seconds.
+/// Those that are gone cost a replica their share for no longer than four seconds.
 fn soon_alone(config: &mut Config) {
     sixty_a_second(config);
     // An answer that the machine under the test keeps for a moment is no fault of the store.
     if let Some(shared) = &mut config.shared {
-        (shared.store.timeout, shared.lease) = (Duration::from_millis(500), Duration::from_secs(2));
+        (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(4));
     }
 }
 

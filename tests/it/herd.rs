@@ -5,7 +5,7 @@ use std::time::Duration;
 use instantly_proxy::config::Config;
 
 use crate::support::labels::{label_path, token};
-use crate::support::{TestProxy, World, is_label_read, patiently, together};
+use crate::support::{TestProxy, World, is_label_read, together};
 
 /// What the vendor allows an organization in a second, at nine tenths.
 const A_SECOND: usize = 90;
@@ -67,30 +67,11 @@ async fn a_full_cache_that_expires_in_one_second_is_refilled_inside_the_limit_an
             let from_store = reply.assert_label(&format!("a-{n}")).cache_status().starts_with("hit");
             assert!(from_store, "{second}: {reply:?}");
         }
-        quiet(&world).await;
+        world.quiet().await;
         let calls = world.upstream.count() - before;
         assert!(calls <= A_SECOND, "{calls} in second {second}");
         refreshed += calls;
         world.proxy.advance_seconds(1);
     }
     assert!(refreshed >= 150, "{refreshed} of {}", world.upstream.count_of(is_label_read));
-}
-
-/// Waits until every call that was let go has arrived upstream and has been answered.
-async fn quiet(world: &World) {
-    // What goes on behind an answer has been handed over before it, to the thread that answers this.
-    for _ in 0..3 {
-        world.proxy.metrics_text().await;
-    }
-    patiently("what goes on behind the answers to end", async {
-        let of = |name| world.proxy.metric(name, &[]);
-        loop {
-            let let_go = of("instantly_proxy_shield_wait_seconds_count").await as usize;
-            let answered = of("instantly_proxy_upstream_requests_total").await as usize;
-            if let_go == answered && answered == world.upstream.count() {
-                return;
-            }
-        }
-    })
-    .await;
 }

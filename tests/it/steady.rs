@@ -1,7 +1,7 @@
 //! Hours of ordinary load in virtual time: what a busy organization costs, and that nobody waits.
 
+use crate::support::World;
 use crate::support::labels::{label_path, token};
-use crate::support::{World, patiently};
 
 const LABELS: u32 = 60;
 const KEYS: u32 = 5;
@@ -40,7 +40,7 @@ async fn busy_labels_are_never_missed_and_cost_a_proof_a_minute_and_a_list_a_lif
                 }
             }
         }
-        quiet(&world).await;
+        world.quiet().await;
         world.proxy.advance_seconds(1);
     }
     let calls = world.upstream.count() as u64;
@@ -48,17 +48,4 @@ async fn busy_labels_are_never_missed_and_cost_a_proof_a_minute_and_a_list_a_lif
     let bar = u64::from(KEYS) * minutes * 14 / 10 + 3 * LIFETIMES;
     assert_eq!(waited, 0);
     assert!(calls <= bar, "{calls} calls for {reads} reads, {bar} allowed");
-}
-
-/// Waits until no call is under way: every one that arrived upstream has been counted with its answer.
-#[track_caller]
-fn quiet(world: &World) -> impl Future<Output = ()> + '_ {
-    patiently("what goes on behind the answers to end", async move {
-        loop {
-            let counted = world.proxy.metric("instantly_proxy_upstream_requests_total", &[]).await;
-            if counted as usize == world.upstream.count() {
-                return;
-            }
-        }
-    })
 }
