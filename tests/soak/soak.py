@@ -99,8 +99,9 @@ class Soak:
         self.done[fault] = self.done.get(fault, 0) + 1
         self.load.phase = "settling"
         await self.well(fault)
-        # Who waits for a call that was begun in the fault may have its end.
-        await asyncio.sleep(min(3, self.period / 6))
+        # Whatever was begun in the fault has its end: no caller waits for it in the calm.
+        await self.load.rest()
+        self.load.going.set()
         self.load.phase, self.load.binding = "calm", True
         await asyncio.sleep(max(0.3, begun + self.period - time.monotonic() - 1))
         await self.load.rest()
