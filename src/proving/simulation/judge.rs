@@ -1,4 +1,4 @@
-//! The rules R1, R3 to R5, R7, R8 and R9, and P1 and P4 of a fleet, as what an answer must not be.
+//! The rules R1, R3 to R5, R7, R8 and R9, and P1, P4 and, of hits, P6 of a fleet, as what an answer must not be.
 //!
 //! Of R2 it knows that a proof is a 200 to a read that names its organization, of R6 what R1 says of whoever has none; a status
 //! that is not 200 is right to it at any time.
@@ -63,6 +63,7 @@ impl Oracle {
                     format!("{body}, not {text}")
                 });
                 self.judge_item(asked, &Item { label, number, call, answer }, now);
+                self.judge_hit(asked, heard, call, now);
             }
             What::List if !body.contains("organization_id") => {}
             What::List => {
@@ -83,6 +84,19 @@ impl Oracle {
         hold(!asked.what.is_read() || waits <= PATIENCE, "R7: a read ends by its deadline", || {
             format!("{:?} of {:?} waits for {waits:?}", asked.what, asked.party)
         });
+    }
+
+    /// What this process had in its memory, and whose caller it knew, waits for nobody: neither for the API nor for a store.
+    fn judge_hit(&mut self, asked: &Asked, heard: &Heard, call: &Call, now: Moment) {
+        let was_there =
+            call.replica == asked.replica && call.landed.is_some_and(|landed| landed < asked.event);
+        let is_fresh = heard.cached.contains("; hit; ttl=") && !heard.cached.contains("ttl=-");
+        if asked.is_known && was_there && is_fresh {
+            self.met.at_once += 1;
+            hold(asked.sent == Some(now.uptime()), "P6: a hit waits for nobody", || {
+                format!("{:?} of {:?}: sent at {:?}, {}", asked.what, asked.party, asked.sent, heard.cached)
+            });
+        }
     }
 
     fn judge_item(&mut self, asked: &Asked, item: &Item<'_>, now: Moment) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::judge::PATIENCE;
+use super::judge::{PATIENCE, PROOF};
 use super::truth::{LABELS, ORGANIZATIONS, PARTIES, Party};
 use crate::clock::Moment;
 
@@ -11,6 +11,8 @@ use crate::clock::Moment;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proof {
     pub(super) organization: usize,
+    /// By whose read.
+    pub(super) replica: usize,
     /// When its call was sent, and where that stands among all events.
     pub(super) at: Moment,
     pub(super) event: u64,
@@ -30,6 +32,8 @@ pub(super) struct Known {
     /// clock, which was set back in between.
     proofs: Vec<Vec<Proof>>,
     pub(super) refused: [u64; PARTIES],
+    /// Until when this may hear of the last refusal anywhere.
+    pub(super) hearing: [Duration; PARTIES],
     /// Whose organization it surely knows: what is said of another is no answer to it.
     pub(super) bound: [bool; PARTIES],
     /// Whether it has a proof of it for certain, by a read of its own: a refusal here is told to the others.
@@ -58,6 +62,7 @@ impl Known {
         Self {
             proofs: vec![Vec::new(); PARTIES],
             refused: [0; PARTIES],
+            hearing: [Duration::ZERO; PARTIES],
             bound: [false; PARTIES],
             proved: [false; PARTIES],
             unbound: [0; PARTIES],
@@ -81,6 +86,24 @@ impl Known {
 
     pub(super) fn proofs(&self, party: Party, organization: usize) -> impl Iterator<Item = &Proof> {
         self.proofs[party.0].iter().filter(move |proof| proof.organization == organization)
+    }
+
+    /// Whether it knows a credential, by a read of its own since then that need not be renewed.
+    pub(super) fn is_surely_proven(
+        &self,
+        party: Party,
+        replica: usize,
+        now: Moment,
+        since: Duration,
+    ) -> bool {
+        let is_young = |proof: &Proof| {
+            // A refusal of somebody else's ends what was asked for before it is heard of.
+            let asked_at = proof.at.uptime();
+            let is_behind = proof.event > self.refused[party.0] && asked_at > self.hearing[party.0];
+            proof.replica == replica && now.since(proof.at) <= PROOF / 2 && is_behind && asked_at >= since
+        };
+        let proofs = &self.proofs[party.0];
+        self.bound[party.0] && proofs.len() == 1 && proofs.iter().all(is_young)
     }
 
     /// A proof comes here; one for another organization is worth nothing once it has.

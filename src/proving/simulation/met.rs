@@ -12,6 +12,8 @@ pub(super) struct Met {
     /// Of those, while nothing excused an old one.
     pub(super) calm: u64,
     pub(super) shared: u64,
+    /// Hits that waited for nobody.
+    pub(super) at_once: u64,
     pub(super) outlived: u64,
     pub(super) written: u64,
     pub(super) refused: u64,

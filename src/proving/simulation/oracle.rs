@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) what: What,
     pub(super) replica: usize,
     pub(super) event: u64,
+    /// Its credential was known then, and surely to have a proof that need not be renewed.
+    pub(super) is_known: bool,
     /// When the last of it was sent.
     pub(super) sent: Option<Duration>,
     /// The least that each label's version may be, by the writes that this process answered, and by those of all.
@@ -55,6 +57,8 @@ pub(super) struct Oracle {
     all: [Versions; ORGANIZATIONS],
     /// Until when each replica may be alone.
     disturbed: Vec<Duration>,
+    /// Until when it may have been before that.
+    disturbed_before: Vec<Duration>,
     /// Since when it has been so, and when an operator's purge was last answered by it.
     alone_since: Vec<Duration>,
     purged_at: Vec<Duration>,
@@ -92,6 +96,7 @@ impl Oracle {
             own: vec![nothing; setting.replicas],
             all: nothing,
             disturbed: vec![BEGINNING; setting.replicas],
+            disturbed_before: vec![BEGINNING; setting.replicas],
             alone_since: vec![Duration::ZERO; setting.replicas],
             purged_at: vec![Duration::ZERO; setting.replicas],
             told: Vec::new(),
@@ -110,9 +115,11 @@ impl Oracle {
         }
     }
 
-    pub(super) fn ask(&self, party: Party, what: What, replica: usize, event: u64) -> Asked {
-        let purged = self.known[replica].purged;
-        Asked { party, what, replica, event, sent: None, own: self.own[replica], all: self.all, purged }
+    pub(super) fn ask(&self, party: Party, what: What, replica: usize, event: u64, now: Moment) -> Asked {
+        let known = &self.known[replica];
+        let (purged, own, all) = (known.purged, self.own[replica], self.all);
+        let is_known = known.is_surely_proven(party, replica, now, self.undisturbed_since(replica, now));
+        Asked { party, what, replica, event, is_known, sent: None, own, all, purged }
     }
 
     /// A call arrived: a write or another call never twice, and in a fleet never more than one process might send.
@@ -209,7 +216,7 @@ impl Oracle {
     /// A replica may be alone from now on, for as long as this lasts and a little longer.
     pub(super) fn note_disturbed(&mut self, replica: usize, now: Duration, until: Duration) {
         if self.disturbed[replica] < now {
-            self.alone_since[replica] = now;
+            (self.disturbed_before[replica], self.alone_since[replica]) = (self.disturbed[replica], now);
         }
         self.disturbed[replica] = self.disturbed[replica].max(until);
     }
@@ -222,6 +229,18 @@ impl Oracle {
     /// A replica has no link now, or has one.
     pub(super) fn note_link(&mut self, replica: usize, lost: Option<Duration>) {
         self.lost[replica] = lost.map(|now| self.lost[replica].unwrap_or(now));
+    }
+
+    /// Since when it has missed nothing for certain, so that no proof of its was ended: one whose link was cut has not heard yet of
+    /// what it misses.
+    fn undisturbed_since(&self, replica: usize, now: Moment) -> Duration {
+        let is_cut = self.lost[replica] == Some(self.alone_since[replica]);
+        match self.is_disturbed(replica, now) {
+            true if is_cut => self.disturbed_before[replica],
+            true => now.uptime(),
+            false if self.setting.is_fleet() => self.disturbed[replica],
+            false => Duration::ZERO,
+        }
     }
 
     /// Whether a replica is alone for certain.
@@ -346,7 +365,8 @@ impl Oracle {
             return;
         }
         let landed = call.landed.unwrap_or_default();
-        let proof = Proof { organization, at: call.at, event: call.event, landed };
+        let replica = call.replica;
+        let proof = Proof { organization, replica, at: call.at, event: call.event, landed };
         self.met.late += u64::from(self.known[call.replica].refused[call.party.0] > call.event);
         for (replica, known) in self.known.iter_mut().enumerate() {
             if replica == call.replica && !self.setting.is_fleet() {
@@ -367,6 +387,10 @@ impl Oracle {
     }
 
     fn note_refusal(&mut self, party: usize, call: &Call, now: Moment) {
+        for known in &mut self.known {
+            known.hearing[party] =
+                now.uptime() + if self.setting.is_fleet() { HEARD } else { Duration::ZERO };
+        }
         self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
             let is_proven =

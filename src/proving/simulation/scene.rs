@@ -226,7 +226,7 @@ impl Scene {
     /// All but so much of its end goes at once.
     fn ask_for(&mut self, client: usize, party: Party, what: What, kept: usize) {
         let replica = client % self.setting.replicas;
-        let asked = self.oracle.ask(party, what, replica, self.event);
+        let asked = self.oracle.ask(party, what, replica, self.event, self.stage.now());
         self.note(&Event::Asks { client, replica, party, what });
         self.clients[client].ask(asked, kept, self.stage.process(replica));
         self.note_sent(client);

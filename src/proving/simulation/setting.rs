@@ -32,7 +32,7 @@ impl Setting {
 
     /// Every other world has an upstream that speaks HTTP/2.
     pub(super) const fn of_seed(self, seed: u64) -> Self {
-        let speaks = if seed % 2 == 0 { Speaks::Http2 } else { Speaks::Http1 };
+        let speaks = if seed.is_multiple_of(2) { Speaks::Http2 } else { Speaks::Http1 };
         Self { speaks, ..self }
     }
 

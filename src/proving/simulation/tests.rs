@@ -70,6 +70,7 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
             ("calls that were given back unseen", |outcome| outcome.met.unseen),
             ("labels from memory", |outcome| outcome.met.stored),
             ("labels from memory while all was well", |outcome| outcome.met.calm),
+            ("hits that waited for nobody", |outcome| outcome.met.at_once),
             ("labels of another caller's call", |outcome| outcome.met.shared),
             ("proofs that an outage made last", |outcome| outcome.met.outlived),
             ("writes whose answer came", |outcome| outcome.met.written),
@@ -97,6 +98,7 @@ fn no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store() {
         &[
             ("answers", |outcome| outcome.met.answers),
             ("labels from memory", |outcome| outcome.met.stored),
+            ("hits that waited for nobody", |outcome| outcome.met.at_once),
             ("labels that another replica had read", |outcome| outcome.met.across),
             ("reads behind a write at another replica", |outcome| outcome.met.behind_others),
             ("refusals", |outcome| outcome.met.refused),
