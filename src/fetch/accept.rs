@@ -175,9 +175,6 @@ impl Fetcher {
             || !fetch.use_of.proves()
             || allowed.is_nothing();
         let owner = alone.then(|| fetch.credential.digest());
-        if allowed.is_nothing() {
-            self.flights.note_not_collapsible(&fetch.key(&organization), self.clock.now());
-        }
         let response = ToStore {
             sent,
             settling: fence.is_settling(&organization, target, sent),
@@ -201,6 +198,8 @@ impl Fetcher {
                     Taught { fetch, target, begun, organization, owner, of_items, stamp: None, response };
                 self.learn(taught, lesson);
             }
+        } else if allowed.is_nothing() {
+            self.flights.note_not_collapsible(&fetch.key(&organization), self.clock.now());
         }
         Fetched::Checked { response, stored, owner }
     }
@@ -318,7 +317,7 @@ impl Fetcher {
 
 impl Fetch {
     /// What its answer would be stored under.
-    fn key(&self, organization: &Organization) -> CacheKey {
+    pub(super) fn key(&self, organization: &Organization) -> CacheKey {
         let owner =
             (!self.rules.shares_in(organization, self.read.resource)).then(|| self.credential.digest());
         CacheKey::new(self.read.resource, organization, owner, self.read.target.clone())

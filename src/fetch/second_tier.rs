@@ -61,8 +61,12 @@ impl Fetcher {
         patience: &mut Patience,
     ) -> Spared {
         let Some(organization) = &fetch.organization else { return Spared::Not(None) };
-        let mut look_up = self.look_up_in(tier, fetch, organization);
         let begun = self.clock.now();
+        // What nobody may keep is not there, and is waited for by nobody.
+        if !self.flights.is_collapsible(&fetch.key(organization), begun) {
+            return Spared::Not(None);
+        }
+        let mut look_up = self.look_up_in(tier, fetch, organization);
         let mut following = Following::new(fetch, publisher, begun);
         loop {
             let progress = match tier.ask(&mut look_up, patience).await {

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use instantly_proxy::clock::Clock;
-use instantly_proxy::config::Config;
+use instantly_proxy::config::{Config, UpstreamDirectives};
 use instantly_proxy::error::ErrorKind;
 
 use crate::support::fleet::{Replica, TestFleet, patient};
-use crate::support::labels::{LABELS, label_path, token};
+use crate::support::labels::{LABELS, label, label_path, token};
 use crate::support::store::Engine;
 use crate::support::{Answer, Caller, Grants, Reply, patiently, together};
 
@@ -230,6 +230,33 @@ async fn replicas_that_miss_one_label_at_once_fetch_it_once() {
             reply.await.expect("it was answered").assert_label("a-2");
         }
         assert_eq!(fleet.upstream.count(), before + 1);
+    }
+}
+
+/// R7: there is nothing to wait for.
+#[tokio::test]
+async fn a_label_that_the_api_says_not_to_store_is_fetched_by_every_replica_at_once() {
+    for engine in Engine::ALL {
+        let fleet = TestFleet::start_with(engine, 3, |config| {
+            unhurried(config);
+            config.cache.lead_labels.upstream_directives = UpstreamDirectives::Respect;
+        })
+        .await;
+        let callers = fleet.warm("a", 1).await;
+        fleet.upstream.script(|request| {
+            let answer = || Answer::json(200, label("a", 2, "a-2")).field("cache-control", "no-store");
+            request.is("GET", &label_path(2)).then(answer)
+        });
+        for caller in &callers {
+            caller.get(&label_path(2)).send().await.assert_label("a-2").assert_unstored();
+        }
+        let gate = fleet.upstream.hold(|request| request.target == label_path(2));
+        let asked: Vec<_> = callers.iter().map(|caller| caller.get(&label_path(2)).spawn()).collect();
+        gate.held(3).await;
+        gate.release();
+        for reply in asked {
+            reply.await.expect("it was answered").assert_label("a-2");
+        }
     }
 }
 
