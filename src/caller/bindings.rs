@@ -434,14 +434,8 @@ impl Bindings {
 
     /// Credentials whose organization is known.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().bindings.len()).sum()
-    }
-
-    /// Whether no credential is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn shard(&self, credential: &Credential) -> MutexGuard<'_, Shard> {

@@ -7,6 +7,7 @@ use super::control::{Apply, WriteId};
 use super::heard::{Heard, Number};
 use super::notice::{Notice, Told, Whom};
 use super::seal::{SealPurpose, Sealer};
+use super::tier::times::StoreClock;
 use crate::cache::{Cache, Purge};
 use crate::caller::bindings::Bindings;
 use crate::caller::credential::{AuthorizationDigest, CredentialDigest};
@@ -19,9 +20,6 @@ use crate::resource::{Descriptor, Resources};
 /// What notices are sealed to.
 pub(super) const NOTICE: &[u8] = b"notice";
 
-/// How far this machine's wall clock may be ahead of the store's without shortening what has to settle.
-const CLOCKS_APART: Duration = Duration::from_secs(2);
-
 /// What notices change.
 #[derive(Debug)]
 pub(super) struct Applier {
@@ -29,6 +27,7 @@ pub(super) struct Applier {
     pub(super) bindings: Arc<Bindings>,
     pub(super) heard: Arc<Heard>,
     pub(super) sealer: Arc<Sealer>,
+    pub(super) times: Arc<StoreClock>,
     pub(super) resources: Resources,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -72,7 +71,7 @@ impl Applier {
         self.heard.note_everything(number);
         // A refusal may have been among what was missed, and a write that has not settled. Who has read nothing yet has
         // missed nothing, and should not begin with a time in which nothing is kept.
-        let has_read = !self.bindings.is_empty();
+        let has_read = self.bindings.count() > 0;
         if has_read {
             // And grants. Before anything is invalidated: what is read after that must not be shared by what lists have shown.
             fence.organizations().doubt_witnesses(fence.sequence(), now);
@@ -192,8 +191,7 @@ impl Applier {
     /// Until when what is read of an organization has to settle, which may be over. A notice may be old when it is read: its
     /// number is the store's time at which it was appended, in microseconds.
     fn settles_until(&self, number: Number, fate: Told, now: Moment) -> Moment {
-        let appended = Duration::from_micros(number.0);
-        let age = now.unix().saturating_sub(appended).saturating_sub(CLOCKS_APART);
+        let age = self.times.least_age(Duration::from_micros(number.0), now);
         now.back(age).plus(Fate::from(fate).settles_after())
     }
 }
@@ -233,6 +231,7 @@ mod tests {
             cache: Arc::new(Cache::new(1 << 20, fence, clock.clone(), Arc::clone(&metrics))),
             bindings: Arc::new(Bindings::new(std::num::NonZeroUsize::MIN)),
             heard: Arc::default(),
+            times: Arc::default(),
             sealer: Arc::new(Sealer::new(&[Secret::new(&[1; 32]).unwrap()], "fleet")),
             resources: RESOURCES,
             clock,
@@ -322,6 +321,33 @@ mod tests {
             };
             assert!(settles(61) && settles(56), "before it, and in the time that the API takes: {notice:?}");
             assert!(!settles(50) && !settles(0), "that is over: {notice:?}");
+        }
+    }
+
+    /// A clock that is ahead makes of what was written just now something of long ago.
+    #[test]
+    fn where_the_clocks_are_known_to_be_apart_a_write_settles_from_when_it_is_heard_of() {
+        let notices = |fate| {
+            [
+                Notice::Organization { id: ORGANIZATION, item: None, fate },
+                Notice::Everywhere { item: Some(Uuid::from_u128(2)), fate },
+                Notice::Everything { fate },
+            ]
+        };
+        for (fate, settled) in [(Told::Known, 5), (Told::Unknown, 60)] {
+            for notice in notices(fate) {
+                let mut applier = applier();
+                let (organization, now) = (bound(&applier), applier.clock.now());
+                let stores = now.unix() - Duration::from_secs(70);
+                let _ = applier.times.note(stores, now, now);
+                let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
+                applier.notice(Number(u64::try_from(stores.as_micros()).unwrap()), &body, None);
+                let settles = |seconds| {
+                    let sent = now.plus(Duration::from_secs(seconds));
+                    applier.cache.fence().is_settling(&organization, &item(), sent)
+                };
+                assert!(settles(0) && settles(settled - 1) && !settles(settled), "{notice:?}");
+            }
         }
     }
 

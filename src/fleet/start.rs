@@ -16,7 +16,7 @@ use super::names::Names;
 use super::roster::{self, About, Introduction};
 use super::seal::{Sealer, Secret};
 use super::store::Data;
-use super::tier::{self, ShareProofs, Tier};
+use super::tier::{self, ShareProofs, Tier, times::StoreClock};
 use super::{Fleet, Order};
 use crate::cache::Cache;
 use crate::caller::bindings::Bindings;
@@ -35,6 +35,7 @@ pub struct Unlinked {
     settings: Shared,
     heard: Arc<Heard>,
     lease: Arc<Lease>,
+    times: Arc<StoreClock>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
 }
 
@@ -73,14 +74,14 @@ impl Fleet {
         let secrets = secrets.map_err(|problem| SetupError(format!("shared.secret_file {problem}")))?;
         let secrets: Vec<_> = secrets.expose().filter_map(Secret::new).collect();
         let (orders, ordered) = mpsc::unbounded_channel();
-        let (lease, heard) = (Arc::<Lease>::default(), Arc::<Heard>::default());
+        let (lease, heard, times): (Arc<Lease>, Arc<Heard>, Arc<StoreClock>) = Default::default();
         let names = Arc::new(Names::new(&shared.namespace, &secrets));
         let sealer = Arc::new(Sealer::new(&secrets, &shared.namespace));
         let data = Arc::new(Data::start(shared.store.clone(), clock.clone(), series.clone(), runtime));
         let tier = Arc::new(Tier::new(tier::Parts {
             lease: Arc::clone(&lease),
             heard: Arc::clone(&heard),
-            times: Arc::default(),
+            times: Arc::clone(&times),
             data: Arc::clone(&data),
             names: Arc::clone(&names),
             sealer: Arc::clone(&sealer),
@@ -108,7 +109,7 @@ impl Fleet {
             clock: clock.clone(),
         });
         let settings = shared.clone();
-        let unlinked = Unlinked { fleet: Arc::clone(&fleet), settings, heard, lease, orders: ordered };
+        let unlinked = Unlinked { fleet: Arc::clone(&fleet), settings, heard, lease, times, orders: ordered };
         Ok((fleet, unlinked))
     }
 }
@@ -116,7 +117,7 @@ impl Fleet {
 impl Unlinked {
     /// Starts to connect, and goes on with that for as long as there is a handle of the fleet.
     pub fn start(self, linking: Linking) {
-        let Self { fleet, settings, heard, lease, orders } = self;
+        let Self { fleet, settings, heard, lease, times, orders } = self;
         let Linking { cache, bindings, resources, runtime, clock, metrics } = linking;
         metrics.shared().show();
         let member = MemberId(*Uuid::new_v4().as_bytes());
@@ -139,6 +140,7 @@ impl Unlinked {
                 bindings,
                 heard,
                 sealer: Arc::clone(&sealer),
+                times,
                 resources,
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),

@@ -252,7 +252,7 @@ impl Proxy {
             cache_bytes,
             held_bytes: self.held.bytes() as u64,
             held_bytes_limit: self.held.size() as u64,
-            bindings: self.bindings.len() as u64,
+            bindings: self.bindings.count() as u64,
             gates_closed: self.origin.shield().budget.closed(now) as u64,
             queued: self.origin.shield().budget.queued() as u64,
             latched: self.origin.shield().refusals.count(now) as u64,

@@ -125,11 +125,7 @@ impl Tier {
     /// The store's time, which was asked for and answered at these moments.
     pub fn note_time(&self, time: Duration, asked: Moment, answered: Moment) {
         match self.0.times.note(time, asked, answered) {
-            Trust::Ended => {
-                tracing::warn!(
-                    "the clocks of this machine and of the store are apart: nothing of other replicas is used"
-                );
-            }
+            Trust::Ended => tracing::warn!("the clocks of this machine and of the store are apart"),
             Trust::Began => tracing::info!("the clocks of this machine and of the store agree"),
             Trust::Unchanged => {}
         }

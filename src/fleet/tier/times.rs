@@ -91,6 +91,16 @@ impl StoreClock {
         let by_wall = now.unix().saturating_sub(sent.wall);
         Some(by_wall.max(reading.latest(now).saturating_sub(sent.store)))
     }
+
+    /// How old what the store dated is for certain, which is nothing where its clock is known to be apart from this machine's.
+    /// Before it was ever read, as for whoever joins, the wall clock is believed.
+    #[must_use]
+    pub fn least_age(&self, dated: Duration, now: Moment) -> Duration {
+        let known = self.0.lock();
+        let is_apart = known.read.is_some() && !known.is_trusted(now);
+        let age = if is_apart { Duration::ZERO } else { now.unix().saturating_sub(dated) };
+        age.saturating_sub(TOLERATED)
+    }
 }
 
 impl Known {
