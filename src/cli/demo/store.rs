@@ -104,7 +104,7 @@ impl LocalStore {
         let mut shared = Shared::at(address, self.directory.file("secret"));
         shared.store.password_file = Some(self.directory.file("password"));
         // Replicas and store share a machine: one that stands still for half a second is no store that is slow.
-        (shared.store.timeout, shared.lease) = (Duration::from_secs(1), Duration::from_secs(5));
+        (shared.store.timeout, shared.lease) = (Duration::from_millis(500), Duration::from_secs(2));
         shared
     }
 }
