@@ -15,6 +15,7 @@ pub(super) struct Message {
 
 impl Message {
     /// One that came in another form than the bytes of HTTP/1.1.
+    #[cfg(test)]
     pub(super) fn of(line: String, fields: &http::HeaderMap, body: Vec<u8>) -> Self {
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let fields = fields.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
@@ -110,6 +111,7 @@ impl End {
     }
 
     /// Gives the pipe to somebody else, with what has come by it.
+    #[cfg(test)]
     pub(super) fn take(&mut self) -> Option<(Vec<u8>, DuplexStream)> {
         Some((std::mem::take(&mut self.received), self.pipe.take()?))
     }

@@ -10,6 +10,7 @@ use super::truth::{LABELS, Party};
 
 /// So often all that waits is answered.
 const TURN_MS: u16 = 500;
+
 /// What a calm came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Calm {
@@ -17,8 +18,11 @@ pub(super) struct Calm {
     pub(super) asked: usize,
     /// Calls that read a label, or a page of them, for those who may.
     pub(super) reads: usize,
-    /// What they may be at most, and in one process they would be.
+    /// Of these, one process needs no more.
     pub(super) needed: usize,
+    /// Labels that were read from memory.
+    pub(super) stored: u64,
+    pub(super) callers: usize,
 }
 
 /// Goes through a calm of so many seconds.
@@ -39,5 +43,7 @@ pub(super) fn calm(seed: u64, setting: Setting, seconds: u64) -> Calm {
     // known to be one page, so that nothing else is asked then.
     let proofs = 1 + seconds / (PROOF.as_secs() * 3 / 4);
     let proofs = callers.len() * usize::try_from(proofs).expect("a few");
-    Calm { asked: scene.operations, reads: calls.count(), needed: proofs + organizations.len() * LABELS }
+    let needed = proofs + organizations.len() * LABELS;
+    let stored = scene.oracle.met.stored;
+    Calm { asked: scene.operations, reads: calls.count(), needed, stored, callers: callers.len() }
 }

@@ -1,4 +1,4 @@
-//! The rules R1, R3 to R5, R7, R8 and R9, and P1, P4 and, of hits, P6 of a fleet, as what an answer must not be.
+//! The rules R1, R3 to R5, R7, R8 and R9, and P1 and P4 of a fleet, as what an answer must not be; and P6, of hits.
 //!
 //! Of R2 it knows that a proof is a 200 to a read that names its organization, of R6 what R1 says of whoever has none; a status
 //! that is not 200 is right to it at any time.
@@ -21,6 +21,8 @@ const FRESH: (Duration, Duration) = (Duration::from_secs(330), Duration::from_se
 const IN_TROUBLE: (Duration, Duration) = (Duration::from_secs(270), Duration::from_secs(300));
 /// The same at a replica without a lease: `shared.alone_ttl` in place of the lifetime.
 const ALONE: (Duration, Duration) = (Duration::from_secs(40), Duration::from_secs(270));
+/// For so long a replica without a lease asks nobody for what it has: nine tenths of that.
+const ALONE_FRESH: Duration = Duration::from_secs(9);
 /// A read waits for its turn (`max_wait`) and for its fetch (`fill_timeout`), each to the next second in which time passes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8 + 10 + 2);
 
@@ -90,9 +92,17 @@ impl Oracle {
     fn judge_hit(&mut self, asked: &Asked, heard: &Heard, call: &Call, now: Moment) {
         let was_there =
             call.replica == asked.replica && call.landed.is_some_and(|landed| landed < asked.event);
-        let is_fresh = heard.cached.contains("; hit; ttl=") && !heard.cached.contains("ttl=-");
-        if asked.is_known && was_there && is_fresh {
+        let is_plain = heard.cached.contains("; hit; ttl=") && !heard.cached.contains("detail=");
+        let known = &self.known[asked.replica];
+        // What began before it may have ended its proof on the way.
+        let (refused, unbound) = (known.refused[asked.party.0], known.unbound[asked.party.0]);
+        let is_behind = [self.doubted, refused, unbound].iter().all(|event| *event < asked.event);
+        let is_known = asked.is_known && known.bound[asked.party.0] && is_behind;
+        // Who has no lease asks anew for what is older.
+        let is_kept = !asked.is_disturbed || now.since(call.at) < ALONE_FRESH;
+        if is_known && was_there && is_plain && is_kept {
             self.met.at_once += 1;
+            self.met.at_once_cut += u64::from(asked.is_cut);
             hold(asked.sent == Some(now.uptime()), "P6: a hit waits for nobody", || {
                 format!("{:?} of {:?}: sent at {:?}, {}", asked.what, asked.party, asked.sent, heard.cached)
             });

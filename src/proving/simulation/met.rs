@@ -8,12 +8,16 @@ pub(super) struct Met {
     /// Calls that were answered over HTTP/2, and those that were given back unseen.
     pub(super) over_http2: u64,
     pub(super) unseen: u64,
+    /// Calls whose connection of HTTP/2 ended under them.
+    pub(super) ended: u64,
     pub(super) stored: u64,
     /// Of those, while nothing excused an old one.
     pub(super) calm: u64,
     pub(super) shared: u64,
     /// Hits that waited for nobody.
     pub(super) at_once: u64,
+    /// Of those, while the link to the store was cut or frozen.
+    pub(super) at_once_cut: u64,
     pub(super) outlived: u64,
     pub(super) written: u64,
     pub(super) refused: u64,

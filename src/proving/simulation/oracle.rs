@@ -41,6 +41,9 @@ pub(super) struct Asked {
     pub(super) event: u64,
     /// Its credential was known then, and surely to have a proof that need not be renewed.
     pub(super) is_known: bool,
+    /// Its process had no link to the store then, or one that may not have been well.
+    pub(super) is_cut: bool,
+    pub(super) is_disturbed: bool,
     /// When the last of it was sent.
     pub(super) sent: Option<Duration>,
     /// The least that each label's version may be, by the writes that this process answered, and by those of all.
@@ -77,6 +80,8 @@ pub(super) struct Oracle {
     /// What landed from here on has not been judged yet.
     pub(super) last_quiet: u64,
     arrived: HashSet<usize>,
+    /// When the clock jumped last, or a purge was begun.
+    pub(super) doubted: u64,
     /// Until when a call may come whose moment the store has forgotten.
     uncounted: Duration,
     /// When calls arrived in the last second, where no replica may be alone.
@@ -107,6 +112,7 @@ impl Oracle {
             shared: [None; PARTIES],
             last_quiet: 0,
             arrived: HashSet::new(),
+            doubted: 0,
             uncounted: Duration::ZERO,
             recent: VecDeque::new(),
             sent: VecDeque::new(),
@@ -119,15 +125,14 @@ impl Oracle {
         let known = &self.known[replica];
         let (purged, own, all) = (known.purged, self.own[replica], self.all);
         let is_known = known.is_surely_proven(party, replica, now, self.undisturbed_since(replica, now));
-        Asked { party, what, replica, event, is_known, sent: None, own, all, purged }
+        let is_cut = self.lost[replica].is_some();
+        let is_disturbed = self.setting.is_fleet() && self.is_disturbed(replica, now);
+        Asked { party, what, replica, event, is_known, is_cut, is_disturbed, sent: None, own, all, purged }
     }
 
     /// A call arrived: a write or another call never twice, and in a fleet never more than one process might send.
     pub(super) fn note_arrival(&mut self, what: What, replica: usize, head: Moment, now: Moment) {
-        if let Some(nonce) = what.nonce() {
-            let is_first = self.arrived.insert(nonce);
-            hold(is_first, "R9: no write or other call is sent twice", || nonce.to_string());
-        }
+        self.note_first(what);
         if !self.setting.is_fleet() {
             return;
         }
@@ -157,7 +162,19 @@ impl Oracle {
             self.arrived.remove(&nonce);
         }
         self.note_trouble_of(call, now);
-        self.note_unreachable(call.replica);
+    }
+
+    /// It is here: what must not be sent twice never is.
+    pub(super) fn note_first(&mut self, what: What) {
+        if let Some(nonce) = what.nonce() {
+            let is_first = self.arrived.insert(nonce);
+            hold(is_first, "R9: no write or other call is sent twice", || nonce.to_string());
+        }
+    }
+
+    /// Something happened that may end any proof, or begin to.
+    pub(super) const fn note_doubt(&mut self, event: u64) {
+        self.doubted = event;
     }
 
     /// A call fails, or is late: so for the organization that it was proven for here, where its token has moved unseen, too.
@@ -338,6 +355,8 @@ impl Oracle {
         }
         if call.slipped {
             self.met.slipped += 1;
+            // Who finds a key to be bound wrongly tells the others, as of a refusal.
+            self.note_told(party.0, now);
             self.known[call.replica].mix_up(party, call.landed.unwrap_or_default(), now);
             return;
         }
@@ -387,10 +406,7 @@ impl Oracle {
     }
 
     fn note_refusal(&mut self, party: usize, call: &Call, now: Moment) {
-        for known in &mut self.known {
-            known.hearing[party] =
-                now.uptime() + if self.setting.is_fleet() { HEARD } else { Duration::ZERO };
-        }
+        self.note_told(party, now);
         self.known[call.replica].coming.push((party, call.begun.unwrap_or(u64::MAX)));
         if self.setting.is_fleet() {
             let is_proven =
@@ -405,6 +421,12 @@ impl Oracle {
             }
             self.told.push((now.uptime() + HEARD, party, call.landed.unwrap_or_default(), call.replica));
         }
+    }
+
+    /// All will hear that a credential's proofs have ended: those by what was asked for until then.
+    fn note_told(&mut self, party: usize, now: Moment) {
+        let heard = now.uptime() + if self.setting.is_fleet() { HEARD } else { Duration::ZERO };
+        self.known.iter_mut().for_each(|known| known.hearing[party] = heard);
     }
 
     /// Whether the store has a proof of that credential for certain, and tells this replica so.

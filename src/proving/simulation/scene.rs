@@ -316,6 +316,9 @@ impl Scene {
     fn answer(&mut self, line: usize, share: Share) {
         let now = self.stage.now();
         let Some((numbers, sent)) = self.upstream.send(line, share, self.event) else { return };
+        for what in std::mem::take(&mut self.upstream.lost) {
+            self.oracle.note_first(what);
+        }
         for number in numbers {
             self.note(&Event::Answers { number, sent });
             let call = &self.upstream.calls[number];
@@ -325,9 +328,15 @@ impl Scene {
                     self.oracle.met.over_http2 += u64::from(call.is_stream);
                     self.oracle.note_answered(call, now);
                 }
+                Sent::Reset => {
+                    self.oracle.note_begun(call, now);
+                    self.oracle.met.cut += 1;
+                    self.oracle.note_trouble_of(call, now);
+                }
                 Sent::Cut => {
                     self.oracle.note_begun(call, now);
                     self.oracle.met.cut += 1;
+                    self.oracle.met.ended += u64::from(call.is_stream);
                     // It may be noted as unreachable and answered before anybody looks at the time.
                     self.oracle.note_trouble_of(call, now);
                     self.oracle.note_unreachable(call.replica);

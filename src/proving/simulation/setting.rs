@@ -11,6 +11,7 @@ pub(super) struct Setting {
     pub(super) flaw: Option<Flaw>,
 }
 
+/// What is agreed on with the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
     Http1,

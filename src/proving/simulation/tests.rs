@@ -1,7 +1,7 @@
 //! What is run of it in the gate, and longer by hand.
 
 use super::calm::calm;
-use super::setting::{Flaw, Setting, Speaks};
+use super::setting::{Flaw, Setting};
 use super::shrink::{Shrunk, shrink};
 use super::{Outcome, run};
 
@@ -45,8 +45,9 @@ fn assert_met(all: &[Outcome], of: &[Row]) {
 
 #[test]
 fn the_same_seed_gives_the_same_events() {
-    let http2 = Setting { speaks: Speaks::Http2, ..Setting::ALONE };
-    for (setting, operations) in [(Setting::ALONE, 1500), (http2, 1500), (Setting::FLEET, 300)] {
+    let [http2, shared] = [Setting::ALONE, Setting::FLEET].map(|setting| setting.of_seed(2));
+    for (setting, operations) in [(Setting::ALONE, 1500), (http2, 1500), (Setting::FLEET, 300), (shared, 300)]
+    {
         let log = |seed| run(seed, setting, operations).expect("no promise is broken").log;
         assert_eq!(log(7), log(7));
         assert_ne!(log(7), log(8), "nor does another");
@@ -68,6 +69,7 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
             ("answers over HTTP/2", |outcome| outcome.met.by_streams),
             ("calls over HTTP/2", |outcome| outcome.met.over_http2),
             ("calls that were given back unseen", |outcome| outcome.met.unseen),
+            ("calls whose connection ended under them", |outcome| outcome.met.ended),
             ("labels from memory", |outcome| outcome.met.stored),
             ("labels from memory while all was well", |outcome| outcome.met.calm),
             ("hits that waited for nobody", |outcome| outcome.met.at_once),
@@ -89,7 +91,12 @@ fn no_answer_breaks_a_rule_whatever_callers_upstream_and_time_do() {
 #[test]
 fn no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store() {
     let operations = usize::try_from(number("SIMULATION_OPERATIONS", 2000)).expect("a number");
-    let all = run_all(number("SIMULATION_SEED", 3), Setting::FLEET, operations);
+    let first = number("SIMULATION_SEED", 3);
+    let mut all = run_all(first, Setting::FLEET, operations);
+    if operations <= EACH {
+        // The next one has the other protocol.
+        all.extend(run_all(first + 1, Setting::FLEET, operations / 2));
+    }
     if operations < 2000 {
         return;
     }
@@ -105,18 +112,30 @@ fn no_answer_of_a_fleet_breaks_a_promise_whatever_befalls_its_store() {
             ("refusals that another replica had heard of", |outcome| outcome.met.told),
             ("restarts", |outcome| outcome.met.restarts),
             ("seconds in which as many calls were sent as may be", |outcome| outcome.met.at_limit),
+            ("calls over HTTP/2", |outcome| outcome.met.over_http2),
         ],
     );
+    if operations >= 100_000 {
+        let of: Row = ("hits that waited for nobody without a link", |outcome| outcome.met.at_once_cut);
+        assert_met(&all, &[of]);
+    }
 }
 
 /// R6, P3: a proof of each caller in three quarters of a proof's life, a page and its labels of each organization in a lifetime.
 #[test]
 fn while_all_is_well_no_more_is_asked_of_the_api_than_one_process_needs() {
-    for (setting, seconds) in [(Setting::ALONE, 600), (Setting::ALONE.of_seed(2), 600), (Setting::FLEET, 120)]
-    {
+    for (setting, seconds) in [
+        (Setting::ALONE, 600),
+        (Setting::ALONE.of_seed(2), 600),
+        (Setting::FLEET, 120),
+        (Setting::FLEET.of_seed(2), 120),
+    ] {
         let calm = calm(number("SIMULATION_SEED", 3), setting, seconds);
         println!("{setting:?}: {calm:?}");
         assert!(calm.reads <= calm.needed, "{setting:?}: {calm:?}");
+        // Everybody was answered, and most of them from memory.
+        assert_eq!(calm.asked as u64, 8 * seconds, "{setting:?}: {calm:?}");
+        assert!(calm.reads >= calm.callers && calm.stored * 2 > 8 * seconds, "{setting:?}: {calm:?}");
     }
 }
 

@@ -8,6 +8,10 @@ use super::http2::{Connection, Stream};
 use super::truth::{Grants, LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, item};
 use crate::clock::Moment;
 
+/// How a stream ends in the middle of its answer; by none of these its connection does.
+const RESETS: [Option<Reason>; 4] =
+    [Some(Reason::INTERNAL_ERROR), Some(Reason::CANCEL), Some(Reason::NO_ERROR), None];
+
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
@@ -123,7 +127,7 @@ pub(super) enum Fate {
     Unpaid,
     /// Refused with 403.
     Forbidden,
-    /// Not so much as looked at (REFUSED_STREAM, RFC 9113 §8.7): it may be sent again.
+    /// Not so much as looked at (REFUSED_STREAM, RFC 9113 §8.7): it may be sent again, and nothing is done about it.
     Unseen,
 }
 
@@ -142,7 +146,10 @@ pub(super) enum Share {
 pub(super) enum Sent {
     Whole,
     Part,
+    /// Its connection has ended.
     Cut,
+    /// Its stream has, and nothing else.
+    Reset,
     /// The proxy has given it up.
     Unheard,
 }
@@ -160,6 +167,8 @@ pub(super) struct Upstream {
     connections: Vec<Connection>,
     /// How many connections there have been.
     accepted: usize,
+    /// What had come whole when its connection ended, and was not noted as a call yet.
+    pub(super) lost: Vec<What>,
 }
 
 impl Line {
@@ -186,6 +195,7 @@ impl Upstream {
             lines: Vec::new(),
             connections: Vec::new(),
             accepted: 0,
+            lost: Vec::new(),
         }
     }
 
@@ -285,43 +295,46 @@ impl Upstream {
     }
 
     /// Ends the line of a call in the middle of its answer: a stream, or with it its connection, by the call's number. The calls that
-    /// end with it, itself included.
-    fn cut(&mut self, place: usize, number: usize) -> Vec<usize> {
+    /// end with it, itself included, and which of the two it was.
+    fn cut(&mut self, place: usize, number: usize) -> (Vec<usize>, Sent) {
         let line = &mut self.lines[place];
         line.call = None;
         let shared = match &mut line.way {
             Way::Bytes(end) => {
                 end.turn();
                 end.close();
-                return vec![number];
+                return (vec![number], Sent::Cut);
             }
             Way::Stream(stream) => {
-                let reasons =
-                    [Some(Reason::INTERNAL_ERROR), Some(Reason::CANCEL), Some(Reason::NO_ERROR), None];
-                if let Some(reason) = reasons[number % reasons.len()] {
+                if let Some(reason) = RESETS[number % RESETS.len()] {
                     stream.reset(reason);
                     self.go_on();
-                    return vec![number];
+                    return (vec![number], Sent::Reset);
                 }
                 stream.connection
             }
         };
         let connection = self.connections.iter_mut().find(|connection| connection.number == shared);
         if let Some(connection) = connection {
-            connection.cut(number.is_multiple_of(8).then_some(Reason::INTERNAL_ERROR));
+            let says_so = (number / RESETS.len()).is_multiple_of(2);
+            connection.cut(says_so.then_some(Reason::INTERNAL_ERROR));
         }
         let mut cut = vec![number];
         for line in &mut self.lines {
             if let Way::Stream(stream) = &mut line.way
                 && stream.connection == shared
             {
+                if line.call.is_none() {
+                    // It had come whole, and nobody has looked at it yet.
+                    self.lost.extend(stream.take().map(|request| What::of(&request)));
+                }
                 stream.lose();
                 line.rest = None;
                 cut.extend(line.call.take());
             }
         }
         self.go_on();
-        cut
+        (cut, Sent::Cut)
     }
 
     /// Acts on the call of a line, as the truth is now.
@@ -404,7 +417,7 @@ impl Upstream {
             Share::Cut(length) if length < bytes.len() => {
                 line.way.send(&bytes[..length], answer);
                 self.go_on();
-                return Some((self.cut(place, number), Sent::Cut));
+                return Some(self.cut(place, number));
             }
             Share::All | Share::Part(_) | Share::Cut(_) => {
                 line.way.end(&bytes, answer);

@@ -47,6 +47,7 @@ impl Scene {
         let by = Duration::from_secs(self.chance.u64(1..4000));
         let ahead = self.chance.bool();
         self.note(&Event::Jumps { by, ahead });
+        self.oracle.note_doubt(self.event);
         if ahead {
             self.stage.hand.jump_wall_ahead(by);
         } else {
@@ -103,6 +104,7 @@ impl Scene {
         // A resource by itself goes another way.
         let resource = (self.chance.u32(..3) == 0).then_some(&LEAD_LABEL);
         self.note(&Event::Purge { organization, label, of_resource: resource.is_some(), replica });
+        self.oracle.note_doubt(self.event);
         let name = organization.map(|organization| OrganizationName(organization_id(organization)));
         let what = Purge { organization: name, label: label.map(label_id), resource };
         let done = self.stage.process(replica).purge(what);
