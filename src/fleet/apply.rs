@@ -224,10 +224,14 @@ mod tests {
     const BEFORE: Stamp = Stamp { history: HistoryId::example(1), number: Number(7) };
 
     fn applier() -> Applier {
+        applier_by_hand().0
+    }
+
+    fn applier_by_hand() -> (Applier, crate::clock::ManualClock) {
         let (clock, hand) = Clock::manual();
         hand.advance(Duration::from_secs(100));
         let (fence, metrics) = (Arc::<Fence>::default(), Arc::<Metrics>::default());
-        Applier {
+        let applier = Applier {
             cache: Arc::new(Cache::new(1 << 20, fence, clock.clone(), Arc::clone(&metrics))),
             bindings: Arc::new(Bindings::new(std::num::NonZeroUsize::MIN)),
             heard: Arc::default(),
@@ -236,7 +240,8 @@ mod tests {
             resources: RESOURCES,
             clock,
             metrics,
-        }
+        };
+        (applier, hand)
     }
 
     /// Sees with each line of the log whether what was fetched before is still admitted.
@@ -324,24 +329,27 @@ mod tests {
         }
     }
 
-    /// A clock that is ahead makes of what was written just now something of long ago.
+    /// A wall clock that is ahead, or jumps there between two beats, would make of what was written just now something of long ago.
     #[test]
-    fn where_the_clocks_are_known_to_be_apart_a_write_settles_from_when_it_is_heard_of() {
-        let notices = |fate| {
-            [
-                Notice::Organization { id: ORGANIZATION, item: None, fate },
-                Notice::Everywhere { item: Some(Uuid::from_u128(2)), fate },
-                Notice::Everything { fate },
-            ]
-        };
+    fn once_the_stores_clock_was_read_no_wall_clock_shortens_what_settles() {
+        let ahead = Duration::from_secs(70);
         for (fate, settled) in [(Told::Known, 5), (Told::Unknown, 60)] {
-            for notice in notices(fate) {
-                let mut applier = applier();
-                let (organization, now) = (bound(&applier), applier.clock.now());
-                let stores = now.unix() - Duration::from_secs(70);
-                let _ = applier.times.note(stores, now, now);
+            for (is_ahead_before, notice) in [
+                (true, Notice::Organization { id: ORGANIZATION, item: None, fate }),
+                (true, Notice::Everywhere { item: Some(Uuid::from_u128(2)), fate }),
+                (true, Notice::Everything { fate }),
+                (false, Notice::Everything { fate }),
+            ] {
+                let (mut applier, hand) = applier_by_hand();
+                let (organization, read) = (bound(&applier), applier.clock.now());
+                let stores = if is_ahead_before { read.unix() - ahead } else { read.unix() };
+                let _ = applier.times.note(stores, read, read);
+                if !is_ahead_before {
+                    hand.jump_wall_ahead(ahead);
+                }
                 let body = applier.sealer.seal(SealPurpose::Notice, NOTICE, &notice.to_bytes());
                 applier.notice(Number(u64::try_from(stores.as_micros()).unwrap()), &body, None);
+                let now = applier.clock.now();
                 let settles = |seconds| {
                     let sent = now.plus(Duration::from_secs(seconds));
                     applier.cache.fence().is_settling(&organization, &item(), sent)

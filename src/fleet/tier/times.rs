@@ -92,14 +92,13 @@ impl StoreClock {
         Some(by_wall.max(reading.latest(now).saturating_sub(sent.store)))
     }
 
-    /// How old what the store dated is for certain, which is nothing where its clock is known to be apart from this machine's.
-    /// Before it was ever read, as for whoever joins, the wall clock is believed.
+    /// How old what the store dated is for certain: by its clock, as the monotonic one has carried it on since it was read. Before
+    /// it was ever read, as for whoever joins, the wall clock is believed.
     #[must_use]
     pub fn least_age(&self, dated: Duration, now: Moment) -> Duration {
         let known = self.0.lock();
-        let is_apart = known.read.is_some() && !known.is_trusted(now);
-        let age = if is_apart { Duration::ZERO } else { now.unix().saturating_sub(dated) };
-        age.saturating_sub(TOLERATED)
+        let stores = known.read.map_or(now.unix(), |reading| reading.earliest(now));
+        stores.saturating_sub(dated).saturating_sub(TOLERATED)
     }
 }
 
