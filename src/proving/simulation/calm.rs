@@ -23,6 +23,7 @@ pub(super) struct Calm {
     /// Labels that were read from memory.
     pub(super) stored: u64,
     pub(super) callers: usize,
+    pub(super) answers: u64,
 }
 
 /// Goes through a calm of so many seconds.
@@ -44,6 +45,6 @@ pub(super) fn calm(seed: u64, setting: Setting, seconds: u64) -> Calm {
     let proofs = 1 + seconds / (PROOF.as_secs() * 3 / 4);
     let proofs = callers.len() * usize::try_from(proofs).expect("a few");
     let needed = proofs + organizations.len() * LABELS;
-    let stored = scene.oracle.met.stored;
-    Calm { asked: scene.operations, reads: calls.count(), needed, stored, callers: callers.len() }
+    let (stored, answers) = (scene.oracle.met.stored, scene.oracle.met.answers);
+    Calm { asked: scene.operations, reads: calls.count(), needed, stored, callers: callers.len(), answers }
 }
