@@ -97,7 +97,7 @@ impl StoreClock {
     #[must_use]
     pub fn least_age(&self, dated: Duration, now: Moment) -> Duration {
         let known = self.0.lock();
-        let stores = known.read.map_or(now.unix(), |reading| reading.earliest(now));
+        let stores = known.read.map_or_else(|| now.unix(), |reading| reading.earliest(now));
         stores.saturating_sub(dated).saturating_sub(TOLERATED)
     }
 }
