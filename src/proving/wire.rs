@@ -5,6 +5,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
+/// What a client that speaks HTTP/2 begins with (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A message: its first line, its fields in lower case, its body.
 #[derive(Clone, Debug)]
 pub(super) struct Message {

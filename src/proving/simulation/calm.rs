@@ -22,7 +22,9 @@ pub(super) struct Calm {
     pub(super) needed: usize,
     /// Labels that were read from memory.
     pub(super) stored: u64,
+    /// Who those calls were made for.
     pub(super) callers: usize,
+    /// Requests of clients that were answered.
     pub(super) answers: u64,
 }
 

@@ -10,10 +10,8 @@ use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use tokio::io::{AsyncReadExt as _, Chain, DuplexStream, Join, ReadHalf, WriteHalf, join, split};
 
-use super::super::wire::{End, Message};
-use super::upstream::Answer;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::super::wire::{End, Message, PREFACE};
+use super::answer::Answer;
 
 /// A pipe, and before what it brings what it has brought already.
 type Pipe = Join<Chain<Cursor<Vec<u8>>, ReadHalf<DuplexStream>>, WriteHalf<DuplexStream>>;

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::broken::hold;
 use super::client::Heard;
 use super::oracle::{Asked, Oracle};
 use super::truth::{What, calls_in};
-use super::upstream::{Answer, Call};
+use super::upstream::Call;
 use crate::clock::Moment;
 
 pub(super) const PROOF: Duration = Duration::from_secs(60);

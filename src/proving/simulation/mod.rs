@@ -7,6 +7,7 @@
 //! events. A failure prints its seed, and the log of a smaller history that breaks the same promise (`shrink`);
 //! `SIMULATION_SEED` runs it again, `SIMULATION_OPERATIONS` runs longer.
 
+mod answer;
 mod broken;
 mod calm;
 mod client;
@@ -15,6 +16,7 @@ mod event;
 mod http2;
 mod judge;
 mod known;
+mod line;
 mod met;
 mod oracle;
 mod scene;

@@ -4,8 +4,10 @@ use h2::Reason;
 use tokio::io::DuplexStream;
 
 use super::super::wire::{End, Message};
-use super::http2::{Connection, Stream};
-use super::truth::{Grants, LABELS, ORGANIZATIONS, PARTIES, Party, Versions, What, item};
+use super::answer::Answer;
+use super::http2::Connection;
+use super::line::{Line, Way};
+use super::truth::{ORGANIZATIONS, PARTIES, Party, Versions, What};
 use crate::clock::Moment;
 
 /// How a stream ends in the middle of its answer; by none of these its connection does.
@@ -34,83 +36,6 @@ pub(super) struct Call {
     /// Its answer is another call's.
     pub(super) slipped: bool,
     pub(super) is_stream: bool,
-}
-
-/// What the upstream did, and says.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<u64>,
-    pub(super) body: String,
-    /// Whose its token was at that moment, and what its labels were.
-    pub(super) organization: usize,
-    pub(super) versions: Versions,
-    /// Whether the organization limited who sees a label.
-    pub(super) limits: bool,
-    /// The version that a write made.
-    pub(super) wrote: Option<u64>,
-    /// The connection ends in its place.
-    pub(super) is_lost: bool,
-}
-
-/// What carries one call at a time: a connection of HTTP/1.1, or a stream.
-pub(super) struct Line {
-    pub(super) replica: usize,
-    way: Way,
-    /// When the first of a request came that is not whole yet.
-    begun: Option<Moment>,
-    /// The call under way.
-    pub(super) call: Option<usize>,
-    /// What is still to be sent of its answer, once some of it has been.
-    rest: Option<Vec<u8>>,
-}
-
-enum Way {
-    Bytes(End),
-    Stream(Box<Stream>),
-}
-
-impl Way {
-    fn is_open(&mut self) -> bool {
-        match self {
-            Self::Bytes(end) => {
-                end.turn();
-                end.is_open()
-            }
-            Self::Stream(stream) => stream.is_open(),
-        }
-    }
-
-    /// Takes a call, once all of it has come.
-    fn take(&mut self) -> Option<Message> {
-        match self {
-            Self::Bytes(end) => Message::take(&mut end.received),
-            Self::Stream(stream) => stream.take(),
-        }
-    }
-
-    /// Whether any of a call has come.
-    fn has_come(&self) -> bool {
-        match self {
-            Self::Bytes(end) => !end.received.is_empty(),
-            // It begins with its head.
-            Self::Stream(_) => true,
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8], answer: &Answer) {
-        match self {
-            Self::Bytes(end) => end.send(bytes),
-            Self::Stream(stream) => stream.send(bytes, answer),
-        }
-    }
-
-    fn end(&mut self, bytes: &[u8], answer: &Answer) {
-        match self {
-            Self::Bytes(end) => end.send(bytes),
-            Self::Stream(stream) => stream.end(bytes, answer),
-        }
-    }
 }
 
 /// What becomes of a call.
@@ -169,18 +94,6 @@ pub(super) struct Upstream {
     accepted: usize,
     /// What had come whole when its connection ended, and was not noted as a call yet.
     pub(super) lost: Vec<What>,
-}
-
-impl Line {
-    /// Whether some of an answer is on its way.
-    pub(super) const fn has_begun(&self) -> bool {
-        self.rest.is_some()
-    }
-
-    /// Whether it is a stream.
-    pub(super) const fn is_stream(&self) -> bool {
-        matches!(self.way, Way::Stream(_))
-    }
 }
 
 impl Upstream {
@@ -442,59 +355,5 @@ impl Upstream {
         let answer = self.calls[one].answer.take();
         self.calls[one].answer = std::mem::replace(&mut self.calls[other].answer, answer);
         (self.calls[one].slipped, self.calls[other].slipped) = (true, true);
-    }
-}
-
-impl Answer {
-    /// What it says where all is well.
-    fn done(&self, party: Party, what: What, number: usize) -> String {
-        match what {
-            What::Read(label) | What::Write(label, _) | What::Doubt(label, _) => {
-                self.item(what, label, number)
-            }
-            What::List => {
-                let seen = (0..LABELS).filter(|label| !self.limits || party.sees(*label));
-                let items: Vec<_> = seen.map(|label| self.item(what, label, number)).collect();
-                format!(r#"{{"items":[{}],"next_starting_after":null}}"#, items.join(","))
-            }
-            What::Pass(nonce) => format!("{{\"echo\":{nonce},\"of\":{}}}", party.0),
-        }
-    }
-
-    /// A label as it says it. Lists alone say who may see it.
-    pub(super) fn item(&self, what: What, label: usize, number: usize) -> String {
-        let grants = if self.limits && what == What::List { Grants::Shown } else { Grants::Silent };
-        item(self.organization, label, self.versions[label], number, grants)
-    }
-
-    /// Its head, as a stream has it.
-    pub(super) fn head(&self) -> http::Response<()> {
-        let head = http::Response::builder().status(self.status).header("content-type", "application/json");
-        let head = match self.retry_after {
-            Some(wait) => head.header("retry-after", wait),
-            None => head,
-        };
-        head.body(()).expect("a sound head")
-    }
-
-    /// What is sent of it by a stream: a byte that stands for the head, and the body.
-    fn to_piece(&self) -> Vec<u8> {
-        [b"h", self.body.as_bytes()].concat()
-    }
-
-    fn to_bytes(&self, number: usize) -> Vec<u8> {
-        let Self { status, body, .. } = self;
-        let wait = self.retry_after.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
-        let head = format!("HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n{wait}");
-        let length = body.len();
-        if number % 2 == 1 {
-            return format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes();
-        }
-        let (one, two) = body.split_at(length / 2);
-        let (first, second) = (one.len(), two.len());
-        format!(
-            "{head}transfer-encoding: chunked\r\n\r\n{first:x}\r\n{one}\r\n{second:x}\r\n{two}\r\n0\r\n\r\n"
-        )
-        .into_bytes()
     }
 }

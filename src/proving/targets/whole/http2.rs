@@ -2,9 +2,8 @@
 //! input says goes to others' streams, or to none that anybody opened.
 
 use super::honest::{PATH, TOKEN, Whose, body_of};
-use crate::proving::wire::End;
+use crate::proving::wire::{End, PREFACE};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
